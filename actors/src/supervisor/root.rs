@@ -1,0 +1,656 @@
+//! The root actor: starts the members' actors, starts them again when they die, parks those that keep dying.
+//!
+//! It has no supervisor. Its handlers await nothing but the start of an actor, which does no I/O; whatever takes time is
+//! a task that answers with a message. Its death, which only a bug could cause, takes the whole tree down: items are
+//! cancelled, leases expire, [`super::Tree::stopped`] resolves, and the process is to exit.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use tokio::sync::{oneshot, watch as channel};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use super::TreeError;
+use super::drain::Drain;
+use super::restart::Decision;
+use super::slot::{Phase, Slot};
+use super::watch::{Finding, Verdict, judge_backlog, look};
+use crate::backoff::Backoff;
+use crate::control::{Control, Seed, answer, notify};
+use crate::lease::Leases;
+use crate::observer::{Event, Observer};
+use crate::port::{LeaseId, PortError};
+use crate::settings::{Settings, TreeSettings};
+use crate::status::{DrainReport, TreeStatus};
+
+/// Between two tries to close the lease of an actor that is gone.
+const CLOSE_BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Command {
+    Pause,
+    Resume,
+    RunNow,
+    Unpark,
+}
+
+/// What the root actor hears.
+pub(super) enum RootMsg {
+    /// From the application: this workflow may have something to claim.
+    Wake(&'static str),
+    /// From the application: do this with that member.
+    Command {
+        name: String,
+        command: Command,
+        reply: oneshot::Sender<Result<(), TreeError>>,
+    },
+    /// From the application: new settings.
+    Reload {
+        workflows: HashMap<String, Settings>,
+        reply: oneshot::Sender<Result<(), TreeError>>,
+    },
+    /// From the application: a snapshot, please.
+    Status(oneshot::Sender<TreeStatus>),
+    /// From the application: come down within this time.
+    Drain {
+        within: Duration,
+        reply: oneshot::Sender<DrainReport>,
+    },
+    /// From a timer: what is not finished by now is handed back.
+    DrainDeadline,
+    /// From a timer: what is not handed back by now is left to the leases' expiry.
+    ClosingTime,
+    /// From a timer: start this member again, if this is still what it waits for.
+    Restart {
+        name: &'static str,
+        incarnation: u64,
+    },
+    /// From a workflow's actor: its configuration is at fault.
+    Park {
+        name: &'static str,
+        incarnation: u64,
+        reason: String,
+    },
+    /// From a timer: look at every actor.
+    Watch,
+    /// From a look at a workflow's actor.
+    Looked {
+        name: &'static str,
+        incarnation: u64,
+        finding: Finding,
+    },
+    /// From the task that gave back a dead actor's lease, with what it released.
+    LeaseClosed {
+        name: &'static str,
+        lease: LeaseId,
+        released: u64,
+    },
+    /// From the application, for fault injection.
+    Crash(String),
+    /// From the application, for fault injection.
+    #[cfg(feature = "testing")]
+    Hang(String),
+}
+
+pub(super) struct RootArgs {
+    pub(super) settings: TreeSettings,
+    pub(super) observer: Arc<dyn Observer>,
+    pub(super) leases: Arc<Leases>,
+    pub(super) slots: Vec<Slot>,
+    /// Dropped with the root actor: stops the heart, and tells who waits for the end.
+    pub(super) stop: channel::Sender<()>,
+}
+
+pub(super) struct RootState {
+    pub(super) myself: ActorRef<RootMsg>,
+    pub(super) settings: Arc<TreeSettings>,
+    pub(super) observer: Arc<dyn Observer>,
+    pub(super) leases: Arc<Leases>,
+    pub(super) slots: Vec<Slot>,
+    pub(super) drain: Option<Drain>,
+    /// Timers, looks, snapshots, leases being closed. Dropped, and so aborted, with the actor.
+    pub(super) tasks: JoinSet<()>,
+    pub(super) _stop: channel::Sender<()>,
+}
+
+pub(super) struct Root;
+
+impl Actor for Root {
+    type Msg = RootMsg;
+    type State = RootState;
+    type Arguments = RootArgs;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<RootMsg>,
+        args: RootArgs,
+    ) -> Result<RootState, ActorProcessingErr> {
+        Ok(RootState {
+            myself,
+            settings: Arc::new(args.settings),
+            observer: args.observer,
+            leases: args.leases,
+            slots: args.slots,
+            drain: None,
+            tasks: JoinSet::new(),
+            _stop: args.stop,
+        })
+    }
+
+    async fn post_start(
+        &self,
+        _myself: ActorRef<RootMsg>,
+        state: &mut RootState,
+    ) -> Result<(), ActorProcessingErr> {
+        for index in 0..state.slots.len() {
+            if state.slots[index].is_enabled() {
+                state.start(index).await;
+            }
+        }
+        state.watch_later();
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        _myself: ActorRef<RootMsg>,
+        message: RootMsg,
+        state: &mut RootState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            RootMsg::Wake(name) => state.wake(name),
+            RootMsg::Command {
+                name,
+                command,
+                reply,
+            } => {
+                let result = state.command(&name, command).await;
+                answer(reply, result);
+            }
+            RootMsg::Reload { workflows, reply } => {
+                let result = state.reload(workflows).await;
+                answer(reply, result);
+            }
+            RootMsg::Status(reply) => state.status(reply),
+            RootMsg::Drain { within, reply } => state.drain(within, reply),
+            RootMsg::DrainDeadline => state.abort_drain(),
+            RootMsg::ClosingTime => state.end_drain(),
+            RootMsg::Restart { name, incarnation } => state.restart(name, incarnation).await,
+            RootMsg::Park {
+                name,
+                incarnation,
+                reason,
+            } => state.park_misconfigured(name, incarnation, reason),
+            RootMsg::Watch => state.watch(),
+            RootMsg::Looked {
+                name,
+                incarnation,
+                finding,
+            } => state.looked(name, incarnation, &finding),
+            RootMsg::LeaseClosed {
+                name,
+                lease,
+                released,
+            } => state.lease_closed(name, lease, released),
+            RootMsg::Crash(name) => state.tell(&name, Control::Crash),
+            #[cfg(feature = "testing")]
+            RootMsg::Hang(name) => state.tell(&name, Control::Hang),
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _myself: ActorRef<RootMsg>,
+        event: SupervisionEvent,
+        state: &mut RootState,
+    ) -> Result<(), ActorProcessingErr> {
+        match event {
+            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {}
+            SupervisionEvent::ActorTerminated(cell, _state, reason) => {
+                let reason = reason.unwrap_or_else(|| "stopped".to_owned());
+                state.actor_gone(cell.get_id(), &reason);
+            }
+            SupervisionEvent::ActorFailed(cell, error) => {
+                state.actor_gone(cell.get_id(), &error.to_string());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl RootState {
+    fn find(&self, name: &str) -> Option<usize> {
+        self.slots.iter().position(|slot| slot.name == name)
+    }
+
+    fn known(&self, name: &str) -> Result<usize, TreeError> {
+        self.find(name).ok_or_else(|| TreeError::Unknown {
+            name: name.to_owned(),
+            known: self.slots.iter().map(|slot| slot.name.to_owned()).collect(),
+        })
+    }
+
+    pub(super) fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        while self.tasks.try_join_next().is_some() {}
+        self.tasks.spawn(task);
+    }
+
+    pub(super) fn later(&mut self, delay: Duration, message: RootMsg) {
+        let myself = self.myself.clone();
+        self.spawn(async move {
+            sleep(delay).await;
+            notify(&myself, message);
+        });
+    }
+
+    /// Starts the next incarnation of a member.
+    async fn start(&mut self, index: usize) {
+        if self.drain.is_some() {
+            return;
+        }
+        let slot = &mut self.slots[index];
+        slot.incarnation += 1;
+        slot.backlog_since = None;
+        slot.looking = false;
+        slot.phase = Phase::Running;
+        let (name, incarnation, myself) = (slot.name, slot.incarnation, self.myself.clone());
+        let seed = Seed {
+            name,
+            incarnation,
+            restarts: slot.restarts,
+            paused: slot.paused,
+            settings: slot.settings.clone(),
+            tree: Arc::clone(&self.settings),
+            leases: Arc::clone(&self.leases),
+            observer: Arc::clone(&self.observer),
+            continuity: Arc::clone(&slot.continuity),
+            park: Box::new(move |reason| {
+                let message = RootMsg::Park {
+                    name,
+                    incarnation,
+                    reason,
+                };
+                notify(&myself, message);
+            }),
+        };
+        let launch = Arc::clone(&slot.launch);
+        match launch.launch(seed, self.myself.get_cell()).await {
+            Ok(child) => self.slots[index].child = Some(child),
+            Err(error) => self.died(index, &crate::chain(&error)),
+        }
+    }
+
+    fn actor_gone(&mut self, id: ActorId, reason: &str) {
+        let index = self.slots.iter().position(|slot| {
+            let child = slot.child.as_ref();
+            child.is_some_and(|child| child.cell.get_id() == id)
+        });
+        // Otherwise it was given up before, as hung or misconfigured.
+        let Some(index) = index else {
+            return;
+        };
+        if self.slots[index].phase == Phase::Retiring {
+            self.retired(index);
+        } else {
+            self.died(index, reason);
+        }
+    }
+
+    /// A member's actor came down as it was told to.
+    fn retired(&mut self, index: usize) {
+        self.let_go(index);
+        self.slots[index].phase = Phase::Disabled;
+        self.close_lease(index);
+        // Enabled again on its way down.
+        if self.slots[index].is_enabled() && self.drain.is_none() {
+            let slot = &mut self.slots[index];
+            slot.phase = Phase::Restarting {
+                reason: "enabled again".to_owned(),
+            };
+            let (name, incarnation) = (slot.name, slot.incarnation);
+            self.later(Duration::ZERO, RootMsg::Restart { name, incarnation });
+        }
+        self.end_drain_if_done();
+    }
+
+    /// Stops what is left of a member's actor.
+    fn let_go(&mut self, index: usize) {
+        let slot = &mut self.slots[index];
+        slot.child = None;
+        if let Some(lease) = slot.continuity.stop_items() {
+            self.leases.remove(lease);
+        }
+        // A wake on its way to the dead actor has been lost; the next one claims when it starts.
+        slot.continuity.answer_bell();
+    }
+
+    /// A member's actor died, or could not be started: starts it again later, or parks it.
+    fn died(&mut self, index: usize, reason: &str) {
+        self.let_go(index);
+        let random = rand::random();
+        let settings = Arc::clone(&self.settings);
+        let slot = &mut self.slots[index];
+        let decision = slot.log.died(
+            Instant::now(),
+            settings.max_restarts,
+            settings.restart_window,
+        );
+        let (name, incarnation) = (slot.name, slot.incarnation);
+        match decision {
+            Decision::Restart { deaths } => {
+                let delay = settings.restart_backoff.full_jitter(deaths, random);
+                slot.restarts += 1;
+                slot.phase = Phase::Restarting {
+                    reason: reason.to_owned(),
+                };
+                tracing::error!(workflow = name, reason, ?delay, "actor died, restarting");
+                self.observer.observe(Event::ActorRestarted {
+                    workflow: name,
+                    reason,
+                });
+                self.later(delay, RootMsg::Restart { name, incarnation });
+            }
+            Decision::Park => {
+                let reason = format!(
+                    "died more than {} times within {:?}, at last of: {reason}",
+                    settings.max_restarts, settings.restart_window
+                );
+                self.park(index, reason, false);
+            }
+        }
+    }
+
+    async fn restart(&mut self, name: &'static str, incarnation: u64) {
+        let Some(index) = self.find(name) else {
+            return;
+        };
+        let slot = &self.slots[index];
+        let waits = matches!(slot.phase, Phase::Restarting { .. });
+        if waits && slot.incarnation == incarnation {
+            self.start(index).await;
+        }
+    }
+
+    fn park(&mut self, index: usize, reason: String, misconfigured: bool) {
+        let workflow = self.slots[index].name;
+        tracing::error!(workflow, reason, "parked");
+        self.observer.observe(Event::Parked {
+            workflow,
+            reason: &reason,
+        });
+        self.slots[index].phase = Phase::Parked {
+            reason,
+            misconfigured,
+        };
+        // The heartbeat renews all leases of this process: one without an actor would hold its rows for ever.
+        self.close_lease(index);
+    }
+
+    fn park_misconfigured(&mut self, name: &'static str, incarnation: u64, reason: String) {
+        let Some(index) = self.find(name) else {
+            return;
+        };
+        let slot = &self.slots[index];
+        if slot.incarnation != incarnation || slot.phase != Phase::Running {
+            return;
+        }
+        if let Some(child) = &slot.child {
+            child.cell.stop(None);
+        }
+        self.let_go(index);
+        self.park(index, reason, true);
+    }
+
+    /// Gives back the lease of a member without an actor, in the background, for as long as it takes.
+    pub(super) fn close_lease(&mut self, index: usize) {
+        let slot = &mut self.slots[index];
+        let Some(lease) = slot.continuity.lease() else {
+            return;
+        };
+        slot.closing += 1;
+        let (name, launch, myself) = (slot.name, Arc::clone(&slot.launch), self.myself.clone());
+        self.spawn(async move {
+            let mut failures = 0;
+            let released = loop {
+                match launch.close_lease(lease).await {
+                    Ok(released) => break released,
+                    Err(PortError::LeaseLost(_)) => break 0,
+                    Err(error) => {
+                        if failures == 0 {
+                            let error = crate::chain(&error);
+                            tracing::warn!(workflow = name, error, "failed to close the lease");
+                        }
+                        failures += 1;
+                        sleep(CLOSE_BACKOFF.equal_jitter(failures, rand::random())).await;
+                    }
+                }
+            };
+            let message = RootMsg::LeaseClosed {
+                name,
+                lease,
+                released,
+            };
+            notify(&myself, message);
+        });
+    }
+
+    fn lease_closed(&mut self, name: &'static str, lease: LeaseId, released: u64) {
+        if let Some(index) = self.find(name) {
+            let slot = &mut self.slots[index];
+            slot.closing = slot.closing.saturating_sub(1);
+            slot.continuity.lease_closed(lease);
+            let counts = &slot.continuity.counts;
+            counts.released.fetch_add(released, Ordering::Relaxed);
+        }
+        self.end_drain_if_done();
+    }
+
+    fn wake(&mut self, name: &'static str) {
+        if let Some(index) = self.find(name)
+            && !self.slots[index].send(Control::Wake)
+        {
+            self.slots[index].continuity.answer_bell();
+        }
+    }
+
+    fn tell(&mut self, name: &str, control: Control) {
+        let taken = self
+            .find(name)
+            .is_some_and(|index| self.slots[index].send(control));
+        if !taken {
+            tracing::debug!(workflow = name, "no actor to tell");
+        }
+    }
+
+    async fn command(&mut self, name: &str, command: Command) -> Result<(), TreeError> {
+        let index = self.known(name)?;
+        let slot = &mut self.slots[index];
+        match command {
+            Command::Pause => {
+                slot.paused = true;
+                slot.send(Control::Pause);
+            }
+            Command::Resume => {
+                slot.paused = false;
+                slot.send(Control::Resume);
+            }
+            Command::RunNow => {
+                let runs = slot.phase == Phase::Running && !slot.paused;
+                if !runs || !slot.send(Control::RunNow) {
+                    return Err(TreeError::NotRunning {
+                        name: name.to_owned(),
+                        state: slot.state(),
+                    });
+                }
+            }
+            Command::Unpark => {
+                if matches!(slot.phase, Phase::Parked { .. }) {
+                    self.unpark(index).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn unpark(&mut self, index: usize) {
+        let slot = &mut self.slots[index];
+        slot.log.clear();
+        let workflow = slot.name;
+        tracing::info!(workflow, "unparked");
+        self.observer.observe(Event::Unparked { workflow });
+        if self.slots[index].is_enabled() {
+            self.start(index).await;
+        } else {
+            self.slots[index].phase = Phase::Disabled;
+        }
+    }
+
+    async fn reload(&mut self, workflows: HashMap<String, Settings>) -> Result<(), TreeError> {
+        for name in workflows.keys() {
+            let index = self.known(name)?;
+            if self.slots[index].settings.is_none() {
+                return Err(TreeError::Unknown {
+                    name: name.clone(),
+                    known: self
+                        .slots
+                        .iter()
+                        .filter(|slot| slot.settings.is_some())
+                        .map(|slot| slot.name.to_owned())
+                        .collect(),
+                });
+            }
+        }
+        for (name, settings) in workflows {
+            let Some(index) = self.find(&name) else {
+                continue;
+            };
+            self.slots[index].settings = Some(settings.clone());
+            self.apply(index, settings).await;
+        }
+        Ok(())
+    }
+
+    async fn apply(&mut self, index: usize, settings: Settings) {
+        let enabled = settings.enabled;
+        let slot = &mut self.slots[index];
+        match &slot.phase {
+            Phase::Running if enabled => {
+                slot.send(Control::Reload(Box::new(settings)));
+            }
+            Phase::Running => {
+                slot.phase = Phase::Retiring;
+                slot.send(Control::Drain);
+            }
+            Phase::Restarting { .. } if !enabled => {
+                slot.phase = Phase::Disabled;
+                self.close_lease(index);
+            }
+            Phase::Disabled if enabled => self.start(index).await,
+            Phase::Parked { .. } if !enabled => slot.phase = Phase::Disabled,
+            Phase::Parked {
+                misconfigured: true,
+                ..
+            } => self.unpark(index).await,
+            // One that is retiring starts again, if it is to, when it has come down.
+            Phase::Restarting { .. } | Phase::Disabled | Phase::Retiring | Phase::Parked { .. } => {
+            }
+        }
+    }
+
+    fn watch(&mut self) {
+        for index in 0..self.slots.len() {
+            let slot = &mut self.slots[index];
+            let Some(settings) = &slot.settings else {
+                continue;
+            };
+            if slot.looking {
+                continue;
+            }
+            let (reply, status) = oneshot::channel();
+            let stall_after = settings.stall_after;
+            slot.looking = slot.send(Control::Status(reply));
+            let (name, incarnation) = (slot.name, slot.incarnation);
+            let (launch, myself) = (Arc::clone(&slot.launch), self.myself.clone());
+            let now = Instant::now();
+            let grace = if slot.may_ask(now, stall_after) {
+                slot.asked = Some(now);
+                self.settings.watch_interval.min(stall_after)
+            } else {
+                Duration::MAX
+            };
+            self.spawn(async move {
+                let finding = look(status, launch, stall_after, grace).await;
+                let message = RootMsg::Looked {
+                    name,
+                    incarnation,
+                    finding,
+                };
+                notify(&myself, message);
+            });
+        }
+        self.watch_later();
+    }
+
+    fn watch_later(&mut self) {
+        // An interval of zero must not become a busy loop.
+        let interval = self.settings.watch_interval.max(Duration::from_millis(10));
+        self.later(interval, RootMsg::Watch);
+    }
+
+    fn looked(&mut self, name: &'static str, incarnation: u64, finding: &Finding) {
+        let Some(index) = self.find(name) else {
+            return;
+        };
+        let slot = &mut self.slots[index];
+        if slot.incarnation != incarnation {
+            return;
+        }
+        slot.looking = false;
+        if slot.child.is_none() {
+            return;
+        }
+        let stall_after = slot
+            .settings
+            .as_ref()
+            .map_or(Duration::MAX, |settings| settings.stall_after);
+        let reason = match *finding {
+            Finding::Fine => {
+                slot.backlog_since = None;
+                return;
+            }
+            Finding::Backlog { idle } => {
+                let now = Instant::now();
+                let since = *slot.backlog_since.get_or_insert(now);
+                match judge_backlog(since, idle, now, stall_after) {
+                    Verdict::Wake => {
+                        slot.send(Control::Wake);
+                        return;
+                    }
+                    Verdict::Restart => {
+                        format!("no progress for {stall_after:?} with items due")
+                    }
+                }
+            }
+            Finding::Unresponsive { waited } => format!("no answer within {waited:?}"),
+        };
+        tracing::error!(workflow = name, reason, "stalled, restarting");
+        self.observer.observe(Event::Stalled {
+            workflow: name,
+            reason: &reason,
+        });
+        // A handler blocked outside an await cannot be killed: its successor does not wait for its end.
+        if let Some(child) = &self.slots[index].child {
+            child.cell.kill();
+        }
+        if self.slots[index].phase == Phase::Retiring {
+            self.retired(index);
+        } else {
+            self.died(index, &reason);
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! What an incarnation does of its own accord after every message, in this order: check the fence, settle, renew a
+//! doubtful lease, open one, claim, end a drain, set the alarm.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use super::Msg;
+use super::decide::{Room, Waiting, demand, patience};
+use super::incarnation::{Incarnation, Lease};
+use super::trouble::Operation;
+use crate::control::notify;
+use crate::port::Port;
+
+/// Two, so that one batch can be sent while the other's commit is on its way to the disk.
+const SETTLES_IN_THE_AIR: usize = 2;
+
+/// An interval of zero must not become a busy loop.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
+
+impl<P: Port> Incarnation<P> {
+    /// Does whatever has become possible, and sets the alarm for whatever comes next. Constant time.
+    pub(super) fn advance(&mut self) {
+        let now = Instant::now();
+        self.check_fence(now);
+        self.start_settles(now);
+        self.renew_doubtful_lease(now);
+        self.open_lease(now);
+        self.start_claim(now);
+        self.finish_drain(now);
+        self.set_alarm(now);
+    }
+
+    fn check_fence(&mut self, now: Instant) {
+        if matches!(&self.lease, Lease::Held(fence) if !fence.holds(now)) {
+            self.lose_lease("not renewed in time", now);
+        }
+    }
+
+    fn start_settles(&mut self, now: Instant) {
+        let Lease::Held(fence) = &self.lease else {
+            return;
+        };
+        let lease = fence.lease();
+        let slots = if self.trouble.is_failing(Operation::Settle) {
+            1
+        } else {
+            SETTLES_IN_THE_AIR
+        };
+        while self.settling < slots && self.trouble.allows(Operation::Settle, now) {
+            let batch = if let Some(batch) = self.held_back.pop_front() {
+                batch
+            } else if self.settle_at().is_some_and(|at| at <= now) {
+                let items = self.settings.settle_items.max(1).min(self.pending.len());
+                self.pending_since = now;
+                self.pending.drain(..items).collect()
+            } else {
+                return;
+            };
+            self.settling += 1;
+            self.settling_items += batch.len();
+            let (port, session) = (Arc::clone(&self.port), self.session);
+            self.call(Operation::Settle, async move {
+                let sent = Instant::now();
+                let result = port.settle(lease, &batch).await;
+                Msg::Settled {
+                    session,
+                    batch,
+                    sent,
+                    result,
+                }
+            });
+        }
+    }
+
+    /// When the outcomes that wait are to be settled, if any do.
+    fn settle_at(&self) -> Option<Instant> {
+        if self.pending.is_empty() {
+            return None;
+        }
+        if self.draining {
+            return Some(self.pending_since);
+        }
+        let waiting = Waiting {
+            outcomes: self.pending.len(),
+            in_flight: self.in_flight.len(),
+            starving: self.hungry
+                && self.claiming.is_none()
+                && self.in_flight.len() + self.pending.len() >= self.settings.concurrency,
+        };
+        Some(self.pending_since + patience(waiting, &self.settings))
+    }
+
+    /// Everything claimed under the lease is recorded, as far as this actor knows.
+    fn is_idle(&self) -> bool {
+        self.in_flight.is_empty()
+            && self.pending.is_empty()
+            && self.settling == 0
+            && self.held_back.is_empty()
+            && self.claiming.is_none()
+    }
+
+    /// After a claim whose answer was lost, opens a new lease that takes back what the old one may hold unknown to us.
+    fn renew_doubtful_lease(&mut self, now: Instant) {
+        if self.doubtful_since.is_none() || self.draining || !self.is_idle() {
+            return;
+        }
+        if let Lease::Held(fence) = &self.lease {
+            self.seed.leases.remove(fence.lease());
+            self.lease = Lease::None { not_before: now };
+            self.session += 1;
+            self.doubtful_since = None;
+        }
+    }
+
+    fn open_lease(&mut self, now: Instant) {
+        let Lease::None { not_before } = self.lease else {
+            return;
+        };
+        if self.parked
+            || self.draining
+            || now < not_before
+            || !self.trouble.allows(Operation::OpenLease, now)
+        {
+            return;
+        }
+        self.lease = Lease::Opening;
+        let (port, session) = (Arc::clone(&self.port), self.session);
+        let (ttl, previous) = (self.seed.tree.lease_ttl, self.seed.continuity.lease());
+        self.call(Operation::OpenLease, async move {
+            let sent = Instant::now();
+            let result = port.open_lease(ttl, previous).await;
+            Msg::LeaseOpened {
+                session,
+                sent,
+                result,
+            }
+        });
+    }
+
+    fn start_claim(&mut self, now: Instant) {
+        if self.reminders.take_due(now) {
+            self.claim_soon();
+        }
+        if now >= self.next_interval {
+            self.hungry = true;
+            self.next_interval = now + self.interval();
+        }
+        if !self.hungry || self.claiming.is_some() {
+            return;
+        }
+        let Lease::Held(fence) = &self.lease else {
+            return;
+        };
+        let lease = fence.lease();
+        let limit = demand(self.room(now));
+        if limit == 0 {
+            return;
+        }
+        self.hungry = false;
+        let (port, session) = (Arc::clone(&self.port), self.session);
+        let claiming = self.call(Operation::Claim, async move {
+            let sent = Instant::now();
+            let result = port.claim(lease, limit).await;
+            Msg::Claimed {
+                session,
+                limit,
+                sent,
+                result,
+            }
+        });
+        self.claiming = Some(claiming);
+    }
+
+    fn room(&self, now: Instant) -> Room {
+        let too_doubtful = self
+            .doubtful_since
+            .is_some_and(|since| now >= since + self.seed.tree.lease_ttl);
+        Room {
+            batch_size: self.settings.batch_size,
+            concurrency: self.settings.concurrency,
+            in_flight: self.in_flight.len(),
+            unsettled: self.pending.len(),
+            allowance: self.allowance(now),
+            barred: self.paused
+                || self.parked
+                || self.draining
+                || too_doubtful
+                || self.snoozed_until(now).is_some()
+                // More work that cannot be recorded helps nobody.
+                || self.trouble.is_failing(Operation::Settle)
+                || !self.trouble.allows(Operation::Claim, now),
+        }
+    }
+
+    pub(super) fn allowance(&self, now: Instant) -> Option<usize> {
+        self.settings.rate.map(|rate| {
+            self.seed
+                .continuity
+                .with_window(|window| window.available(rate, now))
+        })
+    }
+
+    pub(super) fn snoozed_until(&self, now: Instant) -> Option<Instant> {
+        self.seed
+            .continuity
+            .snoozed_until()
+            .filter(|&until| until > now)
+    }
+
+    /// Ends the drain when nothing is left in hand: gives the lease back, then stops.
+    fn finish_drain(&mut self, now: Instant) {
+        if !self.draining {
+            return;
+        }
+        let lease = match &self.lease {
+            // The answer tells which lease to close, unless there is no time left for it.
+            Lease::Opening if !self.aborting => return,
+            Lease::Opening | Lease::None { .. } => {
+                self.myself.stop(None);
+                return;
+            }
+            Lease::Closing(_) => return,
+            Lease::Unclosed(lease) => *lease,
+            Lease::Held(fence) => {
+                let lease = fence.lease();
+                if !self.is_idle() {
+                    return;
+                }
+                self.seed.leases.remove(lease);
+                lease
+            }
+        };
+        if !self.trouble.allows(Operation::CloseLease, now) {
+            self.lease = Lease::Unclosed(lease);
+            return;
+        }
+        self.lease = Lease::Closing(lease);
+        let port = Arc::clone(&self.port);
+        self.call(Operation::CloseLease, async move {
+            Msg::LeaseClosed(port.close_lease(lease).await)
+        });
+    }
+
+    fn set_alarm(&mut self, now: Instant) {
+        let Some(next) = self.next_due(now) else {
+            return;
+        };
+        if let Some((at, alarm)) = &self.alarm {
+            // Ringing early is harmless: it is then set again. Most messages change nothing here.
+            if *at <= next {
+                return;
+            }
+            alarm.abort();
+        }
+        while self.tasks.try_join_next().is_some() {}
+        let myself = self.myself.clone();
+        let alarm = self.tasks.spawn(async move {
+            sleep_until(next).await;
+            notify(&myself, Msg::Alarm);
+        });
+        self.alarm = Some((next, alarm));
+    }
+
+    /// The next instant at which time alone makes something possible. What is possible already has been done, or waits
+    /// for a message.
+    fn next_due(&self, now: Instant) -> Option<Instant> {
+        let lease = match &self.lease {
+            Lease::None { not_before } => self
+                .trouble
+                .not_before(Operation::OpenLease)
+                .max(Some(*not_before)),
+            Lease::Held(fence) => Some(fence.deadline()),
+            Lease::Unclosed(_) => self.trouble.not_before(Operation::CloseLease),
+            Lease::Opening | Lease::Closing(_) => None,
+        };
+        let rate_free = self.settings.rate.and_then(|rate| {
+            self.seed
+                .continuity
+                .with_window(|window| window.next_free(rate))
+        });
+        let claiming = self.claiming.is_none() && !self.paused && !self.draining;
+        let claim = claiming.then_some([
+            Some(self.next_interval),
+            self.reminders.next(),
+            self.trouble.not_before(Operation::Claim),
+            self.snoozed_until(now),
+            rate_free,
+        ]);
+        [
+            lease,
+            self.settle_at(),
+            self.trouble.not_before(Operation::Settle),
+        ]
+        .into_iter()
+        .chain(claim.into_iter().flatten())
+        .flatten()
+        .filter(|&at| at > now)
+        .min()
+    }
+
+    pub(super) fn interval(&self) -> Duration {
+        self.settings.interval.max(SHORTEST_INTERVAL)
+    }
+}

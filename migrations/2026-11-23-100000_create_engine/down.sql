@@ -1,0 +1,14 @@
+DROP FUNCTION gleaner_add_touch(regclass);
+DROP FUNCTION gleaner_touch();
+DROP FUNCTION gleaner_drop_curation(regclass);
+DROP FUNCTION gleaner_add_curation(regclass, text[]);
+DROP FUNCTION gleaner_drop_stage(regclass, text);
+DROP FUNCTION gleaner_add_stage(regclass, text);
+DROP TABLE schedule;
+DROP TABLE workflow_control;
+DROP FUNCTION gleaner_notify_control();
+DROP FUNCTION gleaner_prune_attempt(interval);
+DROP FUNCTION gleaner_extend_attempt(integer);
+DROP TABLE attempt;
+DROP TABLE lease;
+DROP TABLE node;

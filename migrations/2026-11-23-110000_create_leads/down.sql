@@ -1,0 +1,17 @@
+DROP TABLE contact;
+SELECT gleaner_drop_curation('page');
+SELECT gleaner_drop_stage('page', 'curation');
+DROP TABLE page;
+SELECT gleaner_drop_curation('sitemap_file');
+SELECT gleaner_drop_stage('sitemap_file', 'import');
+DROP TABLE sitemap_file;
+SELECT gleaner_drop_curation('local_business');
+SELECT gleaner_drop_stage('local_business', 'domain_extraction');
+DROP TABLE local_business;
+SELECT gleaner_drop_curation('domain');
+SELECT gleaner_drop_stage('domain', 'sitemap');
+SELECT gleaner_drop_stage('domain', 'metadata');
+DROP TABLE domain;
+SELECT gleaner_drop_curation('place');
+SELECT gleaner_drop_stage('place', 'deep_scan');
+DROP TABLE place;

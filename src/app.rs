@@ -1,0 +1,322 @@
+//! The wiring: configuration → pool → migrations → workflows → tree → HTTP; reload; drain. Read this first.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use gleaner_actors::{DrainReport, Member, Tree};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tracing::{info, warn};
+
+use crate::config::{self, Change, Config};
+use crate::db::connect::Connector;
+use crate::db::lease::LeaseHeart;
+use crate::db::notify::{Heard, Listener};
+use crate::db::pooler::{self, Pooling};
+use crate::db::{self, migrations, node};
+use crate::fetch;
+use crate::metrics::{self, EngineMetrics};
+use crate::queue::Queue;
+use crate::telemetry::{LogHandle, chain};
+use crate::upkeep::{self, Shared};
+use crate::workflow::{Live, Services};
+use crate::workflows::{self, Registry};
+
+/// A running Gleaner: everything but signals.
+pub struct App {
+    shared: Arc<Shared>,
+    registry: Registry,
+    fetch: fetch::Client,
+    tree: Tree,
+    server: Option<crate::http::Server>,
+    bot_server: Option<crate::http::Server>,
+    reload_failure: Live<Option<String>>,
+}
+
+impl App {
+    /// Brings everything up: refuses a database that lacks migrations, and starts claiming.
+    ///
+    /// # Errors
+    /// Whatever of it cannot be brought up.
+    pub async fn start(config: Config, metrics: Option<PrometheusHandle>) -> anyhow::Result<Self> {
+        let pool = db::pool(&config.database)?;
+        let direct = Connector::new(config.database.direct(), &config.database)?;
+        {
+            let through_pool = Connector::new(&config.database.url, &config.database)?;
+            let pooling = pooler::check(&through_pool).await?;
+            if pooling == Pooling::Transaction
+                && config.database.listen
+                && config.database.direct_url.is_empty()
+            {
+                warn!(
+                    "a transaction pooler stands before the database: notifications cannot arrive; set \
+                     database.direct_url, or database.listen = false to rely on each workflow's interval"
+                );
+            }
+            let mut connection = direct.connect().await?;
+            migrations::require_current(&mut connection).await?;
+        }
+        let node = {
+            let mut connection = pool
+                .get()
+                .await
+                .context("no connection to register this process with")?;
+            node::register(&mut connection)
+                .await
+                .context("cannot register this process")?
+        };
+
+        let fetch = fetch::Client::new(config.fetch.clone())?;
+        let queue = Box::pin(connect_queue(&config)).await?;
+        let services = Services {
+            fetch: fetch.clone(),
+            queue: queue.clone(),
+            tracking: config.extract.tracking(),
+        };
+        let (registry, mut members) = Registry::build(&config, &services, &pool, node);
+        let tree_settings = config.engine.tree_settings();
+        let (listen, http_address) = (config.database.listen, config.http.address()?);
+        let bot_address = config.bots.address()?;
+        let admin_token = config.http.admin_token.clone();
+        let shared = Shared::new(pool, node, Live::new(config), queue);
+        members.extend(upkeep::members(&shared));
+        if listen {
+            members.push(listener(direct.clone(), &shared));
+        }
+        if let Some(handle) = &metrics {
+            members.push(metrics::tidier(handle.clone()));
+        }
+
+        metrics::announce(workflows::NAMES);
+        let heart = LeaseHeart::new(direct, node);
+        let tree = Tree::start(tree_settings, heart, members, Arc::new(EngineMetrics)).await?;
+        shared.set_tree(tree.clone());
+        info!(node, version = env!("CARGO_PKG_VERSION"), "started");
+
+        let reload_failure = Live::new(None);
+        let http = crate::http::State::new(
+            Arc::clone(&shared),
+            metrics,
+            admin_token,
+            reload_failure.clone(),
+        );
+        let bot_server = match bot_address {
+            Some(address) => {
+                Some(crate::http::Server::start_for_bots(address, http.clone()).await?)
+            }
+            None => None,
+        };
+        let server = match http_address {
+            Some(address) => Some(crate::http::Server::start(address, http).await?),
+            None => None,
+        };
+        Ok(Self {
+            shared,
+            registry,
+            fetch,
+            tree,
+            server,
+            bot_server,
+            reload_failure,
+        })
+    }
+
+    /// What its parts share.
+    #[must_use]
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// The actors.
+    #[must_use]
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// Where HTTP is served, if it is.
+    #[must_use]
+    pub fn http_address(&self) -> Option<std::net::SocketAddr> {
+        self.server.as_ref().map(crate::http::Server::address)
+    }
+
+    /// Where the bots' API has an address of its own, if it has.
+    #[must_use]
+    pub fn bot_address(&self) -> Option<std::net::SocketAddr> {
+        self.bot_server.as_ref().map(crate::http::Server::address)
+    }
+
+    /// Puts a new configuration in force: all of what can change live, or nothing. `loaded` is the outcome of reading it.
+    /// Returns what differs.
+    ///
+    /// # Errors
+    /// Why nothing was changed; readiness tells it too, until a reload succeeds.
+    pub async fn reload(
+        &self,
+        loaded: Result<Config, config::ConfigError>,
+        log: Option<&LogHandle>,
+    ) -> anyhow::Result<Vec<Change>> {
+        let outcome = self.try_reload(loaded, log).await;
+        match &outcome {
+            Ok(changes) => {
+                self.reload_failure.set(None);
+                metrics::config_reloaded(if changes.is_empty() {
+                    "unchanged"
+                } else {
+                    "applied"
+                });
+                for change in changes {
+                    if change.needs_restart {
+                        warn!(
+                            key = change.key,
+                            "changed in the file; takes effect at the next start"
+                        );
+                    } else {
+                        info!(
+                            key = change.key,
+                            old = change.old,
+                            new = change.new,
+                            "changed"
+                        );
+                    }
+                }
+                info!(changes = changes.len(), "configuration reloaded");
+            }
+            Err(error) => {
+                let reason = chain(error.as_ref());
+                metrics::config_reloaded("rejected");
+                tracing::error!(error = %reason, "configuration not reloaded, nothing changed");
+                self.reload_failure.set(Some(reason));
+            }
+        }
+        outcome
+    }
+
+    async fn try_reload(
+        &self,
+        loaded: Result<Config, config::ConfigError>,
+        log: Option<&LogHandle>,
+    ) -> anyhow::Result<Vec<Change>> {
+        let new = loaded?;
+        let old = self.shared.config.get();
+        let changes = config::diff(&old, &new);
+        // The only step that can refuse comes first; what follows cannot fail.
+        self.fetch.reconfigure(new.fetch.clone())?;
+        let settings = new.workflows.settings(&new.engine);
+        if let Err(error) = self.tree.reload(settings).await {
+            self.fetch.reconfigure(old.fetch.clone())?;
+            return Err(error.into());
+        }
+        self.registry.reload(&new);
+        if let Some(log) = log {
+            log.set_level(&new.log.level);
+        }
+        self.shared.config.set(new);
+        Ok(changes)
+    }
+
+    /// Stops claiming, lets running items finish for `within`, hands back the rest, and stops.
+    pub async fn drain(&self, within: Duration) -> DrainReport {
+        let report = self.tree.drain(within).await;
+        let stopped = async {
+            let mut connection = self.shared.pool.get().await?;
+            node::stopped(&mut connection, self.shared.node).await?;
+            anyhow::Ok(())
+        };
+        self.shared.queue.close().await;
+        if let Err(error) = stopped.await {
+            warn!(error = %chain(error.as_ref()), "cannot note the end of this process");
+        }
+        for server in self.bot_server.iter().chain(&self.server) {
+            server.stop().await;
+        }
+        info!(
+            finished = report.finished,
+            released = report.released,
+            elapsed_ms = u64::try_from(report.elapsed.as_millis()).unwrap_or(u64::MAX),
+            "drained"
+        );
+        report
+    }
+
+    /// Whether nothing is due, running or waiting to be written, of all workflows that work.
+    ///
+    /// # Errors
+    /// When the database or the tree does not answer.
+    pub async fn is_idle(&self) -> anyhow::Result<bool> {
+        use gleaner_actors::State;
+
+        let is_off = |state| matches!(state, State::Parked | State::Disabled | State::Paused);
+        let status = self.tree.status().await?;
+        let mut connection = self.shared.pool.get().await?;
+        // Entries that others put into Redis are not yet known to PostgreSQL.
+        if let Ok(lengths) = self.shared.queue.lengths().await
+            && lengths.queue_size > 0
+            && status
+                .workflow("auto-record")
+                .is_some_and(|own| !is_off(own.state))
+        {
+            return Ok(false);
+        }
+        for workflow in workflows::known() {
+            let Some(own) = status.workflow(workflow.name) else {
+                continue;
+            };
+            if own.in_flight + own.unsettled > 0 || own.state == State::Starting {
+                return Ok(false);
+            }
+            if !is_off(own.state) && workflow.stage.has_due(&mut connection).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// The queue in Redis, if one is configured. What may cost it its entries is said once, at the start.
+async fn connect_queue(config: &Config) -> anyhow::Result<Queue> {
+    let queue = Queue::connect(&config.redis).await?;
+    if queue.is_up() == Some(true) {
+        match queue.findings().await {
+            Ok(findings) => {
+                for warning in findings.warnings() {
+                    warn!("Redis: {warning}");
+                }
+            }
+            Err(error) => warn!(error = %chain(&error), "cannot tell how Redis is set"),
+        }
+    }
+    Ok(queue)
+}
+
+/// LISTEN as a member of the tree: notifications wake workflows.
+fn listener(direct: Connector, shared: &Arc<Shared>) -> Member {
+    let shared = Arc::clone(shared);
+    let by_stage: std::collections::HashMap<String, &'static str> = workflows::known()
+        .into_iter()
+        .map(|workflow| (workflow.stage.name(), workflow.name))
+        .collect();
+    let by_stage = Arc::new(by_stage);
+    let hear = move |heard: Heard| -> futures_util::future::BoxFuture<'static, ()> {
+        let (shared, by_stage) = (Arc::clone(&shared), Arc::clone(&by_stage));
+        Box::pin(async move {
+            let Some(tree) = shared.tree() else { return };
+            match heard {
+                Heard::Connected => tree.wake_all(),
+                Heard::Stage(stage) => {
+                    if stage == db::bot::STAGE_NAME {
+                        shared.jobs_due.notify_waiters();
+                    }
+                    if let Some(name) = by_stage.get(&stage) {
+                        tree.wake(name);
+                    }
+                }
+                Heard::Control(_workflow) => {
+                    if let Err(error) = upkeep::apply_controls(&shared).await {
+                        warn!(error = %chain(&error), "cannot read operators' requests");
+                    }
+                }
+            }
+        })
+    };
+    Member::service("listener", Arc::new(Listener::new(direct, Arc::new(hear))))
+}

@@ -1,0 +1,200 @@
+//! How fast bots are handed jobs over HTTP: the real server, real connections kept alive, every pull a claim of its own.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use diesel_async::SimpleAsyncConnection;
+use futures_util::future::join_all;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::scratch::Scratch;
+use super::{BenchError, number, percentile, rounded};
+use crate::config::Config;
+use crate::http::{Server, State};
+use crate::queue::Queue;
+use crate::upkeep::Shared;
+use crate::workflow::Live;
+use crate::{db, secret};
+
+/// The token of the benchmark's bots, who live in its own schema.
+const TOKEN: &str = "bench";
+
+/// How pulls are measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Pulls {
+    /// Bots that pull at a time, each over one connection.
+    pub bots: u32,
+    /// Jobs asked for in one pull.
+    pub batch: u32,
+    /// Jobs in all.
+    pub jobs: u64,
+    /// Shops that they are spread over.
+    pub sites: u64,
+    /// Whether the shops have a pace to be kept, which is another row to be written per shop and pull.
+    pub paced: bool,
+}
+
+/// What came out.
+#[derive(Clone, Debug, Serialize)]
+pub struct Pulled {
+    /// Pulls that brought jobs, per second.
+    pub pulls_per_second: f64,
+    /// Jobs handed out per second.
+    pub jobs_per_second: f64,
+    /// Median time of a pull, in milliseconds, as a bot sees it.
+    pub p50_ms: f64,
+    /// 99th percentile.
+    pub p99_ms: f64,
+    /// Jobs handed out.
+    pub jobs: u64,
+    /// Jobs handed out more than once: zero, or something is broken.
+    pub handed_out_twice: u64,
+    /// Bots.
+    pub bots: u32,
+    /// Jobs per pull.
+    pub batch: u32,
+    /// `synchronous_commit` and `fsync` of the server.
+    pub durable: bool,
+}
+
+/// Measures pulls until all jobs are handed out.
+///
+/// # Errors
+/// Whatever the database answers, or a server that does not.
+pub async fn pull(
+    scratch: &mut Scratch,
+    config: &Config,
+    pulls: &Pulls,
+) -> Result<Pulled, BenchError> {
+    fill(scratch, pulls).await?;
+    let mut config = config.clone();
+    config.database = scratch.database().clone();
+    let settings = scratch.server_settings().await?;
+    let pool = db::pool(&config.database)?;
+    let shared = Shared::new(pool, 0, Live::new(config), Queue::none());
+    let state = State::new(shared, None, secret::Secret::new(""), Live::new(None));
+    let server = Server::start_for_bots(SocketAddr::from(([127, 0, 0, 1], 0)), state)
+        .await
+        .map_err(|error| BenchError::Stuck(format!("{error:#}")))?;
+    let address = server.address();
+
+    let start = Instant::now();
+    let bots = (0..pulls.bots).map(|bot| work(address, bot, pulls.batch));
+    let work = join_all(bots).await;
+    let seconds = start.elapsed().as_secs_f64();
+    server.stop().await;
+
+    let mut millis = Vec::new();
+    let mut seen = HashSet::new();
+    let mut jobs = 0;
+    for own in work {
+        let own = own.map_err(|error| BenchError::Stuck(format!("{error:#}")))?;
+        millis.extend(own.millis);
+        jobs += own.jobs.len();
+        seen.extend(own.jobs);
+    }
+    let count = |len: usize| u64::try_from(len).unwrap_or(u64::MAX);
+    let brought = number(count(millis.len()));
+    millis.sort_by(f64::total_cmp);
+    Ok(Pulled {
+        pulls_per_second: rounded(brought / seconds),
+        jobs_per_second: rounded(number(count(jobs)) / seconds),
+        p50_ms: rounded(percentile(&millis, 50)),
+        p99_ms: rounded(percentile(&millis, 99)),
+        jobs: count(jobs),
+        handed_out_twice: count(jobs - seen.len()),
+        bots: pulls.bots,
+        batch: pulls.batch,
+        durable: settings.fsync == "on" && settings.synchronous_commit == "on",
+    })
+}
+
+async fn fill(scratch: &mut Scratch, pulls: &Pulls) -> Result<(), BenchError> {
+    let (jobs, sites, bots) = (pulls.jobs, pulls.sites.max(1), pulls.bots);
+    let delay = if pulls.paced { "0.000001" } else { "0" };
+    scratch
+        .admin()
+        .batch_execute(&format!(
+            "ALTER TABLE product_url DISABLE TRIGGER USER; ALTER TABLE crawl_job DISABLE TRIGGER USER; \
+             INSERT INTO site (domain, delay_seconds) SELECT 'shop-' || n || '.example', {delay} FROM generate_series(1, {sites}) AS n; \
+             INSERT INTO product_url (site_id, raw_url, url, url_hash) \
+                 SELECT 1 + n % {sites}, 'x', 'https://www.shop-' || 1 + n % {sites} || '.example/products/' || n, md5(n::text) FROM generate_series(1, {jobs}) AS n; \
+             INSERT INTO crawl_job (product_url_id, site_id, crawl_status, crawl_due_at) \
+                 SELECT id, site_id, 'Queued', now() - make_interval(secs => ({jobs} - id) * 0.001) FROM product_url; \
+             INSERT INTO bot (bot_id, token_hash, rate_limit_per_minute, max_jobs_per_pull) \
+                 SELECT 'bot-' || n, sha256('{TOKEN}'), 1000000000, 1000 FROM generate_series(0, {bots} - 1) AS n; \
+             ALTER TABLE product_url ENABLE TRIGGER USER; ALTER TABLE crawl_job ENABLE TRIGGER USER; \
+             ANALYZE site, product_url, crawl_job, bot"
+        ))
+        .await?;
+    Ok(())
+}
+
+/// What one bot got.
+#[derive(Default)]
+struct Work {
+    jobs: Vec<Arc<str>>,
+    millis: Vec<f64>,
+}
+
+/// Pulls until nothing comes any more.
+async fn work(address: SocketAddr, bot: u32, batch: u32) -> anyhow::Result<Work> {
+    let body = json!({ "bot_id": format!("bot-{bot}"), "api_token": TOKEN, "max_jobs": batch })
+        .to_string();
+    let request = format!(
+        "POST /api/crawl/pull/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = BufReader::new(TcpStream::connect(address).await?);
+    stream.get_ref().set_nodelay(true)?;
+    let mut done = Work::default();
+    // Shops that another hand-out has at this moment are left out of one: empty once is not empty for good.
+    let mut empty = 0;
+    while empty < 3 {
+        let start = Instant::now();
+        stream.get_mut().write_all(request.as_bytes()).await?;
+        let answer = read(&mut stream).await?;
+        let elapsed = start.elapsed();
+        let jobs = answer["data"]["jobs"]
+            .as_array()
+            .with_context(|| format!("no jobs in {answer}"))?;
+        if jobs.is_empty() {
+            empty += 1;
+            continue;
+        }
+        empty = 0;
+        done.millis.push(elapsed.as_secs_f64() * 1_000.0);
+        done.jobs.extend(
+            jobs.iter()
+                .filter_map(|job| job["job_id"].as_str())
+                .map(Arc::from),
+        );
+    }
+    Ok(done)
+}
+
+/// The body of the next answer, which says its length.
+async fn read(stream: &mut BufReader<TcpStream>) -> anyhow::Result<Value> {
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).await?;
+        if let Some((name, value)) = line.split_once(':')
+            && name.eq_ignore_ascii_case("content-length")
+        {
+            length = value.trim().parse()?;
+        }
+        if line.trim().is_empty() {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await?;
+    Ok(serde_json::from_slice(&body)?)
+}

@@ -1,0 +1,271 @@
+//! The command line: one file per subcommand; what all of them share is here.
+
+mod bench;
+mod bot;
+mod check_config;
+mod demo;
+mod doctor;
+mod explain;
+mod extract;
+mod flags;
+mod import;
+mod items;
+mod migrate;
+mod nodes;
+mod pattern;
+mod policy;
+mod queue;
+mod recategorise;
+mod record;
+mod retention;
+mod run;
+mod status;
+mod table;
+mod track;
+mod workflows;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use diesel_async::AsyncPgConnection;
+use serde_json::{Value, json};
+
+use crate::config::{self, Config, ConfigError, Sources};
+use crate::db::DbError;
+use crate::db::connect::Connector;
+use crate::db::migrations;
+use crate::telemetry::chain;
+use crate::workflows::Known;
+
+/// All went well.
+pub const OK: u8 = 0;
+/// Something failed.
+pub const FAILURE: u8 = 1;
+/// Bad configuration or arguments: starting again will not help.
+pub const MISUSE: u8 = 2;
+
+/// Crawl-to-data pipelines on PostgreSQL: rows are claimed in place, in your own tables.
+#[derive(Debug, Parser)]
+#[command(name = "gleaner", version, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    command: Command,
+    /// What every command takes.
+    #[command(flatten)]
+    global: Global,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// Configuration file; only what differs from the defaults need be in it.
+    #[arg(long, global = true, env = "GLEANER_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Database to work on, instead of database.url.
+    #[arg(long, global = true, value_name = "URL")]
+    pub database_url: Option<String>,
+    /// Print JSON instead of text for people.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the workflows until told to stop.
+    Run(run::Arguments),
+    /// Run the whole pipeline over a small web on this machine, and score what it finds.
+    Demo(demo::Arguments),
+    /// Bring the database's schema up to date.
+    Migrate(migrate::Arguments),
+    /// Measure the engine on this machine and database.
+    Bench(bench::Arguments),
+    /// Check the configuration and print what is in force, without secrets.
+    CheckConfig,
+    /// Show processes, workflows and queues; exit code 1 when something is wrong.
+    Status,
+    /// List workflows, or pause, resume, run or unpark them on every node.
+    Workflows(workflows::Arguments),
+    /// Check database, schema and surroundings, and say what to do; exit code 1 when a check fails.
+    Doctor,
+    /// List, retry, cancel or show rows of a workflow.
+    Items(items::Arguments),
+    /// List, show, set, roll back or relearn a shop's extraction pattern.
+    Pattern(pattern::Arguments),
+    /// List what needs a person's eye, or close it.
+    Flags(flags::Arguments),
+    /// Drop what is older than [retention] says, now.
+    Retention(retention::Arguments),
+    /// Import places, domains, sitemaps or pages from a CSV file.
+    Import(import::Arguments),
+    /// Show, revive or clear the queue of results to be recorded.
+    Queue(queue::Arguments),
+    /// Say rule by rule why a result was or was not recorded, or what other rules would change.
+    Explain(explain::Arguments),
+    /// Record a result by hand, past the rules.
+    Record(record::Arguments),
+    /// Run the category rules over stored pages again.
+    Recategorise(recategorise::Arguments),
+    /// Extract from a document, or from a stream of them: no database, no network.
+    Extract(Box<extract::Arguments>),
+    /// Track product pages: have them crawled from now on, and say who wants to know.
+    Track(track::Arguments),
+    /// List, add or remove policies: how often and how urgently which pages are crawled.
+    Policy(policy::Arguments),
+    /// Create bots, workers of your own that pull crawl jobs over HTTP; renew their tokens, shut them out, list them.
+    Bot(bot::Arguments),
+}
+
+impl Global {
+    /// The layers above the defaults, with further flags on top.
+    #[must_use]
+    pub fn sources(&self, flags: Vec<(String, Value)>) -> Sources {
+        let mut all = flags;
+        if let Some(url) = &self.database_url {
+            all.push(("database.url".to_owned(), json!(url)));
+        }
+        Sources {
+            file: self.config.clone(),
+            flags: all,
+        }
+    }
+
+    /// The configuration in force.
+    ///
+    /// # Errors
+    /// As [`config::load`].
+    pub fn load(&self) -> Result<Config, ConfigError> {
+        config::load(&self.sources(Vec::new()))
+    }
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // To standard output for --help and --version, with exit code 0; to standard error otherwise.
+            drop(error.print());
+            return ExitCode::from(if error.use_stderr() { MISUSE } else { OK });
+        }
+    };
+    if let Command::Extract(arguments) = cli.command {
+        return exit(extract::run(&cli.global, *arguments));
+    }
+    crate::fetch::install_crypto();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(FAILURE, &error),
+    };
+    exit(runtime.block_on(dispatch(cli)))
+}
+
+/// The exit code of a command; what went wrong is printed.
+fn exit(result: anyhow::Result<u8>) -> ExitCode {
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            let is_misuse = error.chain().any(|cause| {
+                cause.is::<ConfigError>()
+                    || cause.is::<Misuse>()
+                    || matches!(
+                        cause.downcast_ref::<DbError>(),
+                        Some(
+                            DbError::NoUrl
+                                | DbError::BadUrl(_)
+                                | DbError::Pooler { .. }
+                                | DbError::Pending(_)
+                        )
+                    )
+            });
+            fail(if is_misuse { MISUSE } else { FAILURE }, error.as_ref())
+        }
+    }
+}
+
+async fn dispatch(cli: Cli) -> anyhow::Result<u8> {
+    match cli.command {
+        Command::Run(arguments) => Box::pin(run::run(&cli.global, arguments)).await,
+        Command::Demo(arguments) => Box::pin(demo::run(&cli.global, arguments)).await,
+        Command::Migrate(arguments) => migrate::run(&cli.global, arguments).await,
+        Command::Bench(arguments) => bench::run(&cli.global, arguments).await,
+        Command::CheckConfig => check_config::run(&cli.global),
+        Command::Status => status::run(&cli.global).await,
+        Command::Workflows(arguments) => workflows::run(&cli.global, arguments).await,
+        Command::Doctor => doctor::run(&cli.global).await,
+        Command::Items(arguments) => items::run(&cli.global, arguments).await,
+        Command::Pattern(arguments) => pattern::run(&cli.global, arguments).await,
+        Command::Flags(arguments) => flags::run(&cli.global, arguments).await,
+        Command::Retention(arguments) => retention::run(&cli.global, arguments).await,
+        Command::Import(arguments) => import::run(&cli.global, arguments).await,
+        Command::Queue(arguments) => queue::run(&cli.global, arguments).await,
+        Command::Explain(arguments) => explain::run(&cli.global, arguments).await,
+        Command::Record(arguments) => record::run(&cli.global, arguments).await,
+        Command::Recategorise(arguments) => recategorise::run(&cli.global, arguments).await,
+        // Answered by `main`, without a runtime.
+        Command::Extract(arguments) => extract::run(&cli.global, *arguments),
+        Command::Track(arguments) => track::run(&cli.global, arguments).await,
+        Command::Policy(arguments) => policy::run(&cli.global, arguments).await,
+        Command::Bot(arguments) => bot::run(&cli.global, arguments).await,
+    }
+}
+
+/// Arguments that are well-formed and cannot be meant.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Misuse(pub String);
+
+/// The workflow of this name.
+///
+/// # Errors
+/// [`Misuse`] naming those there are.
+pub fn workflow(name: &str) -> Result<Known, Misuse> {
+    crate::workflows::find(name).ok_or_else(|| {
+        let known = crate::workflows::NAMES.join(", ");
+        Misuse(format!(
+            "no workflow is called \"{name}\"; there are {known}"
+        ))
+    })
+}
+
+/// A connection to a database with a current schema, past any pooler.
+async fn connect(config: &Config) -> Result<AsyncPgConnection, DbError> {
+    let connector = Connector::new(config.database.direct(), &config.database)?;
+    let mut connection = connector.connect().await?;
+    migrations::require_current(&mut connection).await?;
+    Ok(connection)
+}
+
+/// Prints an error with its causes, and gives the exit code.
+#[must_use]
+pub fn fail(code: u8, error: &(dyn std::error::Error + 'static)) -> ExitCode {
+    complain(&chain(error));
+    ExitCode::from(code)
+}
+
+/// One line to standard error. A reader that went away is no error; `eprintln` would panic.
+pub fn complain(line: &str) {
+    use std::io::Write;
+    drop(writeln!(std::io::stderr(), "gleaner: {line}"));
+}
+
+/// One line to standard output. A reader that went away (`gleaner status | head`) is no error.
+pub fn print(line: &str) {
+    use std::io::Write;
+    drop(writeln!(std::io::stdout(), "{line}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::Cli::command().debug_assert();
+    }
+}

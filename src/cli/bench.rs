@@ -1,0 +1,261 @@
+//! `gleaner bench`: measures the engine on your own server, or on the private one, in a schema of its own that it drops again.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::run::start_private;
+use super::{Global, OK, print};
+use crate::bench::{self, Drain, Load, Pulls, Rate, Record, Scratch, Wake};
+use crate::config::Config;
+use crate::secret::Secret;
+use crate::signals::{Asked, Signals};
+use crate::{embedded, metrics, telemetry};
+
+/// Arguments of `gleaner bench`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum What {
+    /// How fast queued rows that need no work are drained, and how near that is to bare SQL.
+    Drain {
+        /// Rows per round.
+        #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+        rows: u64,
+        /// Rounds; the median counts.
+        #[arg(long, value_name = "N", default_value_t = 3)]
+        rounds: usize,
+        #[command(flatten)]
+        sizes: Sizes,
+    },
+    /// How long a row waits from its insert to the start of its run.
+    Wake {
+        /// Rows inserted per second, or a percentage of what the engine sustains, such as 70%.
+        #[arg(long, value_name = "RATE", default_value = "20")]
+        rate: Rate,
+        /// For how long.
+        #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+        seconds: u64,
+        #[command(flatten)]
+        sizes: Sizes,
+    },
+    /// How long a claim takes, by how much is queued.
+    Claim {
+        /// Rows queued.
+        #[arg(
+            long,
+            value_name = "NUMBERS",
+            value_delimiter = ',',
+            default_value = "1000,10000,100000,1000000"
+        )]
+        queued: Vec<u64>,
+        /// Rows per claim.
+        #[arg(long, value_name = "N", default_value_t = 10)]
+        batch: usize,
+    },
+    /// How fast results are judged and recorded from a full queue in Redis, and how near that is to bare SQL.
+    Record {
+        /// Results per round, each of a page of its own that has a price already.
+        #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+        results: u32,
+        /// Rounds; the median counts.
+        #[arg(long, value_name = "N", default_value_t = 3)]
+        rounds: usize,
+        #[command(flatten)]
+        sizes: Sizes,
+    },
+    /// How fast bots are handed crawl jobs over HTTP, and that no job goes to two.
+    Pull {
+        /// Bots that pull at a time.
+        #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=200))]
+        bots: u32,
+        /// Jobs per pull.
+        #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
+        batch: u32,
+        /// Jobs in all.
+        #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+        jobs: u64,
+        /// Shops that the jobs are spread over.
+        #[arg(long, value_name = "N", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+        sites: u64,
+        /// Give every shop a pace to be kept: another row written per shop and pull.
+        #[arg(long)]
+        paced: bool,
+    },
+    /// What a process costs that has nothing to do.
+    Idle {
+        /// For how long it is watched.
+        #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+        seconds: u64,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+struct Sizes {
+    /// Rows per claim and per settle.
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    batch: usize,
+    /// Rows in hand at most; four batches unless given.
+    #[arg(long, value_name = "N")]
+    concurrency: Option<usize>,
+}
+
+impl Sizes {
+    fn load(self, config: &Config) -> Load {
+        let batch = self.batch.max(1);
+        Load {
+            batch,
+            concurrency: self.concurrency.unwrap_or(batch.saturating_mul(4)).max(1),
+            settle_age: config.engine.settle_age,
+            tree: config.engine.tree_settings(),
+        }
+    }
+}
+
+pub(super) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result<u8> {
+    let mut config = global.load()?;
+    let _log = telemetry::init(&config.log)?;
+    // As in production, so that what counting costs is counted.
+    let _metrics = metrics::install()?;
+    let mut signals = Signals::new().context("cannot listen to signals")?;
+
+    let private = if config.database.url.is_empty() {
+        Some(start_private(&config.embedded).await?)
+    } else {
+        None
+    };
+    if let Some(private) = &private {
+        config.database.url = Secret::new(&private.url("gleaner"));
+        config.database.direct_url = Secret::new("");
+    }
+    let result = tokio::select! {
+        result = measure_in_scratch(&config, &arguments.what) => result,
+        () = asked_to_stop(&mut signals) => Err(anyhow::anyhow!("interrupted")),
+    };
+    if let Some(private) = private {
+        private.stop().await;
+    }
+    report(global, &result?);
+    Ok(OK)
+}
+
+async fn asked_to_stop(signals: &mut Signals) {
+    while signals.next().await != Asked::Stop {}
+}
+
+async fn measure_in_scratch(config: &Config, what: &What) -> anyhow::Result<Value> {
+    let mut scratch = Scratch::open(&config.database).await?;
+    let result = measure(&mut scratch, config, what).await;
+    scratch.close().await;
+    result
+}
+
+async fn measure(scratch: &mut Scratch, config: &Config, what: &What) -> anyhow::Result<Value> {
+    let result = match what {
+        What::Drain {
+            rows,
+            rounds,
+            sizes,
+        } => {
+            let drain = Drain {
+                rows: *rows,
+                rounds: *rounds,
+                load: sizes.load(config),
+            };
+            object(&bench::drain(scratch, &drain).await?)?
+        }
+        What::Wake {
+            rate,
+            seconds,
+            sizes,
+        } => {
+            let wake = Wake {
+                rate: *rate,
+                duration: Duration::from_secs(*seconds),
+                load: sizes.load(config),
+            };
+            object(&bench::wake(scratch, &wake).await?)?
+        }
+        What::Claim { queued, batch } => {
+            let claims = bench::claim(scratch, queued, (*batch).max(1)).await?;
+            json!({ "claims": claims })
+        }
+        What::Record {
+            results,
+            rounds,
+            sizes,
+        } => {
+            let private = match config.redis.is_on() {
+                true => None,
+                false => {
+                    let folder = config.embedded.data_dir();
+                    Some(embedded::Redis::start(embedded::Options::new(folder)).await?)
+                }
+            };
+            let mut redis = config.redis.clone();
+            if let Some(private) = &private {
+                redis.url = Secret::new(&private.url());
+            }
+            let record = Record {
+                results: *results,
+                rounds: *rounds,
+                load: sizes.load(config),
+                options: config.workflows.auto_record.options.clone(),
+                redis,
+            };
+            let recorded = bench::record(scratch, &record).await;
+            if let Some(private) = private {
+                private.stop().await;
+            }
+            object(&recorded?)?
+        }
+        What::Pull {
+            bots,
+            batch,
+            jobs,
+            sites,
+            paced,
+        } => {
+            let pulls = Pulls {
+                bots: *bots,
+                batch: *batch,
+                jobs: *jobs,
+                sites: *sites,
+                paced: *paced,
+            };
+            object(&bench::pull(scratch, config, &pulls).await?)?
+        }
+        What::Idle { seconds } => {
+            let program = std::env::current_exe().context("cannot find this program's file")?;
+            let watched = bench::idle(scratch, &program, Duration::from_secs(*seconds)).await?;
+            object(&watched)?
+        }
+    };
+    Ok(result)
+}
+
+fn object(result: &impl Serialize) -> anyhow::Result<Value> {
+    let value = serde_json::to_value(result)?;
+    if !value.is_object() {
+        bail!("a result is no object");
+    }
+    Ok(value)
+}
+
+fn report(global: &Global, result: &Value) {
+    if global.json {
+        print(&result.to_string());
+    } else if let Some(fields) = result.as_object() {
+        for (name, value) in fields {
+            print(&format!("{name:<32} {value}"));
+        }
+        print(&result.to_string());
+    }
+}

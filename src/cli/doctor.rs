@@ -1,0 +1,592 @@
+//! `gleaner doctor`: what could keep the work from going well, and what to do about each.
+
+mod supervisor;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use diesel_async::AsyncPgConnection;
+use serde::Serialize;
+
+use self::supervisor::Program;
+use super::nodes;
+use super::table::{age, plain};
+use super::{FAILURE, Global, OK, print};
+use crate::config::Config;
+use crate::db::connect::Connector;
+use crate::db::doctor::{self, History, LongTransaction, Server, Stuck, Vacuum};
+use crate::db::node::{self, Node};
+use crate::db::pooler::{self, Pooling};
+use crate::db::stage::Stage;
+use crate::db::{DbError, migrations};
+use crate::queue::Queue;
+use crate::telemetry::chain;
+use crate::workflows;
+
+/// How a check came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Outcome {
+    /// Nothing to do.
+    Ok,
+    /// Works, and could be better.
+    Warn,
+    /// Does not work, or will not for long.
+    Fail,
+}
+
+/// One check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Check {
+    name: &'static str,
+    outcome: Outcome,
+    /// What was found.
+    found: String,
+    /// What to do about it.
+    advice: Option<String>,
+}
+
+impl Check {
+    fn ok(name: &'static str, found: impl Into<String>) -> Self {
+        Self::new(name, Outcome::Ok, found, None)
+    }
+
+    fn warn(name: &'static str, found: impl Into<String>, advice: &str) -> Self {
+        Self::new(name, Outcome::Warn, found, Some(advice))
+    }
+
+    fn fail(name: &'static str, found: impl Into<String>, advice: &str) -> Self {
+        Self::new(name, Outcome::Fail, found, Some(advice))
+    }
+
+    fn new(
+        name: &'static str,
+        outcome: Outcome,
+        found: impl Into<String>,
+        advice: Option<&str>,
+    ) -> Self {
+        Self {
+            name,
+            outcome,
+            found: found.into(),
+            advice: advice.map(str::to_owned),
+        }
+    }
+}
+
+pub(super) async fn run(global: &Global) -> anyhow::Result<u8> {
+    let config = global.load()?;
+    let mut checks = Vec::new();
+    // No database named, or none that can be: not a finding, but nothing to look at.
+    Connector::new(config.database.direct(), &config.database)?;
+    if let Err(error) = examine(&config, &mut checks).await {
+        checks.push(Check::fail(
+            "database",
+            chain(&error),
+            "see that PostgreSQL runs, that database.url (or DATABASE_URL) leads to it, and that the user may read the catalogue",
+        ));
+    }
+    checks.push(Box::pin(redis(&config.redis)).await);
+    checks.push(deep_scan_key(&config));
+    checks.push(drain(config.engine.drain_timeout, &supervisor::programs()));
+    let is_failed = checks.iter().any(|check| check.outcome == Outcome::Fail);
+    if global.json {
+        let answer = serde_json::json!({ "healthy": !is_failed, "checks": checks });
+        print(&serde_json::to_string_pretty(&answer)?);
+    } else {
+        show(&checks);
+    }
+    Ok(if is_failed { FAILURE } else { OK })
+}
+
+/// Everything that takes the database. Stops at what the rest rests on.
+async fn examine(config: &Config, checks: &mut Vec<Check>) -> Result<(), DbError> {
+    let direct = Connector::new(config.database.direct(), &config.database)?;
+    let mut connection = direct.connect().await?;
+    let connection: &mut AsyncPgConnection = &mut connection;
+    let (server, skew) = server_and_skew(connection).await?;
+    checks.push(reachable(&direct.place(), &server));
+    checks.push(writable(&server));
+    checks.push(durable(&server));
+    checks.push(clock(skew));
+    let through_pool = Connector::new(&config.database.url, &config.database)?;
+    checks.push(pooling(
+        pooler::check(&through_pool).await,
+        &config.database,
+    ));
+    let wanted = config.database.pool_size.saturating_add(2);
+    checks.push(connections(&server, wanted));
+
+    let pending = migrations::pending(connection).await?;
+    checks.push(schema_age(&pending));
+    if !pending.is_empty() {
+        return Ok(());
+    }
+    let stages: Vec<Stage> = workflows::known()
+        .into_iter()
+        .map(|workflow| workflow.stage)
+        .collect();
+    checks.push(drift(&doctor::drift(connection, &stages).await?));
+    let mut tables: Vec<&str> = stages.iter().map(Stage::table).collect();
+    tables.extend(["contact", "lease", "node"]);
+    tables.sort_unstable();
+    tables.dedup();
+    checks.push(vacuum(&server, &doctor::vacuum(connection, &tables).await?));
+    let long = doctor::long_transactions(connection).await?;
+    checks.push(transactions(&server, &long));
+    let all = node::recent(connection).await?;
+    let is_up = |node: &&Node| nodes::is_up(node, config.engine.gauges_interval);
+    let up: Vec<&Node> = all.iter().filter(is_up).collect();
+    checks.push(running(&up));
+    checks.push(parked(&up));
+    let mut stuck = Vec::new();
+    for stage in &stages {
+        stuck.push((stage.name(), doctor::stuck(connection, stage).await?));
+    }
+    checks.push(stuck_rows(
+        &stuck,
+        !up.is_empty(),
+        config.engine.foreign_processing_after,
+    ));
+    checks.push(history(doctor::history(connection).await?, !up.is_empty()));
+    Ok(())
+}
+
+/// How far the database's clock is ahead of ours, and how sure that is, in seconds.
+#[derive(Clone, Copy, Debug)]
+struct Skew {
+    ahead: f64,
+    error: f64,
+}
+
+async fn server_and_skew(connection: &mut AsyncPgConnection) -> Result<(Server, Skew), DbError> {
+    let seconds = || {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs_f64()
+    };
+    // Once to prepare the statement, which takes round trips of its own.
+    doctor::server(connection).await?;
+    let before = seconds();
+    let server = doctor::server(connection).await?;
+    let after = seconds();
+    let skew = Skew {
+        ahead: server.server_seconds - f64::midpoint(before, after),
+        error: (after - before) / 2.0,
+    };
+    Ok((server, skew))
+}
+
+async fn redis(config: &crate::queue::Config) -> Check {
+    const NAME: &str = "redis";
+    if !config.is_on() {
+        return Check::ok(NAME, "none; PostgreSQL alone serves the auto-record queue");
+    }
+    let findings = async { Queue::connect(config).await?.findings().await };
+    match findings.await {
+        Ok(findings) => match findings.warnings().as_slice() {
+            [] => Check::ok(NAME, format!("Redis {}", findings.version)),
+            warnings => Check::warn(
+                NAME,
+                format!("Redis {}: {}", findings.version, warnings.join("; ")),
+                "what is lost there is put back from PostgreSQL, but until then other producers' entries are gone",
+            ),
+        },
+        Err(error) => Check::warn(
+            NAME,
+            chain(&error),
+            "PostgreSQL alone serves the auto-record queue until redis.url leads to a server that answers",
+        ),
+    }
+}
+
+fn reachable(place: &str, server: &Server) -> Check {
+    let found = format!("PostgreSQL {} at {place}", server.version);
+    if server.version_num < 140_000 {
+        Check::fail("database", found, "Gleaner needs PostgreSQL 14 or newer")
+    } else if server.encoding != "UTF8" {
+        let found = format!("{found}, encoding {}", server.encoding);
+        Check::fail(
+            "database",
+            found,
+            "create the database with ENCODING 'UTF8'",
+        )
+    } else {
+        Check::ok("database", found)
+    }
+}
+
+fn writable(server: &Server) -> Check {
+    if server.in_recovery {
+        let advice = "point database.url at the primary";
+        Check::fail("writable", "the server is a replica", advice)
+    } else if server.read_only {
+        let advice = "take default_transaction_read_only off the user or the database";
+        Check::fail("writable", "transactions are read-only", advice)
+    } else {
+        Check::ok("writable", "yes")
+    }
+}
+
+fn durable(server: &Server) -> Check {
+    if server.careless.is_empty() {
+        return Check::ok("durability", "what is committed stays");
+    }
+    Check::warn(
+        "durability",
+        format!("{} off", server.careless.join(", ")),
+        "a crash of the server may lose or damage rows: switch on, but for data that can be done without",
+    )
+}
+
+fn clock(skew: Skew) -> Check {
+    /// Only logs and people compare the two clocks; leases and due times are the database's alone.
+    const BOTHERSOME: f64 = 2.0;
+    let found = format!(
+        "the database's clock is {:+.3} s from ours (±{:.3} s)",
+        skew.ahead, skew.error
+    );
+    if skew.ahead.abs() - skew.error > BOTHERSOME {
+        let advice =
+            "work goes on all the same, but times in logs and rows differ: run NTP on both";
+        Check::warn("clock", found, advice)
+    } else {
+        Check::ok("clock", found)
+    }
+}
+
+fn pooling(checked: Result<Pooling, DbError>, config: &crate::db::Config) -> Check {
+    match checked {
+        Ok(Pooling::Session) => Check::ok("pooler", "none, or one connection per session"),
+        Ok(Pooling::Transaction) if !config.listen || !config.direct_url.is_empty() => Check::ok(
+            "pooler",
+            "one connection per transaction, with prepared statements",
+        ),
+        Ok(Pooling::Transaction) => Check::warn(
+            "pooler",
+            "one connection per transaction: notifications cannot arrive",
+            "set database.direct_url to the server itself, or database.listen = false to rely on the intervals",
+        ),
+        Err(error) => {
+            let advice = "see the message; database.url is what claims and results go through";
+            Check::fail("pooler", chain(&error), advice)
+        }
+    }
+}
+
+fn connections(server: &Server, wanted: usize) -> Check {
+    let most = match server.database_limit {
+        limit if limit >= 0 => limit.min(server.most_connections),
+        _ => server.most_connections,
+    };
+    let free = usize::try_from(most - server.connections).unwrap_or(0);
+    let found = format!(
+        "{} of {most} in use; one process takes up to {wanted}",
+        server.connections
+    );
+    if free < wanted {
+        let advice = "raise max_connections, put a pooler between, or lower database.pool_size";
+        Check::warn("connections", found, advice)
+    } else {
+        Check::ok("connections", found)
+    }
+}
+
+fn schema_age(pending: &[String]) -> Check {
+    if pending.is_empty() {
+        Check::ok("migrations", "all applied")
+    } else {
+        let found = format!("lacking: {}", pending.join(", "));
+        Check::fail("migrations", found, "run `gleaner migrate`")
+    }
+}
+
+fn drift(missing: &[String]) -> Check {
+    if missing.is_empty() {
+        return Check::ok(
+            "schema",
+            "columns, indexes, triggers and privileges are there",
+        );
+    }
+    Check::fail(
+        "schema",
+        format!("lacking: {}", missing.join("; ")),
+        "somebody took these away, or disabled them: restore them as the migrations make them (REINDEX for an index that is \
+         not valid, ALTER TABLE … ENABLE TRIGGER, GRANT)",
+    )
+}
+
+fn vacuum(server: &Server, tables: &[Vacuum]) -> Check {
+    /// So many times what autovacuum allows is more than a queue for its turn.
+    const FAR_BEHIND: f64 = 5.0;
+    if !server.autovacuum {
+        let advice =
+            "set autovacuum = on and track_counts = on, or tables and indexes grow without end";
+        return Check::fail("autovacuum", "switched off", advice);
+    }
+    let off: Vec<&str> = tables
+        .iter()
+        .filter(|table| table.is_off)
+        .map(|table| table.name.as_str())
+        .collect();
+    if !off.is_empty() {
+        let found = format!("switched off for {}", off.join(", "));
+        return Check::fail(
+            "autovacuum",
+            found,
+            "ALTER TABLE … RESET (autovacuum_enabled)",
+        );
+    }
+    let describe = |table: &Vacuum| {
+        let last = match table.vacuumed_seconds {
+            Some(seconds) => format!("last vacuumed {} ago", age(seconds)),
+            None => "never vacuumed".to_owned(),
+        };
+        format!(
+            "{} {} dead of {} ({last})",
+            table.name,
+            table.dead,
+            table.dead + table.live
+        )
+    };
+    let behind: Vec<String> = tables
+        .iter()
+        .filter(|table| as_float(table.dead) > FAR_BEHIND * table.threshold)
+        .map(describe)
+        .collect();
+    if !behind.is_empty() {
+        return Check::warn(
+            "autovacuum",
+            format!("far behind: {}", behind.join("; ")),
+            "look for long transactions below; else VACUUM these by hand and raise autovacuum_vacuum_cost_limit",
+        );
+    }
+    let most = tables.iter().max_by_key(|table| table.dead);
+    match most.filter(|table| table.dead > 0) {
+        Some(table) => Check::ok(
+            "autovacuum",
+            format!("on; most dead rows: {}", describe(table)),
+        ),
+        None => Check::ok("autovacuum", "on; no dead rows"),
+    }
+}
+
+/// Counts of rows are far below where a double loses whole numbers.
+fn as_float(count: i64) -> f64 {
+    u32::try_from(count).map_or(f64::from(u32::MAX), f64::from)
+}
+
+fn transactions(server: &Server, long: &[LongTransaction]) -> Check {
+    let mut found: Vec<String> = long
+        .iter()
+        .map(|own| {
+            let (who, state) = (plain(&own.who), &own.state);
+            format!("pid {} ({who}) {state}, {}", own.pid, age(own.seconds))
+        })
+        .collect();
+    if server.prepared_transactions > 0 {
+        found.push(format!(
+            "{} forgotten prepared transactions",
+            server.prepared_transactions
+        ));
+    }
+    if server.idle_slots > 0 {
+        found.push(format!(
+            "{} replication slots that nobody reads",
+            server.idle_slots
+        ));
+    }
+    if !found.is_empty() {
+        return Check::warn(
+            "transactions",
+            found.join("; "),
+            "they keep vacuum from removing dead rows: end them (pg_terminate_backend, ROLLBACK PREPARED, \
+             pg_drop_replication_slot), and set idle_in_transaction_session_timeout",
+        );
+    }
+    Check::ok(
+        "transactions",
+        if server.sees_all {
+            "none is long"
+        } else {
+            "none of our own is long; GRANT pg_monitor to see those of others"
+        },
+    )
+}
+
+fn running(up: &[&Node]) -> Check {
+    if up.is_empty() {
+        return Check::warn("processes", "none is running", "start `gleaner run`");
+    }
+    let mut versions: Vec<&str> = up.iter().map(|node| node.version.as_str()).collect();
+    versions.sort_unstable();
+    versions.dedup();
+    let versions: Vec<String> = versions.into_iter().map(plain).collect();
+    let found = format!("{} running, version {}", up.len(), versions.join(" and "));
+    if versions.len() > 1 {
+        let advice = "expected while a deployment is under way; else restart those that lag behind";
+        Check::warn("processes", found, advice)
+    } else {
+        Check::ok("processes", found)
+    }
+}
+
+fn parked(up: &[&Node]) -> Check {
+    let mut bad = Vec::new();
+    for name in workflows::NAMES {
+        for own in nodes::on_nodes(up, name) {
+            if matches!(own.state.as_str(), "parked" | "stalled") {
+                let reason = own.reason.as_deref().unwrap_or("no reason given");
+                bad.push(format!(
+                    "{name} {} on node {}: {}",
+                    own.state,
+                    own.node,
+                    plain(reason)
+                ));
+            }
+        }
+    }
+    if bad.is_empty() {
+        Check::ok("workflows", "none is parked or stalled")
+    } else {
+        let advice = "mend the reason, then `gleaner workflows unpark NAME`";
+        Check::fail("workflows", bad.join("; "), advice)
+    }
+}
+
+fn stuck_rows(stuck: &[(String, Stuck)], is_running: bool, foreign_after: Duration) -> Check {
+    let name = "rows in hand";
+    let list = |get: fn(&Stuck) -> i64| -> Vec<String> {
+        stuck
+            .iter()
+            .filter(|(_, own)| get(own) > 0)
+            .map(|(stage, own)| format!("{} of {stage}", get(own)))
+            .collect()
+    };
+    let orphaned = list(|own| own.orphaned);
+    if !orphaned.is_empty() {
+        let found = format!("their worker is gone: {}", orphaned.join(", "));
+        return if is_running {
+            let advice =
+                "they are taken back within seconds; if not, see the log for \"timeout-checker\"";
+            Check::warn(name, found, advice)
+        } else {
+            let advice = "they are taken back as soon as a process runs: start `gleaner run`";
+            Check::warn(name, found, advice)
+        };
+    }
+    let foreign = list(|own| own.foreign);
+    if !foreign.is_empty() {
+        let oldest = stuck.iter().filter_map(|(_, own)| own.foreign_seconds);
+        let oldest = oldest.fold(0.0, f64::max);
+        let found = format!(
+            "set to Processing by other software: {} (the oldest for {})",
+            foreign.join(", "),
+            age(oldest)
+        );
+        let advice = if foreign_after.is_zero() {
+            "engine.foreign_processing_after is 0: they stay so until `gleaner items retry WORKFLOW --status Processing`"
+                .to_owned()
+        } else {
+            format!(
+                "queued again after {} (engine.foreign_processing_after), or now by `gleaner items retry WORKFLOW --status Processing`",
+                humantime::format_duration(foreign_after)
+            )
+        };
+        return Check::warn(name, found, &advice);
+    }
+    Check::ok(name, "each has a worker")
+}
+
+fn history(history: History, is_running: bool) -> Check {
+    let name = "history";
+    let advice =
+        "a running process makes the partitions ahead of time; see the log for \"housekeeping\"";
+    if !history.has_today || (is_running && !history.has_tomorrow) {
+        Check::warn(
+            name,
+            "the partition of attempt for today or tomorrow is missing",
+            advice,
+        )
+    } else if history.has_strays {
+        let advice = "harmless; they go when they are older than engine.keep_attempts";
+        Check::warn(name, "attempts lie in attempt_default", advice)
+    } else {
+        Check::ok(name, "partitioned ahead")
+    }
+}
+
+fn deep_scan_key(config: &Config) -> Check {
+    let own = &config.workflows.deep_scan;
+    if !own.enabled {
+        Check::ok("deep-scan key", "not needed, the workflow is switched off")
+    } else if own.options.api_key.is_empty() {
+        Check::warn(
+            "deep-scan key",
+            "workflows.deep-scan.options.api_key is empty: the workflow will park",
+            "set it, or workflows.deep-scan.enabled = false",
+        )
+    } else {
+        Check::ok("deep-scan key", "set")
+    }
+}
+
+fn drain(drain_timeout: Duration, programs: &[Program]) -> Check {
+    let drain = humantime::format_duration(drain_timeout);
+    let short: Vec<String> = programs
+        .iter()
+        .filter(|program| program.stop_wait <= drain_timeout)
+        .map(|program| {
+            format!(
+                "supervisord kills \"{}\" after {} s, before the drain of {drain} is over",
+                plain(&program.name),
+                program.stop_wait.as_secs()
+            )
+        })
+        .collect();
+    if short.is_empty() {
+        let found = format!(
+            "{drain}; stopwaitsecs (supervisord) or TimeoutStopSec (systemd) must be longer"
+        );
+        Check::ok("drain", found)
+    } else {
+        let advice =
+            "raise stopwaitsecs beyond engine.drain_timeout, then supervisorctl reread and update";
+        Check::warn("drain", short.join("; "), advice)
+    }
+}
+
+fn show(checks: &[Check]) {
+    let width = checks
+        .iter()
+        .map(|check| check.name.len())
+        .max()
+        .unwrap_or(0);
+    for check in checks {
+        let word = match check.outcome {
+            Outcome::Ok => "ok",
+            Outcome::Warn => "warn",
+            Outcome::Fail => "FAIL",
+        };
+        print(&format!("{word:4}  {:width$}  {}", check.name, check.found));
+        if let Some(advice) = &check.advice {
+            print(&format!("{:4}  {:width$}  -> {advice}", "", ""));
+        }
+    }
+    let count = |outcome| {
+        checks
+            .iter()
+            .filter(|check| check.outcome == outcome)
+            .count()
+    };
+    print("");
+    print(&format!(
+        "{} ok, {} to look at, {} failed",
+        count(Outcome::Ok),
+        count(Outcome::Warn),
+        count(Outcome::Fail)
+    ));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! Judgements over facts, case by case.
+
+use super::*;
+
+fn server() -> Server {
+    Server {
+        version_num: 150_020,
+        version: "15.20".into(),
+        encoding: "UTF8".into(),
+        autovacuum: true,
+        most_connections: 97,
+        connections: 10,
+        database_limit: -1,
+        sees_all: true,
+        ..Server::default()
+    }
+}
+
+fn table(dead: i64, is_off: bool) -> Vacuum {
+    Vacuum {
+        name: "page".into(),
+        live: 1_000,
+        dead,
+        threshold: 250.0,
+        is_off,
+        vacuumed_seconds: None,
+    }
+}
+
+fn node(version: &str, status: serde_json::Value) -> Node {
+    Node {
+        id: 1,
+        host: "h".into(),
+        pid: 1,
+        version: version.into(),
+        up_seconds: 1.0,
+        seen_seconds: 1.0,
+        alive: true,
+        status: Some(status),
+    }
+}
+
+#[test]
+fn the_server_is_judged() {
+    type Spoil = fn(&mut Server);
+    type Judge = fn(&Server) -> Check;
+    let cases: [(Spoil, Judge, Outcome); 14] = [
+        (|_| {}, |server| reachable("p", server), Outcome::Ok),
+        (
+            |server| server.version_num = 130_009,
+            |server| reachable("p", server),
+            Outcome::Fail,
+        ),
+        (
+            |server| server.encoding = "SQL_ASCII".into(),
+            |server| reachable("p", server),
+            Outcome::Fail,
+        ),
+        (|_| {}, writable, Outcome::Ok),
+        (|server| server.in_recovery = true, writable, Outcome::Fail),
+        (|server| server.read_only = true, writable, Outcome::Fail),
+        (|_| {}, durable, Outcome::Ok),
+        (
+            |server| server.careless = vec!["fsync".into()],
+            durable,
+            Outcome::Warn,
+        ),
+        (|_| {}, |server| connections(server, 10), Outcome::Ok),
+        (
+            |server| server.connections = 90,
+            |server| connections(server, 10),
+            Outcome::Warn,
+        ),
+        (
+            |server| server.database_limit = 12,
+            |server| connections(server, 10),
+            Outcome::Warn,
+        ),
+        (|_| {}, |server| transactions(server, &[]), Outcome::Ok),
+        (
+            |server| server.prepared_transactions = 1,
+            |server| transactions(server, &[]),
+            Outcome::Warn,
+        ),
+        (
+            |server| server.idle_slots = 1,
+            |server| transactions(server, &[]),
+            Outcome::Warn,
+        ),
+    ];
+    for (index, (spoil, judge, expected)) in cases.into_iter().enumerate() {
+        let mut server = server();
+        spoil(&mut server);
+        let check = judge(&server);
+        assert_eq!(check.outcome, expected, "case {index}: {check:?}");
+        assert_eq!(check.advice.is_some(), expected != Outcome::Ok, "{check:?}");
+    }
+}
+
+#[test]
+fn vacuum_is_judged() {
+    for (is_on, tables, expected) in [
+        (true, vec![], Outcome::Ok),
+        (true, vec![table(200, false)], Outcome::Ok),
+        (true, vec![table(1_251, false)], Outcome::Warn),
+        (true, vec![table(0, true)], Outcome::Fail),
+        (false, vec![table(0, false)], Outcome::Fail),
+    ] {
+        let mut server = server();
+        server.autovacuum = is_on;
+        assert_eq!(vacuum(&server, &tables).outcome, expected, "{tables:?}");
+    }
+}
+
+#[test]
+fn a_clock_is_off_beyond_doubt_only() {
+    for (ahead, error, expected) in [
+        (0.1, 0.01, Outcome::Ok),
+        (-2.5, 0.01, Outcome::Warn),
+        (2.5, 1.0, Outcome::Ok),
+    ] {
+        assert_eq!(clock(Skew { ahead, error }).outcome, expected, "{ahead}");
+    }
+}
+
+#[test]
+fn stuck_rows_are_told_apart() {
+    let stage = |orphaned, foreign| {
+        let own = Stuck {
+            orphaned,
+            foreign,
+            foreign_seconds: (foreign > 0).then_some(120.0),
+        };
+        vec![("place/deep_scan".to_owned(), own)]
+    };
+    let hour = Duration::from_secs(3_600);
+    for (stuck, is_running, after, text) in [
+        (stage(0, 0), true, hour, "each has a worker"),
+        (stage(3, 1), false, hour, "start `gleaner run`"),
+        (stage(3, 0), true, hour, "within seconds"),
+        (stage(0, 2), true, hour, "queued again after 1h"),
+        (stage(0, 2), true, Duration::ZERO, "they stay so"),
+    ] {
+        let check = stuck_rows(&stuck, is_running, after);
+        let all = format!("{} {}", check.found, check.advice.unwrap_or_default());
+        assert!(all.contains(text), "{all}");
+    }
+}
+
+#[test]
+fn processes_are_judged() {
+    let parked_status = serde_json::json!({"workflows": [{"name": "deep-scan", "state": "parked", "reason": "no key"}]});
+    let (old, new) = (node("1", serde_json::json!({})), node("2", parked_status));
+    assert_eq!(running(&[]).outcome, Outcome::Warn);
+    assert_eq!(running(&[&old, &old]).outcome, Outcome::Ok);
+    assert_eq!(running(&[&old, &new]).outcome, Outcome::Warn);
+    assert_eq!(parked(&[&old]).outcome, Outcome::Ok);
+    let check = parked(&[&old, &new]);
+    assert_eq!(check.outcome, Outcome::Fail);
+    assert!(
+        check.found.contains("deep-scan parked on node 1: no key"),
+        "{check:?}"
+    );
+}
+
+#[test]
+fn supervisord_must_outwait_the_drain() {
+    let program = |seconds| Program {
+        name: "gleaner".into(),
+        stop_wait: Duration::from_secs(seconds),
+    };
+    let timeout = Duration::from_secs(30);
+    assert_eq!(drain(timeout, &[]).outcome, Outcome::Ok);
+    assert_eq!(drain(timeout, &[program(60)]).outcome, Outcome::Ok);
+    assert_eq!(
+        drain(timeout, &[program(60), program(30)]).outcome,
+        Outcome::Warn
+    );
+}

@@ -1,0 +1,543 @@
+//! From a request to what is printed: one function per kind, each no more than its extractor and the form of the output.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{Cursor, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chrono::SecondsFormat;
+use clap::ValueEnum;
+use serde::ser::SerializeSeq;
+use serde::{Serialize, Serializer};
+use serde_json::Number;
+use url::Url;
+
+use super::input::{self, InputError};
+use super::request::Request;
+use crate::extract::category::categorize;
+use crate::extract::html::{self, MAX_HTML_BYTES, Page};
+use crate::extract::pattern::{Fields, Pattern, PatternError};
+use crate::extract::price::{self, Amount, Currency};
+use crate::extract::robots::{MAX_ROBOTS_BYTES, Robots};
+use crate::extract::sitemap::{self, Entry, Kind as Form, Limits, Progress, SitemapError};
+use crate::extract::url::{TrackingParameters, UrlError, normalize_with};
+use crate::extract::{contacts, domain, offer, page};
+
+/// What can be extracted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Kind {
+    /// A URL in the one spelling in which it is stored.
+    Url,
+    /// Host, registrable domain and public suffix of a URL.
+    Domain,
+    /// What a robots.txt allows.
+    Robots,
+    /// The entries of a sitemap or feed.
+    Sitemap,
+    /// E-mail addresses, telephone numbers, social profiles, name, address.
+    Contacts,
+    /// The price in a text.
+    Price,
+    /// What a product page offers, and for how much.
+    Offer,
+    /// What a pattern selects on a page.
+    Pattern,
+    /// Title, texts, links and type of a page.
+    Page,
+}
+
+/// The longest text that is read as a URL, in bytes, before white space is trimmed.
+const MAX_SHORT_TEXT_BYTES: usize = 64 * 1024;
+
+/// Stands for the address of a document that has none: a name that never exists (RFC 6761).
+const NOWHERE: &str = "https://nowhere.invalid/";
+
+/// What all requests of one run share.
+pub(super) struct Context {
+    /// Against which relative file names are resolved.
+    pub(super) folder: PathBuf,
+    /// Parameters that URLs lose.
+    pub(super) tracking: Arc<TrackingParameters>,
+    /// The pattern of requests that bring none.
+    pub(super) pattern: Option<Pattern>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    /// The document cannot be had.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// Nothing was given to work on.
+    #[error("nothing to work on: give one of {0}")]
+    NoDocument(&'static str),
+    /// A URL that had to be one.
+    #[error("not a url that can be fetched")]
+    Url(#[from] UrlError),
+    /// The `url` beside the document.
+    #[error("\"url\" is not a url")]
+    Address(#[source] url::ParseError),
+    /// The `currency` beside the text.
+    #[error("\"currency\" must be an ISO 4217 code, not {0:?}")]
+    Currency(String),
+    /// The `decimal_separator` beside the text.
+    #[error("\"decimal_separator\" must be \".\" or \",\"")]
+    DecimalSeparator,
+    /// The sitemap is refused.
+    #[error(transparent)]
+    Sitemap(#[from] SitemapError),
+    /// The pattern is no pattern.
+    #[error("the pattern is refused")]
+    Pattern(#[from] PatternError),
+    /// No pattern was given.
+    #[error("no pattern: give \"pattern\" in the line or --pattern FILE")]
+    NoPattern,
+    /// A panic, which should never be.
+    #[error("a defect of this program; please report it")]
+    Defect,
+}
+
+/// What is printed for a request.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum Answer {
+    Url(UrlAnswer),
+    Domain(DomainAnswer),
+    Robots(RobotsAnswer),
+    Sitemap(SitemapAnswer),
+    Contacts(contacts::Contacts),
+    Price(PriceAnswer),
+    Offer(Box<offer::Offer>),
+    Pattern(Fields),
+    Page(Box<PageAnswer>),
+}
+
+/// Where a document is.
+pub(super) enum Document<'a> {
+    /// In the request, and text already.
+    Text(&'a str),
+    /// Yet to be read.
+    File(File),
+    /// Standard input.
+    Stdin,
+}
+
+impl<'a> Document<'a> {
+    fn of(
+        request: &'a Request<'_>,
+        context: &Context,
+        wanted: &'static str,
+    ) -> Result<Self, Refusal> {
+        if let Some(text) = request.html.as_deref().or(request.text.as_deref()) {
+            return Ok(Self::Text(text));
+        }
+        match request.file.as_deref() {
+            Some("-") => Ok(Self::Stdin),
+            Some(file) => Ok(Self::File(input::open(&context.folder.join(file))?)),
+            None => Err(Refusal::NoDocument(wanted)),
+        }
+    }
+
+    /// Its bytes, at most `limit` of them.
+    fn bytes(self, limit: usize) -> Result<Cow<'a, [u8]>, InputError> {
+        match self {
+            Self::Text(text) => Ok(Cow::Borrowed(text.as_bytes())),
+            Self::File(file) => input::read(file, limit).map(Cow::Owned),
+            Self::Stdin => input::read(std::io::stdin().lock(), limit).map(Cow::Owned),
+        }
+    }
+
+    /// Its text, in whatever encoding it is.
+    fn text(self, host: Option<&str>, limit: usize) -> Result<Cow<'a, str>, InputError> {
+        if let Self::Text(text) = self {
+            return Ok(Cow::Borrowed(text));
+        }
+        let bytes = self.bytes(limit)?;
+        Ok(Cow::Owned(html::decode_from(host, &bytes, None).text))
+    }
+
+    /// A reader over all of it. Text says that it is UTF-8, whatever it declares.
+    fn reader(self) -> Box<dyn Read + 'a> {
+        match self {
+            Self::Text(text) => Box::new(Cursor::new(b"\xef\xbb\xbf").chain(Cursor::new(
+                text.strip_prefix('\u{feff}').unwrap_or(text).as_bytes(),
+            ))),
+            Self::File(file) => Box::new(file),
+            Self::Stdin => Box::new(std::io::stdin()),
+        }
+    }
+}
+
+/// Answers one request.
+///
+/// # Errors
+/// Why it cannot be answered; the next one can be all the same.
+pub(super) fn answer(
+    kind: Kind,
+    request: &Request<'_>,
+    context: &Context,
+) -> Result<Answer, Refusal> {
+    Ok(match kind {
+        Kind::Url => Answer::Url(url(request, context)?),
+        Kind::Domain => Answer::Domain(domain_parts(request, context)?),
+        Kind::Robots => Answer::Robots(robots(request, context)?),
+        Kind::Sitemap => Answer::Sitemap(sitemap(request, context)?),
+        Kind::Contacts => Answer::Contacts(contacts_of(request, context)?),
+        Kind::Price => Answer::Price(price_in(request, context)?),
+        Kind::Offer => {
+            let (page, url) = parsed(request, context)?;
+            Answer::Offer(Box::new(offer::offer_of(&page, url.as_ref())))
+        }
+        Kind::Pattern => Answer::Pattern(pattern(request, context)?),
+        Kind::Page => Answer::Page(Box::new(page_facts(request, context)?)),
+    })
+}
+
+/// The output of kind `url`.
+#[derive(Serialize)]
+pub(super) struct UrlAnswer {
+    url: String,
+    /// Whether it differs from what was given.
+    changed: bool,
+}
+
+fn url(request: &Request<'_>, context: &Context) -> Result<UrlAnswer, Refusal> {
+    let raw = short_text(request, context)?;
+    let url = String::from(normalize_with(&context.tracking, &raw)?);
+    let changed = url != raw.as_ref();
+    Ok(UrlAnswer { url, changed })
+}
+
+/// The text of the request or its file; its `url` where that is all there is.
+fn short_text<'a>(request: &'a Request<'_>, context: &Context) -> Result<Cow<'a, str>, Refusal> {
+    match Document::of(request, context, "\"text\", \"url\" or \"file\"") {
+        Ok(Document::Text(text)) => Ok(Cow::Borrowed(text)),
+        Ok(document) => {
+            let text = document.text(None, MAX_SHORT_TEXT_BYTES)?;
+            Ok(Cow::Owned(text.trim().to_owned()))
+        }
+        Err(Refusal::NoDocument(wanted)) => match request.url.as_deref() {
+            Some(url) => Ok(Cow::Borrowed(url)),
+            None => Err(Refusal::NoDocument(wanted)),
+        },
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// The output of kind `domain`.
+#[derive(Default, Serialize)]
+pub(super) struct DomainAnswer {
+    host: Option<String>,
+    registrable: Option<String>,
+    suffix: Option<String>,
+    /// The list of shared hosts it is in (`social`, `directory` …), if any.
+    shared: Option<&'static str>,
+}
+
+fn domain_parts(request: &Request<'_>, context: &Context) -> Result<DomainAnswer, Refusal> {
+    let raw = short_text(request, context)?;
+    let suffixes = if request.private == Some(true) {
+        domain::Suffixes::WithPrivate
+    } else {
+        domain::Suffixes::Icann
+    };
+    // What names no host has none of the three.
+    let parts = domain::parts(&raw, suffixes).unwrap_or_default();
+    Ok(DomainAnswer {
+        shared: parts.host.as_deref().and_then(domain::is_excluded),
+        host: parts.host,
+        registrable: parts.registrable,
+        suffix: parts.suffix,
+    })
+}
+
+/// The output of kind `robots`.
+#[derive(Serialize)]
+pub(super) struct RobotsAnswer {
+    /// Whether the agent may fetch the address; null where none was given.
+    allowed: Option<bool>,
+    /// In seconds.
+    crawl_delay: Option<Number>,
+    sitemaps: Vec<String>,
+}
+
+fn robots(request: &Request<'_>, context: &Context) -> Result<RobotsAnswer, Refusal> {
+    let document = Document::of(request, context, "\"text\" or \"file\"")?;
+    let robots = Robots::parse(&document.bytes(MAX_ROBOTS_BYTES + 1)?);
+    let agent = request.user_agent.as_deref().unwrap_or("*");
+    let url = address(request)?;
+    Ok(RobotsAnswer {
+        allowed: url.map(|url| robots.is_allowed(agent, &url)),
+        crawl_delay: robots.crawl_delay(agent).and_then(|delay| {
+            if delay.subsec_nanos() == 0 {
+                Some(delay.as_secs().into())
+            } else {
+                Number::from_f64(delay.as_secs_f64())
+            }
+        }),
+        sitemaps: robots.sitemaps().to_vec(),
+    })
+}
+
+/// The address of the document, as it was given: what normalising drops may be what counts. A path alone is one of some host.
+fn address(request: &Request<'_>) -> Result<Option<Url>, Refusal> {
+    let Some(text) = request.url.as_deref() else {
+        return Ok(None);
+    };
+    let text = text.trim();
+    let parsed = match Url::parse(text) {
+        Err(url::ParseError::RelativeUrlWithoutBase) if text.starts_with('/') => {
+            nowhere()?.join(text)
+        }
+        Err(url::ParseError::RelativeUrlWithoutBase) => Url::parse(&format!("https://{text}")),
+        parsed => parsed,
+    };
+    parsed.map(Some).map_err(Refusal::Address)
+}
+
+fn nowhere() -> Result<Url, Refusal> {
+    Url::parse(NOWHERE).map_err(Refusal::Address)
+}
+
+/// The output of kind `sitemap`.
+#[derive(Serialize)]
+pub(super) struct SitemapAnswer {
+    kind: &'static str,
+    urls: Urls,
+    /// Why the end was not read: `max_bytes`, `max_urls`, `damaged_gzip`, `unexpected_end`; null if it was.
+    truncated: Option<&'static str>,
+    /// Entries without a URL that can be fetched.
+    invalid: u64,
+}
+
+/// The entries, or their addresses alone.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Urls {
+    Entries(#[serde(serialize_with = "entries")] Vec<Entry>),
+    Only(Vec<String>),
+}
+
+fn entries<S: Serializer>(entries: &[Entry], serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Shown<'a> {
+        loc: &'a str,
+        lastmod: Option<String>,
+        changefreq: Option<&'static str>,
+        priority: Option<f32>,
+    }
+    let mut seq = serializer.serialize_seq(Some(entries.len()))?;
+    for entry in entries {
+        seq.serialize_element(&Shown {
+            loc: entry.given.as_deref().unwrap_or(entry.loc.as_str()),
+            lastmod: entry
+                .lastmod
+                .map(|time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
+            changefreq: entry.changefreq.map(|frequency| frequency.as_str()),
+            priority: entry.priority,
+        })?;
+    }
+    seq.end()
+}
+
+fn sitemap(request: &Request<'_>, context: &Context) -> Result<SitemapAnswer, Refusal> {
+    let mut input = Document::of(request, context, "\"file\", \"text\"")?.reader();
+    let base = match address(request)? {
+        Some(url) => url,
+        None => nowhere()?,
+    };
+    let mut parser =
+        sitemap::Parser::keeping_given(&base, Limits::default(), Arc::clone(&context.tracking));
+    let mut urls = if request.urls_only == Some(true) {
+        Urls::Only(Vec::new())
+    } else {
+        Urls::Entries(Vec::new())
+    };
+    // Without an address of its own, a relative entry leads nowhere.
+    let mut relative = 0;
+    let is_placeholder = request.url.is_none();
+    let mut each = |entry: Entry| {
+        if is_placeholder && entry.loc.host_str() == base.host_str() {
+            relative += 1;
+            return;
+        }
+        match &mut urls {
+            Urls::Entries(entries) => entries.push(entry),
+            Urls::Only(urls) => urls.push(entry.given.unwrap_or_else(|| entry.loc.into())),
+        }
+    };
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let length = match input.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(length) => length,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(InputError::Broken(error).into()),
+        };
+        let chunk = buffer.get(..length).unwrap_or_default();
+        if parser.feed(chunk, &mut each)? == Progress::Done {
+            break;
+        }
+    }
+    let summary = parser.finish(&mut each)?;
+    Ok(SitemapAnswer {
+        kind: match summary.kind {
+            Form::Index => "index",
+            other => other.as_str(),
+        },
+        urls,
+        truncated: summary.truncated.map(sitemap::Reason::as_str),
+        invalid: summary.invalid_urls + relative,
+    })
+}
+
+/// The page of a request, and its address.
+fn parsed(request: &Request<'_>, context: &Context) -> Result<(Page, Option<Url>), Refusal> {
+    let url = address(request)?;
+    let host = url.as_ref().and_then(Url::host_str);
+    // One byte more than is looked at shows the parser that it was cut.
+    let text =
+        Document::of(request, context, "\"html\" or \"file\"")?.text(host, MAX_HTML_BYTES + 1)?;
+    Ok((Page::parse(&text), url))
+}
+
+fn contacts_of(request: &Request<'_>, context: &Context) -> Result<contacts::Contacts, Refusal> {
+    let (page, url) = parsed(request, context)?;
+    let options = contacts::Options {
+        default_region: request.default_region.as_deref(),
+    };
+    let url = url.map_or_else(nowhere, Ok)?;
+    Ok(contacts::extract(&page, &url, &options))
+}
+
+/// The output of kind `price`.
+#[derive(Default, Serialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent marks, not states"
+)]
+pub(super) struct PriceAnswer {
+    amount: Option<Amount>,
+    currency: Option<Currency>,
+    currency_raw: Option<String>,
+    /// What it cost before, where the text says both.
+    old_amount: Option<Amount>,
+    /// The least of several: the lower end of a range.
+    is_range: bool,
+    /// "From".
+    is_from: bool,
+    /// A former price, and no current one.
+    is_old: bool,
+    /// By the month, the year.
+    is_periodic: bool,
+    /// By the kilogram, the litre.
+    is_per_unit: bool,
+    is_free: bool,
+}
+
+fn price_in(request: &Request<'_>, context: &Context) -> Result<PriceAnswer, Refusal> {
+    let text = Document::of(request, context, "\"text\" or \"file\"")?
+        .text(None, price::MAX_TEXT_BYTES)?;
+    let currency = match request.currency.as_deref().map(str::trim) {
+        None | Some("") => None,
+        Some(code) => Some(
+            Currency::from_code(code)
+                .ok_or_else(|| Refusal::Currency(code.chars().take(20).collect()))?,
+        ),
+    };
+    let decimal_separator = match request.decimal_separator.as_deref() {
+        None | Some("") => None,
+        Some(".") => Some('.'),
+        Some(",") => Some(','),
+        Some(_) => return Err(Refusal::DecimalSeparator),
+    };
+    let url = address(request)?;
+    let hints = price::Hints {
+        currency,
+        decimal_separator,
+        language: request.language.as_deref(),
+        domain: url.as_ref().and_then(Url::host_str),
+    };
+    let Some(price) = price::parse(&text, &hints) else {
+        return Ok(PriceAnswer::default());
+    };
+    Ok(PriceAnswer {
+        amount: Some(price.amount),
+        currency: price.currency,
+        currency_raw: price.currency_raw,
+        old_amount: price.old_amount,
+        is_range: price.flags.is_range,
+        is_from: price.flags.is_from,
+        is_old: price.flags.is_old,
+        is_periodic: price.flags.is_periodic,
+        is_per_unit: price.flags.is_per_unit,
+        is_free: price.flags.is_free,
+    })
+}
+
+fn pattern(request: &Request<'_>, context: &Context) -> Result<Fields, Refusal> {
+    let own = match request.pattern {
+        Some(raw) => Some(Pattern::parse(
+            &serde_json::from_str::<String>(raw.get()).unwrap_or_else(|_| raw.get().to_owned()),
+        )?),
+        None => None,
+    };
+    let pattern = own
+        .as_ref()
+        .or(context.pattern.as_ref())
+        .ok_or(Refusal::NoPattern)?;
+    let (page, url) = parsed(request, context)?;
+    Ok(pattern.apply(&page, url.as_ref()))
+}
+
+/// The output of kind `page`.
+#[derive(Serialize)]
+pub(super) struct PageAnswer {
+    title: Option<String>,
+    description: Option<String>,
+    canonical: Option<String>,
+    language: Option<String>,
+    h1: Option<String>,
+    text: String,
+    word_count: usize,
+    links: Vec<page::Link>,
+    /// By the address; null without one, like the two that follow.
+    page_type: Option<&'static str>,
+    rule: Option<&'static str>,
+    confidence: Option<f32>,
+    favicon: Option<String>,
+    logo: Option<String>,
+    generator: Option<String>,
+    meta_robots: Option<String>,
+    has_contact_form: bool,
+    schema_types: std::collections::BTreeSet<String>,
+    /// Whether a bound cut the document.
+    truncated: bool,
+}
+
+fn page_facts(request: &Request<'_>, context: &Context) -> Result<PageAnswer, Refusal> {
+    let (page, url) = parsed(request, context)?;
+    let category = url.as_ref().map(categorize);
+    let facts = page::extract_with(&context.tracking, &page, &url.map_or_else(nowhere, Ok)?);
+    Ok(PageAnswer {
+        title: facts.title,
+        description: facts.description,
+        canonical: facts.canonical,
+        language: facts.language,
+        h1: facts.h1,
+        text: facts.text,
+        word_count: facts.word_count,
+        links: facts.links,
+        page_type: category.map(|category| category.page_type.as_str()),
+        rule: category.map(|category| category.rule),
+        confidence: category.map(|category| category.confidence),
+        favicon: facts.favicon,
+        logo: facts.logo,
+        generator: facts.generator,
+        meta_robots: facts.meta_robots,
+        has_contact_form: facts.has_contact_form,
+        schema_types: facts.schema_types,
+        truncated: page.is_truncated(),
+    })
+}

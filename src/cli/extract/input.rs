@@ -1,0 +1,145 @@
+//! The document of a request: given in the line, or a file, perhaps compressed. Never more of it than the kind looks at.
+
+use std::fs::File;
+use std::io::{self, Cursor, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+
+/// Compressed bytes that are read to get at a document.
+const MAX_COMPRESSED_BYTES: u64 = 1024 * 1024 * 1024;
+
+/// The start of a gzip member (RFC 1952, section 2.3).
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// Why a document cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum InputError {
+    /// There is no such file, or it may not be read.
+    #[error("cannot read {path}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A folder, a pipe or a device, named in a line.
+    #[error("{path} is not a regular file")]
+    NotAFile {
+        /// What was named.
+        path: PathBuf,
+    },
+    /// The input ends, or breaks, before its first byte came out.
+    #[error("the input cannot be read")]
+    Broken(#[source] io::Error),
+}
+
+/// Opens a file that a line names.
+pub(super) fn open(path: &Path) -> Result<File, InputError> {
+    let unreadable = |source| InputError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
+    // Looked at first: opening a pipe would wait for its writer.
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(InputError::NotAFile {
+            path: path.to_owned(),
+        });
+    }
+    File::open(path).map_err(unreadable)
+}
+
+/// Reads at most `limit` bytes, after taking off gzip where the first bytes show it.
+///
+/// Damaged gzip gives what came before the damage, if anything did.
+pub(super) fn read(mut input: impl Read, limit: usize) -> Result<Vec<u8>, InputError> {
+    let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+    let mut head = Vec::new();
+    input
+        .by_ref()
+        .take(2)
+        .read_to_end(&mut head)
+        .map_err(InputError::Broken)?;
+    let is_gzip = head == GZIP_MAGIC;
+    let whole = Cursor::new(head).chain(input);
+    let mut bytes = Vec::new();
+    let read = if is_gzip {
+        MultiGzDecoder::new(whole.take(MAX_COMPRESSED_BYTES))
+            .take(limit)
+            .read_to_end(&mut bytes)
+    } else {
+        whole.take(limit).read_to_end(&mut bytes)
+    };
+    match read {
+        Err(error) if !is_gzip || bytes.is_empty() => Err(InputError::Broken(error)),
+        Ok(_) | Err(_) => Ok(bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn gzip_is_taken_off_by_its_first_bytes_and_within_the_limit() {
+        let plain = b"<title>x</title>".repeat(10);
+        let packed = gzip(&plain);
+        let twice = [packed.as_slice(), &packed].concat();
+        for (input, limit, expected) in [
+            (&plain[..], 1_000, &plain[..]),
+            (&plain, 7, b"<title>"),
+            (&packed, 1_000, &plain),
+            (&twice, 1_000, &plain.repeat(2)),
+            (&twice, 7, b"<title>"),
+            (b"", 10, b""),
+            (b"\x1f", 10, b"\x1f"),
+        ] {
+            assert_eq!(read(input, limit).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn a_bomb_costs_no_more_than_the_limit() {
+        let bomb = gzip(&gzip(&vec![0; 200 * 1024 * 1024]));
+        assert!(bomb.len() < 5_000, "{}", bomb.len());
+        let bomb = gzip(&vec![b'x'; 100 * 1024 * 1024]);
+        assert_eq!(read(&bomb[..], 1_000_000).unwrap().len(), 1_000_000);
+    }
+
+    #[test]
+    fn damage_keeps_what_came_before() {
+        let noise: Vec<u8> = (0..200_000_u32)
+            .map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[3])
+            .collect();
+        let packed = gzip(&noise);
+        let kept = read(&packed[..packed.len() / 2], 1_000_000).unwrap();
+        assert!(!kept.is_empty() && noise.starts_with(&kept));
+        assert!(matches!(
+            read(&b"\x1f\x8bnonsense"[..], 10),
+            Err(InputError::Broken(_))
+        ));
+    }
+
+    #[test]
+    fn only_regular_files_are_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(
+            open(folder.path()),
+            Err(InputError::NotAFile { .. })
+        ));
+        assert!(matches!(
+            open(&folder.path().join("none")),
+            Err(InputError::Unreadable { .. })
+        ));
+    }
+}

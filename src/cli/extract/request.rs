@@ -1,0 +1,129 @@
+//! What is asked: one line of JSON, or the flags of the command.
+
+use clap::Args;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::lines::{Line, MAX_LINE_BYTES};
+
+/// What the caller knows beyond the document, where a line does not say it itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub(super) struct Options {
+    /// Address of the document (robots: the address to be judged).
+    #[arg(long)]
+    pub(super) url: Option<String>,
+    /// robots: who asks; the groups for * without it.
+    #[arg(long, value_name = "NAME")]
+    pub(super) user_agent: Option<String>,
+    /// contacts: country (ISO 3166-1) of telephone numbers without a country code.
+    #[arg(long, value_name = "CODE")]
+    pub(super) default_region: Option<String>,
+    /// price: language of the text (BCP 47).
+    #[arg(long, value_name = "TAG")]
+    pub(super) language: Option<String>,
+    /// price: currency (ISO 4217) where the text names none or an ambiguous sign.
+    #[arg(long, value_name = "CODE")]
+    pub(super) currency: Option<String>,
+    /// price: what stands before the decimals, "." or ",", where the text leaves it open.
+    #[arg(long, value_name = "SIGN")]
+    pub(super) decimal_separator: Option<String>,
+    /// domain: platforms' suffixes count too (github.io).
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
+    pub(super) private: Option<bool>,
+    /// sitemap: the addresses alone.
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
+    pub(super) urls_only: Option<bool>,
+}
+
+/// One question.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Request<'a> {
+    /// Given back as it is.
+    #[serde(borrow, default)]
+    pub(super) id: Option<&'a RawValue>,
+    /// The document: a file.
+    pub(super) file: Option<String>,
+    /// The document: a text.
+    pub(super) text: Option<String>,
+    /// The same.
+    pub(super) html: Option<String>,
+    /// pattern: the pattern, an object or its text.
+    #[serde(borrow, default)]
+    pub(super) pattern: Option<&'a RawValue>,
+    /// As in [`Options`], and so on.
+    pub(super) url: Option<String>,
+    pub(super) user_agent: Option<String>,
+    pub(super) default_region: Option<String>,
+    pub(super) language: Option<String>,
+    pub(super) currency: Option<String>,
+    pub(super) decimal_separator: Option<String>,
+    pub(super) private: Option<bool>,
+    pub(super) urls_only: Option<bool>,
+}
+
+/// Only what an answer needs when the question is no good.
+#[derive(Default, Deserialize)]
+struct Identified<'a> {
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
+}
+
+/// Why a line asks nothing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RequestError {
+    /// It is too long to be held.
+    #[error(
+        "line {number} is longer than {} MiB; give the document as a \"file\"",
+        MAX_LINE_BYTES / (1024 * 1024)
+    )]
+    TooLong {
+        /// The line.
+        number: u64,
+    },
+    /// It is no JSON object, or a field is of the wrong type.
+    #[error("line {number} is not a JSON object with the fields of this kind")]
+    Malformed {
+        /// The line.
+        number: u64,
+        /// Where and why.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+impl<'a> Request<'a> {
+    /// Reads a line.
+    ///
+    /// # Errors
+    /// What is wrong with it, and the id if that can be read.
+    pub(super) fn parse(line: &'a Line) -> Result<Self, (Option<&'a RawValue>, RequestError)> {
+        let number = line.number;
+        let Some(bytes) = &line.bytes else {
+            return Err((None, RequestError::TooLong { number }));
+        };
+        let bytes = bytes.trim_ascii();
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        serde_json::from_slice(bytes).map_err(|source| {
+            let found: Identified<'a> = serde_json::from_slice(bytes).unwrap_or_default();
+            (found.id, RequestError::Malformed { number, source })
+        })
+    }
+
+    /// Takes from the flags what it does not say itself.
+    pub(super) fn with(mut self, options: &Options) -> Self {
+        let fill = |own: &mut Option<String>, flag: &Option<String>| {
+            if own.is_none() {
+                own.clone_from(flag);
+            }
+        };
+        fill(&mut self.url, &options.url);
+        fill(&mut self.user_agent, &options.user_agent);
+        fill(&mut self.default_region, &options.default_region);
+        fill(&mut self.language, &options.language);
+        fill(&mut self.currency, &options.currency);
+        fill(&mut self.decimal_separator, &options.decimal_separator);
+        self.private = self.private.or(options.private);
+        self.urls_only = self.urls_only.or(options.urls_only);
+        self
+    }
+}

@@ -1,0 +1,89 @@
+//! `gleaner flags`: what needs a person's eye.
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::json;
+
+use super::table::{Table, cut};
+use super::{Global, Misuse, OK, connect, print};
+use crate::db::flag;
+
+/// Arguments of `gleaner flags`.
+#[derive(Clone, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    action: Option<Action>,
+    /// Those that are closed too.
+    #[arg(long)]
+    all: bool,
+    /// Look at all shops first, as pattern-health does at its time.
+    #[arg(long)]
+    check: bool,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Action {
+    /// Close flags by their numbers.
+    Resolve {
+        /// The numbers.
+        #[arg(required = true)]
+        flags: Vec<i64>,
+        /// What became of them.
+        #[arg(long = "as", value_enum, default_value_t = End::Resolved)]
+        end: End,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum End {
+    /// The trouble is over.
+    Resolved,
+    /// It is to stay as it is.
+    WontFix,
+}
+
+pub(super) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result<u8> {
+    let config = global.load()?;
+    let mut conn = connect(&config).await?;
+    if let Some(Action::Resolve { flags, end }) = &arguments.action {
+        let status = match end {
+            End::Resolved => "resolved",
+            End::WontFix => "wont_fix",
+        };
+        let closed = flag::resolve(&mut conn, flags, status, "operator").await?;
+        if closed == 0 {
+            return Err(Misuse("none of these flags is open".to_owned()).into());
+        }
+        print(&if global.json {
+            json!({ "closed": closed }).to_string()
+        } else {
+            format!("closed {closed}")
+        });
+        return Ok(OK);
+    }
+    if arguments.check {
+        flag::judge(&mut conn).await?;
+    }
+    let flags = flag::list(&mut conn, arguments.all).await?;
+    if global.json {
+        print(&serde_json::to_string_pretty(&flags)?);
+        return Ok(OK);
+    }
+    if flags.is_empty() {
+        print("no flags");
+        return Ok(OK);
+    }
+    let mut table = Table::new(&[">flag", "kind", "status", "opened", "about", "message"]);
+    for own in flags {
+        table.push(vec![
+            own.id.to_string(),
+            own.kind,
+            own.status,
+            own.opened_at,
+            own.url.or(own.domain).unwrap_or_default(),
+            cut(&own.message, 100),
+        ]);
+    }
+    table.lines().iter().for_each(|line| print(line));
+    Ok(OK)
+}

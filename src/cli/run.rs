@@ -1,0 +1,217 @@
+//! `gleaner run`: the workflows, until told to stop.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use gleaner_actors::WorkflowStatus;
+use serde_json::json;
+use tracing::{debug, error, info};
+
+use super::{FAILURE, Global, OK, complain, print};
+use crate::app::App;
+use crate::config::{self, Config, ConfigError};
+use crate::db::connect::Connector;
+use crate::db::migrations;
+use crate::secret::Secret;
+use crate::signals::{Asked, Signals};
+use crate::telemetry::{self, chain};
+use crate::{embedded, metrics};
+
+/// Arguments of `gleaner run`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Arguments {
+    /// Work what is due, then stop.
+    #[arg(long)]
+    once: bool,
+    /// Run these workflows only.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Fallback interval of every workflow: seconds, or a duration such as 30s.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    interval: Option<Duration>,
+    /// How often rows whose lease has ended are looked for: seconds, or a duration.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    timeout_check_interval: Option<Duration>,
+    /// Work on a private PostgreSQL that is created, started and stopped here.
+    #[arg(long, conflicts_with = "database_url")]
+    embedded: bool,
+}
+
+/// A number is seconds, as the programs that this replaces took it.
+fn duration(text: &str) -> Result<Duration, String> {
+    match text.parse::<u64>() {
+        Ok(seconds) => Ok(Duration::from_secs(seconds)),
+        Err(_not_a_number) => humantime::parse_duration(text).map_err(|error| error.to_string()),
+    }
+}
+
+/// How often `--once` looks whether all is done.
+const IDLE_CHECK: Duration = Duration::from_millis(100);
+
+impl Arguments {
+    /// The configuration with these arguments on top; used at the start and at every reload.
+    fn load(&self, global: &Global) -> Result<Config, ConfigError> {
+        let mut flags = Vec::new();
+        if let Some(interval) = self.timeout_check_interval {
+            let text = humantime::format_duration(interval).to_string();
+            flags.push(("engine.rescue_interval".to_owned(), json!(text)));
+        }
+        let mut config = config::load(&global.sources(flags))?;
+        if !self.only.is_empty() {
+            config.workflows.keep_only(&self.only);
+        }
+        if let Some(interval) = self.interval {
+            config.workflows.set_interval(interval);
+        }
+        config.validate()?;
+        Ok(config)
+    }
+}
+
+pub(super) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result<u8> {
+    for name in &arguments.only {
+        super::workflow(name)?;
+    }
+    let mut config = arguments.load(global)?;
+    let log = telemetry::init(&config.log)?;
+    // Before anything that takes time, so that no request to stop is missed.
+    let mut signals = Signals::new().context("cannot listen to signals")?;
+
+    let private = if arguments.embedded {
+        Some(start_private(&config.embedded).await?)
+    } else {
+        None
+    };
+    if let Some(private) = &private {
+        config.database.url = Secret::new(&private.url("gleaner"));
+        config.database.direct_url = Secret::new("");
+        let connector = Connector::new(&config.database.url, &config.database)?;
+        migrations::run(connector.connect_patient().await?).await?;
+    }
+    let database = config.database.clone();
+
+    let app = App::start(config, Some(metrics::install()?)).await?;
+    if let Some(address) = app.http_address() {
+        info!(%address, "serving health, metrics and API");
+    }
+    let reload = || {
+        let mut loaded = arguments.load(global)?;
+        if arguments.embedded {
+            loaded.database = database.clone();
+        }
+        Ok(loaded)
+    };
+    let code = serve(
+        &app,
+        &arguments,
+        &mut signals,
+        &log,
+        &reload,
+        private.as_ref(),
+    )
+    .await;
+    if let Some(private) = private {
+        private.stop().await;
+    }
+    code
+}
+
+async fn serve(
+    app: &App,
+    arguments: &Arguments,
+    signals: &mut Signals,
+    log: &telemetry::LogHandle,
+    reload: &(dyn Fn() -> Result<Config, ConfigError> + Sync),
+    private: Option<&embedded::Postgres>,
+) -> anyhow::Result<u8> {
+    let mut idle = tokio::time::interval(IDLE_CHECK);
+    let mut idle_in_a_row = 0;
+    let watching = watch(private);
+    tokio::pin!(watching);
+    loop {
+        tokio::select! {
+            asked = signals.next() => match asked {
+                Asked::Stop => return Ok(drain(app, signals).await),
+                Asked::Reload => drop(app.reload(reload(), Some(log)).await),
+                Asked::Status => match app.tree().status().await {
+                    Ok(status) => info!(status = %serde_json::to_string(&status)?, "status"),
+                    Err(error) => error!(error = %chain(&error), "no status"),
+                },
+            },
+            () = app.tree().stopped() => {
+                complain("the actors have stopped by themselves; see the log");
+                return Ok(FAILURE);
+            }
+            () = &mut watching => {}
+            _ = idle.tick(), if arguments.once => {
+                // Twice, because what one workflow finishes may queue for another in between two looks.
+                // A database that does not answer is trouble that passes, and no reason to leave work undone.
+                let is_idle = app.is_idle().await.unwrap_or_else(|error| {
+                    debug!(error = %chain(error.as_ref()), "cannot tell whether all is done");
+                    false
+                });
+                idle_in_a_row = if is_idle { idle_in_a_row + 1 } else { 0 };
+                if idle_in_a_row >= 2 {
+                    info!("nothing is due any more");
+                    if let Ok(status) = app.tree().status().await {
+                        status.workflows.iter().filter_map(done).for_each(|line| print(&line));
+                    }
+                    return Ok(drain(app, signals).await);
+                }
+            }
+        }
+    }
+}
+
+/// What a workflow has done, if anything.
+fn done(workflow: &WorkflowStatus) -> Option<String> {
+    let counts = [
+        ("completed", workflow.completed),
+        ("filtered", workflow.filtered),
+        ("retried", workflow.retried),
+        ("failed", workflow.failed),
+    ];
+    let told: Vec<String> = counts
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(word, count)| format!("{count} {word}"))
+        .collect();
+    (!told.is_empty()).then(|| format!("{}: {}", workflow.name, told.join(", ")))
+}
+
+/// Starts the private PostgreSQL and makes sure of our database in it.
+pub(super) async fn start_private(config: &config::Embedded) -> anyhow::Result<embedded::Postgres> {
+    let mut options = embedded::Options::new(config.data_dir());
+    if !config.pg_bin.is_empty() {
+        options.pg_bin = Some(config.pg_bin.clone().into());
+    }
+    let private = embedded::Postgres::start(options).await?;
+    private.create_database_if_missing("gleaner").await?;
+    Ok(private)
+}
+
+/// Keeps the private database up, where there is one.
+pub(super) async fn watch(private: Option<&embedded::Postgres>) {
+    match private {
+        Some(private) => private.watch().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Drains within the configured time; another request to stop hands everything back at once.
+async fn drain(app: &App, signals: &mut Signals) -> u8 {
+    let within = app.shared().config.get().engine.drain_timeout;
+    info!(?within, "draining");
+    let draining = app.drain(within);
+    tokio::pin!(draining);
+    loop {
+        tokio::select! {
+            _report = &mut draining => return OK,
+            asked = signals.next() => if asked == Asked::Stop {
+                info!("asked again: handing back at once");
+                drop(app.tree().drain(Duration::ZERO).await);
+            },
+        }
+    }
+}

@@ -1,0 +1,663 @@
+//! The whole configuration: sections, layers, validation, and the difference between two of them.
+//!
+//! Every default stands in `config/gleaner.toml`, which is compiled in; no struct here has defaults of its own. Modules get
+//! their own section by value and never look anything up.
+
+mod diff;
+mod pattern_health;
+mod retention;
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use gleaner_actors as actors;
+use serde::{Deserialize, Serialize};
+
+pub use diff::{Change, diff};
+pub use pattern_health::PatternHealth;
+pub use retention::Retention;
+
+use crate::secret::Secret;
+use crate::upkeep::CrawlConfig;
+use crate::{db, extract, fetch, queue, workflows};
+
+/// The defaults, and the documentation of every key.
+pub const DEFAULTS: &str = include_str!("../config/gleaner.toml");
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file given cannot be read.
+    #[error("cannot read the configuration file {path}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A layer has a key or value that does not fit.
+    #[error("{}", explain(.0))]
+    Invalid(Box<figment::Error>),
+    /// The values are each well-formed and do not go together.
+    #[error("{key}: {problem}")]
+    Inconsistent {
+        /// The key to change.
+        key: String,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+}
+
+/// Says which key of which layer is wrong; figment's own text names the profile and repeats itself.
+fn explain(error: &figment::Error) -> String {
+    let lines: Vec<String> = error
+        .clone()
+        .into_iter()
+        .map(|one| {
+            let mut line = String::new();
+            if !one.path.is_empty() {
+                line.push_str(&one.path.join("."));
+                line.push_str(": ");
+            }
+            line.push_str(&one.kind.to_string());
+            if let Some(metadata) = &one.metadata {
+                line.push_str(&format!(" (in {}", metadata.name));
+                if let Some(source) = &metadata.source {
+                    line.push_str(&format!(", {source}"));
+                }
+                line.push(')');
+            }
+            line
+        })
+        .collect();
+    lines.join("; ")
+}
+
+/// The whole configuration.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where the rows are.
+    pub database: db::Config,
+    /// Leases, supervision, drain.
+    pub engine: Engine,
+    /// Health, metrics and API.
+    pub http: Http,
+    /// Logging.
+    pub log: Log,
+    /// The private PostgreSQL.
+    pub embedded: Embedded,
+    /// The auto-record queue.
+    pub redis: queue::Config,
+    /// Outbound HTTP.
+    pub fetch: fetch::Config,
+    /// The bots' API.
+    pub bots: Bots,
+    /// When crawl jobs run.
+    pub crawl: CrawlConfig,
+    /// When shops are looked at.
+    pub pattern_health: PatternHealth,
+    /// How long things are kept.
+    pub retention: Retention,
+    /// Reading what was fetched.
+    pub extract: extract::Config,
+    /// One section per workflow.
+    pub workflows: workflows::Config,
+}
+
+/// Leases, supervision, drain.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Engine {
+    /// How long a lease lasts without a heartbeat.
+    #[serde(with = "humantime_serde")]
+    pub lease: Duration,
+    /// How often leases are renewed.
+    #[serde(with = "humantime_serde")]
+    pub heartbeat: Duration,
+    /// How long before the end of a lease its own holder stops.
+    #[serde(with = "humantime_serde")]
+    pub fence_margin: Duration,
+    /// How often ended leases are looked for.
+    #[serde(with = "humantime_serde")]
+    pub rescue_interval: Duration,
+    /// Age at which rows left in Processing by other software are queued again; zero for never.
+    #[serde(with = "humantime_serde")]
+    pub foreign_processing_after: Duration,
+    /// How long running items may take after SIGTERM.
+    #[serde(with = "humantime_serde")]
+    pub drain_timeout: Duration,
+    /// More restarts than this within the window park a workflow.
+    pub max_restarts: u32,
+    /// The window for that count.
+    #[serde(with = "humantime_serde")]
+    pub restart_window: Duration,
+    /// Outcomes per settled batch.
+    pub settle_items: usize,
+    /// Age at which a smaller batch is settled.
+    #[serde(with = "humantime_serde")]
+    pub settle_age: Duration,
+    /// How often queues are counted.
+    #[serde(with = "humantime_serde")]
+    pub gauges_interval: Duration,
+    /// How long the history of attempts is kept.
+    #[serde(with = "humantime_serde")]
+    pub keep_attempts: Duration,
+    /// Whether the API may be asked to crash a workflow's actor.
+    pub fault_injection: bool,
+}
+
+impl Engine {
+    /// The same, in the engine's terms.
+    #[must_use]
+    pub fn tree_settings(&self) -> actors::TreeSettings {
+        actors::TreeSettings {
+            lease_ttl: self.lease,
+            heartbeat: self.heartbeat,
+            fence_margin: self.fence_margin,
+            max_restarts: self.max_restarts,
+            restart_window: self.restart_window,
+            ..actors::TreeSettings::default()
+        }
+    }
+}
+
+/// Health, metrics and API.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// Address to serve on; empty for none.
+    pub listen: String,
+    /// Bearer token for all but the health checks; empty for none.
+    pub admin_token: Secret,
+}
+
+impl Http {
+    /// The address to serve on, if any.
+    ///
+    /// # Errors
+    /// [`ConfigError::Inconsistent`] when it is not an address, or open to others without a token.
+    pub fn address(&self) -> Result<Option<SocketAddr>, ConfigError> {
+        if self.listen.is_empty() {
+            return Ok(None);
+        }
+        let address: SocketAddr = self.listen.parse().map_err(|error| {
+            inconsistent(
+                "http.listen",
+                format!("\"{}\" is not IP:PORT ({error})", self.listen),
+            )
+        })?;
+        if !address.ip().is_loopback() && self.admin_token.is_empty() {
+            return Err(inconsistent(
+                "http.listen",
+                format!(
+                    "{address} can be reached from elsewhere: set http.admin_token, or bind to 127.0.0.1"
+                ),
+            ));
+        }
+        Ok(Some(address))
+    }
+}
+
+/// The bots' API.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bots {
+    /// An address of its own; empty for `http.listen`.
+    pub listen: String,
+    /// Largest body of a request.
+    pub max_body_bytes: usize,
+    /// Largest page in it.
+    pub max_html_bytes: usize,
+}
+
+impl Bots {
+    /// The address of its own, if any. Bots have tokens, so it may be reached from elsewhere.
+    ///
+    /// # Errors
+    /// [`ConfigError::Inconsistent`] when it is not an address.
+    pub fn address(&self) -> Result<Option<SocketAddr>, ConfigError> {
+        if self.listen.is_empty() {
+            return Ok(None);
+        }
+        let parsed = self.listen.parse().map_err(|error| {
+            let problem = format!("\"{}\" is not IP:PORT ({error})", self.listen);
+            inconsistent("bots.listen", problem)
+        });
+        parsed.map(Some)
+    }
+}
+
+/// Form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// Logging.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// A level, or directives as `tracing-subscriber` takes them.
+    pub level: String,
+    /// Text or JSON.
+    pub format: LogFormat,
+}
+
+/// The private PostgreSQL.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Embedded {
+    /// Where its data lives; empty for a folder of the user's.
+    pub data_dir: String,
+    /// Folder with its programs; empty for the newest found.
+    pub pg_bin: String,
+}
+
+impl Embedded {
+    /// The folder in force.
+    #[must_use]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the environment"
+    )]
+    pub fn data_dir(&self) -> PathBuf {
+        if self.data_dir.is_empty() {
+            let (data, home) = (std::env::var_os("XDG_DATA_HOME"), std::env::var_os("HOME"));
+            crate::embedded::default_data_dir(data.as_deref(), home.as_deref())
+        } else {
+            PathBuf::from(&self.data_dir)
+        }
+    }
+}
+
+/// What every workflow has, and its own options.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Workflow<O> {
+    /// Whether it runs.
+    pub enabled: bool,
+    /// Fallback interval of claims.
+    #[serde(with = "humantime_serde")]
+    pub interval: Duration,
+    /// Rows per claim.
+    pub batch_size: NonZeroU32,
+    /// Rows worked at a time.
+    pub concurrency: NonZeroU32,
+    /// Limit on one row.
+    #[serde(with = "humantime_serde")]
+    pub timeout: Duration,
+    /// Attempts before Error.
+    pub max_attempts: NonZeroU32,
+    /// Delay between attempts.
+    pub backoff: Backoff,
+    /// Ceiling on rows started.
+    pub rate: Rate,
+    /// Backlog without progress for this long is a stall.
+    #[serde(with = "humantime_serde")]
+    pub stall_after: Duration,
+    /// What this workflow alone has.
+    pub options: O,
+}
+
+/// Delay between attempts: exponential, full jitter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Backoff {
+    /// Upper bound of the first delay.
+    #[serde(with = "humantime_serde")]
+    pub base: Duration,
+    /// Upper bound of any delay.
+    #[serde(with = "humantime_serde")]
+    pub max: Duration,
+}
+
+/// A ceiling: so many per span of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    /// How many; 0 for no ceiling.
+    pub count: u32,
+    /// In how long.
+    #[serde(with = "humantime_serde")]
+    pub per: Duration,
+}
+
+impl<O> Workflow<O> {
+    /// The common keys, in the engine's terms.
+    #[must_use]
+    pub fn settings(&self, engine: &Engine) -> actors::Settings {
+        actors::Settings {
+            enabled: self.enabled,
+            interval: self.interval,
+            batch_size: to_usize(self.batch_size),
+            concurrency: to_usize(self.concurrency),
+            timeout: self.timeout,
+            max_attempts: i16::try_from(self.max_attempts.get()).unwrap_or(i16::MAX),
+            backoff: actors::Backoff {
+                base: self.backoff.base,
+                max: self.backoff.max,
+            },
+            rate: (self.rate.count > 0).then_some(actors::Rate {
+                count: self.rate.count,
+                per: self.rate.per,
+            }),
+            settle_items: engine.settle_items,
+            settle_age: engine.settle_age,
+            stall_after: self.stall_after,
+        }
+    }
+
+    /// Checks what the types cannot.
+    ///
+    /// # Errors
+    /// [`ConfigError::Inconsistent`] naming the key.
+    pub fn validate(&self, name: &str) -> Result<(), ConfigError> {
+        let key = |field: &str| format!("workflows.{name}.{field}");
+        let positive = [
+            ("interval", self.interval),
+            ("timeout", self.timeout),
+            ("stall_after", self.stall_after),
+            ("backoff.base", self.backoff.base),
+            ("rate.per", self.rate.per),
+        ];
+        for (field, value) in positive {
+            if value.is_zero() {
+                return Err(inconsistent(&key(field), "must be longer than zero"));
+            }
+        }
+        if self.backoff.max < self.backoff.base {
+            return Err(inconsistent(
+                &key("backoff.max"),
+                "must not be shorter than backoff.base",
+            ));
+        }
+        for (field, value) in [
+            ("batch_size", self.batch_size),
+            ("concurrency", self.concurrency),
+        ] {
+            if value.get() > 10_000 {
+                return Err(inconsistent(&key(field), "must be at most 10000"));
+            }
+        }
+        if self.max_attempts.get() > 1_000 {
+            return Err(inconsistent(&key("max_attempts"), "must be at most 1000"));
+        }
+        Ok(())
+    }
+}
+
+fn to_usize(number: NonZeroU32) -> usize {
+    usize::try_from(number.get()).unwrap_or(usize::MAX)
+}
+
+/// A complaint about one key.
+pub(crate) fn inconsistent(key: &str, problem: impl Into<String>) -> ConfigError {
+    ConfigError::Inconsistent {
+        key: key.to_owned(),
+        problem: problem.into(),
+    }
+}
+
+/// Where the layers above the defaults come from.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The file given with `--config`.
+    pub file: Option<PathBuf>,
+    /// What flags set, as dotted keys and values; the last layer.
+    pub flags: Vec<(String, serde_json::Value)>,
+}
+
+/// Reads all layers, checks them, and returns the configuration in force.
+///
+/// # Errors
+/// [`ConfigError`], naming key and source.
+pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
+    let mut figment = Figment::from(Toml::string(DEFAULTS));
+    figment = figment.merge(
+        Env::raw()
+            .only(&["DATABASE_URL"])
+            .map(|_| "database.url".into()),
+    );
+    if let Some(path) = &sources.file {
+        figment = figment.merge(read(path)?);
+    }
+    // GLEANER_CONFIG is the command line's, GLEANER_TEST_… are the tests' own. Any other that is no key is a mistake.
+    let environment = Env::prefixed("GLEANER_")
+        .ignore(&["CONFIG"])
+        .filter(|key| !key.as_str().to_ascii_lowercase().starts_with("test_"))
+        .map(|key| hyphenated(key.as_str()).into());
+    figment = figment.merge(environment.split("__"));
+    for (key, value) in &sources.flags {
+        figment = figment.merge(Serialized::default(key, value));
+    }
+    let config: Config = figment
+        .extract()
+        .map_err(|error| ConfigError::Invalid(Box::new(error)))?;
+    config.validate()?;
+    Ok(config)
+}
+
+/// Shells take no hyphen in the name of a variable: `workflows__deep_scan__…` stands for `workflows.deep-scan.…`.
+fn hyphenated(key: &str) -> String {
+    let key = key.to_ascii_lowercase();
+    for name in workflows::NAMES {
+        let written = format!("workflows__{}__", name.replace('-', "_"));
+        if let Some(rest) = key.strip_prefix(&written) {
+            return format!("workflows__{name}__{rest}");
+        }
+    }
+    key
+}
+
+/// The file is read here, not by figment, which takes a missing file for an empty one.
+fn read(path: &Path) -> Result<figment::providers::Data<Toml>, ConfigError> {
+    std::fs::metadata(path)
+        .and_then(|_| std::fs::read_to_string(path))
+        .map_err(|source| ConfigError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+    Ok(Toml::file_exact(path))
+}
+
+impl Config {
+    /// Checks what goes across fields.
+    ///
+    /// # Errors
+    /// [`ConfigError::Inconsistent`] naming the key.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let engine = &self.engine;
+        if engine.fence_margin >= engine.lease {
+            return Err(inconsistent(
+                "engine.fence_margin",
+                "must be shorter than engine.lease",
+            ));
+        }
+        if engine.heartbeat.is_zero() || engine.heartbeat * 2 > engine.lease - engine.fence_margin {
+            return Err(inconsistent(
+                "engine.heartbeat",
+                "must be positive and at most half of engine.lease less engine.fence_margin, so that one lost beat does not lose the lease",
+            ));
+        }
+        for (key, value) in [
+            ("engine.rescue_interval", engine.rescue_interval),
+            ("engine.restart_window", engine.restart_window),
+            ("engine.settle_age", engine.settle_age),
+            ("engine.gauges_interval", engine.gauges_interval),
+            ("redis.timeout", self.redis.timeout),
+            ("redis.lease", self.redis.lease),
+            ("redis.reconcile_interval", self.redis.reconcile_interval),
+            ("database.connect_timeout", self.database.connect_timeout),
+            (
+                "database.statement_timeout",
+                self.database.statement_timeout,
+            ),
+        ] {
+            if value.is_zero() {
+                return Err(inconsistent(key, "must be longer than zero"));
+            }
+        }
+        if engine.settle_items == 0 || engine.settle_items > 10_000 {
+            return Err(inconsistent("engine.settle_items", "must be 1 to 10000"));
+        }
+        if engine.keep_attempts < Duration::from_secs(24 * 3600) {
+            return Err(inconsistent(
+                "engine.keep_attempts",
+                "must be at least one day",
+            ));
+        }
+        self.redis
+            .validate()
+            .map_err(|error| inconsistent("redis.url", error.to_string()))?;
+        if let Err((key, problem)) = self.workflows.auto_record.options.check() {
+            let key = format!("workflows.auto-record.options.{key}");
+            return Err(inconsistent(&key, problem));
+        }
+        if self.database.pool_size < 2 {
+            return Err(inconsistent("database.pool_size", "must be at least 2"));
+        }
+        self.log
+            .level
+            .parse::<tracing_subscriber::EnvFilter>()
+            .map_err(|error| {
+                inconsistent(
+                    "log.level",
+                    format!("\"{}\" is no level ({error})", self.log.level),
+                )
+            })?;
+        self.http.address()?;
+        self.fetch
+            .validate()
+            .map_err(|error| inconsistent("fetch", error.to_string()))?;
+        self.bots.address()?;
+        if !(1_024..=256 << 20).contains(&self.bots.max_body_bytes) {
+            return Err(inconsistent(
+                "bots.max_body_bytes",
+                "must be 1 KiB to 256 MiB",
+            ));
+        }
+        self.crawl
+            .validate()
+            .map_err(|(key, problem)| inconsistent(key, problem))?;
+        self.retention.validate()?;
+        self.workflows.validate()
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::result_large_err, reason = "figment::Jail's own signature")]
+mod tests {
+    use figment::Jail;
+
+    use super::*;
+
+    fn with_file(jail: &mut Jail, text: &str) -> Result<Config, String> {
+        jail.create_file("mine.toml", text)
+            .expect("a file in the jail");
+        let sources = Sources {
+            file: Some("mine.toml".into()),
+            flags: Vec::new(),
+        };
+        load(&sources).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_defaults_are_valid_and_complete() {
+        Jail::expect_with(|jail| {
+            jail.clear_env();
+            let config = load(&Sources::default()).expect("the defaults");
+            assert_eq!(
+                config.workflows.deep_scan.interval,
+                Duration::from_secs(300)
+            );
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn later_layers_win() {
+        Jail::expect_with(|jail| {
+            jail.clear_env();
+            jail.set_env("GLEANER_WORKFLOWS__DEEP_SCAN__BATCH_SIZE", "33");
+            jail.set_env("DATABASE_URL", "postgres://from-env/x");
+            jail.set_env("GLEANER_TEST_DATA", "/anywhere");
+            let text = "[workflows.deep-scan]\nbatch_size = 22\nconcurrency = 7\n";
+            let config = with_file(jail, text).expect("valid");
+            assert_eq!(config.workflows.deep_scan.batch_size.get(), 33);
+            assert_eq!(config.workflows.deep_scan.concurrency.get(), 7);
+            assert_eq!(config.database.url.expose(), "postgres://from-env/x");
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn errors_name_key_and_file() {
+        Jail::expect_with(|jail| {
+            jail.clear_env();
+            for (text, wanted) in [
+                ("[workflows.deep-scan]\nbatch_sise = 2\n", "batch_sise"),
+                ("[workflows.deep-scam]\nbatch_size = 2\n", "deep-scam"),
+                (
+                    "[workflows.deep-scan]\nbatch_size = 0\n",
+                    "workflows.deep-scan.batch_size",
+                ),
+                ("[engine]\nheartbeat = \"9s\"\n", "engine.heartbeat"),
+                ("[engine]\nlease = \"soon\"\n", "engine.lease"),
+                ("[http]\nlisten = \"0.0.0.0:80\"\n", "http.admin_token"),
+                ("[log]\nlevel = \"in=fo=x\"\n", "log.level"),
+                ("[engine\n", "mine.toml"),
+                ("[retention]\ndaily = \"soon\"\n", "retention.daily"),
+                ("[retention]\nresults = \"1h\"\n", "retention.results"),
+            ] {
+                let message = with_file(jail, text).expect_err(text);
+                assert!(message.contains(wanted), "{text}: {message}");
+            }
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn a_missing_file_is_an_error() {
+        Jail::expect_with(|jail| {
+            jail.clear_env();
+            let sources = Sources {
+                file: Some("absent.toml".into()),
+                flags: Vec::new(),
+            };
+            assert!(matches!(
+                load(&sources),
+                Err(ConfigError::Unreadable { .. })
+            ));
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        Jail::expect_with(|jail| {
+            jail.clear_env();
+            let text =
+                "[database]\nurl = \"postgres://u:hunter2@h/d\"\n[http]\nadmin_token = \"tttt\"\n";
+            let config = with_file(jail, text).expect("valid");
+            let printed = format!(
+                "{config:?} {}",
+                serde_json::to_string(&config).expect("json")
+            );
+            assert!(
+                !printed.contains("hunter2") && !printed.contains("tttt"),
+                "{printed}"
+            );
+            Ok(())
+        });
+    }
+}

@@ -1,0 +1,246 @@
+//! PostgreSQL: connections, migrations, and every statement on the engine's own tables and stage columns.
+//!
+//! `stage` owns the stage columns; `items` is the operator's door to them, under the same guards as any other software. A
+//! workflow's own tables are queried in the workflow's file.
+
+pub mod attempt;
+pub mod bot;
+pub mod connect;
+pub mod control;
+pub mod crawl;
+pub mod doctor;
+pub mod estimate;
+pub mod flag;
+pub mod import;
+pub mod items;
+pub mod lease;
+pub mod migrations;
+pub mod node;
+pub mod notify;
+pub mod overview;
+pub mod pattern;
+pub mod policy;
+pub mod pooler;
+pub mod recategorise;
+pub mod retention;
+pub mod schedule;
+pub mod schema;
+pub mod stage;
+pub mod statement;
+pub mod uid;
+
+use std::time::Duration;
+
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use diesel_async::AsyncPgConnection;
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig};
+use serde::{Deserialize, Serialize};
+
+use crate::secret::Secret;
+
+/// Where the rows are, and how to reach them.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The database, as a `postgres://` URL.
+    pub url: Secret,
+    /// The same without a pooler between; empty for `url`.
+    pub direct_url: Secret,
+    /// Connections in the pool.
+    pub pool_size: usize,
+    /// Limit on making a connection, and on waiting for a free one.
+    #[serde(with = "humantime_serde")]
+    pub connect_timeout: Duration,
+    /// Limit on one statement.
+    #[serde(with = "humantime_serde")]
+    pub statement_timeout: Duration,
+    /// Whether to LISTEN.
+    pub listen: bool,
+}
+
+impl Config {
+    /// The URL for LISTEN, migrations and heartbeats.
+    #[must_use]
+    pub fn direct(&self) -> &Secret {
+        if self.direct_url.is_empty() {
+            &self.url
+        } else {
+            &self.direct_url
+        }
+    }
+}
+
+/// The pool of connections.
+pub type Pool = diesel_async::pooled_connection::deadpool::Pool<AsyncPgConnection>;
+
+/// A connection of the pool.
+pub type PooledConnection = diesel_async::pooled_connection::deadpool::Object<AsyncPgConnection>;
+
+/// Trouble with the database itself. What a statement may answer is a [`diesel::result::Error`].
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// No database was named.
+    #[error("no database is configured: set database.url, DATABASE_URL or --database-url")]
+    NoUrl,
+    /// The URL does not parse; its text may hold a password and is not repeated.
+    #[error("the database URL is malformed: {0}")]
+    BadUrl(String),
+    /// TLS cannot be set up.
+    #[error("cannot set up TLS to the database")]
+    Tls(#[source] rustls::Error),
+    /// No connection.
+    #[error("cannot connect to the database at {place}")]
+    Connect {
+        /// Host and database, without credentials.
+        place: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// No connection of the pool became free in time, or a new one could not be made.
+    #[error("no database connection to be had")]
+    Pool(#[from] diesel_async::pooled_connection::deadpool::PoolError),
+    /// The pool cannot be built.
+    #[error("cannot build the connection pool")]
+    Build(#[from] diesel_async::pooled_connection::deadpool::BuildError),
+    /// A statement failed.
+    #[error("the database refused a statement")]
+    Query(#[from] DieselError),
+    /// Migrations failed.
+    #[error("cannot migrate the database")]
+    Migrate(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A pooler that loses prepared statements stands between.
+    #[error(
+        "the connection pooler at {place} loses prepared statements (PgBouncer before 1.21 in transaction mode): \
+        use pool_mode = session, PgBouncer 1.21 or newer with max_prepared_statements, or point database.url at PostgreSQL itself"
+    )]
+    Pooler {
+        /// Host and database, without credentials.
+        place: String,
+    },
+    /// The schema is older than the program.
+    #[error("the database lacks migrations: {}; run `gleaner migrate`", .0.join(", "))]
+    Pending(Vec<String>),
+}
+
+/// Builds the pool. Connects to nothing yet.
+///
+/// # Errors
+/// [`DbError::NoUrl`], [`DbError::BadUrl`], [`DbError::Tls`], [`DbError::Build`].
+pub fn pool(config: &Config) -> Result<Pool, DbError> {
+    let connector = connect::Connector::new(&config.url, config)?;
+    let mut manager = ManagerConfig::default();
+    manager.custom_setup = Box::new(move |_| {
+        let connector = connector.clone();
+        Box::pin(async move {
+            connector.connect().await.map_err(|error| {
+                diesel::ConnectionError::BadConnection(crate::telemetry::chain(&error))
+            })
+        })
+    });
+    // The default stands: a connection is asked for a sign of life before each use. Trusting one that was used a moment ago
+    // saves a round trip, and turns a server's restart into lost answers, which cost the workflow a new lease each.
+    let manager = AsyncDieselConnectionManager::<AsyncPgConnection>::new_with_config("", manager);
+    Ok(Pool::builder(manager)
+        .max_size(config.pool_size)
+        .runtime(deadpool::Runtime::Tokio1)
+        .wait_timeout(Some(config.connect_timeout))
+        .create_timeout(Some(config.connect_timeout))
+        .recycle_timeout(Some(config.connect_timeout))
+        .build()?)
+}
+
+/// Texts of errors that come without a kind of their own and are not the statement's fault.
+///
+/// Sources: `src/backend/utils/errcodes.txt` classes 08, 40, 53, 57 and 58, by the wording of their messages.
+const TROUBLE: [&str; 17] = [
+    "terminating connection",
+    "deadlock detected",
+    "could not serialize",
+    "canceling statement due to",
+    "the database system is",
+    "too many clients",
+    "too many connections",
+    "remaining connection slots",
+    "no space left",
+    "could not extend",
+    "could not write",
+    "could not access",
+    "out of memory",
+    "out of shared memory",
+    "in a read-only transaction",
+    "during recovery",
+    "connection closed",
+];
+
+/// Whether an error is the database's trouble, which passes, rather than the statement's or its data's, which stays.
+#[must_use]
+pub fn is_trouble(error: &DieselError) -> bool {
+    match error {
+        DieselError::DatabaseError(kind, information) => match kind {
+            DatabaseErrorKind::UniqueViolation
+            | DatabaseErrorKind::ForeignKeyViolation
+            | DatabaseErrorKind::NotNullViolation
+            | DatabaseErrorKind::CheckViolation
+            | DatabaseErrorKind::ExclusionViolation
+            | DatabaseErrorKind::RestrictViolation => false,
+            DatabaseErrorKind::ClosedConnection
+            | DatabaseErrorKind::UnableToSendCommand
+            | DatabaseErrorKind::SerializationFailure
+            | DatabaseErrorKind::ReadOnlyTransaction => true,
+            _ => {
+                let message = information.message().to_lowercase();
+                TROUBLE.iter().any(|text| message.contains(text))
+            }
+        },
+        DieselError::BrokenTransactionManager
+        | DieselError::RollbackTransaction
+        | DieselError::RollbackErrorOnCommit { .. } => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unknown(message: &str) -> DieselError {
+        DieselError::DatabaseError(DatabaseErrorKind::Unknown, Box::new(message.to_owned()))
+    }
+
+    #[test]
+    fn trouble_is_told_from_bad_data() {
+        for (error, expected) in [
+            (
+                unknown("terminating connection due to administrator command"),
+                true,
+            ),
+            (unknown("deadlock detected"), true),
+            (
+                unknown("canceling statement due to statement timeout"),
+                true,
+            ),
+            (unknown("the database system is shutting down"), true),
+            (
+                unknown("could not extend file \"base/1\": No space left on device"),
+                true,
+            ),
+            (
+                unknown("cannot execute UPDATE in a read-only transaction"),
+                true,
+            ),
+            (
+                unknown("invalid byte sequence for encoding \"UTF8\": 0x00"),
+                false,
+            ),
+            (
+                unknown("value too long for type character varying(3)"),
+                false,
+            ),
+            (unknown("integer out of range"), false),
+            (DieselError::NotFound, false),
+        ] {
+            assert_eq!(is_trouble(&error), expected, "{error}");
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! The history of attempts, read for people.
+
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{BigInt, Double, Text};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+/// Failures of one kind at one stage.
+#[derive(Clone, Debug, PartialEq, QueryableByName, serde::Serialize)]
+pub struct FailureGroup {
+    /// The stage, as `table/stage`.
+    #[diesel(sql_type = Text)]
+    pub stage: String,
+    /// Class of the failure: `timeout`, `panic`, `http`, …; `quarantined` where no worker lived to say.
+    #[diesel(sql_type = Text)]
+    pub class: String,
+    /// How many of the failures looked at.
+    #[diesel(sql_type = BigInt)]
+    pub failures: i64,
+    /// Of these, how many ended in `Error`; the others were tried again.
+    #[diesel(sql_type = BigInt)]
+    pub given_up: i64,
+    /// Seconds since the newest.
+    #[diesel(sql_type = Double)]
+    pub seconds_ago: f64,
+    /// The row of the newest.
+    #[diesel(sql_type = BigInt)]
+    pub item: i64,
+    /// The beginning of the newest's message.
+    #[diesel(sql_type = Text)]
+    pub message: String,
+}
+
+/// The failures of the last hour by stage and class, the most frequent first.
+///
+/// Looks at the newest thousand at most, through an index over failures alone, so that it costs the same whatever the history
+/// holds.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn recent_failures(conn: &mut AsyncPgConnection) -> QueryResult<Vec<FailureGroup>> {
+    sql_query(include_str!("attempt/recent_failures.sql"))
+        .load(conn)
+        .await
+}

@@ -1,0 +1,240 @@
+//! Making one connection: URL, TLS, session settings.
+
+use std::time::Duration;
+
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
+use rustls_platform_verifier::ConfigVerifierExt;
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::{Config, DbError};
+use crate::secret::Secret;
+
+/// Knows how to make connections to one database.
+#[derive(Clone)]
+pub struct Connector {
+    config: tokio_postgres::Config,
+    tls: Option<MakeRustlsConnect>,
+    statement_timeout: Duration,
+    connect_timeout: Duration,
+}
+
+impl Connector {
+    /// Reads the URL and prepares TLS where it may be wanted.
+    ///
+    /// `sslmode`: `disable`; `prefer` (the default; in the clear for a server on this machine); `require`, `verify-ca` and
+    /// `verify-full`, which mean the same here: the certificate and its name are always verified.
+    ///
+    /// # Errors
+    /// [`DbError::NoUrl`], [`DbError::BadUrl`], [`DbError::Tls`].
+    pub fn new(url: &Secret, config: &Config) -> Result<Self, DbError> {
+        if url.is_empty() {
+            return Err(DbError::NoUrl);
+        }
+        let text = url
+            .expose()
+            .replace("sslmode=verify-full", "sslmode=require")
+            .replace("sslmode=verify-ca", "sslmode=require");
+        let mut parsed: tokio_postgres::Config =
+            text.parse().map_err(|error: tokio_postgres::Error| {
+                DbError::BadUrl(crate::telemetry::chain(&error))
+            })?;
+        if parsed.get_hosts().is_empty() && parsed.get_hostaddrs().is_empty() {
+            parsed.host("/var/run/postgresql");
+        }
+        if parsed.get_application_name().is_none() {
+            parsed.application_name("gleaner");
+        }
+        parsed.connect_timeout(config.connect_timeout);
+        parsed.keepalives_idle(Duration::from_secs(30));
+        parsed.tcp_user_timeout(Duration::from_secs(20));
+        let wants_tls = match parsed.get_ssl_mode() {
+            SslMode::Disable => false,
+            SslMode::Prefer => !parsed.get_hosts().iter().all(is_local),
+            _ => true,
+        };
+        let tls = if wants_tls {
+            crate::fetch::install_crypto();
+            let client = rustls::ClientConfig::with_platform_verifier().map_err(DbError::Tls)?;
+            Some(MakeRustlsConnect::new(client))
+        } else {
+            parsed.ssl_mode(SslMode::Disable);
+            None
+        };
+        Ok(Self {
+            config: parsed,
+            tls,
+            statement_timeout: config.statement_timeout,
+            connect_timeout: config.connect_timeout,
+        })
+    }
+
+    /// Where it connects to, for messages: no user, no password.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let host = match self.config.get_hosts().first() {
+            Some(Host::Tcp(name)) => name.clone(),
+            Some(Host::Unix(path)) => path.display().to_string(),
+            None => self
+                .config
+                .get_hostaddrs()
+                .first()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+        };
+        let port = self.config.get_ports().first().copied().unwrap_or(5432);
+        format!(
+            "{host}:{port}/{}",
+            self.config.get_dbname().unwrap_or_default()
+        )
+    }
+
+    /// A new connection with our session settings.
+    ///
+    /// # Errors
+    /// [`DbError::Connect`].
+    pub async fn connect(&self) -> Result<AsyncPgConnection, DbError> {
+        let connecting = async {
+            let mut connection = match &self.tls {
+                Some(tls) => {
+                    let (client, connection) =
+                        self.config.connect(tls.clone()).await.map_err(boxed)?;
+                    AsyncPgConnection::try_from_client_and_connection(client, connection)
+                        .await
+                        .map_err(boxed)?
+                }
+                None => {
+                    let (client, connection) = self
+                        .config
+                        .connect(tokio_postgres::NoTls)
+                        .await
+                        .map_err(boxed)?;
+                    AsyncPgConnection::try_from_client_and_connection(client, connection)
+                        .await
+                        .map_err(boxed)?
+                }
+            };
+            let millis = self.statement_timeout.as_millis();
+            // Statements stay prepared while tables grow from nothing: each run is planned for the table as it is.
+            connection
+                .batch_execute(&format!(
+                    "SET statement_timeout = {millis}; SET lock_timeout = {millis}; \
+                     SET idle_in_transaction_session_timeout = '60s'; SET timezone = 'UTC'; \
+                     SET plan_cache_mode = force_custom_plan"
+                ))
+                .await
+                .map_err(boxed)?;
+            Ok(connection)
+        };
+        // The library's own limit covers the TCP connection only, not a server that accepts and then says nothing.
+        match tokio::time::timeout(self.connect_timeout, connecting).await {
+            Ok(done) => done,
+            Err(elapsed) => Err(boxed(elapsed)),
+        }
+        .map_err(|source| DbError::Connect {
+            place: self.place(),
+            source,
+        })
+    }
+
+    /// A bare client, for questions that diesel cannot put.
+    ///
+    /// # Errors
+    /// [`DbError::Connect`].
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the connection's own task, ends with the client"
+    )]
+    pub async fn raw(&self) -> Result<tokio_postgres::Client, DbError> {
+        let connected = match &self.tls {
+            Some(tls) => self
+                .config
+                .connect(tls.clone())
+                .await
+                .map(|(client, connection)| {
+                    drop(tokio::spawn(async move { drop(connection.await) }));
+                    client
+                }),
+            None => self
+                .config
+                .connect(tokio_postgres::NoTls)
+                .await
+                .map(|(client, connection)| {
+                    drop(tokio::spawn(async move { drop(connection.await) }));
+                    client
+                }),
+        };
+        connected.map_err(|error| DbError::Connect {
+            place: self.place(),
+            source: boxed(error),
+        })
+    }
+
+    /// A new connection without a statement timeout, for work that may take long (migrations, imports, benchmarks).
+    ///
+    /// # Errors
+    /// [`DbError::Connect`].
+    pub async fn connect_patient(&self) -> Result<AsyncPgConnection, DbError> {
+        let mut connection = self.connect().await?;
+        connection
+            .batch_execute("SET statement_timeout = 0; SET lock_timeout = 0")
+            .await?;
+        Ok(connection)
+    }
+}
+
+fn boxed(
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> Box<dyn std::error::Error + Send + Sync> {
+    Box::new(error)
+}
+
+/// A Unix socket or a loopback name: nothing crosses a network.
+fn is_local(host: &Host) -> bool {
+    match host {
+        Host::Unix(_) => true,
+        Host::Tcp(name) => {
+            name == "localhost"
+                || name
+                    .parse::<std::net::IpAddr>()
+                    .is_ok_and(|address| address.is_loopback())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        crate::config::load(&crate::config::Sources::default())
+            .expect("the defaults")
+            .database
+    }
+
+    #[test]
+    fn tls_is_for_the_network() {
+        for (url, tls) in [
+            ("postgres://u:p@localhost/d", false),
+            ("postgres://u@127.0.0.1/d?sslmode=require", true),
+            ("postgres://u@db.example.org/d", true),
+            ("postgres://u@db.example.org/d?sslmode=disable", false),
+            ("postgres://u@db.example.org/d?sslmode=verify-full", true),
+            ("postgres://u@%2Frun%2Fpostgresql/d", false),
+        ] {
+            let connector = Connector::new(&Secret::new(url), &config()).expect(url);
+            assert_eq!(connector.tls.is_some(), tls, "{url}");
+        }
+    }
+
+    #[test]
+    fn messages_hold_no_credentials() {
+        let connector =
+            Connector::new(&Secret::new("postgres://u:hunter2@h:7/d"), &config()).expect("valid");
+        assert_eq!(connector.place(), "h:7/d");
+        let error = Connector::new(&Secret::new("postgres://u:hunter2@h:7x/d"), &config())
+            .err()
+            .expect("malformed");
+        assert!(!crate::telemetry::chain(&error).contains("hunter2"));
+    }
+}

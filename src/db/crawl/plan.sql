@@ -1,0 +1,41 @@
+-- Decides how often and how urgently jobs run. Of the policies that match, the highest priority decides, then the most specific
+-- (URL expression, tag, domain, domain expression, all), then the oldest; the keenest active subscription decides how often, if
+-- that is more often. A job whose frequency changes is planned anew from its last result.
+-- $1 bigint[]  jobs, locked by the caller in a statement before: what is read here is then at least as new
+-- $2 bigint    the generation that the decision is of
+-- $3 float8 default frequency, $4 float8 high, $5 float8 normal, $6 float8 low, in seconds
+WITH decided AS (
+    SELECT job.id, policy.id AS policy_id, policy.max_retries, policy.retry_backoff, policy.timeout,
+        least(coalesce(policy.frequency, make_interval(secs => $3)), keen.frequency) AS frequency,
+        coalesce(policy.frequency, make_interval(secs => $3)) <= coalesce(keen.frequency, '1000 years') AS is_by_policy,
+        coalesce(greatest(policy.priority, keen.priority), 5)::smallint AS priority
+    FROM crawl_job AS job
+    JOIN product_url AS page ON page.id = job.product_url_id
+    CROSS JOIN LATERAL (SELECT lower(substring(page.url FROM '^https?://([^/:?#]+)')) AS name) AS host
+    LEFT JOIN LATERAL (
+        SELECT * FROM crawl_policy
+        WHERE enabled AND CASE selection
+            WHEN 'all' THEN true
+            WHEN 'domain' THEN host.name = target OR right(host.name, length(target) + 1) = '.' || target
+            WHEN 'domain_regex' THEN host.name ~ target
+            WHEN 'url_regex' THEN page.url ~ target
+            WHEN 'tag' THEN target = ANY (page.tags) END
+        ORDER BY priority DESC, array_position(ARRAY['url_regex', 'tag', 'domain', 'domain_regex', 'all'], selection), created_at, id
+        LIMIT 1
+    ) AS policy ON true
+    CROSS JOIN LATERAL (
+        SELECT min(make_interval(secs => CASE priority WHEN 'high' THEN $4 WHEN 'normal' THEN $5 ELSE $6 END)) AS frequency,
+            max(CASE priority WHEN 'high' THEN 10 WHEN 'normal' THEN 5 ELSE 1 END) AS priority
+        FROM subscription WHERE active AND (product_url_id = page.id OR product_id = page.product_id)
+    ) AS keen
+    WHERE job.id = ANY ($1)
+)
+UPDATE crawl_job AS job
+SET plan = $2, frequency = decided.frequency, priority = decided.priority,
+    policy_id = CASE WHEN is_by_policy THEN decided.policy_id END,
+    max_retries = coalesce(decided.max_retries, 3), retry_backoff = coalesce(decided.retry_backoff, '5 minutes'),
+    timeout = coalesce(decided.timeout, '10 minutes'),
+    crawl_priority = CASE WHEN job.priority = decided.priority THEN job.crawl_priority ELSE decided.priority END,
+    next_run_at = CASE WHEN job.frequency = decided.frequency OR job.last_result_at IS NULL OR job.next_run_at IS NULL THEN job.next_run_at
+        ELSE greatest(now(), job.last_result_at + gleaner_spread(decided.frequency)) END
+FROM decided WHERE job.id = decided.id

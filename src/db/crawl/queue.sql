@@ -1,0 +1,34 @@
+-- Queues jobs at rest that have come due; never one in hand. The jobs of one shop and priority are put behind those that wait
+-- already, at the shop's pace, so that thousands that come due together reach neither the shop nor the head of the queue at
+-- once. One that may not be crawled loses its date instead; it gets a new one when it may again.
+-- $1 bigint  at most this many
+-- $2 float8  seconds between two jobs of a shop that says nothing itself
+-- $3 float8  seconds' worth of jobs that are due at once
+-- The next date is set here already: a job whose crawl ends without a result comes again all the same.
+WITH due AS MATERIALIZED (
+    SELECT id, product_url_id, site_id, priority, next_run_at FROM crawl_job
+    WHERE (crawl_status IS NULL OR crawl_status IN ('Completed', 'Error', 'Filtered')) AND next_run_at <= now()
+    ORDER BY next_run_at
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+), judged AS MATERIALIZED (
+    SELECT due.id, due.site_id, due.priority, page.is_active AND site.enabled AS is_wanted,
+        coalesce(greatest(site.delay_seconds, 60.0 / site.rate_per_minute), $2) AS pace,
+        row_number() OVER (PARTITION BY due.site_id, due.priority, page.is_active AND site.enabled ORDER BY due.next_run_at, due.id) AS place
+    FROM due JOIN product_url AS page ON page.id = due.product_url_id JOIN site ON site.id = due.site_id
+), line AS MATERIALIZED (
+    SELECT site_id, priority, greatest(now() - make_interval(secs => $3), (
+        SELECT max(waiting.crawl_due_at) FROM crawl_job AS waiting
+        WHERE waiting.crawl_status = 'Queued' AND waiting.site_id = shop.site_id AND waiting.crawl_priority = shop.priority)) AS ends_at
+    FROM (SELECT DISTINCT site_id, priority FROM judged) AS shop
+), queued AS (
+    UPDATE crawl_job AS job
+    SET crawl_status = CASE WHEN is_wanted THEN 'Queued' ELSE job.crawl_status END,
+        crawl_due_at = CASE WHEN is_wanted THEN line.ends_at + make_interval(secs => judged.place * judged.pace) ELSE job.crawl_due_at END,
+        crawl_priority = job.priority,
+        next_run_at = CASE WHEN is_wanted THEN now() + gleaner_spread(job.frequency) END
+    FROM judged JOIN line USING (site_id, priority)
+    WHERE job.id = judged.id
+    RETURNING is_wanted
+)
+SELECT count(*) FILTER (WHERE is_wanted) AS queued, count(*) AS seen FROM queued

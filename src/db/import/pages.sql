@@ -1,0 +1,21 @@
+-- Stores pages that are new to their domain, and to its registrable domain (whose sitemaps may list them). Whoever imports a page
+-- wants it: none is filtered by its category.
+-- $1 boolean  whether to queue them (Selected)
+-- $2 text[] domain, $3 text[] registrable_domain, $4 text[] url
+-- $5 text[] page_type, $6 text[] rule, $7 real[] confidence, $8 smallint[] path_depth, $9 smallint[] priority
+-- $10 smallint[] version of the rules
+WITH stored AS (
+    INSERT INTO page AS known (domain_id, url, page_type, page_rule, page_confidence, path_depth, curation_priority,
+        rules_version, status)
+    SELECT its.id, given.url, given.page_type, given.rule, given.confidence, given.path_depth, given.priority,
+        given.version, CASE WHEN $1 THEN 'Selected' ELSE 'New' END
+    FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10)
+        AS given(host, registrable, url, page_type, rule, confidence, path_depth, priority, version)
+    JOIN domain AS its ON its.domain = given.host
+    WHERE NOT EXISTS (SELECT 1 FROM domain AS main JOIN page ON page.domain_id = main.id
+        WHERE main.domain = given.registrable AND main.id <> its.id AND page.url = given.url)
+    ORDER BY its.id, given.url
+    ON CONFLICT (domain_id, url) DO UPDATE SET status = 'Selected' WHERE $1 AND known.status = 'New'
+    RETURNING xmax = 0 AS is_new
+)
+SELECT count(*) FILTER (WHERE is_new) AS stored, count(*) FILTER (WHERE $1) AS queued FROM stored

@@ -1,0 +1,18 @@
+-- Drops old failed results.
+-- $1 float8       how old, in seconds
+-- $2 timestamptz  after this time,
+-- $3 bigint       and this key
+-- $4 bigint       examine at most so many
+-- $5 boolean      false: only count
+WITH examined AS MATERIALIZED (
+    SELECT id, created_at AS at, success FROM crawl_result
+    WHERE created_at < now() - make_interval(secs => $1) AND (created_at, id) > ($2, $3)
+    ORDER BY created_at, id
+    LIMIT $4
+), doomed AS MATERIALIZED (
+    SELECT id FROM examined WHERE NOT success
+), gone AS (
+    DELETE FROM crawl_result WHERE $5 AND id = ANY (ARRAY(SELECT id FROM doomed))
+)
+SELECT (SELECT count(*) FROM doomed) AS gone, (SELECT count(*) FROM examined) AS examined, last.at AS last_at, last.id AS last_id
+FROM (VALUES (0)) AS one LEFT JOIN LATERAL (SELECT at, id FROM examined ORDER BY at DESC, id DESC LIMIT 1) AS last ON true

@@ -1,0 +1,17 @@
+-- Claims, of the rows named, those that are due, for a lease that has not expired. Rows locked by others are passed over.
+-- $1 bigint    the lease
+-- $2 bigint[]  the rows
+-- They are looked up by their keys; see settle.sql.
+WITH due AS MATERIALIZED (
+    SELECT id FROM {table}
+    WHERE id = ANY ((SELECT $2::bigint[])::bigint[])
+      AND coalesce({stage}_status, '') = 'Queued' AND {stage}_due_at <= now()
+      AND (SELECT expires_at > now() FROM lease WHERE lease.id = $1)
+    ORDER BY id
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE {table} AS item
+SET {stage}_status = 'Processing', {stage}_attempts = least(item.{stage}_attempts, 32000) + 1,
+    {stage}_lease = $1, {stage}_due_at = NULL{touch}
+WHERE item.id = ANY (ARRAY(SELECT id FROM due))
+RETURNING item.id::bigint AS id, item.{stage}_attempts AS attempt

@@ -1,0 +1,20 @@
+-- Queues rows again that other software set to Processing, without any lease, longer ago than it can still be at work.
+-- The trigger stamped {stage}_due_at at that moment; a row from before the trigger is stamped here and waits from now on.
+-- $1 float8  age in seconds
+-- $2 bigint  at most this many
+WITH stuck AS MATERIALIZED (
+    SELECT id, {stage}_due_at AS since FROM {table}
+    WHERE {stage}_status = 'Processing' AND {stage}_lease IS NULL
+      AND ({stage}_due_at IS NULL OR {stage}_due_at < now() - make_interval(secs => $1))
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+), freed AS (
+    UPDATE {table} AS item
+    SET {stage}_status = CASE WHEN stuck.since IS NULL THEN 'Processing' ELSE 'Queued' END, {stage}_due_at = now()
+    FROM stuck WHERE item.id = stuck.id
+    RETURNING item.id, item.{stage}_status AS status
+), history AS (
+    INSERT INTO attempt (item_id, attempt, stage, outcome, message)
+    SELECT id, 0, '{table}/{stage}', 'rescued', 'left in Processing by other software' FROM freed WHERE status = 'Queued'
+)
+SELECT count(*) FILTER (WHERE status = 'Queued') AS freed, 0::bigint AS quarantined FROM freed

@@ -1,0 +1,276 @@
+//! In which country a number without a country code is read.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use phonenumber::country;
+use regex::Regex;
+use url::Url;
+
+use super::structured::Structured;
+use crate::extract::html::Page;
+use crate::extract::table::rows;
+
+/// A country to try, in the order they are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Region {
+    pub(super) id: country::Id,
+    /// From a guess (bare language, names in the text), so that a number must look the part.
+    pub(super) is_guess: bool,
+}
+
+/// Most countries tried for one page.
+const MAX_REGIONS: usize = 6;
+
+/// Country-code domains that are sold to the whole world, so that they say nothing.
+const OPEN_DOMAINS: &[&str] = &[
+    "ac", "ag", "ai", "am", "as", "bz", "cc", "cd", "co", "cx", "dj", "fm", "gg", "gs", "im", "io",
+    "la", "ly", "me", "ml", "ms", "mu", "nu", "pw", "sc", "sh", "st", "tf", "tk", "to", "tv", "vc",
+    "vg", "ws",
+];
+
+struct Countries {
+    by_language: HashMap<&'static str, &'static str>,
+    by_name: HashMap<&'static str, &'static str>,
+    names: Option<Regex>,
+}
+
+static COUNTRIES: LazyLock<Countries> = LazyLock::new(|| {
+    let mut by_language = HashMap::new();
+    let mut by_name = HashMap::new();
+    for row in rows(include_str!("../data/countries.txt")) {
+        let [region, languages, names] = row.as_slice() else {
+            continue;
+        };
+        by_language.extend(languages.split('|').map(|language| (language, *region)));
+        by_name.extend(names.split('|').map(|name| (name, *region)));
+    }
+    let mut all: Vec<String> = by_name.keys().map(|name| regex::escape(name)).collect();
+    all.sort_by_key(|name| std::cmp::Reverse(name.len()));
+    let names = Regex::new(&format!(r"(?:^|\W)({})(?:\W|$)", all.join("|"))).ok();
+    Countries {
+        by_language,
+        by_name,
+        names,
+    }
+});
+
+/// The countries to try, best first, without repetition.
+pub(super) fn candidates(
+    page: &Page,
+    url: &Url,
+    default_region: Option<&str>,
+    structured: &Structured,
+) -> Vec<Region> {
+    let mut out = Vec::new();
+    let mut add = |region: Option<country::Id>, is_guess: bool| {
+        if let Some(id) = region
+            && !out.iter().any(|known: &Region| known.id == id)
+            && out.len() < MAX_REGIONS
+        {
+            out.push(Region { id, is_guess });
+        }
+    };
+    add(default_region.and_then(by_code), false);
+    let tags = language_tags(page);
+    for tag in &tags {
+        add(tag_region(tag), false);
+    }
+    for host in hosts(page, url) {
+        add(host_region(&host), false);
+    }
+    for country in &structured.countries {
+        add(by_code(country).or_else(|| by_name(country)), false);
+    }
+    for value in meta_values(page, &["geo.country", "geo.region", "icbm.country"]) {
+        add(value.split('-').next().and_then(by_code), false);
+    }
+    for region in from_text(page) {
+        add(Some(region), true);
+    }
+    for tag in &tags {
+        let language = tag
+            .split(['-', '_'])
+            .next()
+            .unwrap_or_default()
+            .to_ascii_lowercase();
+        add(
+            COUNTRIES
+                .by_language
+                .get(language.as_str())
+                .copied()
+                .and_then(by_code),
+            true,
+        );
+    }
+    out
+}
+
+fn by_code(code: &str) -> Option<country::Id> {
+    let code = code.trim().to_ascii_uppercase();
+    let code = if code == "UK" { "GB" } else { &code };
+    (code.len() == 2).then(|| code.parse().ok()).flatten()
+}
+
+fn by_name(name: &str) -> Option<country::Id> {
+    COUNTRIES
+        .by_name
+        .get(name.trim().to_lowercase().as_str())
+        .copied()
+        .and_then(by_code)
+}
+
+/// `<html lang>` first, then what the head says.
+fn language_tags(page: &Page) -> Vec<String> {
+    let mut tags: Vec<String> = page
+        .elements()
+        .filter(|(_, element)| element.name() == "html")
+        .filter_map(|(_, element)| element.attr("lang").or_else(|| element.attr("xml:lang")))
+        .map(str::to_owned)
+        .collect();
+    let names = [
+        "og:locale",
+        "content-language",
+        "dc.language",
+        "dcterms.language",
+        "language",
+    ];
+    tags.extend(meta_values(page, &names));
+    tags.truncate(8);
+    tags
+}
+
+fn meta_values(page: &Page, names: &[&str]) -> Vec<String> {
+    page.elements()
+        .filter(|(_, element)| element.name() == "meta")
+        .filter(|(_, element)| {
+            ["name", "property", "http-equiv"]
+                .iter()
+                .filter_map(|attribute| element.attr(attribute))
+                .any(|value| {
+                    names
+                        .iter()
+                        .any(|name| value.trim().eq_ignore_ascii_case(name))
+                })
+        })
+        .filter_map(|(_, element)| element.attr("content").map(str::to_owned))
+        .take(8)
+        .collect()
+}
+
+/// The region subtag of a language tag: two letters after the language (BCP 47).
+fn tag_region(tag: &str) -> Option<country::Id> {
+    tag.trim()
+        .split(['-', '_'])
+        .skip(1)
+        .take(2)
+        .find(|part| part.len() == 2)
+        .and_then(by_code)
+}
+
+/// The hosts the page claims to be on.
+fn hosts(page: &Page, url: &Url) -> Vec<String> {
+    let claimed = page
+        .elements()
+        .filter_map(|(_, element)| match element.name() {
+            "base" => element.attr("href"),
+            "link"
+                if element
+                    .attr("rel")
+                    .is_some_and(|rel| rel.eq_ignore_ascii_case("canonical")) =>
+            {
+                element.attr("href")
+            }
+            _ => None,
+        });
+    let claimed = claimed
+        .take(4)
+        .filter_map(|href| Url::parse(href.trim()).ok());
+    std::iter::once(url.clone())
+        .chain(claimed)
+        .filter_map(|url| url.host_str().map(str::to_owned))
+        .collect()
+}
+
+fn host_region(host: &str) -> Option<country::Id> {
+    let domain = host.rsplit('.').next()?;
+    if domain.len() != 2 || OPEN_DOMAINS.contains(&domain) {
+        return None;
+    }
+    by_code(domain)
+}
+
+/// Country names, British postcodes and the endings of e-mail addresses, the most frequent first.
+fn from_text(page: &Page) -> Vec<country::Id> {
+    static POSTCODE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        Regex::new(r"\b[A-PR-UWYZ][A-HK-Y]?[0-9][0-9A-HJKPSTUW]? [0-9][ABD-HJLNP-UW-Z]{2}\b").ok()
+    });
+    let mut counts: HashMap<country::Id, (usize, usize)> = HashMap::new();
+    let mut order = 0;
+    let mut count = |region: Option<country::Id>, weight: usize| {
+        if let Some(id) = region {
+            order += 1;
+            counts.entry(id).or_insert((0, order)).0 += weight;
+        }
+    };
+    for block in page.blocks() {
+        let plain = block.plain();
+        // Long texts mention countries; addresses name theirs.
+        if plain.len() <= 400
+            && let Some(names) = &COUNTRIES.names
+        {
+            for found in names.captures_iter(&plain.to_lowercase()).take(5) {
+                count(found.get(1).and_then(|name| by_name(name.as_str())), 1);
+            }
+        }
+        if let Some(postcode) = &*POSTCODE
+            && postcode.is_match(&plain)
+        {
+            count(by_code("GB"), 2);
+        }
+        if plain.contains('@') {
+            for email in super::email::find(&plain) {
+                count(host_region(&email), 2);
+            }
+        }
+    }
+    for (_, element) in page.elements() {
+        if let Some(href) = element.attr("href")
+            && href
+                .get(..7)
+                .is_some_and(|scheme| scheme.eq_ignore_ascii_case("mailto:"))
+        {
+            for email in super::email::find(href) {
+                count(host_region(&email), 2);
+            }
+        }
+    }
+    let mut found: Vec<(country::Id, (usize, usize))> = counts.into_iter().collect();
+    found.sort_by_key(|(_, (weight, order))| (std::cmp::Reverse(*weight), *order));
+    found.into_iter().map(|(id, _)| id).take(3).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_country_is_known_by_its_languages_and_names() {
+        let url = Url::parse("https://acme.com/").unwrap();
+        for row in rows(include_str!("../data/countries.txt")) {
+            let [code, languages, names] = row.as_slice() else {
+                panic!("{row:?}");
+            };
+            let id = by_code(code).unwrap();
+            let listed = |cell: &'static str| cell.split('|').filter(|item| *item != "-");
+            for name in listed(names) {
+                assert_eq!(by_name(name), Some(id), "{name}");
+            }
+            for language in listed(languages) {
+                let page = Page::parse(&format!("<html lang={language}>"));
+                let found = candidates(&page, &url, None, &Structured::default());
+                assert!(found.iter().any(|region| region.id == id), "{language}");
+            }
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! Structured data: JSON-LD, microdata, `RDFa` and the `<meta>` properties that name contacts.
+//!
+//! Property names are those of schema.org (`telephone`, `faxNumber`, `email`, `PostalAddress` …),
+//! vCard and Open Graph's business profile.
+
+use serde_json::{Map, Value};
+
+use super::Source;
+use crate::extract::html::{Page, ego::NodeRef, folded, node_text};
+use crate::extract::structured::{json_ld, script_text};
+
+/// Most JSON-LD values walked in one page.
+const MAX_VALUES: usize = 100_000;
+
+/// Most scripts handed out for deobfuscation.
+const MAX_SCRIPTS: usize = 200;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Property {
+    Email,
+    Phone,
+    Fax,
+    /// From a class name, which is used for telephone and fax alike.
+    Number,
+    SameAs,
+}
+
+/// What the structured data of a page says.
+#[derive(Debug, Default)]
+pub(super) struct Structured {
+    pub(super) properties: Vec<(Property, String, Source)>,
+    /// Countries named in addresses, as written.
+    pub(super) countries: Vec<String>,
+    pub(super) name: Option<String>,
+    pub(super) address: Option<String>,
+}
+
+/// The scripts of a page that are code and may hold an address.
+pub(super) fn scripts(page: &Page) -> Vec<String> {
+    page.elements()
+        .filter(|(_, element)| element.name() == "script" && element.attr("src").is_none())
+        .filter(|(_, element)| {
+            !element
+                .attr("type")
+                .is_some_and(|kind| kind.contains("json"))
+        })
+        .take(MAX_SCRIPTS)
+        .map(|(node, _)| script_text(node))
+        .filter(|script| script.contains('@') || script.contains("64;") || script.contains("x40"))
+        .collect()
+}
+
+/// Reads all structured data of a page.
+pub(super) fn read(page: &Page) -> Structured {
+    let mut out = Structured::default();
+    for root in json_ld(page) {
+        read_json(&root, &mut out);
+    }
+    read_microdata(page, &mut out);
+    if out.address.is_none() {
+        out.address = address_element(page);
+    }
+    out
+}
+
+/// Walks in document order with a stack of its own; `serde_json` bounds the depth as well.
+fn read_json(root: &Value, out: &mut Structured) {
+    let mut stack = vec![root];
+    let mut left = MAX_VALUES;
+    while let Some(value) = stack.pop() {
+        left = left.saturating_sub(1);
+        if left == 0 {
+            return;
+        }
+        match value {
+            Value::Array(values) => stack.extend(values.iter().rev()),
+            Value::Object(object) => {
+                read_object(object, out);
+                let children: Vec<&Value> = object
+                    .values()
+                    .filter(|v| v.is_object() || v.is_array())
+                    .collect();
+                stack.extend(children.into_iter().rev());
+            }
+            _ => {}
+        }
+    }
+}
+
+fn read_object(object: &Map<String, Value>, out: &mut Structured) {
+    for (key, value) in object {
+        let property = property_of(key);
+        for text in strings(value) {
+            if let Some(property) = property {
+                out.properties
+                    .push((property, text.to_owned(), Source::JsonLd));
+            } else if key == "addressCountry" {
+                out.countries.push(text.to_owned());
+            }
+        }
+        if key == "addressCountry"
+            && let Some(name) = value.get("name").and_then(Value::as_str)
+        {
+            out.countries.push(name.to_owned());
+        }
+    }
+    if out.name.is_none() && is_owner(object) {
+        out.name = object
+            .get("name")
+            .and_then(Value::as_str)
+            .and_then(|name| folded(name, 200));
+    }
+    if out.address.is_none() {
+        out.address = match object.get("address") {
+            Some(Value::String(text)) => folded(text, 300),
+            Some(Value::Object(address)) => postal_address(address),
+            Some(Value::Array(addresses)) => addresses
+                .first()
+                .and_then(Value::as_object)
+                .and_then(postal_address),
+            _ => None,
+        };
+    }
+}
+
+/// Whether an object stands for who is behind the page rather than for a thing on it.
+fn is_owner(object: &Map<String, Value>) -> bool {
+    const THINGS: &[&str] = &[
+        "Article",
+        "BlogPosting",
+        "BreadcrumbList",
+        "Event",
+        "ImageObject",
+        "ListItem",
+        "NewsArticle",
+        "Offer",
+        "Product",
+        "Review",
+        "SearchAction",
+        "Service",
+        "VideoObject",
+        "WebPage",
+        "WebSite",
+        "Brand",
+        "Question",
+        "City",
+        "Country",
+        "Place",
+    ];
+    let is_thing = object
+        .get("@type")
+        .map(strings)
+        .is_none_or(|types| types.is_empty() || types.iter().any(|kind| THINGS.contains(kind)));
+    let owns = [
+        "telephone",
+        "email",
+        "address",
+        "contactPoint",
+        "sameAs",
+        "logo",
+    ];
+    !is_thing && owns.iter().any(|key| object.contains_key(*key))
+}
+
+fn postal_address(address: &Map<String, Value>) -> Option<String> {
+    let part = |key: &str| match address.get(key) {
+        Some(Value::String(text)) => folded(text, 120),
+        Some(Value::Number(number)) => Some(number.to_string()),
+        Some(Value::Object(object)) => object
+            .get("name")
+            .and_then(Value::as_str)
+            .and_then(|name| folded(name, 120)),
+        _ => None,
+    };
+    join_address(
+        part("streetAddress"),
+        part("postalCode"),
+        part("addressLocality"),
+        part("addressRegion"),
+        part("addressCountry"),
+    )
+}
+
+fn join_address(
+    street: Option<String>,
+    postal_code: Option<String>,
+    locality: Option<String>,
+    region: Option<String>,
+    country: Option<String>,
+) -> Option<String> {
+    if street.is_none() && locality.is_none() && postal_code.is_none() {
+        return None;
+    }
+    let town = [postal_code, locality]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(" ");
+    let parts = [street, Some(town), region, country];
+    let line: Vec<String> = parts
+        .into_iter()
+        .flatten()
+        .filter(|part| !part.is_empty())
+        .collect();
+    folded(&line.join(", "), 300)
+}
+
+fn strings(value: &Value) -> Vec<&str> {
+    match value {
+        Value::String(text) => vec![text],
+        Value::Array(values) => values.iter().filter_map(Value::as_str).take(200).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn property_of(name: &str) -> Option<Property> {
+    let name = name
+        .rsplit([':', '/', '#'])
+        .next()
+        .unwrap_or(name)
+        .to_ascii_lowercase();
+    match name.as_str() {
+        "email" => Some(Property::Email),
+        "telephone" | "tel" | "phone" | "phone_number" | "phonenumber" => Some(Property::Phone),
+        "faxnumber" | "fax" | "fax_number" => Some(Property::Fax),
+        "sameas" => Some(Property::SameAs),
+        _ => None,
+    }
+}
+
+/// The classes of hCard and h-card, and the plain words used for the same.
+fn microformat(classes: &str) -> Option<Property> {
+    classes.split_ascii_whitespace().take(20).find_map(|class| {
+        match class.to_ascii_lowercase().as_str() {
+            "tel" | "p-tel" | "phone" | "telephone" | "phone-number" | "phonenumber"
+            | "telefon" => Some(Property::Number),
+            "fax" | "p-tel-fax" | "faxnumber" | "fax-number" => Some(Property::Fax),
+            _ => None,
+        }
+    })
+}
+
+#[derive(Default)]
+struct MicrodataAddress {
+    street: Option<String>,
+    postal_code: Option<String>,
+    locality: Option<String>,
+    region: Option<String>,
+    country: Option<String>,
+}
+
+fn read_microdata(page: &Page, out: &mut Structured) {
+    let mut address = MicrodataAddress::default();
+    let mut plain_address = None;
+    for (node, element) in page.elements() {
+        if let Some(property) = element.attr("class").and_then(microformat) {
+            let value = node_text(node, 60);
+            if value.chars().count() < 60 {
+                out.properties.push((property, value, Source::Microdata));
+            }
+        }
+        let Some(names) = element
+            .attr("itemprop")
+            .or_else(|| element.attr("property"))
+        else {
+            continue;
+        };
+        for name in names.split_ascii_whitespace().take(8) {
+            if let Some(property) = property_of(name) {
+                let value = property_value(node, 200);
+                if !value.is_empty() {
+                    out.properties.push((property, value, Source::Microdata));
+                }
+                continue;
+            }
+            let local = name
+                .rsplit([':', '/', '#'])
+                .next()
+                .unwrap_or(name)
+                .to_ascii_lowercase();
+            let slot = match local.as_str() {
+                "streetaddress" | "street-address" | "street_address" => &mut address.street,
+                "postalcode" | "postal-code" | "postal_code" => &mut address.postal_code,
+                "addresslocality" | "locality" => &mut address.locality,
+                "addressregion" => &mut address.region,
+                "addresscountry" | "country-name" | "country_name" => {
+                    out.countries.push(property_value(node, 60));
+                    &mut address.country
+                }
+                "address" if element.attr("itemscope").is_none() => &mut plain_address,
+                "name" | "legalname" if out.name.is_none() && is_owner_scope(node) => &mut out.name,
+                _ => continue,
+            };
+            if slot.is_none() {
+                *slot = folded(&property_value(node, 200), 200);
+            }
+        }
+    }
+    if out.address.is_none() {
+        out.address = join_address(
+            address.street,
+            address.postal_code,
+            address.locality,
+            address.region,
+            address.country,
+        )
+        .or(plain_address);
+    }
+}
+
+/// The nearest item around a property is an organisation, a business or a person.
+fn is_owner_scope(node: NodeRef<'_>) -> bool {
+    const OWNERS: &[&str] = &[
+        "Organization",
+        "Business",
+        "Corporation",
+        "Store",
+        "Restaurant",
+        "Hotel",
+        "Dentist",
+        "Person",
+        "Physician",
+        "Attorney",
+        "Agent",
+        "School",
+        "Shop",
+        "Dealer",
+        "Service",
+    ];
+    node.ancestors()
+        .filter_map(|ancestor| ancestor.value().as_element())
+        .find(|element| element.attr("itemscope").is_some())
+        .and_then(|element| element.attr("itemtype"))
+        .is_some_and(|kind| OWNERS.iter().any(|owner| kind.contains(owner)))
+}
+
+/// `content`, the target of a link, or the text, as the microdata rules say.
+fn property_value(node: NodeRef<'_>, limit: usize) -> String {
+    let Some(element) = node.value().as_element() else {
+        return String::new();
+    };
+    if let Some(content) = element.attr("content") {
+        return folded(content, limit).unwrap_or_default();
+    }
+    if matches!(element.name(), "a" | "link" | "area")
+        && let Some(href) = element.attr("href")
+    {
+        let text = node_text(node, limit);
+        let is_target = href.starts_with("tel:") || href.starts_with("mailto:") || text.is_empty();
+        let href = href
+            .trim_start_matches("tel:")
+            .trim_start_matches("mailto:");
+        let is_web = href.starts_with("http") || href.starts_with('/');
+        return if is_target || is_web {
+            folded(href, limit).unwrap_or_default()
+        } else {
+            text
+        };
+    }
+    node_text(node, limit)
+}
+
+/// The text of an `<address>` element, if it looks like a postal address and nothing else.
+fn address_element(page: &Page) -> Option<String> {
+    page.elements()
+        .filter(|(_, element)| element.name() == "address")
+        .map(|(node, _)| node_text(node, 400))
+        .find(|text| {
+            let mut longest = 0;
+            let mut current = 0;
+            for c in text.chars() {
+                current = if c.is_ascii_digit() { current + 1 } else { 0 };
+                longest = longest.max(current);
+            }
+            (10..=250).contains(&text.chars().count())
+                && text.contains(|c: char| c.is_ascii_digit())
+                && !text.contains('@')
+                && longest < 7
+                && text.chars().filter(char::is_ascii_digit).count() < 16
+        })
+}

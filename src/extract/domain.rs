@@ -1,0 +1,719 @@
+//! From the text in a "website" field to the site it names.
+//!
+//! The text was typed by people or copied by machines: it may hold a path, a user name, a port, two addresses, an e-mail
+//! address, or a page on a platform that many businesses share. The result is a host that can be crawled, with its registrable
+//! domain by the public suffix list, or a reason why there is none.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use url::{Host, Url};
+
+use super::url::{UrlError, normalize};
+
+/// The site a business's website text names.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Site {
+    /// The host in ASCII (IDNA) and lower case, without one leading `www` label.
+    pub host: String,
+    /// The registrable domain: the public suffix and one label more.
+    pub registrable: String,
+    /// The public suffix.
+    pub suffix: String,
+    /// The suffix is in the list's private section: a platform gives out names below it (`github.io`).
+    pub is_private_suffix: bool,
+}
+
+/// The registrable part of a host.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Registrable {
+    /// The public suffix and one label more.
+    pub domain: String,
+    /// The public suffix.
+    pub suffix: String,
+    /// The suffix is in the list's private section.
+    pub is_private_suffix: bool,
+}
+
+/// What the public suffix list says of the host in a text.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Parts {
+    /// The host in ASCII (IDNA) and lower case, without one leading `www` label; an IP address as it is. `None` when there is none.
+    pub host: Option<String>,
+    /// The public suffix and one label more; `None` for an address, a local name, a suffix itself, an unknown top level.
+    pub registrable: Option<String>,
+    /// The public suffix, where the list has one.
+    pub suffix: Option<String>,
+}
+
+/// Which part of the public suffix list counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Suffixes {
+    /// Only what registries give out names below: `example.github.io` belongs to `github.io`.
+    Icann,
+    /// Also what platforms give out names below: `example.github.io` stands for itself.
+    WithPrivate,
+}
+
+/// Why a text names no site that can be crawled as the business's own.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DomainError {
+    /// Nothing but white space and punctuation.
+    #[error("the website is empty")]
+    Empty,
+    /// It cannot be read as an http or https URL.
+    #[error("the website is not a url")]
+    NotAUrl(#[source] UrlError),
+    /// It is an e-mail address.
+    #[error("the website is an e-mail address")]
+    EmailAddress,
+    /// The host breaks the rules for host names (RFC 1035, section 2.3.4; RFC 1123, section 2.1).
+    #[error("{host:?} is not a host name")]
+    NotAHostName {
+        /// The host, cut to 255 characters.
+        host: String,
+    },
+    /// The host is an IPv4 or IPv6 address.
+    #[error("the host is an ip address")]
+    IpAddress,
+    /// A name without a dot, or one reserved for local and special use.
+    #[error("{host:?} is a local or reserved name")]
+    LocalName {
+        /// The host.
+        host: String,
+    },
+    /// The top level domain does not exist.
+    #[error("{host:?} has no known public suffix")]
+    NoPublicSuffix {
+        /// The host.
+        host: String,
+    },
+    /// The host is a public suffix, so nobody's site.
+    #[error("{host:?} is itself a public suffix")]
+    PublicSuffix {
+        /// The host.
+        host: String,
+    },
+    /// The host belongs to a platform that serves many businesses.
+    #[error("{host:?} is in the list {list:?} of shared hosts")]
+    Excluded {
+        /// The host.
+        host: String,
+        /// The name of the list: `social`, `directory` …
+        list: &'static str,
+    },
+}
+
+/// Top levels that never lead to a public site: RFC 6761, 6762 (with appendix G), 7686, 8375, 9476, and ICANN's `internal`.
+const RESERVED_SUFFIXES: [&str; 17] = [
+    "localhost",
+    "local",
+    "localdomain",
+    "test",
+    "invalid",
+    "example",
+    "onion",
+    "alt",
+    "internal",
+    "intranet",
+    "private",
+    "corp",
+    "home",
+    "lan",
+    "home.arpa",
+    "in-addr.arpa",
+    "ip6.arpa",
+];
+
+/// Reads the website text of a business.
+///
+/// User name, password, port, path, query and fragment are dropped; the host is lowered and put in IDNA form; one leading `www`
+/// label is removed, if a registrable name remains. Of several addresses separated by white space, comma, semicolon or bar, the
+/// first counts.
+///
+/// # Errors
+///
+/// See [`DomainError`].
+pub fn site(raw: &str) -> Result<Site, DomainError> {
+    let url = address(raw)?;
+    let host = match url.host() {
+        Some(Host::Domain(host)) => host.to_owned(),
+        Some(Host::Ipv4(_) | Host::Ipv6(_)) => return Err(DomainError::IpAddress),
+        None => return Err(DomainError::NotAUrl(UrlError::NoHost)),
+    };
+    if !is_host_name(&host) {
+        return Err(DomainError::NotAHostName {
+            host: host.chars().take(255).collect(),
+        });
+    }
+    if is_reserved(&host) {
+        return Err(DomainError::LocalName { host });
+    }
+    if let Some(list) = is_excluded(&host) {
+        return Err(DomainError::Excluded { host, list });
+    }
+    let bare = without_www(&host).to_owned();
+    let found = registrable(&bare);
+    let host = bare;
+    match found {
+        Some(Registrable {
+            domain,
+            suffix,
+            is_private_suffix,
+        }) => Ok(Site {
+            host,
+            registrable: domain,
+            suffix,
+            is_private_suffix,
+        }),
+        None if public_suffix(&host).is_some() => Err(DomainError::PublicSuffix { host }),
+        None => Err(DomainError::NoPublicSuffix { host }),
+    }
+}
+
+/// Takes a text apart by the public suffix list, whatever it names: a shared platform, an address, a local name.
+///
+/// # Errors
+///
+/// When the text is empty, an e-mail address or no URL.
+pub fn parts(raw: &str, suffixes: Suffixes) -> Result<Parts, DomainError> {
+    let url = address(raw)?;
+    let host = match url.host() {
+        Some(Host::Domain(host)) => host,
+        Some(address) => {
+            return Ok(Parts {
+                host: Some(address.to_string()),
+                ..Parts::default()
+            });
+        }
+        None => return Err(DomainError::NotAUrl(UrlError::NoHost)),
+    };
+    let host = without_www(host);
+    let labels =
+        public_suffix(host)
+            .filter(|_| is_host_name(host))
+            .and_then(|(labels, is_private)| match suffixes {
+                Suffixes::Icann if is_private => icann_suffix(host, labels),
+                Suffixes::Icann | Suffixes::WithPrivate => Some(labels),
+            });
+    let last = |count: usize| last_labels(host, count).map(str::to_owned);
+    Ok(Parts {
+        host: Some(host.to_owned()),
+        registrable: labels.and_then(|labels| last(labels + 1)),
+        suffix: labels.and_then(last),
+    })
+}
+
+/// Counts the labels of the registries' suffix above a private one of so many labels.
+fn icann_suffix(host: &str, private_labels: usize) -> Option<usize> {
+    (1..private_labels).rev().find_map(|count| {
+        let (labels, is_private) = public_suffix(last_labels(host, count)?)?;
+        (!is_private).then_some(labels)
+    })
+}
+
+/// Returns the registrable part of a host name, or `None` for a public suffix, an unknown top level or no name at all.
+///
+/// The host is taken in ASCII (IDNA) form, as [`site`] and [`normalize`] return it; case and a final dot do not matter.
+#[must_use]
+pub fn registrable(host: &str) -> Option<Registrable> {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    if !is_host_name(&host) {
+        return None;
+    }
+    let (suffix_labels, is_private_suffix) = public_suffix(&host)?;
+    Some(Registrable {
+        domain: last_labels(&host, suffix_labels + 1)?.to_owned(),
+        suffix: last_labels(&host, suffix_labels)?.to_owned(),
+        is_private_suffix,
+    })
+}
+
+/// Names the list of shared hosts that `host` is in, if any.
+///
+/// A platform's name covers everything below it. The lists and the reasons for them stand in `extract/data/shared_hosts.txt`.
+#[must_use]
+pub fn is_excluded(host: &str) -> Option<&'static str> {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    let shared = &*SHARED_HOSTS;
+    let mut name = host.as_str();
+    loop {
+        if let Some(list) = shared.domains.get(name) {
+            return Some(list);
+        }
+        match name.split_once('.') {
+            Some((_, parent)) => name = parent,
+            None => break,
+        }
+    }
+    let found = registrable(&host)?;
+    let label = found.domain.split('.').next()?;
+    if found.is_private_suffix {
+        return None;
+    }
+    shared.names.get(label).copied()
+}
+
+struct SharedHosts {
+    /// Whole domains, to their list.
+    domains: HashMap<&'static str, &'static str>,
+    /// The label before any public suffix, to its list.
+    names: HashMap<&'static str, &'static str>,
+}
+
+static SHARED_HOSTS: LazyLock<SharedHosts> = LazyLock::new(|| {
+    let mut shared = SharedHosts {
+        domains: HashMap::new(),
+        names: HashMap::new(),
+    };
+    let mut list = "shared";
+    for line in include_str!("data/shared_hosts.txt").lines().map(str::trim) {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        if let Some(name) = line
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+        {
+            list = name;
+        } else if let Some(name) = line.strip_suffix(".*") {
+            shared.names.insert(name, list);
+        } else {
+            shared.domains.insert(line, list);
+        }
+    }
+    shared
+});
+
+/// Reads the first address in a text as a URL.
+fn address(raw: &str) -> Result<Url, DomainError> {
+    let text = first_address(raw);
+    if text.is_empty() {
+        return Err(DomainError::Empty);
+    }
+    if is_email_address(text) {
+        return Err(DomainError::EmailAddress);
+    }
+    normalize(text).map_err(|err| match err {
+        UrlError::Empty => DomainError::Empty,
+        other => DomainError::NotAUrl(other),
+    })
+}
+
+/// Removes one leading `www` label, if a registrable name remains.
+fn without_www(host: &str) -> &str {
+    host.strip_prefix("www.")
+        .filter(|bare| registrable(bare).is_some())
+        .unwrap_or(host)
+}
+
+/// Takes the first of several addresses, without the quotes and brackets around it.
+fn first_address(raw: &str) -> &str {
+    let is_wrapping = |c: char| {
+        c.is_whitespace() || c.is_control() || "\"'`<>()[]{},;|\u{feff}\u{200b}“”„«»".contains(c)
+    };
+    // An IPv6 host begins and ends in brackets of its own, but is refused all the same.
+    let text = raw.trim_matches(is_wrapping);
+    text.split(|c: char| c.is_whitespace() || ",;|".contains(c))
+        .next()
+        .unwrap_or_default()
+        .trim_matches(is_wrapping)
+}
+
+/// Tells `info@example.com` from `http://user@example.com/`.
+fn is_email_address(text: &str) -> bool {
+    text.split_once('@').is_some_and(|(local, domain)| {
+        !local.is_empty() && !local.contains([':', '/']) && !domain.contains(['/', ':', '@'])
+    })
+}
+
+/// Checks lengths and characters of a host in ASCII form. Underscores occur in real names and are let through.
+fn is_host_name(host: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    };
+    host.len() <= 253 && host.split('.').all(is_label)
+}
+
+fn is_reserved(host: &str) -> bool {
+    !host.contains('.')
+        || RESERVED_SUFFIXES.iter().any(|suffix| {
+            host.strip_suffix(suffix)
+                .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        })
+}
+
+/// Counts the labels of the longest public suffix that is really listed, and says whether it is a private one.
+fn public_suffix(host: &str) -> Option<(usize, bool)> {
+    // The list is in Unicode.
+    let unicode = if host.contains("xn--") {
+        Some(idna::domain_to_unicode(host).0)
+    } else {
+        None
+    };
+    let suffix = psl::suffix(unicode.as_deref().unwrap_or(host).as_bytes())?;
+    if !suffix.is_known() {
+        return None;
+    }
+    let labels = suffix.as_bytes().split(|&byte| byte == b'.').count();
+    Some((labels, suffix.typ() == Some(psl::Type::Private)))
+}
+
+fn last_labels(host: &str, count: usize) -> Option<&str> {
+    let mut start = host.len();
+    for _ in 0..count {
+        if start == 0 {
+            return None;
+        }
+        let before = host.get(..start - usize::from(start != host.len()))?;
+        start = before.rfind('.').map_or(0, |dot| dot + 1);
+    }
+    host.get(start..)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(raw: &str, host: &str, registrable: &str, suffix: &str) {
+        let found = site(raw).unwrap_or_else(|err| panic!("{raw:?}: {err}"));
+        assert_eq!(
+            (
+                found.host.as_str(),
+                found.registrable.as_str(),
+                found.suffix.as_str()
+            ),
+            (host, registrable, suffix),
+            "for {raw:?}"
+        );
+    }
+
+    #[test]
+    fn the_host_is_found_in_what_people_type() {
+        for (raw, host, registrable, suffix) in [
+            ("http://User@Ex.com:8080/x", "ex.com", "ex.com", "com"),
+            (
+                "https://WWW.Example.COM/?x=1",
+                "example.com",
+                "example.com",
+                "com",
+            ),
+            (
+                "https://Example.COM?x=1",
+                "example.com",
+                "example.com",
+                "com",
+            ),
+            (
+                "https://bücher.de",
+                "xn--bcher-kva.de",
+                "xn--bcher-kva.de",
+                "de",
+            ),
+            (
+                "XN--Bcher-KVA.de",
+                "xn--bcher-kva.de",
+                "xn--bcher-kva.de",
+                "de",
+            ),
+            ("mywww.site.com", "mywww.site.com", "site.com", "com"),
+            ("www.www.site.com", "www.site.com", "site.com", "com"),
+            ("www.com", "www.com", "www.com", "com"),
+            ("www.co.uk", "www.co.uk", "www.co.uk", "co.uk"),
+            (
+                "shop.example.co.uk/path",
+                "shop.example.co.uk",
+                "example.co.uk",
+                "co.uk",
+            ),
+            ("example.com.", "example.com", "example.com", "com"),
+            ("example.com:443", "example.com", "example.com", "com"),
+            (
+                "  <https://example.com>  ",
+                "example.com",
+                "example.com",
+                "com",
+            ),
+            ("\"example.com\"", "example.com", "example.com", "com"),
+            (
+                "example.com, example.org",
+                "example.com",
+                "example.com",
+                "com",
+            ),
+            (
+                "https://example.com | https://x.example.org",
+                "example.com",
+                "example.com",
+                "com",
+            ),
+            (
+                "http:\\\\example.com\\x",
+                "example.com",
+                "example.com",
+                "com",
+            ),
+            (
+                "joe.github.io",
+                "joe.github.io",
+                "joe.github.io",
+                "github.io",
+            ),
+            (
+                "joe.wixsite.com/cafe",
+                "joe.wixsite.com",
+                "joe.wixsite.com",
+                "wixsite.com",
+            ),
+            (
+                "食狮.公司.cn",
+                "xn--85x722f.xn--55qx5d.cn",
+                "xn--85x722f.xn--55qx5d.cn",
+                "xn--55qx5d.cn",
+            ),
+            (
+                "пример.рф",
+                "xn--e1afmkfd.xn--p1ai",
+                "xn--e1afmkfd.xn--p1ai",
+                "xn--p1ai",
+            ),
+            ("a.b.kobe.jp", "a.b.kobe.jp", "a.b.kobe.jp", "b.kobe.jp"),
+            ("city.kobe.jp", "city.kobe.jp", "city.kobe.jp", "kobe.jp"),
+            (
+                "my_shop.example.com",
+                "my_shop.example.com",
+                "example.com",
+                "com",
+            ),
+        ] {
+            check(raw, host, registrable, suffix);
+        }
+        assert!(site("joe.github.io").unwrap().is_private_suffix);
+        assert!(!site("example.co.uk").unwrap().is_private_suffix);
+    }
+
+    #[test]
+    fn a_host_is_taken_apart_by_either_part_of_the_list() {
+        use Suffixes::{Icann, WithPrivate};
+        let github = Some("github.io");
+        for (raw, suffixes, host, registrable, suffix) in [
+            (
+                "http://forums.example.co.uk/x",
+                Icann,
+                "forums.example.co.uk",
+                Some("example.co.uk"),
+                Some("co.uk"),
+            ),
+            (
+                "https://joe.github.io",
+                Icann,
+                "joe.github.io",
+                github,
+                Some("io"),
+            ),
+            (
+                "https://joe.github.io",
+                WithPrivate,
+                "joe.github.io",
+                Some("joe.github.io"),
+                github,
+            ),
+            ("github.io", WithPrivate, "github.io", None, github),
+            (
+                "a.s3.dualstack.us-east-1.amazonaws.com",
+                Icann,
+                "a.s3.dualstack.us-east-1.amazonaws.com",
+                Some("amazonaws.com"),
+                Some("com"),
+            ),
+            (
+                "www.example.com",
+                Icann,
+                "example.com",
+                Some("example.com"),
+                Some("com"),
+            ),
+            ("co.uk", Icann, "co.uk", None, Some("co.uk")),
+            (
+                "www.facebook.com/joe",
+                Icann,
+                "facebook.com",
+                Some("facebook.com"),
+                Some("com"),
+            ),
+            ("http://10.0.0.1:80", Icann, "10.0.0.1", None, None),
+            ("http://[::1]/", Icann, "[::1]", None, None),
+            ("localhost:8000", Icann, "localhost", None, None),
+            ("foo.notatld", Icann, "foo.notatld", None, None),
+        ] {
+            let expected = Parts {
+                host: Some(host.to_owned()),
+                registrable: registrable.map(str::to_owned),
+                suffix: suffix.map(str::to_owned),
+            };
+            assert_eq!(parts(raw, suffixes), Ok(expected), "{raw}");
+        }
+        assert_eq!(parts(" ", Icann), Err(DomainError::Empty));
+    }
+
+    #[test]
+    fn what_is_no_site_says_why() {
+        let local = |host: &str| DomainError::LocalName {
+            host: host.to_owned(),
+        };
+        let excluded = |host: &str, list| DomainError::Excluded {
+            host: host.to_owned(),
+            list,
+        };
+        for (raw, expected) in [
+            ("", DomainError::Empty),
+            (" \t\"\" ", DomainError::Empty),
+            ("http://127.0.0.1:80/", DomainError::IpAddress),
+            ("169.254.169.254", DomainError::IpAddress),
+            ("http://0x7f.1/", DomainError::IpAddress),
+            ("http://[::1]/", DomainError::IpAddress),
+            ("localhost", local("localhost")),
+            ("http://localhost:8000/", local("localhost")),
+            ("intranet/page", local("intranet")),
+            ("none", local("none")),
+            ("printer.local", local("printer.local")),
+            ("db.internal", local("db.internal")),
+            ("router.home.arpa", local("router.home.arpa")),
+            ("com", local("com")),
+            ("info@example.com", DomainError::EmailAddress),
+            (
+                "co.uk",
+                DomainError::PublicSuffix {
+                    host: "co.uk".to_owned(),
+                },
+            ),
+            (
+                "github.io",
+                DomainError::PublicSuffix {
+                    host: "github.io".to_owned(),
+                },
+            ),
+            (
+                "shop.notatld",
+                DomainError::NoPublicSuffix {
+                    host: "shop.notatld".to_owned(),
+                },
+            ),
+            (
+                "a..com",
+                DomainError::NotAHostName {
+                    host: "a..com".to_owned(),
+                },
+            ),
+            (
+                "-a.com",
+                DomainError::NotAHostName {
+                    host: "-a.com".to_owned(),
+                },
+            ),
+            (
+                "https://www.facebook.com/joes",
+                excluded("www.facebook.com", "social"),
+            ),
+            ("m.facebook.com", excluded("m.facebook.com", "social")),
+            (
+                "https://www.yelp.co.uk/biz/joes",
+                excluded("www.yelp.co.uk", "directory"),
+            ),
+            ("linktr.ee/joe", excluded("linktr.ee", "link-page")),
+            (
+                "sites.google.com/view/joe",
+                excluded("sites.google.com", "page-host"),
+            ),
+            (
+                "joes.business.site",
+                excluded("joes.business.site", "closed"),
+            ),
+            (
+                "maps.google.de/x",
+                excluded("maps.google.de", "search-and-maps"),
+            ),
+        ] {
+            assert_eq!(site(raw), Err(expected), "for {raw:?}");
+        }
+        for raw in [
+            "mailto:a@example.com",
+            "javascript:alert(1)",
+            "ftp://example.com",
+            "/x",
+            "http://exa%00mple.com",
+        ] {
+            assert!(
+                matches!(site(raw), Err(DomainError::NotAUrl(_))),
+                "{raw:?}: {:?}",
+                site(raw)
+            );
+        }
+        let long = format!("{}.com", "a".repeat(64));
+        assert!(matches!(site(&long), Err(DomainError::NotAHostName { .. })));
+    }
+
+    #[test]
+    fn shared_hosts_are_matched_by_whole_labels() {
+        for (host, expected) in [
+            ("facebook.com", Some("social")),
+            ("FACEBOOK.com.", Some("social")),
+            ("fr-fr.facebook.com", Some("social")),
+            ("notfacebook.com", None),
+            ("facebook.com.example.org", None),
+            ("x.com", Some("social")),
+            ("phoenix.com", None),
+            ("amazon.com.br", Some("marketplace")),
+            ("amazon.example.org", None),
+            ("amazon.github.io", None),
+            ("amazonia.com", None),
+            ("joe.tumblr.com", Some("social")),
+            ("", None),
+            ("com", None),
+        ] {
+            assert_eq!(is_excluded(host), expected, "for {host:?}");
+        }
+    }
+
+    #[test]
+    fn every_line_of_the_list_is_a_host() {
+        for name in SHARED_HOSTS.domains.keys() {
+            assert!(
+                is_host_name(name) && name.contains('.') && is_excluded(name).is_some(),
+                "{name}"
+            );
+        }
+        for name in SHARED_HOSTS.names.keys() {
+            assert!(is_host_name(name) && !name.contains('.'), "{name}");
+        }
+        assert!(SHARED_HOSTS.domains.len() > 250);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(raw in ".{0,120}") {
+            if let Ok(found) = site(&raw) {
+                prop_assert!(found.host.ends_with(&found.registrable));
+                prop_assert!(found.registrable.ends_with(&found.suffix));
+            }
+            prop_assert!(registrable(&raw).is_none_or(|found| found.domain.ends_with(&found.suffix)));
+            prop_assert!(is_excluded(&raw).is_none_or(|list| !list.is_empty()));
+        }
+
+        #[test]
+        fn a_site_names_itself(raw in "(https?://)?([a-z@:ü-]{0,6}[.]){0,4}(com|co[.]uk|рф|github[.]io)(:[0-9]{1,4})?(/[a-z@]{0,5})?") {
+            if let Ok(found) = site(&raw) {
+                let again = site(&found.host).unwrap();
+                prop_assert_eq!(again.registrable, found.registrable);
+            }
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Turns the bytes of a response into a document that is safe to walk.
+//!
+//! [`decode`] finds the character encoding, [`Page::parse`] builds the tree. Both are bounded: see
+//! [`MAX_HTML_BYTES`], [`MAX_DEPTH`], [`MAX_NODES`] and [`MAX_TAG_ATTRIBUTES`]. A document beyond a
+//! bound is cut, never refused; [`Page::is_truncated`] says so.
+
+mod bounded;
+mod text;
+
+use std::borrow::Cow;
+
+use scraper::{Html, Node, node::Element};
+use url::Url;
+
+pub use self::bounded::{MAX_DEPTH, MAX_NODES, MAX_TAG_ATTRIBUTES};
+pub use self::text::{Block, INLINE_BOUNDARY};
+use super::charset;
+
+/// How much of a document is looked at, in bytes (4 MiB). The rest is ignored.
+pub const MAX_HTML_BYTES: usize = 4 * 1024 * 1024;
+
+/// A response body as text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decoded {
+    /// The text, without byte order mark and without NUL characters.
+    pub text: String,
+    /// The name of the encoding that was used, as in the Encoding Standard (`UTF-8`,
+    /// `windows-1252`, …).
+    pub encoding: &'static str,
+}
+
+/// Decodes a response body, as [`decode_from`] does for a page of an unknown host.
+pub fn decode(body: &[u8], content_type: Option<&str>) -> Decoded {
+    decode_from(None, body, content_type)
+}
+
+/// Decodes the body of a page of this host, in the encoding that [`charset::encoding`] finds.
+///
+/// NUL characters are dropped. Only the first [`MAX_HTML_BYTES`] are read.
+pub fn decode_from(host: Option<&str>, body: &[u8], content_type: Option<&str>) -> Decoded {
+    let body = body.get(..MAX_HTML_BYTES).unwrap_or(body);
+    let (text, encoding, _) = charset::encoding(body, content_type, host).decode(body);
+    let text = if text.contains('\0') {
+        text.replace('\0', "")
+    } else {
+        text.into_owned()
+    };
+    Decoded {
+        text,
+        encoding: encoding.name(),
+    }
+}
+
+/// A parsed document.
+///
+/// Not `Send` (the tree shares text buffers without atomics): parse, extract and drop it within one
+/// synchronous function.
+#[derive(Debug)]
+pub struct Page {
+    document: Html,
+    blocks: Vec<Block>,
+    is_truncated: bool,
+}
+
+impl Page {
+    /// Parses a document as a browser without scripts would (`<noscript>` is content).
+    ///
+    /// Never fails, never recurses, and takes bounded time and memory for any input: at most
+    /// [`MAX_HTML_BYTES`] are read; elements below [`MAX_DEPTH`] become children of the element at
+    /// that depth; parsing stops at [`MAX_NODES`] nodes, or at a tag with more than
+    /// [`MAX_TAG_ATTRIBUTES`] attributes.
+    pub fn parse(html: &str) -> Self {
+        let end = html.floor_char_boundary(MAX_HTML_BYTES);
+        let (head, is_cut) = match html.get(..end) {
+            Some(head) if end < html.len() => (head, true),
+            _ => (html, false),
+        };
+        let head: Cow<'_, str> = if head.contains('\0') {
+            Cow::Owned(head.replace('\0', ""))
+        } else {
+            Cow::Borrowed(head)
+        };
+        let (document, is_bounded) = bounded::parse(&head);
+        let blocks = text::blocks(&document);
+        Self {
+            document,
+            blocks,
+            is_truncated: is_cut || is_bounded,
+        }
+    }
+
+    /// The tree, for selectors of your own. It may be deep: walk it with `traverse`, not recursion.
+    pub fn document(&self) -> &Html {
+        &self.document
+    }
+
+    /// The visible text, one entry per block-level piece, in document order.
+    pub fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    /// Whether a bound cut the document or changed its shape.
+    pub fn is_truncated(&self) -> bool {
+        self.is_truncated
+    }
+
+    /// All elements in document order, with their node for looking around.
+    pub fn elements(&self) -> impl Iterator<Item = (ego::NodeRef<'_>, &Element)> {
+        self.document
+            .tree
+            .root()
+            .descendants()
+            .filter_map(|node| node.value().as_element().map(|element| (node, element)))
+    }
+
+    /// The language that the document says it is in (a BCP 47 tag, if it keeps to the rules).
+    pub fn language(&self) -> Option<&str> {
+        self.elements()
+            .map(|(_, element)| element)
+            .find(|element| element.name() == "html")?
+            .attr("lang")
+            .map(str::trim)
+            .filter(|language| !language.is_empty())
+    }
+
+    /// The URL against which links resolve: `<base href>` or the page's own.
+    pub fn base_url(&self, url: &Url) -> Url {
+        self.elements()
+            .filter(|(_, element)| element.name() == "base")
+            .find_map(|(_, element)| element.attr("href"))
+            .and_then(|href| url.join(href.trim()).ok())
+            .filter(|base| matches!(base.scheme(), "http" | "https"))
+            .unwrap_or_else(|| url.clone())
+    }
+}
+
+/// Shorter names for the tree's node types.
+pub(in crate::extract) mod ego {
+    use scraper::Node;
+
+    /// A node of the tree.
+    pub(in crate::extract) type NodeRef<'a> = ego_tree::NodeRef<'a, Node>;
+}
+
+/// The text below a node, whitespace folded, at most `limit` characters.
+pub(in crate::extract) fn node_text(node: ego::NodeRef<'_>, limit: usize) -> String {
+    let mut out = String::new();
+    for child in node.descendants() {
+        match child.value() {
+            Node::Text(text) if !is_raw_text(child) => push_folded(&mut out, text),
+            Node::Element(element) if text::is_break(element.name()) => push_folded(&mut out, " "),
+            _ => {}
+        }
+        if out.len() >= limit.saturating_mul(4) {
+            break;
+        }
+    }
+    bound(out.trim(), limit)
+}
+
+fn is_raw_text(node: ego::NodeRef<'_>) -> bool {
+    node.parent()
+        .and_then(|parent| parent.value().as_element())
+        .is_some_and(|parent| matches!(parent.name(), "script" | "style" | "template"))
+}
+
+/// Appends `text` with each run of whitespace (and of invisible characters) as one space.
+pub(in crate::extract) fn push_folded(out: &mut String, text: &str) {
+    for character in text.chars() {
+        if character.is_whitespace() {
+            if !out.ends_with(' ') {
+                out.push(' ');
+            }
+        } else if !is_invisible(character) {
+            out.push(character);
+        }
+    }
+}
+
+/// Folds whitespace, trims, and cuts at `limit` characters. `None` when nothing is left.
+pub(in crate::extract) fn folded(text: &str, limit: usize) -> Option<String> {
+    let mut out = String::new();
+    push_folded(&mut out, text);
+    let out = bound(out.trim(), limit);
+    (!out.is_empty()).then_some(out)
+}
+
+fn bound(text: &str, limit: usize) -> String {
+    text.chars()
+        .take(limit)
+        .collect::<String>()
+        .trim_end()
+        .to_owned()
+}
+
+/// Characters that take no room: soft hyphen, zero-width characters, direction marks, controls.
+fn is_invisible(character: char) -> bool {
+    matches!(character,
+        '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}'
+        | '\u{2066}'..='\u{2069}' | '\u{feff}')
+        || character.is_control()
+}
+
+#[cfg(test)]
+#[path = "html/tests.rs"]
+mod tests;

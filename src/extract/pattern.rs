@@ -1,0 +1,216 @@
+//! Patterns: where on the pages of one shop a price, a title and so on stand, as data that is stored, versioned and tested.
+//!
+//! ```json
+//! {"store_domain": "shop.example", "url": "https://shop.example/p/1",
+//!  "patterns": {"price": {"primary": {"type": "css", "selector": ".price", "attribute": "data-price", "confidence": 0.95},
+//!                         "fallbacks": [{"type": "jsonld", "selector": "offers.price", "confidence": 0.9}]}},
+//!  "metadata": {"fields_found": 1}}
+//! ```
+//!
+//! A field is what its first selector yields that yields anything: the primary one, then the fallbacks in order. A selector that
+//! is wrong, too costly or finds nothing yields nothing; none can fail the page. Types:
+//!
+//! - `css`: the first match; its `attribute`, or its text.
+//! - `xpath`: the first node of a subset of `XPath` 1.0 (see [`xpath`]); its `attribute`, or its text; or a string.
+//! - `jsonld`: a dotted path (`offers.price`) into the JSON-LD blocks; `@graph` and lists are looked into.
+//! - `meta`: the `content` of the `<meta>` with this `property`, else `name`; with `[…]` in it, a CSS selector.
+//! - `json`: the `attribute` (else the text) of the first match of a CSS selector, read as JSON, at `json_path`.
+//!
+//! Values have their white space folded. The steps of `post_process` are applied to them in order (see [`Step`]).
+
+mod check;
+pub mod learn;
+mod post;
+mod score;
+mod select;
+pub mod xpath;
+
+use std::collections::BTreeMap;
+
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
+use url::Url;
+
+pub use self::check::PatternError;
+pub use self::post::Step;
+pub use self::score::format_score;
+use self::select::Reader;
+use super::html::Page;
+
+/// The longest pattern, in bytes of JSON.
+pub const MAX_PATTERN_BYTES: usize = 256 * 1024;
+/// Most fields of one pattern.
+pub const MAX_FIELDS: usize = 50;
+/// Most fallbacks of one field.
+pub const MAX_FALLBACKS: usize = 10;
+/// The longest selector or path, in bytes.
+pub const MAX_SELECTOR_BYTES: usize = 1_000;
+/// The longest value that is yielded, in characters.
+pub const MAX_VALUE_CHARS: usize = 10_000;
+
+/// Where the fields of a shop's pages stand. Serialised, it is the JSON it was parsed from, without what is not known here.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Pattern {
+    /// The shop's domain.
+    pub store_domain: String,
+    /// The page it was made from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Per field (`price`, `title`, `availability`, `image` …) where it stands.
+    pub patterns: BTreeMap<String, FieldPattern>,
+    /// Whatever its maker noted.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub metadata: Map<String, Value>,
+}
+
+/// Where one field stands.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FieldPattern {
+    /// Tried first.
+    pub primary: Selector,
+    /// Tried in order when those before yield nothing.
+    pub fallbacks: Vec<Selector>,
+}
+
+/// How a selector finds its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// A CSS selector.
+    Css,
+    /// An `XPath` expression.
+    Xpath,
+    /// A path into JSON-LD.
+    JsonLd,
+    /// The name of a `<meta>`.
+    Meta,
+    /// A path into JSON that stands in the page.
+    Json,
+}
+
+impl Method {
+    /// Every method.
+    pub const ALL: [Self; 5] = [Self::Css, Self::Xpath, Self::JsonLd, Self::Meta, Self::Json];
+
+    /// Returns the name in patterns and in what is stored.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Css => "css",
+            Self::Xpath => "xpath",
+            Self::JsonLd => "jsonld",
+            Self::Meta => "meta",
+            Self::Json => "json",
+        }
+    }
+}
+
+/// One place to look.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Selector {
+    /// How it is read.
+    #[serde(rename = "type")]
+    pub method: Method,
+    /// What is looked for.
+    pub selector: String,
+    /// The attribute that is the value, instead of the text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attribute: Option<String>,
+    /// From 0 to 1.
+    pub confidence: f64,
+    /// What is done with the value.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub post_process: Vec<Step>,
+    /// What it found when it was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sample_value: Option<Value>,
+    /// For `json`: where in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub json_path: Option<String>,
+}
+
+/// Which selector of a field yielded its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// The primary one.
+    Primary,
+    /// The fallback of this number, from 1.
+    Fallback(usize),
+}
+
+impl Serialize for Place {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Primary => serializer.serialize_str("primary"),
+            Self::Fallback(number) => serializer.collect_str(&format_args!("fallback {number}")),
+        }
+    }
+}
+
+/// The value of one field.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Field {
+    /// Not empty.
+    pub value: String,
+    /// How it was found.
+    pub method: Method,
+    /// That of the selector.
+    pub confidence: f64,
+    /// Which selector it was.
+    pub selector: Place,
+}
+
+/// What a pattern yields on one page.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Fields {
+    /// Every field of the pattern; `None` where no selector yielded anything.
+    pub fields: BTreeMap<String, Option<Field>>,
+}
+
+impl Fields {
+    /// The value of a field, if it has one.
+    #[must_use]
+    pub fn value(&self, field: &str) -> Option<&str> {
+        Some(self.fields.get(field)?.as_ref()?.value.as_str())
+    }
+}
+
+impl Pattern {
+    /// Reads and checks a pattern.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, naming the field it is in.
+    pub fn parse(json: &str) -> Result<Self, PatternError> {
+        check::pattern(json)
+    }
+
+    /// Reads the fields of a page that was fetched from `url`.
+    #[must_use]
+    pub fn apply(&self, page: &Page, url: Option<&Url>) -> Fields {
+        let reader = Reader::new(page, url);
+        let fields = self
+            .patterns
+            .iter()
+            .map(|(name, field)| (name.clone(), field.read(&reader)))
+            .collect();
+        Fields { fields }
+    }
+}
+
+impl FieldPattern {
+    fn read(&self, reader: &Reader<'_>) -> Option<Field> {
+        let places = std::iter::once(Place::Primary).chain((1..).map(Place::Fallback));
+        let selectors = std::iter::once(&self.primary).chain(&self.fallbacks);
+        places.zip(selectors).find_map(|(place, selector)| {
+            Some(Field {
+                value: reader.read(selector)?,
+                method: selector.method,
+                confidence: selector.confidence,
+                selector: place,
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,786 @@
+//! Finds the amounts among the pieces of a text, and the one that is the price.
+
+use super::currency::{self, Currency, Meaning};
+use super::scan::{Kind, Number, Token, Tokens, is_dash_mark, tokens};
+use super::words::{Kinds, phrase};
+use super::{Amount, Flags, Hints, Price};
+
+/// Most words of unknown meaning around an amount without currency.
+const MAX_UNKNOWN_WORDS: usize = 2;
+
+/// Most digits of an amount without currency and without separators; a longer one is a bar code.
+const MAX_PLAIN_DIGITS: u32 = 8;
+
+/// How far back a word may stand that says what an amount is, in pieces of the text.
+const REACH: usize = 4;
+
+/// An amount in the text, and what stands around it.
+#[derive(Debug, Clone)]
+struct Candidate {
+    amount: Amount,
+    currency: Option<Currency>,
+    /// The sign as written, as a range of bytes.
+    raw: Option<(usize, usize)>,
+    /// The pieces it takes, with its currency: the first, and the one after the last.
+    first: usize,
+    after: usize,
+    has_two_decimals: bool,
+    is_old: bool,
+    is_now: bool,
+    flags: Flags,
+}
+
+/// A currency sign beside a number.
+#[derive(Debug, Clone, Copy)]
+struct Sign {
+    meaning: Option<Meaning>,
+    code: Option<Currency>,
+    first: usize,
+    after: usize,
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    tokens: Tokens,
+    kinds: Vec<Kinds>,
+    hints: &'a Hints<'a>,
+}
+
+pub(super) fn price(text: &str, hints: &Hints<'_>) -> Option<Price> {
+    let tokens = tokens(text);
+    let kinds = kinds(&tokens);
+    let reader = Reader {
+        text,
+        tokens,
+        kinds,
+        hints,
+    };
+    if !reader.tokens.has_number {
+        return reader.free();
+    }
+    let mut candidates = reader.candidates();
+    reader.join_ranges(&mut candidates);
+    if candidates.iter().any(|candidate| candidate.raw.is_some()) {
+        candidates.retain(|candidate| candidate.raw.is_some());
+    } else if !reader.may_be_bare(&candidates) {
+        return None;
+    }
+    let chosen = choose(&candidates)?;
+    let is_old = chosen.is_old;
+    let old_amount = candidates
+        .iter()
+        .filter(|other| other.is_old && !is_old && other.amount > chosen.amount)
+        .map(|other| other.amount)
+        .next();
+    Some(Price {
+        amount: chosen.amount,
+        currency: chosen.currency.or(hints.currency),
+        currency_raw: chosen
+            .raw
+            .and_then(|(start, end)| text.get(start..end))
+            .filter(|raw| !raw.is_empty())
+            .map(str::to_owned),
+        old_amount,
+        flags: Flags {
+            is_old,
+            ..chosen.flags
+        },
+    })
+}
+
+/// The first amount that is today's; one for a whole piece rather than for a kilogram or a month.
+fn choose(candidates: &[Candidate]) -> Option<&Candidate> {
+    candidates.iter().min_by_key(|candidate| {
+        (
+            candidate.flags.is_per_unit || candidate.flags.is_periodic,
+            candidate.is_old,
+            !candidate.is_now,
+        )
+    })
+}
+
+/// What each piece is, by the phrases it belongs to.
+fn kinds(tokens: &Tokens) -> Vec<Kinds> {
+    let list = &tokens.list;
+    let mut kinds = vec![Kinds::default(); list.len()];
+    let mut index = 0;
+    while let Some(token) = list.get(index) {
+        if !matches!(token.kind, Kind::Word { .. }) {
+            if matches!(token.kind, Kind::Mark('&'))
+                && let Some(slot) = kinds.get_mut(index)
+            {
+                *slot = Kinds::AND;
+            }
+            index += 1;
+            continue;
+        }
+        // The words after this one, over the dots of abbreviations.
+        let word_at = |nth: usize| {
+            let mut left = nth + 1;
+            let mut at = index + 1;
+            loop {
+                let token = list.get(at)?;
+                match token.kind {
+                    Kind::Word { .. } => left -= 1,
+                    Kind::Mark('.') => {}
+                    _ => return None,
+                }
+                if left == 0 {
+                    return Some(at);
+                }
+                at += 1;
+            }
+        };
+        let (found, words) = phrase(tokens.lower(token), |nth| {
+            word_at(nth)
+                .and_then(|at| list.get(at))
+                .map_or("", |token| tokens.lower(token))
+        });
+        let end = if words > 1 {
+            word_at(words - 2).unwrap_or(index)
+        } else {
+            index
+        };
+        if let Some(slots) = kinds.get_mut(index..=end) {
+            slots.fill(found);
+        }
+        index = end + 1;
+    }
+    kinds
+}
+
+impl Reader<'_> {
+    fn token(&self, index: usize) -> Option<&Token> {
+        self.tokens.list.get(index)
+    }
+
+    fn kind(&self, index: usize) -> Option<Kind> {
+        self.token(index).map(|token| token.kind)
+    }
+
+    fn is_mark(&self, index: usize, marks: &[char]) -> bool {
+        matches!(self.kind(index), Some(Kind::Mark(c)) if marks.contains(&c))
+    }
+
+    fn is_number(&self, index: usize) -> bool {
+        matches!(self.kind(index), Some(Kind::Number(_)))
+    }
+
+    fn is_glued(&self, index: usize) -> bool {
+        self.token(index).is_some_and(|token| token.is_glued)
+    }
+
+    fn lower(&self, index: usize) -> &str {
+        self.token(index)
+            .map_or("", |token| self.tokens.lower(token))
+    }
+
+    fn written(&self, index: usize) -> &str {
+        self.token(index)
+            .and_then(|token| self.text.get(token.start..token.end))
+            .unwrap_or_default()
+    }
+
+    fn kinds_at(&self, index: usize) -> Kinds {
+        self.kinds.get(index).copied().unwrap_or_default()
+    }
+
+    /// "Free", and no word that makes it free delivery.
+    fn free(&self) -> Option<Price> {
+        let all = self
+            .kinds
+            .iter()
+            .copied()
+            .fold(Kinds::default(), |a, b| a | b);
+        let unknown = self.unknown_words();
+        let is_free =
+            all.any(Kinds::FREE) && !all.any(Kinds::NOT_FREE) && unknown <= MAX_UNKNOWN_WORDS;
+        is_free.then(|| Price {
+            amount: Amount::ZERO,
+            currency: self.hints.currency,
+            currency_raw: None,
+            old_amount: None,
+            flags: Flags {
+                is_free: true,
+                ..Flags::default()
+            },
+        })
+    }
+
+    fn unknown_words(&self) -> usize {
+        self.tokens
+            .list
+            .iter()
+            .zip(&self.kinds)
+            .filter(|(token, kinds)| {
+                matches!(token.kind, Kind::Word { .. }) && **kinds == Kinds::default()
+            })
+            .count()
+    }
+
+    /// Whether an amount without currency can be nothing but a price here.
+    fn may_be_bare(&self, candidates: &[Candidate]) -> bool {
+        let numbers = (0..self.tokens.list.len()).filter(|index| self.is_number(*index));
+        let digits: u32 = self
+            .tokens
+            .list
+            .iter()
+            .map(|token| match token.kind {
+                Kind::Number(number) => number.digit_count(),
+                _ => 0,
+            })
+            .sum();
+        if numbers.count() > 2 && digits > 9 {
+            return false;
+        }
+        let has_refs = self.kinds.iter().any(|kinds| kinds.any(Kinds::REF));
+        let unknown = self.unknown_words();
+        unknown == 0 && !has_refs
+            || unknown <= MAX_UNKNOWN_WORDS
+                && candidates
+                    .first()
+                    .is_some_and(|first| first.has_two_decimals)
+    }
+
+    fn candidates(&self) -> Vec<Candidate> {
+        let mut found: Vec<Candidate> = Vec::new();
+        let mut taken = 0;
+        for index in 0..self.tokens.list.len() {
+            let Some(Kind::Number(number)) = self.kind(index) else {
+                continue;
+            };
+            let prefix = self.prefix(index, taken);
+            let (times, after_times) = self.multiplier(index, prefix.is_some());
+            let suffix = self.suffix(index, after_times, prefix.is_some());
+            if prefix.is_none() && suffix.is_none() && self.add_minor(index, &number, &mut found) {
+                taken = index + 2;
+                continue;
+            }
+            let has_currency = prefix.is_some() || suffix.is_some();
+            let times = if has_currency { times } else { 0 };
+            let mut after = if times > 0 { after_times } else { index + 1 };
+            let mut first = index;
+            if let Some(sign) = prefix {
+                first = sign.first;
+            }
+            if let Some(sign) = suffix {
+                after = after.max(sign.after);
+            }
+            let start_of_search = taken;
+            taken = after;
+            if self.is_signed(first, index)
+                || self.is_other_number(index, first, after, has_currency)
+            {
+                continue;
+            }
+            let currency = self.currency(prefix, suffix);
+            let minor_digits = currency.map_or(2, Currency::minor_digits);
+            let decimal = self
+                .hints
+                .decimal_separator
+                .or_else(|| (minor_digits == 3).then(|| self.local_decimal()).flatten());
+            let Some(amount) = number
+                .value(decimal, minor_digits)
+                .and_then(|amount| amount.times_ten_to(times))
+            else {
+                continue;
+            };
+            let Some(candidate) = self.in_context(amount, &number, (first, after), start_of_search)
+            else {
+                continue;
+            };
+            let raw = prefix.or(suffix).and_then(|sign| {
+                let start = self.token(sign.first)?.start;
+                let end = self.token(sign.after.checked_sub(1)?)?.end;
+                Some((start, end))
+            });
+            found.push(Candidate {
+                currency,
+                raw,
+                ..candidate
+            });
+        }
+        found
+    }
+
+    /// The character before decimals in the language, where amounts of three decimals need it.
+    fn local_decimal(&self) -> Option<char> {
+        let language = self.hints.language?.split(['-', '_']).next()?;
+        let is_comma = ["fr", "de", "it", "es", "tr", "nl", "pt"].contains(&language);
+        Some(if is_comma { ',' } else { '.' })
+    }
+
+    /// Reads the words around an amount. `None` when they make it something else than a price.
+    fn in_context(
+        &self,
+        amount: Amount,
+        number: &Number,
+        (first, after): (usize, usize),
+        floor: usize,
+    ) -> Option<Candidate> {
+        let mut candidate = Candidate {
+            amount,
+            currency: None,
+            raw: None,
+            first,
+            after,
+            has_two_decimals: number.has_two_decimals(),
+            is_old: false,
+            is_now: false,
+            flags: Flags::default(),
+        };
+        let mut is_marked = false;
+        for (distance, index) in (floor..first).rev().enumerate() {
+            let kinds = self.kinds_at(index);
+            if distance < REACH {
+                if kinds.any(Kinds::SAVING) && !kinds.any(Kinds::NOW | Kinds::PRICE) && !is_marked {
+                    return None;
+                }
+                if kinds.any(Kinds::LIMIT) && distance < 2 && !kinds.any(Kinds::FROM | Kinds::TO) {
+                    return None;
+                }
+                if kinds.any(Kinds::FROM) && distance < 3 && !is_marked {
+                    candidate.flags.is_from = true;
+                }
+            }
+            if !is_marked && kinds.any(Kinds::OLD | Kinds::NOW) {
+                is_marked = true;
+                candidate.is_now = kinds.any(Kinds::NOW);
+                candidate.is_old = !candidate.is_now;
+            }
+        }
+        let next = self.kinds_at(after);
+        let is_of_next = (after..after + REACH).any(|at| self.is_number(at));
+        if next.any(Kinds::SAVING) && !next.any(Kinds::NOW) && !is_of_next {
+            return None;
+        }
+        if next.any(Kinds::FROM) && !next.any(Kinds::PER) && self.token(after + 1).is_none() {
+            candidate.flags.is_from = true;
+        }
+        if next.any(Kinds::PER) || self.is_mark(after, &['/']) {
+            let mut what = after + 1;
+            let has_count = self.is_number(what);
+            if has_count {
+                what += 1;
+            }
+            let kinds = self.kinds_at(what);
+            // `50p/day`, `2.50/100g`, but not `20/10`.
+            if kinds.any(Kinds::PERIOD) && !has_count {
+                candidate.flags.is_periodic = true;
+            } else if kinds.any(Kinds::UNIT)
+                && !matches!(
+                    self.lower(what),
+                    "st" | "stk" | "stück" | "pc" | "piece" | "unit" | "x" | "szt" | "ks" | "шт"
+                )
+            {
+                candidate.flags.is_per_unit = true;
+            }
+        }
+        Some(candidate)
+    }
+
+    /// The sign, code or word that means a currency at `index`; `taken` is where free pieces begin.
+    fn sign_at(&self, index: usize, taken: usize) -> Option<Sign> {
+        let single = |meaning, code| Sign {
+            meaning,
+            code,
+            first: index,
+            after: index + 1,
+        };
+        match self.kind(index)? {
+            Kind::Mark(c) => {
+                if c.is_ascii() && c != '$' {
+                    return None;
+                }
+                let mut buffer = [0; 16];
+                let meaning = currency::sign(c.encode_utf8(&mut buffer));
+                let has_word_before = index > taken
+                    && matches!(self.kind(index - 1), Some(Kind::Word { .. }))
+                    && (self.is_glued(index) || self.lower(index - 1).len() == 2);
+                let has_word_after = self.is_glued(index + 1)
+                    && matches!(self.kind(index + 1), Some(Kind::Word { .. }));
+                if has_word_before
+                    && let Some(meaning) = joined(&[self.lower(index - 1), self.written(index)])
+                {
+                    return Some(Sign {
+                        first: index - 1,
+                        ..single(Some(meaning), None)
+                    });
+                }
+                if has_word_after
+                    && let Some(meaning) = joined(&[self.written(index), self.lower(index + 1)])
+                {
+                    return Some(Sign {
+                        after: index + 2,
+                        ..single(Some(meaning), None)
+                    });
+                }
+                meaning.map(|meaning| single(Some(meaning), None))
+            }
+            Kind::Word { .. } => {
+                let lower = self.lower(index);
+                let written = self.written(index);
+                if written.len() == 3
+                    && let Some(code) = currency::code(written, |code| self.is_backed(code))
+                {
+                    return Some(single(None, Some(code)));
+                }
+                if self.is_mark(index + 1, &['/'])
+                    && self.is_glued(index + 1)
+                    && let Some(meaning) = joined(&[lower, "/"])
+                {
+                    return Some(Sign {
+                        after: index + 2,
+                        ..single(Some(meaning), None)
+                    });
+                }
+                // A word of two: "US dollars", "norske kroner".
+                if index > taken
+                    && let Some(meaning) = joined(&[self.lower(index - 1), " ", lower])
+                {
+                    return Some(Sign {
+                        first: index - 1,
+                        ..single(Some(meaning), None)
+                    });
+                }
+                if let Some(meaning) = joined(&[lower, " ", self.lower(index + 1)]) {
+                    return Some(Sign {
+                        after: index + 2,
+                        ..single(Some(meaning), None)
+                    });
+                }
+                let meaning = currency::sign(lower)?;
+                // Feet, and the initial R.
+                let is_weak = match lower {
+                    "ft" => !written.starts_with('F') && !self.is_local(meaning),
+                    "r" | "rm" | "br" | "kz" => !written.starts_with(char::is_uppercase),
+                    _ => false,
+                };
+                (!is_weak).then(|| single(Some(meaning), None))
+            }
+            Kind::Number(_) => None,
+        }
+    }
+
+    fn is_local(&self, meaning: Meaning) -> bool {
+        self.hints
+            .currency
+            .into_iter()
+            .chain(currency::local(self.hints))
+            .any(|currency| meaning.admits(currency))
+    }
+
+    /// Whether the caller, the domain or the language speaks for a currency.
+    fn is_backed(&self, currency: Currency) -> bool {
+        self.hints.currency == Some(currency)
+            || currency::local(self.hints).any(|local| local == currency)
+            || self.tokens.list.iter().any(
+                |token| matches!(token.kind, Kind::Number(number) if number.has_two_decimals()),
+            )
+    }
+
+    /// The currency before the number at `index`, not reaching before `taken`.
+    fn prefix(&self, index: usize, taken: usize) -> Option<Sign> {
+        let mut at = index.checked_sub(1)?;
+        // `kr. 5`, `EUR: 5`, `$-5`.
+        while at > taken
+            && (self.is_mark(at, &['.', ':']) && self.is_glued(at)
+                || self.kind(at).is_some_and(is_dash_mark) && self.is_glued(index))
+        {
+            at -= 1;
+        }
+        if at < taken {
+            return None;
+        }
+        let sign = if self.is_mark(at, &['/']) && at > taken {
+            self.sign_at(at - 1, taken)
+                .filter(|sign| sign.after == at + 1)
+        } else {
+            self.sign_at(at, taken)
+        }?;
+        if matches!(self.lower(at), "p" | "р" | "ft") {
+            return None;
+        }
+        // `USD $18`: the code says which dollar.
+        if sign.code.is_none()
+            && sign.first > taken
+            && let Some(code) = self
+                .sign_at(sign.first - 1, taken)
+                .and_then(|sign| sign.code)
+        {
+            return Some(Sign {
+                code: Some(code),
+                ..sign
+            });
+        }
+        Some(Sign {
+            after: index,
+            ..sign
+        })
+    }
+
+    /// The currency after a number, at `after`.
+    fn suffix(&self, index: usize, after: usize, has_prefix: bool) -> Option<Sign> {
+        let sign = self.sign_at(after, after)?;
+        if self.lower(sign.first) == "r" {
+            return None;
+        }
+        let belongs_to_next = self.is_number(sign.after)
+            && (has_prefix || self.is_glued(sign.after) && !self.is_glued(sign.first));
+        if belongs_to_next || has_prefix && sign.code.is_none() {
+            return None;
+        }
+        // `5 p`, `5 м` are not money unless written together or the page is of that country.
+        let is_letter = self.lower(sign.first).chars().count() == 1;
+        if is_letter
+            && !self.is_glued(sign.first)
+            && !sign.meaning.is_some_and(|meaning| self.is_local(meaning))
+            && !self.is_mark(sign.after, &['.'])
+            && index + 2 < self.tokens.list.len()
+            && self.written(sign.first).is_ascii()
+        {
+            return None;
+        }
+        let code = self
+            .sign_at(sign.after, sign.after)
+            .and_then(|sign| sign.code);
+        Some(Sign {
+            code: sign.code.or(code),
+            ..sign
+        })
+    }
+
+    fn currency(&self, prefix: Option<Sign>, suffix: Option<Sign>) -> Option<Currency> {
+        let signs = [prefix, suffix];
+        let code = signs.iter().flatten().find_map(|sign| sign.code);
+        code.or_else(|| {
+            signs
+                .iter()
+                .flatten()
+                .find_map(|sign| currency::resolve(sign.meaning?, self.hints))
+        })
+    }
+
+    /// The power of ten that a word after the number stands for, and where it ends.
+    fn multiplier(&self, index: usize, has_prefix: bool) -> (u8, usize) {
+        let next = index + 1;
+        let is_glued = self.is_glued(next);
+        let written = self.written(next);
+        let power = match self.lower(next) {
+            "k" if is_glued => 3,
+            "m" if is_glued && (written == "M" || has_prefix) => 6,
+            "mio" | "mln" | "mn" | "million" | "millions" | "millionen" | "миллионов" | "млн" => {
+                6
+            }
+            "bn" | "billion" | "mrd" | "milliarden" | "milliards" | "млрд" => 9,
+            "tys" | "тыс" | "tusen" | "mille" | "mil" => 3,
+            "lakh" | "lac" | "लाख" => 5,
+            "crore" | "cr" => 7,
+            "万" | "萬" | "만" => 4,
+            "億" | "亿" | "억" => 8,
+            _ => return (0, next),
+        };
+        let after = next + 1;
+        let has_dot = self.is_mark(after, &['.']) && self.is_glued(after);
+        (power, if has_dot { after + 1 } else { after })
+    }
+
+    /// Takes a number of hundredths: adds it to the amount before, or makes it one of its own.
+    fn add_minor(&self, index: usize, number: &Number, found: &mut Vec<Candidate>) -> bool {
+        let next = index + 1;
+        let word = match self.kind(next) {
+            Some(Kind::Mark('¢')) => "¢",
+            Some(Kind::Word { .. }) => self.lower(next),
+            _ => return false,
+        };
+        let Some(meaning) = currency::minor(word) else {
+            return false;
+        };
+        let Some(amount) = number.value(None, 2) else {
+            return false;
+        };
+        // Counts and carats are written so too.
+        if matches!(word, "ct" | "cts" | "c") && !self.is_local(meaning) {
+            return false;
+        }
+        let is_short = word.chars().count() < 3 && word != "¢";
+        if is_short && !(self.is_glued(next) && number.is_plain() && number.digit_count() <= 2) {
+            return false;
+        }
+        let Some(hundredths) = amount.hundredth() else {
+            return false;
+        };
+        if let Some(before) = found.last_mut() {
+            let is_next_to = (before.after..index).all(|at| self.kinds_at(at).any(Kinds::AND));
+            if is_next_to
+                && before.amount.scale() == 0
+                && number.digit_count() <= 2
+                && before
+                    .currency
+                    .is_none_or(|currency| meaning.admits(currency))
+                && let Some(sum) = before.amount.plus(hundredths)
+            {
+                before.amount = sum;
+                before.after = next + 1;
+                before.currency = before
+                    .currency
+                    .or_else(|| currency::resolve(meaning, self.hints));
+                return true;
+            }
+        }
+        let Some(candidate) = self.in_context(hundredths, number, (index, next + 1), 0) else {
+            return true;
+        };
+        let raw = self.token(next).map(|token| (token.start, token.end));
+        found.push(Candidate {
+            currency: currency::resolve(meaning, self.hints),
+            raw,
+            ..candidate
+        });
+        true
+    }
+
+    /// A plus or minus that belongs to the number, not the dash of a range or a sentence.
+    fn is_signed(&self, first: usize, index: usize) -> bool {
+        let is_sign = |at: usize, next: usize| {
+            let is_plus = self.is_mark(at, &['+']);
+            let is_minus = self.kind(at).is_some_and(is_dash_mark)
+                && self.is_glued(next)
+                && !(at > 0 && (self.is_number(at - 1) || self.is_glued(at)));
+            is_plus || is_minus
+        };
+        let before_number = index > first && self.kind(index - 1).is_some_and(is_dash_mark);
+        before_number
+            || index > first && self.is_mark(index - 1, &['+'])
+            || first > 0 && is_sign(first - 1, first)
+    }
+
+    /// Whether a number is a percentage, date, time, size, quantity, telephone number or name.
+    fn is_other_number(
+        &self,
+        index: usize,
+        first: usize,
+        after: usize,
+        has_currency: bool,
+    ) -> bool {
+        let percent = ['%', '٪', '％'];
+        if self.is_mark(index + 1, &percent)
+            || first > 0 && self.is_mark(first - 1, &percent) && self.is_glued(first)
+        {
+            return true;
+        }
+        if has_currency {
+            return false;
+        }
+        if matches!(self.kind(index), Some(Kind::Number(number)) if number.is_plain() && number.digit_count() > MAX_PLAIN_DIGITS)
+        {
+            return true;
+        }
+        let next_kinds = self.kinds_at(after);
+        let is_glued_word = |at: usize, glue: usize| {
+            self.is_glued(glue) && matches!(self.kind(at), Some(Kind::Word { .. }))
+        };
+        if is_glued_word(after, after)
+            || next_kinds.any(Kinds::UNIT) && !next_kinds.any(Kinds::NOW | Kinds::TO | Kinds::OLD)
+            || self.is_mark(after, &['°', '×', '*', '"', '″', '′', '@', '#', '¼', '½'])
+        {
+            return true;
+        }
+        let joint = ['/', ':', '×', '*', '@', '#', '№', '\\', '_', '='];
+        if self.is_mark(after, &['/', ':', '\\', '_'])
+            && self.is_glued(after)
+            && self.is_number(after + 1)
+        {
+            return true;
+        }
+        if matches!(self.lower(after), "x" | "х")
+            || after < self.tokens.list.len() && self.is_chain(after)
+        {
+            return true;
+        }
+        let Some(before) = first.checked_sub(1) else {
+            return false;
+        };
+        is_glued_word(before, first)
+            || self.kinds_at(before).any(Kinds::REF)
+            || self.is_mark(before, &joint) && self.is_glued(first)
+            || self.is_mark(before, &['×', '#', '№'])
+            || self.lower(before) == "x" && before > 0 && self.is_number(before - 1)
+            || self.is_chain(before)
+    }
+
+    /// A dash between two numbers that are no range: `555-1234`, `2024-05-12`.
+    fn is_chain(&self, dash: usize) -> bool {
+        if dash == 0
+            || !self.kind(dash).is_some_and(is_dash_mark)
+            || !self.is_glued(dash)
+            || !self.is_glued(dash + 1)
+        {
+            return false;
+        }
+        let (Some(Kind::Number(left)), Some(Kind::Number(right))) =
+            (self.kind(dash - 1), self.kind(dash + 1))
+        else {
+            return false;
+        };
+        let is_plain = left.is_plain() && right.is_plain();
+        let continues = self.kind(dash + 2).is_some_and(is_dash_mark) && self.is_number(dash + 3)
+            || dash > 2
+                && self.kind(dash - 2).is_some_and(is_dash_mark)
+                && self.is_number(dash - 3);
+        continues || is_plain && left.digit_count() >= 3 && right.digit_count() == 4
+    }
+
+    /// Makes one candidate, the lower, of two that are the ends of a range.
+    fn join_ranges(&self, candidates: &mut Vec<Candidate>) {
+        let mut index = 0;
+        while index + 1 < candidates.len() {
+            let (Some(low), Some(high)) = (candidates.get(index), candidates.get(index + 1)) else {
+                break;
+            };
+            let between = low.after..high.first;
+            let is_range = !between.is_empty()
+                && between.len() <= 2
+                && between.clone().all(|at| {
+                    self.kind(at).is_some_and(is_dash_mark)
+                        || self.is_mark(at, &['~', '～', '〜', '…'])
+                        || self.kinds_at(at).any(Kinds::TO)
+                })
+                && low.is_old == high.is_old;
+            if !is_range {
+                index += 1;
+                continue;
+            }
+            let mut joined = if high.amount < low.amount { high } else { low }.clone();
+            joined.currency = low.currency.or(high.currency);
+            joined.raw = low.raw.or(high.raw);
+            // `1-2 kr` in another currency's decimals cannot happen: both were read alike.
+            (joined.first, joined.after) = (low.first, high.after);
+            joined.flags = low.flags;
+            joined.flags.is_range = true;
+            joined.flags.is_periodic |= high.flags.is_periodic;
+            joined.flags.is_per_unit |= high.flags.is_per_unit;
+            candidates.remove(index + 1);
+            if let Some(slot) = candidates.get_mut(index) {
+                *slot = joined;
+            }
+        }
+    }
+}
+
+/// Looks up a sign made of parts, without building it on the heap.
+fn joined(parts: &[&str]) -> Option<Meaning> {
+    let mut buffer = [0_u8; 32];
+    let mut length = 0;
+    for part in parts {
+        if part.is_empty() {
+            return None;
+        }
+        let end = length + part.len();
+        buffer
+            .get_mut(length..end)?
+            .copy_from_slice(part.as_bytes());
+        length = end;
+    }
+    currency::sign(std::str::from_utf8(buffer.get(..length)?).ok()?)
+}

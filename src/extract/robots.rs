@@ -1,0 +1,460 @@
+//! robots.txt: who may fetch what.
+//!
+//! The rules are RFC 9309's; where it leaves room, or real files break it, Google's published matcher decides, because site
+//! owners test their files against that one: missing colons, misspelt `disallow`, `*` followed by more text, lines of 16 KiB,
+//! `Allow: /index.html` standing for the folder too.
+//!
+//! Paths and patterns are compared in one canonical spelling (RFC 9309, section 2.2.2): `%7e` is `~`, `ä` is `%C3%A4`, and a
+//! `%2A` in a pattern is an asterisk of the path, not a wildcard.
+//!
+//! Parsing is linear in the file. One answer costs at most the rules of the agent's groups times the length of the path, since
+//! a wildcard takes its leftmost match and never goes back.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::time::Duration;
+
+use url::Url;
+
+/// How much of a file is read, in bytes: the least that RFC 9309, section 2.5, allows, and what Google reads.
+pub const MAX_ROBOTS_BYTES: usize = 500 * 1024;
+
+/// The longest crawl delay reported; a larger one is a mistake or a refusal, and must not stall a host for ever.
+pub const MAX_CRAWL_DELAY: Duration = Duration::from_hours(24);
+
+/// How much of one line is read, in bytes, as in Google's parser.
+const MAX_LINE_BYTES: usize = 2083 * 8;
+
+/// A parsed robots.txt. The default one allows everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Robots {
+    groups: Vec<Group>,
+    sitemaps: Vec<String>,
+}
+
+/// Agents that are named together, and their rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Group {
+    agents: Vec<Agent>,
+    rules: Vec<Rule>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Agent {
+    /// The product token in lower case; `None` is `*`.
+    token: Option<String>,
+    crawl_delay: Option<Duration>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Rule {
+    allow: bool,
+    /// Canonical, without the final `$`; every `*` in it is a wildcard.
+    pattern: String,
+    /// The pattern ended in `$`.
+    anchored: bool,
+    /// The length of the pattern as written: the longest match wins.
+    priority: usize,
+}
+
+impl Robots {
+    /// Reads a file as served. Never fails: what is not understood is passed over.
+    ///
+    /// A byte order mark is removed and UTF-16 is decoded. Only the first [`MAX_ROBOTS_BYTES`] count; a line cut by that limit
+    /// is dropped, since half a path would match more than was meant.
+    #[must_use]
+    pub fn parse(bytes: &[u8]) -> Self {
+        let bytes = match bytes.get(..MAX_ROBOTS_BYTES) {
+            Some(head) if bytes.len() > MAX_ROBOTS_BYTES => {
+                let end = head
+                    .iter()
+                    .rposition(|&byte| byte == b'\n' || byte == b'\r');
+                head.get(..end.unwrap_or(0)).unwrap_or_default()
+            }
+            _ => bytes,
+        };
+        let text = as_ascii_compatible(bytes);
+        let mut builder = Builder::default();
+        for line in text.split(|&byte| byte == b'\n' || byte == b'\r') {
+            let line = line.get(..MAX_LINE_BYTES).unwrap_or(line);
+            if let Some((key, value)) = key_and_value(line) {
+                builder.take(key, value);
+            }
+        }
+        builder.finish()
+    }
+
+    /// Returns the rules of a host whose robots.txt cannot be reached (RFC 9309, section 2.3.1.4): nothing is allowed.
+    #[must_use]
+    pub fn refuse_everything() -> Self {
+        Self::parse(b"user-agent: *\ndisallow: /")
+    }
+
+    /// Says whether `user_agent` may fetch `url`.
+    ///
+    /// Of `user_agent` the leading product token counts (`Gleaner` in `Gleaner/1.0 (+https://…)`), without regard to case. All
+    /// groups naming it apply together; only if there is none, those for `*`. The longest matching rule wins, and of two equal
+    /// ones the one that allows. `/robots.txt` itself is always allowed.
+    #[must_use]
+    pub fn is_allowed(&self, user_agent: &str, url: &Url) -> bool {
+        if url.path() == "/robots.txt" {
+            return true;
+        }
+        let mut path = canonical(url.path().as_bytes(), Wildcards::Literal);
+        if let Some(query) = url.query() {
+            path.push('?');
+            path.push_str(&canonical(query.as_bytes(), Wildcards::Literal));
+        }
+        let (mut allow, mut disallow) = (0, 0);
+        for rule in self
+            .groups_for(user_agent)
+            .into_iter()
+            .flat_map(|(group, _)| &group.rules)
+        {
+            let best = if rule.allow {
+                &mut allow
+            } else {
+                &mut disallow
+            };
+            if rule.priority > *best && matches(&path, rule) {
+                *best = rule.priority;
+            }
+        }
+        disallow <= allow
+    }
+
+    /// Returns the longest `Crawl-delay` that the file asks of `user_agent`, at most [`MAX_CRAWL_DELAY`].
+    #[must_use]
+    pub fn crawl_delay(&self, user_agent: &str) -> Option<Duration> {
+        self.groups_for(user_agent)
+            .into_iter()
+            .filter_map(|(_, agent)| agent.crawl_delay)
+            .max()
+    }
+
+    /// Returns the `Sitemap:` values in the order of the file, each once, as written (they may be relative).
+    #[must_use]
+    pub fn sitemaps(&self) -> &[String] {
+        &self.sitemaps
+    }
+
+    /// Finds the groups that apply, each with the entry that named the agent.
+    fn groups_for(&self, user_agent: &str) -> Vec<(&Group, &Agent)> {
+        let token = product_token(user_agent.trim().as_bytes());
+        let naming = |wanted: Option<&str>| -> Vec<(&Group, &Agent)> {
+            self.groups
+                .iter()
+                .flat_map(|group| group.agents.iter().map(move |agent| (group, agent)))
+                .filter(|(_, agent)| agent.token.as_deref() == wanted)
+                .collect()
+        };
+        let specific = token
+            .as_deref()
+            .map(|token| naming(Some(token)))
+            .unwrap_or_default();
+        if specific.is_empty() {
+            naming(None)
+        } else {
+            specific
+        }
+    }
+}
+
+/// Collects lines into groups.
+#[derive(Default)]
+struct Builder {
+    robots: Robots,
+    /// A rule was seen since the last user-agent line, so the next one opens a new group.
+    closed: bool,
+    /// The agents of the open group, and how many of them have had their crawl delay.
+    agents: HashSet<Option<String>>,
+    delayed: usize,
+    sitemaps: HashSet<String>,
+}
+
+impl Builder {
+    fn take(&mut self, key: &[u8], value: &[u8]) {
+        match Key::of(key) {
+            Some(Key::UserAgent) => self.user_agent(value),
+            Some(Key::Allow) => self.rule(true, value),
+            Some(Key::Disallow) => self.rule(false, value),
+            Some(Key::CrawlDelay) => self.crawl_delay(value),
+            Some(Key::Sitemap) => {
+                let value = String::from_utf8_lossy(value).into_owned();
+                if !value.is_empty() && self.sitemaps.insert(value.clone()) {
+                    self.robots.sitemaps.push(value);
+                }
+            }
+            // Lines that RFC 9309 does not define never end a group.
+            None => {}
+        }
+    }
+
+    fn user_agent(&mut self, value: &[u8]) {
+        if self.closed || self.robots.groups.is_empty() {
+            self.robots.groups.push(Group::default());
+            self.closed = false;
+            self.agents.clear();
+            self.delayed = 0;
+        }
+        let is_any = match value {
+            [b'*'] => true,
+            [b'*', next, ..] => next.is_ascii_whitespace(),
+            _ => false,
+        };
+        let token = product_token(value);
+        if !is_any && token.is_none() {
+            return;
+        }
+        let token = if is_any { None } else { token };
+        if self.agents.insert(token.clone())
+            && let Some(group) = self.robots.groups.last_mut()
+        {
+            group.agents.push(Agent {
+                token,
+                crawl_delay: None,
+            });
+        }
+    }
+
+    fn rule(&mut self, allow: bool, value: &[u8]) {
+        // A rule before the first user-agent line belongs to nobody.
+        let Some(group) = self.robots.groups.last_mut() else {
+            return;
+        };
+        self.closed = true;
+        if value.is_empty() {
+            return;
+        }
+        if allow && let Some(folder) = folder_of_index_page(value) {
+            group.rules.push(Rule {
+                anchored: true,
+                priority: folder.len() + 1,
+                ..Rule::new(allow, folder)
+            });
+        }
+        group.rules.push(Rule::new(allow, value));
+    }
+
+    fn crawl_delay(&mut self, value: &[u8]) {
+        let number = value
+            .split(|byte| !byte.is_ascii_digit() && *byte != b'.')
+            .next()
+            .unwrap_or_default();
+        let seconds = std::str::from_utf8(number)
+            .ok()
+            .and_then(|text| text.parse::<f64>().ok());
+        let Some(seconds) = seconds else { return };
+        let delay = Duration::from_secs_f64(seconds.min(MAX_CRAWL_DELAY.as_secs_f64()));
+        let Some(group) = self.robots.groups.last_mut() else {
+            return;
+        };
+        // Only agents named so far: a later one in the same group did not ask for it.
+        for agent in group.agents.iter_mut().skip(self.delayed) {
+            agent.crawl_delay = Some(delay);
+        }
+        self.delayed = group.agents.len();
+    }
+
+    fn finish(self) -> Robots {
+        self.robots
+    }
+}
+
+impl Rule {
+    fn new(allow: bool, value: &[u8]) -> Self {
+        let (pattern, anchored) = match value {
+            [head @ .., b'$'] => (head, true),
+            _ => (value, false),
+        };
+        // Octets outside ASCII count as the three characters of their percent-encoding.
+        let high = value.iter().filter(|byte| !byte.is_ascii()).count();
+        Self {
+            allow,
+            pattern: canonical(pattern, Wildcards::Special),
+            anchored,
+            priority: value.len() + 2 * high,
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Key {
+    UserAgent,
+    Allow,
+    Disallow,
+    Sitemap,
+    CrawlDelay,
+}
+
+impl Key {
+    /// Keys are recognised by how they begin, without regard to case; the misspellings of `user-agent` and `disallow` are those
+    /// that Google's parser knows.
+    const NAMES: [(&str, Self); 16] = [
+        ("user-agent", Self::UserAgent),
+        ("useragent", Self::UserAgent),
+        ("user agent", Self::UserAgent),
+        ("allow", Self::Allow),
+        ("disallow", Self::Disallow),
+        ("dissallow", Self::Disallow),
+        ("dissalow", Self::Disallow),
+        ("disalow", Self::Disallow),
+        ("diasllow", Self::Disallow),
+        ("disallaw", Self::Disallow),
+        ("sitemap", Self::Sitemap),
+        ("site-map", Self::Sitemap),
+        ("crawl-delay", Self::CrawlDelay),
+        ("crawldelay", Self::CrawlDelay),
+        ("crawl delay", Self::CrawlDelay),
+        ("crawl_delay", Self::CrawlDelay),
+    ];
+
+    fn of(key: &[u8]) -> Option<Self> {
+        Self::NAMES
+            .iter()
+            .find(|(name, _)| {
+                key.get(..name.len())
+                    .is_some_and(|head| head.eq_ignore_ascii_case(name.as_bytes()))
+            })
+            .map(|&(_, key)| key)
+    }
+}
+
+/// Removes a byte order mark, and decodes UTF-16 (with a mark, or recognised by its zero bytes).
+fn as_ascii_compatible(bytes: &[u8]) -> Cow<'_, [u8]> {
+    let utf16 = match bytes {
+        [0xef, 0xbb, 0xbf, rest @ ..] => return Cow::Borrowed(rest),
+        [0xff, 0xfe, ..] => encoding_rs::UTF_16LE,
+        [0xfe, 0xff, ..] => encoding_rs::UTF_16BE,
+        [first, 0, ..] if *first != 0 => encoding_rs::UTF_16LE,
+        [0, second, ..] if *second != 0 => encoding_rs::UTF_16BE,
+        _ => return Cow::Borrowed(bytes),
+    };
+    let (text, _) = utf16.decode_with_bom_removal(bytes);
+    Cow::Owned(text.into_owned().into_bytes())
+}
+
+/// Splits a line at its colon; without one, at white space if that leaves exactly two words.
+fn key_and_value(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let line = line
+        .split(|&byte| byte == b'#')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii();
+    let (key, value) = match line.iter().position(|&byte| byte == b':') {
+        Some(colon) => (line.get(..colon)?, line.get(colon + 1..)?),
+        None => {
+            let space = line.iter().position(|byte| b" \t".contains(byte))?;
+            let (key, value) = line.split_at(space);
+            if value.trim_ascii().iter().any(|byte| b" \t".contains(byte)) {
+                return None;
+            }
+            (key, value)
+        }
+    };
+    let key = key.trim_ascii();
+    (!key.is_empty()).then_some((key, value.trim_ascii()))
+}
+
+/// Takes the leading `[A-Za-z_-]+` of a user agent in lower case (RFC 9309, section 2.2.1).
+fn product_token(user_agent: &[u8]) -> Option<String> {
+    let is_token = |byte: &&u8| byte.is_ascii_alphabetic() || **byte == b'_' || **byte == b'-';
+    let token: String = user_agent
+        .iter()
+        .take_while(is_token)
+        .map(|byte| char::from(byte.to_ascii_lowercase()))
+        .collect();
+    (!token.is_empty()).then_some(token)
+}
+
+/// Returns `/a/` for `/a/index.html` and the like.
+fn folder_of_index_page(value: &[u8]) -> Option<&[u8]> {
+    let slash = value.iter().rposition(|&byte| byte == b'/')?;
+    let (folder, page) = value.split_at(slash + 1);
+    page.starts_with(b"index.htm").then_some(folder)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wildcards {
+    /// In a pattern, `*` is a wildcard.
+    Special,
+    /// In a path, `*` is a character.
+    Literal,
+}
+
+/// Writes a path or a pattern in the one spelling in which they are compared.
+fn canonical(bytes: &[u8], wildcards: Wildcards) -> String {
+    let mut out = String::with_capacity(bytes.len() + 8);
+    let mut rest = bytes;
+    loop {
+        rest = match rest {
+            [] => return out,
+            [b'%', high, low, tail @ ..] if let Some(byte) = hex_pair(*high, *low) => {
+                if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                    out.push(char::from(byte));
+                } else {
+                    push_encoded(&mut out, byte);
+                }
+                tail
+            }
+            [b'*', tail @ ..] if wildcards == Wildcards::Special => {
+                out.push('*');
+                tail
+            }
+            [byte, tail @ ..] => {
+                if byte.is_ascii_graphic() && !b"*$\"<>\\^`{|}".contains(byte) {
+                    out.push(char::from(*byte));
+                } else {
+                    push_encoded(&mut out, *byte);
+                }
+                tail
+            }
+        };
+    }
+}
+
+fn hex_pair(high: u8, low: u8) -> Option<u8> {
+    let digit = |byte: u8| {
+        char::from(byte)
+            .to_digit(16)
+            .and_then(|value| u8::try_from(value).ok())
+    };
+    Some(digit(high)? * 16 + digit(low)?)
+}
+
+fn push_encoded(out: &mut String, byte: u8) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    out.push('%');
+    for nibble in [byte >> 4, byte & 15] {
+        out.push(char::from(
+            HEX.get(usize::from(nibble)).copied().unwrap_or(b'0'),
+        ));
+    }
+}
+
+/// Says whether a canonical path matches: the text before the first `*` at its beginning, every other piece at its leftmost
+/// place, and, if anchored, the last piece at its end.
+fn matches(path: &str, rule: &Rule) -> bool {
+    let mut pieces = rule.pattern.split('*');
+    let first = pieces.next().unwrap_or_default();
+    let Some(mut rest) = path.strip_prefix(first) else {
+        return false;
+    };
+    let mut pieces = pieces.peekable();
+    if pieces.peek().is_none() {
+        return !rule.anchored || rest.is_empty();
+    }
+    while let Some(piece) = pieces.next() {
+        if rule.anchored && pieces.peek().is_none() {
+            return rest.ends_with(piece);
+        }
+        match rest.find(piece) {
+            Some(at) => rest = rest.get(at + piece.len()..).unwrap_or_default(),
+            None => return false,
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests;

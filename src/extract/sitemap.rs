@@ -1,0 +1,382 @@
+//! Sitemaps in every form the protocol knows, parsed as they arrive.
+//!
+//! Bytes pass through four stages, none of which keeps more than a few hundred kilobytes, however large the file:
+//!
+//! ```text
+//! chunks → gunzip (by magic bytes, up to two layers) → budget → encoding → XML scanner or text lines → entries
+//! ```
+//!
+//! Forms: `urlset` and `sitemapindex` (sitemaps.org, protocol 0.9) with or without namespaces, text with one URL per line, RSS and
+//! Atom feeds. Anything else, HTML above all, is [`Kind::None`]. A file that is damaged or cut keeps what can be read of it; one
+//! with a document type declaration is refused, because no sitemap has one and entity bombs need one.
+//!
+//! Entries are passed on as they come: duplicates are the caller's business, and so is whether a URL may be on this host.
+
+mod date;
+mod document;
+mod gunzip;
+mod lines;
+mod reader;
+mod xml;
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use url::Url;
+
+use super::url::{TrackingParameters, normalize_with, resolve_with};
+
+pub use date::parse_lastmod;
+
+use gunzip::Gunzip;
+use reader::Reader;
+
+/// What a file may cost. Reaching a limit ends the parse cleanly and is told in [`Summary::truncated`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes after decompression. The protocol allows 50 MiB.
+    pub max_bytes: u64,
+    /// Entries. The protocol allows 50,000.
+    pub max_urls: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_bytes: 50 * 1024 * 1024,
+            max_urls: 50_000,
+        }
+    }
+}
+
+/// One URL of a sitemap, or one child of an index.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// The absolute URL, normalised as by [`super::url::resolve`].
+    pub loc: Url,
+    /// The address as the file has it, of a parser that was made to keep it, where that is absolute.
+    pub given: Option<String>,
+    /// When the page changed, if a readable date was given.
+    pub lastmod: Option<DateTime<Utc>>,
+    /// How often the page is said to change.
+    pub changefreq: Option<ChangeFrequency>,
+    /// From 0 to 1; values outside are dropped.
+    pub priority: Option<f32>,
+}
+
+/// The values of `changefreq` (sitemaps.org, protocol 0.9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ChangeFrequency {
+    /// On every access.
+    Always,
+    /// Every hour.
+    Hourly,
+    /// Every day.
+    Daily,
+    /// Every week.
+    Weekly,
+    /// Every month.
+    Monthly,
+    /// Every year.
+    Yearly,
+    /// Archived.
+    Never,
+}
+
+impl ChangeFrequency {
+    const ALL: [Self; 7] = [
+        Self::Always,
+        Self::Hourly,
+        Self::Daily,
+        Self::Weekly,
+        Self::Monthly,
+        Self::Yearly,
+        Self::Never,
+    ];
+
+    /// Returns the protocol's word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::Hourly => "hourly",
+            Self::Daily => "daily",
+            Self::Weekly => "weekly",
+            Self::Monthly => "monthly",
+            Self::Yearly => "yearly",
+            Self::Never => "never",
+        }
+    }
+
+    /// Reads the protocol's word without regard to case.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|value| value.as_str().eq_ignore_ascii_case(text.trim()))
+    }
+}
+
+/// What a file turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A list of pages.
+    UrlSet,
+    /// A list of further sitemaps.
+    Index,
+    /// One URL per line.
+    Text,
+    /// An RSS feed, of any version.
+    Rss,
+    /// An Atom feed.
+    Atom,
+    /// No sitemap.
+    None,
+}
+
+impl Kind {
+    /// Returns the name under which the kind is stored.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::UrlSet => "urlset",
+            Self::Index => "sitemapindex",
+            Self::Text => "text",
+            Self::Rss => "rss",
+            Self::Atom => "atom",
+            Self::None => "none",
+        }
+    }
+}
+
+/// Why the end of a file was not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// [`Limits::max_bytes`] was reached.
+    MaxBytes,
+    /// There were more entries than [`Limits::max_urls`].
+    MaxUrls,
+    /// The gzip data is damaged, or ends too early.
+    DamagedGzip,
+    /// The XML ends inside its root element.
+    UnexpectedEnd,
+}
+
+impl Reason {
+    /// Returns the name under which the reason is stored.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MaxBytes => "max_bytes",
+            Self::MaxUrls => "max_urls",
+            Self::DamagedGzip => "damaged_gzip",
+            Self::UnexpectedEnd => "unexpected_end",
+        }
+    }
+}
+
+/// What a whole file came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// What it was.
+    pub kind: Kind,
+    /// Entries passed on.
+    pub urls: u64,
+    /// Entries without a URL that can be fetched, dropped.
+    pub invalid_urls: u64,
+    /// Bytes read after decompression.
+    pub bytes: u64,
+    /// Bytes fed in.
+    pub bytes_fed: u64,
+    /// Layers of gzip taken off.
+    pub gzip_layers: usize,
+    /// Why the end was not read, if it was not.
+    pub truncated: Option<Reason>,
+}
+
+/// Whether a parser wants more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Feed the next chunk.
+    More,
+    /// Nothing further will be read: stop the download.
+    Done,
+}
+
+/// Why a file is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SitemapError {
+    /// It declares a document type, and so perhaps entities. They are never resolved, fetched or expanded.
+    #[error("the sitemap has a document type declaration")]
+    Doctype,
+}
+
+/// Why the stages stop before the end of the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Limit(Reason),
+    NotASitemap,
+    Refused(SitemapError),
+}
+
+/// Goes on, or ends the parse.
+type Step = ControlFlow<End>;
+
+/// A parser for one file.
+pub struct Parser {
+    gunzip: Gunzip,
+    reader: Reader,
+    bytes_fed: u64,
+    end: Option<End>,
+}
+
+impl Parser {
+    /// Starts a file that was found at `base`, against which relative URLs are resolved.
+    #[must_use]
+    pub fn new(base: &Url, limits: Limits) -> Self {
+        Self::with_tracking(base, limits, Arc::clone(TrackingParameters::built_in()))
+    }
+
+    /// As [`Parser::new`], dropping the parameters in `tracking` from the URLs.
+    #[must_use]
+    pub fn with_tracking(base: &Url, limits: Limits, tracking: Arc<TrackingParameters>) -> Self {
+        Self::from_base(
+            Base {
+                url: base.clone(),
+                tracking,
+                keeps_given: false,
+            },
+            limits,
+        )
+    }
+
+    /// As [`Parser::with_tracking`], keeping each address as the file has it beside what it is normalised to.
+    #[must_use]
+    pub fn keeping_given(base: &Url, limits: Limits, tracking: Arc<TrackingParameters>) -> Self {
+        Self::from_base(
+            Base {
+                url: base.clone(),
+                tracking,
+                keeps_given: true,
+            },
+            limits,
+        )
+    }
+
+    fn from_base(base: Base, limits: Limits) -> Self {
+        Self {
+            gunzip: Gunzip::new(limits.max_bytes),
+            reader: Reader::new(base, limits),
+            bytes_fed: 0,
+            end: None,
+        }
+    }
+
+    /// Takes the next bytes, and passes on the entries that became complete.
+    ///
+    /// # Errors
+    ///
+    /// When the file is refused; what was passed on before stands, and every later call fails alike.
+    pub fn feed(
+        &mut self,
+        chunk: &[u8],
+        mut each: impl FnMut(Entry),
+    ) -> Result<Progress, SitemapError> {
+        if self.end.is_none() {
+            self.bytes_fed = self.bytes_fed.saturating_add(length(chunk));
+            let reader = &mut self.reader;
+            let step = self
+                .gunzip
+                .feed(chunk, &mut |bytes| reader.feed(bytes, &mut each));
+            self.end = step.break_value();
+        }
+        match self.end {
+            Some(End::Refused(err)) => Err(err),
+            Some(_) => Ok(Progress::Done),
+            None => Ok(Progress::More),
+        }
+    }
+
+    /// Ends the file, and passes on what was still held back.
+    ///
+    /// # Errors
+    ///
+    /// When the file was refused.
+    pub fn finish(mut self, mut each: impl FnMut(Entry)) -> Result<Summary, SitemapError> {
+        if self.end.is_none() {
+            let reader = &mut self.reader;
+            let gunzipped = self
+                .gunzip
+                .finish(&mut |bytes| reader.feed(bytes, &mut each));
+            // Damage to the compression does not keep the reader from finishing what came before.
+            let read = match gunzipped {
+                ControlFlow::Continue(()) | ControlFlow::Break(End::Limit(Reason::DamagedGzip)) => {
+                    self.reader.finish(&mut each)
+                }
+                ControlFlow::Break(_) => ControlFlow::Continue(()),
+            };
+            self.end = gunzipped.break_value().or(read.break_value());
+        } else if self.end == Some(End::Limit(Reason::DamagedGzip)) {
+            let read = self.reader.finish(&mut each);
+            if let Some(End::Refused(err)) = read.break_value() {
+                self.end = Some(End::Refused(err));
+            }
+        }
+        let truncated = match self.end {
+            Some(End::Refused(err)) => return Err(err),
+            Some(End::Limit(reason)) => Some(reason),
+            Some(End::NotASitemap) | None => None,
+        };
+        Ok(Summary {
+            kind: self.reader.kind(),
+            urls: self.reader.counts().urls,
+            invalid_urls: self.reader.counts().invalid_urls,
+            bytes: self.reader.bytes(),
+            bytes_fed: self.bytes_fed,
+            gzip_layers: self.gunzip.layers(),
+            truncated,
+        })
+    }
+}
+
+/// Where relative URLs lead, and how all of them are normalised.
+#[derive(Clone)]
+struct Base {
+    url: Url,
+    tracking: Arc<TrackingParameters>,
+    keeps_given: bool,
+}
+
+/// An address of an entry.
+struct Address {
+    url: Url,
+    given: Option<String>,
+}
+
+impl Base {
+    fn resolve(&self, href: &str) -> Option<Address> {
+        let url = resolve_with(&self.tracking, &self.url, href)?;
+        Some(self.address(url, href))
+    }
+
+    fn normalize(&self, absolute: &str) -> Option<Address> {
+        let url = normalize_with(&self.tracking, absolute).ok()?;
+        Some(self.address(url, absolute))
+    }
+
+    fn address(&self, url: Url, text: &str) -> Address {
+        let given = self.keeps_given && text.contains("://");
+        Address {
+            url,
+            given: given.then(|| text.to_owned()),
+        }
+    }
+}
+
+fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! The text form: one absolute URL per line, and nothing else (sitemaps.org, "Text file").
+
+use std::ops::ControlFlow;
+
+use super::document::{Counts, MAX_TEXT_BYTES};
+use super::{Address, Base, End, Entry, Kind, Reason, Step};
+
+/// Reads lines. The first one that is not blank decides: if it is no URL, the file is no sitemap.
+pub(super) struct Lines {
+    base: Base,
+    max_urls: u64,
+    line: Vec<u8>,
+    is_too_long: bool,
+    is_sitemap: bool,
+}
+
+impl Lines {
+    pub(super) fn new(base: Base, max_urls: u64) -> Self {
+        Self {
+            base,
+            max_urls,
+            line: Vec::new(),
+            is_too_long: false,
+            is_sitemap: false,
+        }
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        if self.is_sitemap {
+            Kind::Text
+        } else {
+            Kind::None
+        }
+    }
+
+    pub(super) fn feed(
+        &mut self,
+        mut bytes: &[u8],
+        counts: &mut Counts,
+        each: &mut dyn FnMut(Entry),
+    ) -> Step {
+        while let Some(end) = memchr::memchr2(b'\n', b'\r', bytes) {
+            let (head, tail) = bytes.split_at(end);
+            self.append(head);
+            self.end_line(counts, each)?;
+            bytes = tail.get(1..).unwrap_or_default();
+        }
+        self.append(bytes);
+        if self.is_too_long && !self.is_sitemap {
+            return ControlFlow::Break(End::NotASitemap);
+        }
+        ControlFlow::Continue(())
+    }
+
+    pub(super) fn finish(&mut self, counts: &mut Counts, each: &mut dyn FnMut(Entry)) -> Step {
+        self.end_line(counts, each)
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        if self.line.len() + bytes.len() > MAX_TEXT_BYTES {
+            self.is_too_long = true;
+        } else {
+            self.line.extend_from_slice(bytes);
+        }
+    }
+
+    fn end_line(&mut self, counts: &mut Counts, each: &mut dyn FnMut(Entry)) -> Step {
+        let line = self.line.trim_ascii();
+        if line.is_empty() && !self.is_too_long {
+            self.line.clear();
+            return ControlFlow::Continue(());
+        }
+        let url = if self.is_too_long {
+            None
+        } else {
+            absolute_url(&self.base, line)
+        };
+        self.line.clear();
+        self.is_too_long = false;
+        match url {
+            Some(_) if counts.urls >= self.max_urls => {
+                ControlFlow::Break(End::Limit(Reason::MaxUrls))
+            }
+            Some(loc) => {
+                self.is_sitemap = true;
+                counts.urls += 1;
+                each(Entry {
+                    loc: loc.url,
+                    given: loc.given,
+                    lastmod: None,
+                    changefreq: None,
+                    priority: None,
+                });
+                ControlFlow::Continue(())
+            }
+            None if self.is_sitemap => {
+                counts.invalid_urls += 1;
+                ControlFlow::Continue(())
+            }
+            None => ControlFlow::Break(End::NotASitemap),
+        }
+    }
+}
+
+fn absolute_url(base: &Base, line: &[u8]) -> Option<Address> {
+    let line = std::str::from_utf8(line).ok()?;
+    let (scheme, _) = line.split_once("://")?;
+    let is_web = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+    if !is_web || line.contains(char::is_whitespace) {
+        return None;
+    }
+    base.normalize(line)
+}

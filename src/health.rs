@@ -1,0 +1,255 @@
+//! Whether this process is fit to be relied on: a pure judgement over what is known, and the gathering of it.
+//!
+//! Readiness says "the work gets done here"; it is red while anything needs a person. Liveness says "only a new start could
+//! help"; a database that is away is no reason to start again.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use diesel_async::RunQueryDsl;
+use gleaner_actors::{HelperStatus, State, TreeStatus, WorkflowStatus};
+use serde::Serialize;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+
+use crate::db::Pool;
+use crate::db::stage::Gauge;
+use crate::upkeep::Shared;
+
+/// The database and the actors must each answer within this.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The database is asked no more often than this, however many ask us.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// Running beyond its timeout by this much, an item is no longer at work: it cannot be interrupted.
+const TIMEOUT_GRACE: Duration = Duration::from_secs(5);
+/// A ticker or service may fail this often in a row before it counts.
+const HELPER_FAILURES: u64 = 3;
+/// A service that has been running this long has got over its failures: between them it waits, and a refusal comes at once.
+const RUNNING_AGAIN: Duration = Duration::from_millis(500);
+
+/// What `/health/ready` answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Readiness {
+    /// Whether all is well.
+    pub ready: bool,
+    /// Whether the database answers.
+    pub database: bool,
+    /// What is wrong, in words; empty when ready.
+    pub problems: Vec<String>,
+    /// Each workflow's state in a word.
+    pub workflows: Vec<WorkflowHealth>,
+    /// Why the last reload of the configuration was refused, until one succeeds. Work goes on with the old one, so this
+    /// alone does not make a process unready.
+    pub reload_failure: Option<String>,
+    /// Whether Redis answers; absent where none is configured. PostgreSQL serves without it, so this alone does not make a
+    /// process unready either.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis: Option<bool>,
+}
+
+/// A workflow in `/health/ready`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WorkflowHealth {
+    /// Its name.
+    pub name: String,
+    /// `ok`, or what is wrong.
+    pub health: String,
+}
+
+impl WorkflowHealth {
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        self.health == "ok"
+    }
+}
+
+/// Judges. `queues` are the queues as last counted; `database` is what is wrong with the database, if anything is.
+#[must_use]
+pub fn judge(
+    tree: Option<&TreeStatus>,
+    queues: &HashMap<&'static str, Gauge>,
+    database: Option<&str>,
+    reload_failure: Option<String>,
+) -> Readiness {
+    let mut problems: Vec<String> = database.iter().map(|&text| text.to_owned()).collect();
+    let mut workflows = Vec::new();
+    match tree {
+        None => problems.push("the actors are not up, or do not answer".to_owned()),
+        Some(tree) => {
+            if tree.draining {
+                problems.push("draining".to_owned());
+            }
+            if !tree.heartbeat_ok {
+                problems.push("the last heartbeat was not answered".to_owned());
+            }
+            for workflow in &tree.workflows {
+                let trouble = trouble(workflow, queues.get(workflow.name.as_str()));
+                if let Some(trouble) = &trouble {
+                    problems.push(format!("{}: {trouble}", workflow.name));
+                }
+                let health = trouble.unwrap_or_else(|| "ok".to_owned());
+                workflows.push(WorkflowHealth {
+                    name: workflow.name.clone(),
+                    health,
+                });
+            }
+            for helper in &tree.helpers {
+                if let Some(trouble) = helper_trouble(helper) {
+                    problems.push(format!("{}: {trouble}", helper.name));
+                }
+            }
+        }
+    }
+    Readiness {
+        ready: problems.is_empty(),
+        database: database.is_none(),
+        problems,
+        workflows,
+        reload_failure,
+        redis: None,
+    }
+}
+
+fn because(what: &str, reason: Option<&String>) -> String {
+    match reason {
+        Some(reason) => format!("{what} ({reason})"),
+        None => what.to_owned(),
+    }
+}
+
+/// What is wrong with a workflow, if anything is. Paused and switched off are somebody's wish, not trouble.
+fn trouble(workflow: &WorkflowStatus, queue: Option<&Gauge>) -> Option<String> {
+    let reason = workflow.reason.as_ref();
+    match workflow.state {
+        State::Parked => return Some(because("parked", reason)),
+        State::Stalled => return Some(because("stalled", reason)),
+        State::Restarting => return Some(because("restarting", reason)),
+        State::Paused | State::Disabled | State::Draining => return None,
+        State::Starting | State::Running | State::Waiting => {}
+    }
+    if workflow.store_trouble_ms.is_some() {
+        return Some("cannot reach its rows".to_owned());
+    }
+    // A snooze, a rate's ceiling and an item that may still take its time explain why nothing moves.
+    let limit = workflow.settings.timeout + TIMEOUT_GRACE;
+    let is_at_work = workflow
+        .oldest_in_flight_ms
+        .is_some_and(|age| Duration::from_millis(age) <= limit);
+    if workflow.snoozed_for_ms.is_some() || workflow.rate_limited || is_at_work {
+        return None;
+    }
+    let stall = workflow.settings.stall_after;
+    let waited = queue
+        .filter(|queue| queue.due > 0)
+        .and_then(|queue| Duration::try_from_secs_f64(queue.oldest_seconds?).ok())?;
+    let is_idle = workflow
+        .last_progress_ms_ago
+        .is_none_or(|idle| Duration::from_millis(idle) > stall);
+    (waited > stall && is_idle)
+        .then(|| format!("no progress, and rows due for {}s", waited.as_secs()))
+}
+
+/// What is wrong with a ticker or service: with the timeout-checker gone, nobody's rows are rescued; with the gauges gone, no
+/// stall is seen.
+fn helper_trouble(helper: &HelperStatus) -> Option<String> {
+    match helper.state {
+        State::Parked => return Some(because("parked", helper.reason.as_ref())),
+        State::Stalled => return Some(because("stalled", helper.reason.as_ref())),
+        State::Starting
+        | State::Running
+        | State::Waiting
+        | State::Paused
+        | State::Disabled
+        | State::Draining
+        | State::Restarting => {}
+    }
+    let is_running_again = helper.kind == "service"
+        && helper
+            .running_ms
+            .is_some_and(|age| Duration::from_millis(age) >= RUNNING_AGAIN);
+    (helper.failures_in_a_row >= HELPER_FAILURES && !is_running_again)
+        .then(|| format!("failed {} times in a row", helper.failures_in_a_row))
+}
+
+/// The last answer of the database to "are you there", so that many askers are one query.
+#[derive(Default)]
+pub struct Probe {
+    last: Mutex<Option<(Instant, Option<&'static str>)>>,
+}
+
+impl Probe {
+    /// What is wrong with the database, if anything is; at most [`PROBE_EVERY`] old.
+    pub async fn look(&self, pool: &Pool) -> Option<&'static str> {
+        // Held while asking: those who come meanwhile get the same answer.
+        let mut last = self.last.lock().await;
+        if let Some((at, answer)) = *last
+            && at.elapsed() < PROBE_EVERY
+        {
+            return answer;
+        }
+        let answer = ask(pool).await;
+        *last = Some((Instant::now(), answer));
+        answer
+    }
+}
+
+async fn ask(pool: &Pool) -> Option<&'static str> {
+    const SILENT: &str = "the database does not answer";
+    let deadline = Instant::now() + PATIENCE;
+    let mut connection = match tokio::time::timeout_at(deadline, pool.get()).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(_)) => return Some(SILENT),
+        Err(_elapsed) => {
+            // All made and all in use is our own shortage; otherwise making one takes too long.
+            let status = pool.status();
+            let is_exhausted = status.size >= status.max_size && status.available == 0;
+            return Some(if is_exhausted {
+                "no connection of the pool became free in time (database.pool_size)"
+            } else {
+                SILENT
+            });
+        }
+    };
+    let answer = diesel::sql_query("SELECT 1").execute(&mut connection);
+    match tokio::time::timeout_at(deadline, answer).await {
+        Ok(Ok(_)) => None,
+        Ok(Err(_)) | Err(_) => Some(SILENT),
+    }
+}
+
+/// Gathers what is known, and judges.
+pub async fn readiness(
+    shared: &Shared,
+    probe: &Probe,
+    reload_failure: Option<String>,
+) -> Readiness {
+    let (tree, database) = tokio::join!(tree_status(shared), probe.look(&shared.pool));
+    Readiness {
+        redis: shared.queue.is_up(),
+        ..judge(tree.as_ref(), &shared.queues(), database, reload_failure)
+    }
+}
+
+/// The status of the actors, if they answer in time.
+pub async fn tree_status(shared: &Shared) -> Option<TreeStatus> {
+    timeout(PATIENCE, shared.tree()?.status()).await.ok()?.ok()
+}
+
+/// Whether the actors stand and answer. Before they are up, the process is starting, which is no fault.
+///
+/// # Errors
+/// Why only a new start can help.
+pub async fn liveness(shared: &Shared) -> Result<(), &'static str> {
+    let Some(tree) = shared.tree() else {
+        return Ok(());
+    };
+    match timeout(PATIENCE, tree.status()).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(_stopped)) => Err("the actors have stopped"),
+        Err(_elapsed) => Err("the actors do not answer"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,192 @@
+//! Health, metrics, API and dashboard over HTTP. Loopback by default; anything else needs the admin token.
+//!
+//! Every answer comes in time and is JSON unless it is the metrics or a file of the dashboard; every error is
+//! `{"error":{"code","message"}}`. The health checks and the dashboard's files need no token: neither holds any data.
+
+mod api;
+pub(crate) mod bot;
+mod dashboard;
+mod guard;
+mod prices;
+mod serve;
+mod status;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, State as Held};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde_json::json;
+
+pub use serve::Server;
+pub use status::{Entity, NodeSummary, Status, Step};
+
+use crate::health::{self, Probe};
+use crate::metrics;
+use crate::secret::Secret;
+use crate::upkeep::Shared;
+use crate::workflow::Live;
+
+/// What the handlers see.
+#[derive(Clone)]
+pub struct State {
+    shared: Arc<Shared>,
+    metrics: Option<PrometheusHandle>,
+    admin_token: Secret,
+    reload_failure: Live<Option<String>>,
+    probe: Arc<Probe>,
+    surroundings: Arc<status::Surroundings>,
+}
+
+impl State {
+    /// `metrics` renders them, where this process collects any; `admin_token` may be empty; `reload_failure` is why the last
+    /// reload was refused.
+    #[must_use]
+    pub fn new(
+        shared: Arc<Shared>,
+        metrics: Option<PrometheusHandle>,
+        admin_token: Secret,
+        reload_failure: Live<Option<String>>,
+    ) -> Self {
+        Self {
+            shared,
+            metrics,
+            admin_token,
+            reload_failure,
+            probe: Arc::default(),
+            surroundings: Arc::default(),
+        }
+    }
+
+    async fn readiness(&self) -> health::Readiness {
+        let failure = self.reload_failure.get().as_ref().clone();
+        health::readiness(&self.shared, &self.probe, failure).await
+    }
+}
+
+/// All routes. `is_on_loopback` where only this machine can connect.
+pub fn router(state: State, is_on_loopback: bool) -> Router {
+    let guarded = Router::new()
+        .route("/metrics", get(render_metrics))
+        .nest("/api/v1", api::routes())
+        .merge(prices::routes())
+        .layer(middleware::from_fn(guard::own_pages_only))
+        .layer(middleware::from_fn_with_state(
+            state.clone(),
+            guard::require_token,
+        ));
+    let mut router = Router::new()
+        .route("/health", get(health_plain))
+        .route("/health/live", get(live))
+        .route("/health/ready", get(ready))
+        .merge(dashboard::routes())
+        .merge(guarded)
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn(guard::small_body))
+        .layer(DefaultBodyLimit::max(guard::MAX_BODY))
+        .layer(middleware::from_fn(guard::in_time))
+        .merge(bot::routes(&state));
+    if is_on_loopback && state.admin_token.is_empty() {
+        router = router.layer(middleware::from_fn(guard::loopback_host_only));
+    }
+    router
+        .layer(middleware::from_fn(guard::with_headers))
+        .with_state(state)
+}
+
+/// What bots need, for an address of their own: their API, and the plain health check.
+pub fn bot_router(state: State) -> Router {
+    Router::new()
+        .route("/health", get(health_plain))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn(guard::in_time))
+        .merge(bot::routes(&state))
+        .layer(middleware::from_fn(guard::with_headers))
+        .with_state(state)
+}
+
+/// The process answers. This exact body is what operators' checks compare with.
+async fn health_plain() -> Response {
+    (
+        [(header::CONTENT_TYPE, "application/json")],
+        r#"{"status":"ok"}"#,
+    )
+        .into_response()
+}
+
+/// Fails when only a new start can help: the actors have stopped, or the one that answers for them all does not.
+async fn live(Held(state): Held<State>) -> Response {
+    match health::liveness(&state.shared).await {
+        Ok(()) => health_plain().await,
+        Err(reason) => {
+            let body = json!({ "status": "error", "reason": reason });
+            (StatusCode::SERVICE_UNAVAILABLE, axum::Json(body)).into_response()
+        }
+    }
+}
+
+async fn ready(Held(state): Held<State>, headers: HeaderMap) -> Response {
+    let mut readiness = state.readiness().await;
+    if readiness.reload_failure.is_some() && !guard::is_trusted(&state, &headers) {
+        // The text may quote the value that is wrong, which may be a secret.
+        readiness.reload_failure = Some("refused; the log and /api/v1/status say why".to_owned());
+    }
+    let status = if readiness.ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (status, axum::Json(readiness)).into_response()
+}
+
+async fn render_metrics(Held(state): Held<State>) -> Response {
+    let Some(handle) = &state.metrics else {
+        return problem(
+            StatusCode::NOT_FOUND,
+            "no_metrics",
+            "this process collects no metrics",
+        );
+    };
+    // Judged now, not when a ticker last did: that ticker may be what is broken.
+    let readiness = state.readiness().await;
+    metrics::ready(readiness.ready);
+    for workflow in &readiness.workflows {
+        metrics::workflow_healthy(&workflow.name, workflow.is_healthy());
+    }
+    (
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
+        handle.render(),
+    )
+        .into_response()
+}
+
+async fn not_found() -> Response {
+    problem(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        "there is no such resource",
+    )
+}
+
+async fn method_not_allowed() -> Response {
+    problem(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "the resource does not know this method; see the header Allow",
+    )
+}
+
+/// An error as the API words it.
+pub(crate) fn problem(status: StatusCode, code: &str, message: &str) -> Response {
+    let body = json!({ "error": { "code": code, "message": message } });
+    (status, axum::Json(body)).into_response()
+}

@@ -1,0 +1,179 @@
+//! Accepts connections, and lets no client hold one for nothing.
+//!
+//! hyper's own limits are used here rather than `axum::serve`, which sets none: a client that sends its request by the byte,
+//! or never reads the answer, is cut off.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::Service;
+use tracing::{debug, warn};
+
+use super::{State, bot_router, router};
+
+/// Connections at a time; more wait to be accepted.
+const MAX_CONNECTIONS: usize = 256;
+/// How long a client may take to send a request's head, and how long a connection may idle.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a connection lives before it is asked to end.
+const MAX_AGE: Duration = Duration::from_secs(300);
+/// How long a connection may take to finish what it is at, once it is to end.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+/// Largest head of a request, in bytes.
+const MAX_HEAD: usize = 64 * 1024;
+/// Pause after a failed accept: the process is out of file descriptors, which passes.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A running server.
+pub struct Server {
+    address: SocketAddr,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Server {
+    /// Binds and serves.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub async fn start(address: SocketAddr, state: State) -> anyhow::Result<Self> {
+        Self::serve(address, router(state, address.ip().is_loopback())).await
+    }
+
+    /// The same for the bots' API alone.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub async fn start_for_bots(address: SocketAddr, state: State) -> anyhow::Result<Self> {
+        Self::serve(address, bot_router(state)).await
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the server's own task, ended by its token"
+    )]
+    async fn serve(address: SocketAddr, router: Router) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(address).await.with_context(|| {
+            format!("cannot serve HTTP on {address} (http.listen, or bots.listen)")
+        })?;
+        let address = listener.local_addr()?;
+        let stop = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        drop(tokio::spawn(accept(
+            listener,
+            router,
+            stop.clone(),
+            tasks.clone(),
+        )));
+        Ok(Self {
+            address,
+            stop,
+            tasks,
+        })
+    }
+
+    /// Where it serves.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes no more requests, and waits a moment for those under way to be answered.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(LAST_WORDS, self.tasks.wait())
+            .await
+            .is_err()
+        {
+            debug!("clients still hold connections");
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    router: Router,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+) {
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let accepted = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = accepted => accepted,
+        };
+        match accepted {
+            Ok((stream, _peer)) => {
+                let (router, stop) = (router.clone(), stop.clone());
+                drop(tasks.spawn(async move {
+                    converse(stream, router, stop).await;
+                    drop(place);
+                }));
+            }
+            Err(error) => {
+                warn!(%error, "cannot accept an HTTP connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Answers the requests of one connection.
+async fn converse(stream: TcpStream, router: Router, stop: CancellationToken) {
+    // Small answers to one question at a time: nothing to gather.
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(%error, "cannot set TCP_NODELAY");
+    }
+    let answer = service_fn(move |request: Request<Incoming>| {
+        let mut router = router.clone();
+        async move { Ok::<_, Infallible>(router.call(request).await.unwrap_or_else(|no| match no {})) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_header_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(stream), answer);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = &mut connection => Some(ended),
+        () = stop.cancelled() => None,
+        () = tokio::time::sleep(MAX_AGE) => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            match tokio::time::timeout(LAST_WORDS, connection).await {
+                Ok(ended) => ended,
+                Err(_elapsed) => return,
+            }
+        }
+    };
+    if let Err(error) = ended {
+        debug!(%error, "an HTTP connection ended badly");
+    }
+}

@@ -1,0 +1,24 @@
+//! Gleaner: crawl-to-data pipelines on PostgreSQL.
+//!
+//! Start reading at [`app`]; what happens to every item is in [`pipeline`]; one workflow is one file in [`workflows`].
+
+pub mod app;
+pub mod bench;
+pub mod cli;
+pub mod config;
+pub mod db;
+pub mod demo;
+pub mod embedded;
+pub mod extract;
+pub mod fetch;
+pub mod health;
+pub mod http;
+pub mod metrics;
+pub mod pipeline;
+pub mod queue;
+pub mod secret;
+pub mod signals;
+pub mod telemetry;
+pub mod upkeep;
+pub mod workflow;
+pub mod workflows;

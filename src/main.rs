@@ -1,0 +1,16 @@
+//! The binary: parse, run, print the error chain, exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments
+        .next()
+        .is_some_and(|argument| argument == gleaner::embedded::EXEC_SUBCOMMAND)
+    {
+        // Becomes the server that our parent wants to start; does not return unless it cannot.
+        let Err(error) = gleaner::embedded::exec_shim(arguments);
+        return gleaner::cli::fail(127, &error);
+    }
+    gleaner::cli::main()
+}

@@ -1,0 +1,378 @@
+//! Every metric: its name, what it counts, and the engine's events turned into it.
+//!
+//! Names are `gleaner_<noun>_<unit>[_total]`; labels come from closed sets only, never a host or an id. Nothing else in the
+//! program calls the `metrics` macros.
+
+#![expect(clippy::disallowed_macros, reason = "this is the one place that may")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use gleaner_actors::port::PortError;
+use gleaner_actors::{Event, Member, Observer, Tick};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+const ITEMS_CLAIMED: &str = "gleaner_items_claimed_total";
+const ITEMS_SETTLED: &str = "gleaner_items_settled_total";
+const ITEM_RUN_SECONDS: &str = "gleaner_item_run_seconds";
+const CLAIM_SECONDS: &str = "gleaner_claim_seconds";
+const SETTLE_SECONDS: &str = "gleaner_settle_seconds";
+const STALE_WRITES: &str = "gleaner_stale_writes_rejected_total";
+const ITEMS_RESCUED: &str = "gleaner_items_rescued_total";
+const ITEMS_QUARANTINED: &str = "gleaner_items_quarantined_total";
+const ACTOR_RESTARTS: &str = "gleaner_actor_restarts_total";
+const WORKFLOW_PARKED: &str = "gleaner_workflow_parked";
+const WORKFLOW_STALLS: &str = "gleaner_workflow_stalls_total";
+const LEASES_LOST: &str = "gleaner_leases_lost_total";
+const LEASES_HELD: &str = "gleaner_leases_held";
+const HEARTBEAT_SECONDS: &str = "gleaner_heartbeat_seconds";
+const HEARTBEAT_FAILURES: &str = "gleaner_heartbeat_failures_total";
+const STORE_OUTAGES: &str = "gleaner_store_outages_total";
+const HELPER_RUN_SECONDS: &str = "gleaner_helper_run_seconds";
+const HELPER_FAILURES: &str = "gleaner_helper_failures_total";
+const ITEMS_QUEUED: &str = "gleaner_items_queued";
+const ITEMS_DUE: &str = "gleaner_items_due";
+const ITEMS_IN_HAND: &str = "gleaner_items_in_hand";
+const ITEMS_IN_FLIGHT: &str = "gleaner_items_in_flight";
+const OLDEST_QUEUED_SECONDS: &str = "gleaner_oldest_queued_seconds";
+const CONFIG_RELOADS: &str = "gleaner_config_reloads_total";
+const POOL_CONNECTIONS: &str = "gleaner_db_pool_connections";
+const POOL_WAITING: &str = "gleaner_db_pool_waiting";
+const READY: &str = "gleaner_ready";
+const WORKFLOW_HEALTHY: &str = "gleaner_workflow_healthy";
+const REDIS_UP: &str = "gleaner_redis_up";
+const RECORD_QUEUE_SIZE: &str = "gleaner_auto_record_queue_size";
+const RECORD_HEAD_SECONDS: &str = "gleaner_auto_record_head_seconds";
+const RESULTS_RECORDED: &str = "gleaner_auto_record_results_total";
+const BUILD_INFO: &str = "gleaner_build_info";
+
+/// Bounds of the duration histograms, in seconds.
+const SECONDS: [f64; 14] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0,
+];
+
+/// Starts collecting. To be called once, before anything is measured; the handle renders what `/metrics` shows.
+///
+/// # Errors
+/// When the process collects already.
+pub fn install() -> Result<PrometheusHandle, BuildError> {
+    let handle = builder()?.install_recorder()?;
+    describe();
+    Ok(handle)
+}
+
+fn builder() -> Result<PrometheusBuilder, BuildError> {
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+}
+
+fn describe() {
+    describe_counter!(ITEMS_CLAIMED, "Items claimed.");
+    describe_counter!(ITEMS_SETTLED, "Items settled, by outcome.");
+    describe_histogram!(ITEM_RUN_SECONDS, "Time one item ran, by outcome.");
+    describe_histogram!(CLAIM_SECONDS, "Time of one claim.");
+    describe_histogram!(SETTLE_SECONDS, "Time of one settled batch.");
+    describe_counter!(
+        STALE_WRITES,
+        "Results dropped because the item was no longer ours."
+    );
+    describe_counter!(
+        ITEMS_RESCUED,
+        "Items taken back after their lease had ended."
+    );
+    describe_counter!(
+        ITEMS_QUARANTINED,
+        "Items put to Error because their worker died at every attempt."
+    );
+    describe_counter!(ACTOR_RESTARTS, "Restarts of an actor after a death.");
+    describe_gauge!(WORKFLOW_PARKED, "1 while a workflow is parked.");
+    describe_counter!(
+        WORKFLOW_STALLS,
+        "Workflows found with a backlog and no progress."
+    );
+    describe_counter!(LEASES_LOST, "Leases lost, with the items under them.");
+    describe_gauge!(LEASES_HELD, "Leases this process holds.");
+    describe_histogram!(HEARTBEAT_SECONDS, "Time of one heartbeat.");
+    describe_counter!(
+        HEARTBEAT_FAILURES,
+        "Heartbeats the database did not answer."
+    );
+    describe_counter!(
+        STORE_OUTAGES,
+        "Times the database began to fail a workflow."
+    );
+    describe_histogram!(HELPER_RUN_SECONDS, "Time of one run of a ticker.");
+    describe_counter!(HELPER_FAILURES, "Failed runs of a ticker or service.");
+    describe_gauge!(ITEMS_QUEUED, "Items queued, counted up to a bound.");
+    describe_gauge!(ITEMS_DUE, "Of these, items due now.");
+    describe_gauge!(ITEMS_IN_HAND, "Items in Processing on any node.");
+    describe_gauge!(ITEMS_IN_FLIGHT, "Items this process is running.");
+    describe_gauge!(
+        OLDEST_QUEUED_SECONDS,
+        "How long the oldest due item has waited."
+    );
+    describe_counter!(CONFIG_RELOADS, "Reloads of the configuration, by result.");
+    describe_gauge!(POOL_CONNECTIONS, "Connections of the pool, by state.");
+    describe_gauge!(POOL_WAITING, "Callers waiting for a connection.");
+    describe_gauge!(
+        READY,
+        "1 while /health/ready says that all is well; judged when the metrics are read."
+    );
+    describe_gauge!(
+        WORKFLOW_HEALTHY,
+        "1 while nothing is wrong with a workflow, 0 while it is parked, stalled or makes no progress."
+    );
+    describe_gauge!(
+        REDIS_UP,
+        "1 while Redis answers, 0 while it does not; absent where none is configured."
+    );
+    describe_gauge!(
+        RECORD_QUEUE_SIZE,
+        "Entries of the auto-record queue in Redis, by list; not told while Redis does not answer."
+    );
+    describe_gauge!(
+        RECORD_HEAD_SECONDS,
+        "Age of the result at the head of the auto-record queue in Redis; 0 when it is empty."
+    );
+    describe_counter!(
+        RESULTS_RECORDED,
+        "Results judged by auto-record, by what became of them."
+    );
+    describe_gauge!(BUILD_INFO, "1, with the version of the program.");
+}
+
+/// What became of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// A new row of the history.
+    Recorded,
+    /// The same stood there already.
+    Duplicate,
+    /// A jump that waits for a second look.
+    Held,
+    /// A jump that later results contradict.
+    Dropped,
+    /// Refused by a rule.
+    Ineligible,
+    /// Could not be recorded; tried again, or given up.
+    Failed,
+}
+
+/// Counts a result.
+pub fn recorded(became: Recorded) {
+    let outcome = match became {
+        Recorded::Recorded => "recorded",
+        Recorded::Duplicate => "duplicate",
+        Recorded::Held => "held",
+        Recorded::Dropped => "dropped",
+        Recorded::Ineligible => "ineligible",
+        Recorded::Failed => "failed",
+    };
+    counter!(RESULTS_RECORDED, "outcome" => outcome).increment(1);
+}
+
+/// Whether Redis answers.
+pub fn redis_up(is_up: bool) {
+    gauge!(REDIS_UP).set(if is_up { 1.0 } else { 0.0 });
+}
+
+/// How long a list of the auto-record queue in Redis is.
+pub fn record_queue(list: &'static str, size: u64) {
+    gauge!(RECORD_QUEUE_SIZE, "list" => list)
+        .set(f64::from(u32::try_from(size).unwrap_or(u32::MAX)));
+}
+
+/// Age of the result at the head of that queue, in seconds.
+pub fn record_head(seconds: f64) {
+    gauge!(RECORD_HEAD_SECONDS).set(seconds);
+}
+
+/// Turns the engine's events into metrics.
+pub struct EngineMetrics;
+
+impl Observer for EngineMetrics {
+    fn observe(&self, event: Event<'_>) {
+        match event {
+            Event::Claimed {
+                workflow,
+                items,
+                elapsed,
+            } => {
+                counter!(ITEMS_CLAIMED, "workflow" => workflow.to_owned()).increment(whole(items));
+                histogram!(CLAIM_SECONDS, "workflow" => workflow.to_owned()).record(elapsed);
+            }
+            Event::ItemRun {
+                workflow,
+                outcome,
+                elapsed,
+            } => {
+                histogram!(ITEM_RUN_SECONDS, "workflow" => workflow.to_owned(), "outcome" => outcome)
+                    .record(elapsed);
+            }
+            Event::Settled {
+                workflow,
+                report,
+                elapsed,
+            } => {
+                for (outcome, items) in [
+                    ("completed", report.completed),
+                    ("filtered", report.filtered),
+                    ("retried", report.retried),
+                    ("snoozed", report.snoozed),
+                    ("failed", report.failed),
+                    ("released", report.released),
+                ] {
+                    counter!(ITEMS_SETTLED, "workflow" => workflow.to_owned(), "outcome" => outcome)
+                        .increment(items);
+                }
+                counter!(STALE_WRITES, "workflow" => workflow.to_owned()).increment(report.stale);
+                histogram!(SETTLE_SECONDS, "workflow" => workflow.to_owned()).record(elapsed);
+            }
+            Event::StoreTrouble { workflow, .. } => {
+                counter!(STORE_OUTAGES, "workflow" => workflow.to_owned()).increment(1);
+            }
+            Event::LeaseLost { workflow, .. } => {
+                counter!(LEASES_LOST, "workflow" => workflow.to_owned()).increment(1);
+            }
+            Event::ActorRestarted { workflow, .. } => {
+                counter!(ACTOR_RESTARTS, "workflow" => workflow.to_owned()).increment(1);
+            }
+            Event::Parked { workflow, .. } => {
+                gauge!(WORKFLOW_PARKED, "workflow" => workflow.to_owned()).set(1.0);
+            }
+            Event::Unparked { workflow } => {
+                gauge!(WORKFLOW_PARKED, "workflow" => workflow.to_owned()).set(0.0);
+            }
+            Event::Stalled { workflow, .. } => {
+                counter!(WORKFLOW_STALLS, "workflow" => workflow.to_owned()).increment(1);
+            }
+            Event::Heartbeat {
+                ok,
+                leases,
+                elapsed,
+            } => {
+                gauge!(LEASES_HELD).set(real(leases));
+                histogram!(HEARTBEAT_SECONDS).record(elapsed);
+                counter!(HEARTBEAT_FAILURES).increment(u64::from(!ok));
+            }
+            Event::HelperRun { name, ok, elapsed } => {
+                histogram!(HELPER_RUN_SECONDS, "helper" => name.to_owned()).record(elapsed);
+                counter!(HELPER_FAILURES, "helper" => name.to_owned()).increment(u64::from(!ok));
+            }
+            // StoreRecovered and LeaseOpened are in the log; the enum may grow.
+            _ => {}
+        }
+    }
+}
+
+/// Shows every workflow's counters from the start, at zero, so that a rate over them is right from the first event.
+pub fn announce(workflows: &[&'static str]) {
+    for workflow in workflows {
+        for outcome in [
+            "completed",
+            "filtered",
+            "retried",
+            "snoozed",
+            "failed",
+            "released",
+        ] {
+            counter!(ITEMS_SETTLED, "workflow" => *workflow, "outcome" => outcome).increment(0);
+        }
+        for name in [
+            ITEMS_CLAIMED,
+            STALE_WRITES,
+            ITEMS_RESCUED,
+            ITEMS_QUARANTINED,
+            ACTOR_RESTARTS,
+            WORKFLOW_STALLS,
+            LEASES_LOST,
+            STORE_OUTAGES,
+        ] {
+            counter!(name, "workflow" => *workflow).increment(0);
+        }
+        gauge!(WORKFLOW_PARKED, "workflow" => *workflow).set(0.0);
+    }
+    for result in ["applied", "unchanged", "rejected"] {
+        counter!(CONFIG_RELOADS, "result" => result).increment(0);
+    }
+    counter!(HEARTBEAT_FAILURES).increment(0);
+    gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+}
+
+/// Items taken back by a rescue, and those of them that were given up.
+pub fn rescued(workflow: &'static str, items: u64, quarantined: u64) {
+    counter!(ITEMS_RESCUED, "workflow" => workflow).increment(items);
+    counter!(ITEMS_QUARANTINED, "workflow" => workflow).increment(quarantined);
+}
+
+/// The state of a queue, from the gauges' ticker.
+pub fn queue(workflow: &'static str, queued: i64, due: i64, held: i64, oldest: Option<f64>) {
+    gauge!(ITEMS_QUEUED, "workflow" => workflow).set(signed(queued));
+    gauge!(ITEMS_DUE, "workflow" => workflow).set(signed(due));
+    gauge!(ITEMS_IN_HAND, "workflow" => workflow).set(signed(held));
+    gauge!(OLDEST_QUEUED_SECONDS, "workflow" => workflow).set(oldest.unwrap_or(0.0));
+}
+
+/// Items this process is running.
+pub fn in_flight(workflow: &str, items: usize) {
+    gauge!(ITEMS_IN_FLIGHT, "workflow" => workflow.to_owned()).set(real(items));
+}
+
+/// A reload of the configuration: `applied`, `unchanged` or `rejected`.
+pub fn config_reloaded(result: &'static str) {
+    counter!(CONFIG_RELOADS, "result" => result).increment(1);
+}
+
+/// The state of the connection pool.
+pub fn pool(open: usize, idle: usize, waiting: usize) {
+    gauge!(POOL_CONNECTIONS, "state" => "open").set(real(open));
+    gauge!(POOL_CONNECTIONS, "state" => "idle").set(real(idle));
+    gauge!(POOL_WAITING).set(real(waiting));
+}
+
+fn whole(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+/// Counts of this size are exact in a float.
+fn real(number: usize) -> f64 {
+    f64::from(u32::try_from(number).unwrap_or(u32::MAX))
+}
+
+fn signed(number: i64) -> f64 {
+    f64::from(i32::try_from(number).unwrap_or(i32::MAX))
+}
+
+/// Whether this process is ready.
+pub fn ready(is_ready: bool) {
+    gauge!(READY).set(f64::from(u8::from(is_ready)));
+}
+
+/// Whether nothing is wrong with a workflow.
+pub fn workflow_healthy(workflow: &str, is_healthy: bool) {
+    gauge!(WORKFLOW_HEALTHY, "workflow" => workflow.to_owned())
+        .set(f64::from(u8::from(is_healthy)));
+}
+
+/// How often samples are put into the histograms' buckets. Until then they are kept one by one.
+const TIDY_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The ticker that puts samples into buckets, so that a process that nobody asks for its metrics does not grow.
+#[must_use]
+pub fn tidier(handle: PrometheusHandle) -> Member {
+    Member::ticker("metrics", TIDY_INTERVAL, Arc::new(Tidier(handle)))
+}
+
+struct Tidier(PrometheusHandle);
+
+impl Tick for Tidier {
+    fn tick(&self) -> BoxFuture<'_, Result<(), PortError>> {
+        self.0.run_upkeep();
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+#[cfg(test)]
+mod tests;

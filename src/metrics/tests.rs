@@ -1,0 +1,201 @@
+//! Names of metrics, and that everything that uses them uses real ones.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gleaner_actors::port::{LeaseId, SettleReport};
+
+use super::*;
+
+/// Every metric with its labels, as `/metrics` shows them after everything has happened once.
+fn rendered() -> String {
+    let recorder = builder()
+        .expect("the bounds are well-formed")
+        .build_recorder();
+    let handle = recorder.handle();
+    metrics::with_local_recorder(&recorder, || {
+        describe();
+        announce(&["deep-scan"]);
+        let elapsed = Duration::from_millis(1);
+        let report = SettleReport::default();
+        let workflow = "deep-scan";
+        for event in [
+            Event::Claimed {
+                workflow,
+                items: 1,
+                elapsed,
+            },
+            Event::ItemRun {
+                workflow,
+                outcome: "completed",
+                elapsed,
+            },
+            Event::Settled {
+                workflow,
+                report: &report,
+                elapsed,
+            },
+            Event::StoreTrouble {
+                workflow,
+                operation: "claim",
+                error: "x",
+            },
+            Event::LeaseLost {
+                workflow,
+                lease: LeaseId(1),
+                dropped: 0,
+                reason: "x",
+            },
+            Event::ActorRestarted {
+                workflow,
+                reason: "x",
+            },
+            Event::Parked {
+                workflow,
+                reason: "x",
+            },
+            Event::Unparked { workflow },
+            Event::Stalled {
+                workflow,
+                reason: "x",
+            },
+            Event::Heartbeat {
+                ok: true,
+                leases: 1,
+                elapsed,
+            },
+            Event::HelperRun {
+                name: "gauges",
+                ok: true,
+                elapsed,
+            },
+        ] {
+            EngineMetrics.observe(event);
+        }
+        queue(workflow, 1, 1, 1, Some(1.0));
+        in_flight(workflow, 1);
+        rescued(workflow, 1, 1);
+        config_reloaded("applied");
+        pool(1, 1, 1);
+        ready(true);
+        workflow_healthy(workflow, true);
+        redis_up(true);
+        record_queue("queue", 1);
+        record_head(1.0);
+        recorded(Recorded::Recorded);
+    });
+    handle.render()
+}
+
+#[test]
+fn names_types_and_labels_stay_as_they_are() {
+    let text = rendered();
+    let mut seen: BTreeMap<&str, (&str, BTreeSet<&str>)> = BTreeMap::new();
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').expect("name and type");
+            seen.entry(name).or_default().0 = kind;
+        } else if let Some((series, _value)) =
+            line.split_once(' ').filter(|_| !line.starts_with('#'))
+        {
+            let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+            let name = ["_bucket", "_sum", "_count"]
+                .iter()
+                .filter_map(|part| name.strip_suffix(part))
+                .find(|base| seen.contains_key(base))
+                .unwrap_or(name);
+            let names = labels.split(',').filter_map(|label| label.split_once('='));
+            let labels = &mut seen.get_mut(name).expect("a type before the values").1;
+            labels.extend(names.map(|(label, _)| label).filter(|label| *label != "le"));
+        }
+    }
+    let lines: Vec<String> = seen
+        .iter()
+        .map(|(name, (kind, labels))| {
+            let labels: Vec<&str> = labels.iter().copied().collect();
+            format!("{name} {kind} {{{}}}", labels.join(","))
+        })
+        .collect();
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn every_metric_is_described_and_shown() {
+    let text = rendered();
+    let source = include_str!("../metrics.rs");
+    let names: BTreeSet<&str> = source
+        .split('"')
+        .filter(|part| part.starts_with("gleaner_"))
+        .collect();
+    assert!(names.len() > 20);
+    for name in names {
+        assert!(
+            text.contains(&format!("# HELP {name} ")),
+            "{name} has no description"
+        );
+        assert!(
+            text.contains(&format!("# TYPE {name} ")),
+            "{name} is never recorded"
+        );
+    }
+}
+
+/// Names that stand in a text as metrics: those of histograms without what Prometheus appends.
+fn used(text: &str) -> BTreeSet<String> {
+    text.split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'))
+        .filter(|word| word.starts_with("gleaner_"))
+        .map(|word| {
+            let base = ["_bucket", "_sum", "_count"]
+                .iter()
+                .find_map(|part| word.strip_suffix(part));
+            base.unwrap_or(word).to_owned()
+        })
+        .collect()
+}
+
+#[test]
+fn rules_and_dashboard_use_only_metrics_that_exist() {
+    let known = used(include_str!("../metrics.rs"));
+    for (file, text) in [
+        (
+            "deploy/prometheus-rules.yml",
+            include_str!("../../deploy/prometheus-rules.yml"),
+        ),
+        (
+            "deploy/grafana-dashboard.json",
+            include_str!("../../deploy/grafana-dashboard.json"),
+        ),
+    ] {
+        let names = used(text);
+        assert!(names.len() > 10, "{file} uses {names:?}");
+        for name in names {
+            assert!(
+                known.contains(&name),
+                "{file} uses {name}, which is no metric of ours"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_grafana_dashboard_is_json_and_every_alert_has_its_runbook() {
+    let grafana: serde_json::Value =
+        serde_json::from_str(include_str!("../../deploy/grafana-dashboard.json")).expect("JSON");
+    assert!(
+        grafana["panels"]
+            .as_array()
+            .is_some_and(|panels| panels.len() > 8)
+    );
+    let runbook = include_str!("../../deploy/README.md");
+    let rules = include_str!("../../deploy/prometheus-rules.yml");
+    let alerts: Vec<&str> = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "))
+        .collect();
+    assert!(alerts.len() >= 10, "{alerts:?}");
+    for alert in alerts {
+        assert!(
+            runbook.contains(&format!("### {alert}\n")),
+            "{alert} has no runbook"
+        );
+    }
+}

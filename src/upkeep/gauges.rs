@@ -1,0 +1,80 @@
+//! Counts the queues for metrics and readiness, wakes workflows that have rows due, and stores this node's status for
+//! everybody to see.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use gleaner_actors::Tick;
+use gleaner_actors::port::PortError;
+
+use super::{Shared, unavailable};
+use crate::db::{node, stage};
+use crate::{metrics, workflows};
+
+/// Queues are counted no further than this.
+pub const QUEUE_COUNT_BOUND: i64 = 100_000;
+
+/// The ticker.
+pub struct Gauges {
+    shared: Arc<Shared>,
+    workflows: Vec<workflows::Known>,
+}
+
+impl Gauges {
+    /// Over all known workflows.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            workflows: workflows::known(),
+        }
+    }
+
+    /// Counts once.
+    ///
+    /// # Errors
+    /// [`PortError::Unavailable`].
+    pub async fn count(&self) -> Result<(), PortError> {
+        let mut conn = self.shared.connection().await?;
+        let stages = self.workflows.iter().map(|workflow| &workflow.stage);
+        let gauges = stage::gauges(&mut conn, stages, QUEUE_COUNT_BOUND)
+            .await
+            .map_err(unavailable)?;
+        for (workflow, gauge) in self.workflows.iter().zip(gauges) {
+            metrics::queue(
+                workflow.name,
+                gauge.queued,
+                gauge.due,
+                gauge.held,
+                gauge.oldest_seconds,
+            );
+            // A retry, or a row queued for later, comes due without a notification: not to be left to the interval.
+            if gauge.due > 0
+                && let Some(tree) = self.shared.tree()
+            {
+                tree.wake(workflow.name);
+            }
+            self.shared.set_queue(workflow.name, gauge);
+        }
+        if let Some(tree) = self.shared.tree()
+            && let Ok(status) = tree.status().await
+        {
+            for workflow in &status.workflows {
+                metrics::in_flight(&workflow.name, workflow.in_flight);
+            }
+            let value = serde_json::to_value(&status).unwrap_or_default();
+            node::report(&mut conn, self.shared.node, &value)
+                .await
+                .map_err(unavailable)?;
+        }
+        let pool = self.shared.pool.status();
+        metrics::pool(pool.size, pool.available, pool.waiting);
+        Ok(())
+    }
+}
+
+impl Tick for Gauges {
+    fn tick(&self) -> BoxFuture<'_, Result<(), PortError>> {
+        Box::pin(self.count())
+    }
+}

@@ -1,0 +1,64 @@
+//! Partitions ahead of time, and the end of what is old. Once across all nodes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel::sql_query;
+use diesel::sql_types::{Double, Integer};
+use diesel_async::RunQueryDsl;
+use futures_util::future::BoxFuture;
+use gleaner_actors::Tick;
+use gleaner_actors::port::PortError;
+use tracing::debug;
+
+use super::{Shared, unavailable};
+use crate::db::{lease, node, schedule};
+
+/// How often, across all nodes.
+const EVERY: Duration = Duration::from_secs(3600);
+/// Partitions of `attempt` made ahead, in days.
+const DAYS_AHEAD: i32 = 3;
+
+/// The ticker.
+pub(super) struct Housekeeping {
+    shared: Arc<Shared>,
+}
+
+impl Housekeeping {
+    /// With what it shares.
+    #[must_use]
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    async fn keep_house(&self) -> Result<(), PortError> {
+        let mut conn = self.shared.connection().await?;
+        let is_mine = schedule::is_mine(&mut conn, "housekeeping", EVERY, self.shared.node)
+            .await
+            .map_err(unavailable)?;
+        if !is_mine {
+            return Ok(());
+        }
+        let keep = self.shared.config.get().engine.keep_attempts;
+        sql_query("SELECT gleaner_extend_attempt($1)")
+            .bind::<Integer, _>(DAYS_AHEAD)
+            .execute(&mut conn)
+            .await
+            .map_err(unavailable)?;
+        sql_query("SELECT gleaner_prune_attempt(make_interval(secs => $1))")
+            .bind::<Double, _>(keep.as_secs_f64())
+            .execute(&mut conn)
+            .await
+            .map_err(unavailable)?;
+        let leases = lease::prune(&mut conn).await.map_err(unavailable)?;
+        let nodes = node::prune(&mut conn).await.map_err(unavailable)?;
+        debug!(leases, nodes, "kept house");
+        Ok(())
+    }
+}
+
+impl Tick for Housekeeping {
+    fn tick(&self) -> BoxFuture<'_, Result<(), PortError>> {
+        Box::pin(self.keep_house())
+    }
+}

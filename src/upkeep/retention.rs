@@ -1,0 +1,121 @@
+//! retention: drops what is old, by its two schedules, once across all nodes.
+//!
+//! A pass may be long. It goes on from tick to tick in small steps with a pause after each; a process that dies in the middle
+//! leaves the rest to the next time.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use gleaner_actors::Tick;
+use gleaner_actors::port::PortError;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep};
+use tracing::info;
+
+use super::{Shared, unavailable};
+use crate::db::retention::{self, Cursor, Kind};
+use crate::db::schedule;
+
+/// What each schedule sees to.
+const DAILY: [Kind; 4] = [
+    Kind::Results,
+    Kind::FailedResults,
+    Kind::Notifications,
+    Kind::Pages,
+];
+const WEEKLY: [Kind; 1] = [Kind::History];
+
+/// Longest work of one tick, well below what a tick is given.
+const TICK_BUDGET: Duration = Duration::from_secs(120);
+
+/// How far the work on one kind has come.
+struct Pass {
+    kind: Kind,
+    cursor: Cursor,
+    gone: i64,
+}
+
+/// The ticker.
+pub struct Retention {
+    shared: Arc<Shared>,
+    passes: Mutex<VecDeque<Pass>>,
+}
+
+impl Retention {
+    /// With what it shares.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            passes: Mutex::default(),
+        }
+    }
+
+    /// Looks whether a schedule is due, and goes on with what is begun.
+    ///
+    /// # Errors
+    /// [`PortError::Unavailable`].
+    pub async fn prune(&self) -> Result<(), PortError> {
+        // Ticks do not overlap; the lock is for the compiler.
+        let mut passes = self.passes.lock().await;
+        passes.extend(self.due().await?);
+        let until = Instant::now() + TICK_BUDGET;
+        while let Some(pass) = passes.front_mut() {
+            let config = self.shared.config.get();
+            let step = {
+                let mut conn = self.shared.connection().await?;
+                let keep = config.retention.keep(pass.kind);
+                retention::step(&mut conn, pass.kind, keep, pass.cursor, false)
+                    .await
+                    .map_err(unavailable)?
+            };
+            pass.gone += step.gone;
+            match step.next {
+                Some(cursor) => pass.cursor = cursor,
+                None => {
+                    info!(
+                        kind = pass.kind.name(),
+                        rows = pass.gone,
+                        "dropped what was old"
+                    );
+                    passes.pop_front();
+                }
+            }
+            if Instant::now() >= until {
+                break;
+            }
+            sleep(config.retention.pause).await;
+        }
+        Ok(())
+    }
+
+    async fn due(&self) -> Result<Vec<Pass>, PortError> {
+        let config = self.shared.config.get();
+        let mut conn = self.shared.connection().await?;
+        let mut due = Vec::new();
+        for (name, cron, kinds) in [
+            ("retention-daily", &config.retention.daily, &DAILY[..]),
+            ("retention-weekly", &config.retention.weekly, &WEEKLY[..]),
+        ] {
+            if schedule::is_mine_by_cron(&mut conn, name, cron, self.shared.node)
+                .await
+                .map_err(unavailable)?
+            {
+                due.extend(kinds.iter().map(|kind| Pass {
+                    kind: *kind,
+                    cursor: Cursor::default(),
+                    gone: 0,
+                }));
+            }
+        }
+        Ok(due)
+    }
+}
+
+impl Tick for Retention {
+    fn tick(&self) -> BoxFuture<'_, Result<(), PortError>> {
+        Box::pin(self.prune())
+    }
+}

@@ -1,0 +1,270 @@
+//! The contract a workflow fulfils: load, run, store; and the error that carries the decision.
+//!
+//! A workflow is one file that reads top to bottom as its data flow. It knows its own tables, the web and the extractors; it
+//! does not know actors, leases, statuses or retries: the pipeline puts those around it.
+
+use std::future::Future;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use diesel::QueryResult;
+use diesel_async::AsyncPgConnection;
+
+use crate::extract::url::TrackingParameters;
+use crate::fetch::{Client, Decision, FetchError};
+use crate::queue::Queue;
+
+/// Key of a row.
+pub type ItemId = i64;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What the process has for all workflows. No database: nothing may be held while a row is worked.
+#[derive(Clone)]
+pub struct Services {
+    /// The way to the web.
+    pub fetch: Client,
+    /// The order of work that Redis knows, if there is one.
+    pub queue: Queue,
+    /// Query parameters that URLs lose.
+    pub tracking: Arc<TrackingParameters>,
+}
+
+/// One workflow: a stage, and what is done with its rows.
+pub trait Workflow: Send + Sync + 'static {
+    /// Its name, in configuration, commands, metrics and logs.
+    const NAME: &'static str;
+    /// The table whose rows it works.
+    const TABLE: &'static str;
+    /// The column group on that table.
+    const STAGE: &'static str;
+    /// Whether that table has an `updated_at` for the engine to keep true.
+    const TOUCHES: bool = true;
+
+    /// The table that takes what it finds, where a pipeline ends with it.
+    const ENDS_IN: Option<&'static str> = None;
+
+    /// The column of that table that says how many attempts a row has, where each has its own; the workflow's `max_attempts` is
+    /// the most. Heeded when the rows of a dead worker are taken back.
+    const LIMIT: Option<&'static str> = None;
+
+    /// What one row is worked from.
+    type Input: Send + 'static;
+    /// What working it yields, to be stored.
+    type Output: Send + Sync + 'static;
+
+    /// Whether it can work at all; the reason if not (a missing key). Asked before anything is claimed.
+    ///
+    /// # Errors
+    /// What is missing and where to set it.
+    fn ready(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Rows to be claimed before all others, at most `limit`, where something outside the database keeps an order of its own.
+    /// Asked before every claim; what it does not name is claimed in the database's order all the same.
+    fn wanted(&self, _limit: usize) -> impl Future<Output = Vec<ItemId>> + Send {
+        std::future::ready(Vec::new())
+    }
+
+    /// Told which of the rows it named could not be claimed: in hand elsewhere, not due, done, or not there.
+    fn unclaimed(
+        &self,
+        _conn: &mut AsyncPgConnection,
+        _ids: &[ItemId],
+    ) -> impl Future<Output = QueryResult<()>> + Send {
+        std::future::ready(Ok(()))
+    }
+
+    /// Told what became of the rows of a batch, after that is committed. A process may die in between, so nothing may rest
+    /// on it.
+    fn committed(&self, _settled: &[Settled<'_, Self::Output>]) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
+    /// Reads what the rows of a batch are worked from, in one short query. Rows not returned are taken for gone.
+    fn load(
+        &self,
+        conn: &mut AsyncPgConnection,
+        ids: &[ItemId],
+    ) -> impl Future<Output = QueryResult<Vec<(ItemId, Self::Input)>>> + Send;
+
+    /// Works one row. Has the network; has no database connection.
+    fn run(
+        &self,
+        input: Self::Input,
+    ) -> impl Future<Output = Result<Done<Self::Output>, WorkflowError>> + Send;
+
+    /// Writes the results of a batch, in the transaction that settles it. Storing the same result twice must leave the same
+    /// rows. Rows that are shared with others are written in the order of their keys, so that batches cannot deadlock.
+    fn store(
+        &self,
+        conn: &mut AsyncPgConnection,
+        outputs: &[(ItemId, &Self::Output)],
+    ) -> impl Future<Output = QueryResult<()>> + Send;
+}
+
+/// A row whose end is committed.
+#[derive(Debug)]
+pub struct Settled<'a, O> {
+    /// Which row.
+    pub item: ItemId,
+    /// The attempt that ended.
+    pub attempt: i16,
+    /// How.
+    pub ended: Ended,
+    /// What was stored, if anything.
+    pub output: Option<&'a O>,
+}
+
+/// How an attempt at a row ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The row is `Completed`.
+    Completed,
+    /// The row is `Filtered`.
+    Filtered,
+    /// It failed, and the row is queued again.
+    Again,
+    /// The row is queued again, and nothing was wrong with it.
+    Returned,
+    /// The row is `Error`.
+    Failed,
+}
+
+/// How a row came out, where there is something to store.
+#[derive(Debug)]
+pub enum Done<O> {
+    /// With this result.
+    Completed(O),
+    /// There was rightly nothing to do, for this reason; a result may be stored all the same.
+    Filtered(String, Option<O>),
+    /// It went wrong, and what was seen of that is stored all the same: for workflows that keep a record of every attempt.
+    /// A snooze is no attempt, and stores nothing.
+    Failed(WorkflowError, O),
+}
+
+/// How it went wrong, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkflowError {
+    /// May succeed later: timeouts, 5xx, resets.
+    #[error("{class}")]
+    Retry {
+        /// A word for grouping.
+        class: &'static str,
+        /// Not before this long from now, where the other side named a time.
+        after: Option<Duration>,
+        /// What happened.
+        #[source]
+        source: BoxError,
+    },
+    /// Not now, and nobody's fault. The attempt is given back.
+    #[error("not before {after:?} from now: {reason}")]
+    Snooze {
+        /// How long.
+        after: Duration,
+        /// Why.
+        reason: String,
+        /// Whether the whole workflow is to wait (a quota), not this row alone.
+        whole_workflow: bool,
+    },
+    /// Cannot succeed by trying again: 404, bad input.
+    #[error("{class}")]
+    Permanent {
+        /// A word for grouping.
+        class: &'static str,
+        /// What happened.
+        #[source]
+        source: BoxError,
+    },
+}
+
+impl WorkflowError {
+    /// A permanent failure of this class.
+    pub fn permanent(class: &'static str, source: impl Into<BoxError>) -> Self {
+        Self::Permanent {
+            class,
+            source: source.into(),
+        }
+    }
+
+    /// A failure of this class that may pass.
+    pub fn retry(class: &'static str, source: impl Into<BoxError>) -> Self {
+        Self::Retry {
+            class,
+            after: None,
+            source: source.into(),
+        }
+    }
+}
+
+impl From<FetchError> for WorkflowError {
+    fn from(error: FetchError) -> Self {
+        let class = error.class();
+        // A robots.txt that cannot be had uses up attempts, or a host that is broken for good would be asked for ever.
+        if let FetchError::RobotsUnreachable { retry_after } = error {
+            return Self::Retry {
+                class,
+                after: Some(retry_after),
+                source: Box::new(error),
+            };
+        }
+        match error.decision() {
+            Decision::Retry { after } => Self::Retry {
+                class,
+                after,
+                source: Box::new(error),
+            },
+            Decision::Snooze { after } => Self::Snooze {
+                after,
+                reason: crate::telemetry::chain(&error),
+                whole_workflow: false,
+            },
+            Decision::Permanent => Self::Permanent {
+                class,
+                source: Box::new(error),
+            },
+        }
+    }
+}
+
+/// Runs a computation that may take a while (parsing a page) where it does not hold up the network's tasks.
+pub async fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            // The engine catches it and charges it to the item, with its message.
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Cancelled: the runtime is shutting down, and so is whoever waits here.
+            Err(_cancelled) => std::future::pending().await,
+        },
+    }
+}
+
+/// A value that a reload may replace while others read it.
+#[derive(Debug)]
+pub struct Live<T>(Arc<RwLock<Arc<T>>>);
+
+impl<T> Clone for Live<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Live<T> {
+    /// Starts with this value.
+    pub fn new(value: T) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(value))))
+    }
+
+    /// The value now.
+    #[must_use]
+    pub fn get(&self) -> Arc<T> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces it for everybody.
+    pub fn set(&self, value: T) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(value);
+    }
+}

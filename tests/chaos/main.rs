@@ -1,0 +1,22 @@
+//! Real processes under real faults: the built program is killed, stopped, frozen, starved of its database and misconfigured.
+//!
+//! Each test has a database and a web of its own. What the program did outside is read from that web's journal, what it stored
+//! from the database; its own counters are never the only witness. `GLEANER_TEST_SEED` repeats a run's chances.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the figures of a run are part of what a test tells"
+)]
+
+mod crash;
+mod database_faults;
+mod embedded;
+mod freeze;
+mod kill;
+mod misuse;
+mod record;
+mod reload;
+mod supervisord;
+mod support;
+mod terminate;

@@ -1,0 +1,128 @@
+//! `gleaner bench`, small, through the binary: whether its figures are there and make sense, not how good they are.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::TestDatabase;
+
+/// Runs `gleaner bench` in a database of its own; its last line, once the database is as empty as before.
+async fn bench(arguments: &[&str]) -> Value {
+    let database = TestDatabase::empty().await;
+    let output = Command::new(env!("CARGO_BIN_EXE_gleaner"))
+        .arg("bench")
+        .args(arguments)
+        .args(["--json", "--database-url", database.url()])
+        .output()
+        .expect("the program runs");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+
+    let left = database
+        .count(
+            "SELECT count(*) FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace \
+             WHERE nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')",
+        )
+        .await;
+    assert_eq!(left, 0, "tables left behind");
+    let printed = String::from_utf8(output.stdout).expect("text");
+    let last = printed.lines().last().expect("a line");
+    serde_json::from_str(last).expect("a JSON object on the last line")
+}
+
+fn number(result: &Value, field: &str) -> f64 {
+    result[field]
+        .as_f64()
+        .unwrap_or_else(|| panic!("{field} in {result}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn drain_tells_speed_and_cost() {
+    let result = bench(&["drain", "--rows", "1000", "--batch", "100", "--rounds", "1"]).await;
+    assert!(number(&result, "rows_per_second") > 10.0, "{result}");
+    assert!(
+        number(&result, "ceiling_rows_per_second") > 10.0,
+        "{result}"
+    );
+    let share = number(&result, "ceiling_share");
+    assert!(share > 0.0 && share < 3.0, "{result}");
+    let wal = number(&result, "wal_bytes_per_row");
+    assert!(wal > 100.0, "{result}");
+    // Two versions per row, by the claim and by the settle, and a few of leases and nodes.
+    let dead = number(&result, "dead_versions_per_row");
+    assert!((2.0..2.1).contains(&dead), "{result}");
+    assert!(result["fsync"].is_string(), "{result}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wake_tells_times_in_order() {
+    let result = bench(&["wake", "--rate", "50", "--seconds", "2"]).await;
+    let times: Vec<f64> = ["p50_ms", "p95_ms", "p99_ms", "max_ms"]
+        .iter()
+        .map(|field| number(&result, field))
+        .collect();
+    assert!(times[0] > 0.0 && times.is_sorted(), "{result}");
+    assert!(number(&result, "rows") > 20.0, "{result}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn claim_tells_every_size() {
+    let result = bench(&["claim", "--queued", "500,2000"]).await;
+    let claims = result["claims"].as_array().expect("a list");
+    assert_eq!(claims.len(), 2, "{result}");
+    assert!(claims.iter().all(|size| number(size, "p50_ms") > 0.0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pull_hands_every_job_out_once() {
+    for more in [&[][..], &["--paced"]] {
+        let mut arguments = vec!["pull", "--jobs", "500", "--sites", "50", "--bots", "4"];
+        arguments.extend(more);
+        let result = bench(&arguments).await;
+        assert!(number(&result, "pulls_per_second") > 1.0, "{result}");
+        assert_eq!(result["jobs"], 500, "{result}");
+        assert_eq!(result["handed_out_twice"], 0, "{result}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_tells_queries_and_memory() {
+    let result = bench(&["idle", "--seconds", "3"]).await;
+    assert!(
+        number(&result, "queries_per_second_per_workflow") < 5.0,
+        "{result}"
+    );
+    let memory = number(&result, "resident_bytes");
+    assert!(memory > 1e6 && memory < 1e9, "{result}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn record_tells_speed_and_share() {
+    let Some(redis) = crate::support::TestRedis::start().await else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("gleaner.toml");
+    std::fs::write(&file, format!("[redis]\nurl = \"{}\"\n", redis.url())).expect("a file");
+    let result = bench(&[
+        "record",
+        "--config",
+        file.to_str().expect("text"),
+        "--results",
+        "1000",
+        "--batch",
+        "100",
+        "--rounds",
+        "1",
+    ])
+    .await;
+    assert!(number(&result, "results_per_second") > 10.0, "{result}");
+    let share = number(&result, "ceiling_share");
+    assert!(share > 0.0 && share < 3.0, "{result}");
+    let (half, most) = (
+        number(&result, "enqueue_p50_ms"),
+        number(&result, "enqueue_p99_ms"),
+    );
+    assert!(0.0 < half && half <= most, "{result}");
+    assert_eq!(redis.run("DBSIZE").await, "0");
+}

@@ -1,0 +1,62 @@
+//! The description of the bots' API: it is served, it names every route, and what it says is so.
+
+use std::path::Path;
+
+use super::{Api, TOKEN};
+use crate::support::exchange::exchange;
+
+#[tokio::test]
+async fn every_route_is_described() {
+    let api = Api::start(0).await;
+    let document = exchange(api.address, "GET /api/openapi.json", &[]).await;
+    assert_eq!(
+        (document.status, document.header("content-type")),
+        (200, Some("application/json"))
+    );
+    let document = document.json();
+    assert_eq!(document["openapi"], "3.1.0");
+    let paths = document["paths"].as_object().expect("paths");
+    assert_eq!(paths.len(), 5);
+    for (path, methods) in paths {
+        let responses = methods["post"]["responses"].as_object().expect("responses");
+        assert!(
+            responses.contains_key("401") && responses.contains_key("503"),
+            "{path}"
+        );
+        // What is described is there, with the last slash and without.
+        for path in [path.as_str(), path.trim_end_matches('/')] {
+            let answer = exchange(api.address, &format!("GET {path}"), &[]).await;
+            assert_eq!(
+                (answer.status, answer.header("allow")),
+                (405, Some("POST")),
+                "{path}"
+            );
+        }
+    }
+}
+
+/// By generated requests, if schemathesis is installed.
+#[tokio::test(flavor = "multi_thread")]
+async fn generated_requests_are_answered_as_described() {
+    let api = Api::start(50).await;
+    api.app
+        .database
+        .run("UPDATE bot SET rate_limit_per_minute = 1000000")
+        .await;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/schemathesis.sh");
+    let output = tokio::process::Command::new(script)
+        .arg(format!("http://{}", api.address))
+        .args(["ann", TOKEN, "--max-examples", "15", "--no-color"])
+        .output()
+        .await
+        .expect("the script runs");
+    if output.status.code() == Some(127) {
+        println!("skipped: schemathesis is not installed (pip install schemathesis)");
+        return;
+    }
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+}

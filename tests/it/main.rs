@@ -1,0 +1,28 @@
+//! The integration tests: one binary, real PostgreSQL and Redis, real HTTP on loopback.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::string_slice,
+    reason = "helpers of tests, which clippy exempts only in the test functions themselves"
+)]
+
+mod bench;
+mod bots;
+mod cli;
+mod contract;
+mod embedded;
+mod fetch;
+mod guides;
+mod http;
+mod licences;
+mod migrations;
+mod pooler;
+mod record;
+mod retention;
+mod schedule;
+mod schema;
+mod stage;
+mod support;
+mod tidy;
+mod workflows;

@@ -1,0 +1,218 @@
+//! Migrations on real databases: forth, back, and forth again.
+
+#![expect(clippy::unwrap_used, reason = "a failed set-up is a failed test")]
+
+use diesel::migration::MigrationSource as _;
+use diesel::pg::Pg;
+use gleaner::db::connect::Connector;
+use gleaner::db::{DbError, migrations};
+
+use crate::support::TestDatabase;
+
+/// Everything in the schema that a migration may make, in words.
+const CATALOGUE: &str = "
+    SELECT 'column ' || c.relname || '.' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
+        FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND c.relname !~ '^__'
+    UNION ALL SELECT 'index ' || indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename !~ '^__'
+    UNION ALL SELECT 'constraint ' || conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid)
+        FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text !~ '^__'
+    UNION ALL SELECT 'trigger ' || pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+    UNION ALL SELECT 'function ' || oid::regprocedure FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+    ORDER BY 1";
+
+/// A row in every table that the steps before the last may have made, where that table exists.
+const SEEDS: &[(&str, &str)] = &[
+    (
+        "node",
+        "INSERT INTO node (host, pid, version) VALUES ('h', 1, '0.1.0')",
+    ),
+    (
+        "lease",
+        "INSERT INTO lease (node_id, workflow, expires_at) SELECT id, 'deep-scan', now() FROM node",
+    ),
+    (
+        "attempt",
+        "INSERT INTO attempt (item_id, attempt, stage, outcome) VALUES (1, 1, 'place/deep_scan', 'completed')",
+    ),
+    (
+        "workflow_control",
+        "INSERT INTO workflow_control (workflow) VALUES ('deep-scan')",
+    ),
+    (
+        "schedule",
+        "INSERT INTO schedule (name, next_at) VALUES ('housekeeping', now())",
+    ),
+    (
+        "place",
+        "INSERT INTO place (place_id, status) VALUES ('p1', 'Selected')",
+    ),
+    (
+        "domain",
+        "INSERT INTO domain (domain, registrable_domain, status) VALUES ('shop.example', 'shop.example', 'Selected')",
+    ),
+    (
+        "local_business",
+        "INSERT INTO local_business (name, domain_id) SELECT 'Shop', id FROM domain",
+    ),
+    (
+        "sitemap_file",
+        "INSERT INTO sitemap_file (domain_id, url) SELECT id, 'https://shop.example/sitemap.xml' FROM domain",
+    ),
+    (
+        "page",
+        "INSERT INTO page (domain_id, url) SELECT id, 'https://shop.example/' FROM domain",
+    ),
+    (
+        "contact",
+        "INSERT INTO contact (domain_id, page_id, kind, value, source, confidence, source_url)
+         SELECT domain_id, id, 'email', 'a@shop.example', 'mailto', 1, url FROM page",
+    ),
+];
+
+async fn seed(database: &TestDatabase) -> usize {
+    let mut seeded = 0;
+    for (table, sql) in SEEDS {
+        let exists: bool = database
+            .scalar(&format!("SELECT to_regclass('{table}') IS NOT NULL"))
+            .await;
+        if exists {
+            database.run(sql).await;
+            seeded += 1;
+        }
+    }
+    seeded
+}
+
+fn connector(database: &TestDatabase) -> Connector {
+    let config = database.config();
+    Connector::new(&config.url, &config).unwrap()
+}
+
+async fn revert(database: &TestDatabase, steps: usize) -> Vec<String> {
+    let connection = connector(database).connect_patient().await.unwrap();
+    tokio::task::spawn_blocking(move || {
+        tokio::runtime::Runtime::new()
+            .unwrap()
+            .block_on(async { migrations::revert(connection, steps) })
+    })
+    .await
+    .unwrap()
+    .unwrap()
+}
+
+async fn run(database: &TestDatabase) -> Vec<String> {
+    migrations::run(connector(database).connect_patient().await.unwrap())
+        .await
+        .unwrap()
+}
+
+fn all() -> usize {
+    let all: Vec<Box<dyn diesel::migration::Migration<Pg>>> =
+        migrations::MIGRATIONS.migrations().unwrap();
+    all.len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn they_go_up_and_down_and_up_again() {
+    let database = TestDatabase::empty().await;
+    assert_eq!(run(&database).await.len(), all());
+    let made = database.rows(CATALOGUE).await;
+    assert!(!made.is_empty());
+    assert_eq!(run(&database).await, Vec::<String>::new());
+    assert_eq!(revert(&database, all() + 5).await.len(), all());
+    assert_eq!(database.rows(CATALOGUE).await, Vec::<String>::new());
+    assert_eq!(run(&database).await.len(), all());
+    assert_eq!(database.rows(CATALOGUE).await, made);
+}
+
+/// Each one is undone with rows in everything, and applied to rows in what stood before it.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_goes_down_and_up_on_a_database_with_rows() {
+    let database = TestDatabase::empty().await;
+    run(&database).await;
+    let made = database.rows(CATALOGUE).await;
+    assert_eq!(seed(&database).await, SEEDS.len());
+    for steps in 1..=all() {
+        assert_eq!(revert(&database, steps).await.len(), steps);
+        let pending = migrations::pending(&mut database.connect().await)
+            .await
+            .unwrap();
+        assert_eq!(pending.len(), steps);
+        assert_eq!(run(&database).await, pending);
+        assert_eq!(database.rows(CATALOGUE).await, made);
+        clear(&database).await;
+        assert_eq!(seed(&database).await, SEEDS.len());
+    }
+}
+
+async fn clear(database: &TestDatabase) {
+    let tables: Vec<&str> = SEEDS.iter().map(|(table, _)| *table).collect();
+    database
+        .run(&format!("TRUNCATE {} CASCADE", tables.join(", ")))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_without_them_is_refused_by_name() {
+    let database = TestDatabase::empty().await;
+    let mut conn = database.connect().await;
+    let refused = migrations::require_current(&mut conn).await.unwrap_err();
+    let DbError::Pending(missing) = &refused else {
+        panic!("{refused}");
+    };
+    assert_eq!(missing.len(), all());
+    assert!(refused.to_string().contains("gleaner migrate"), "{refused}");
+    assert!(refused.to_string().contains("create_leads"), "{refused}");
+    // The whole program says the same.
+    let config = crate::support::app::test_config(&database);
+    let error = gleaner::app::App::start(config, None)
+        .await
+        .err()
+        .expect("it starts on an empty database");
+    assert!(format!("{error:#}").contains("create_engine"), "{error:#}");
+}
+
+/// Two that start at once, as two nodes of one deployment do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn processes_that_migrate_at_once_do_it_once() {
+    let database = TestDatabase::empty().await;
+    let (one, two) = tokio::join!(
+        crate::support::database::migrate(database.url()),
+        crate::support::database::migrate(database.url())
+    );
+    let _: ((), ()) = (one, two);
+    migrations::require_current(&mut database.connect().await)
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn history_is_kept_by_the_day_and_pruned_by_the_day() {
+    let database = TestDatabase::new().await;
+    let partitions = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'attempt'::regclass";
+    let before = database.count(partitions).await;
+    assert!(before >= 5, "today, three days ahead, and the default");
+    // Twice changes nothing.
+    assert_eq!(
+        database
+            .scalar::<i32>("SELECT gleaner_extend_attempt(3)")
+            .await,
+        0
+    );
+    database
+        .run(
+            "CREATE TABLE attempt_20200101 PARTITION OF attempt FOR VALUES FROM ('2020-01-01 00:00Z') TO ('2020-01-02 00:00Z');
+             INSERT INTO attempt (settled_at, item_id, attempt, stage, outcome) VALUES
+             ('2020-01-01 12:00Z', 1, 1, 's', 'completed'), ('2019-01-01 12:00Z', 2, 1, 's', 'completed'), (now(), 3, 1, 's', 'completed')",
+        )
+        .await;
+    assert_eq!(
+        database
+            .scalar::<i32>("SELECT gleaner_prune_attempt('14 days')")
+            .await,
+        1
+    );
+    assert_eq!(database.rows("SELECT item_id FROM attempt").await, ["3"]);
+    assert_eq!(database.count(partitions).await, before);
+}

@@ -1,0 +1,179 @@
+//! Rows whose worker is gone.
+
+use std::time::Duration;
+
+use gleaner::db::lease;
+use gleaner::db::stage::Rescued;
+
+use super::{HISTORY, LONG, STATES, complete, ids};
+use crate::support::toy::{self, open_lease, stage};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_an_expired_lease_are_worked_by_another_node() {
+    let database = toy::database().await;
+    database
+        .run("INSERT INTO work (toy_status) SELECT 'Queued' FROM generate_series(1, 3)")
+        .await;
+    let (mut dead, mut alive) = (database.connect().await, database.connect().await);
+    let lease = open_lease(&mut dead, LONG).await;
+    let other = open_lease(&mut alive, LONG).await;
+    stage().claim(&mut dead, lease, 2).await.unwrap();
+    stage().claim(&mut alive, other, 1).await.unwrap();
+    // Nothing to rescue while it stands.
+    assert_eq!(
+        stage().rescue(&mut alive, 5).await.unwrap(),
+        Rescued::default()
+    );
+    database
+        .run(&format!(
+            "UPDATE lease SET expires_at = now() WHERE id = {}",
+            lease.0
+        ))
+        .await;
+    let rescued = stage().rescue(&mut alive, 5).await.unwrap();
+    assert_eq!((rescued.freed, rescued.quarantined), (2, 0));
+    assert_eq!(
+        database.rows(STATES).await,
+        ["1 Queued 1", "2 Queued 1", "3 Processing 1 held"]
+    );
+    let claimed = stage().claim(&mut alive, other, 10).await.unwrap();
+    assert_eq!(ids(&claimed), [1, 2]);
+    assert!(claimed.iter().all(|row| row.attempt == 2));
+    // The dead one was only slow: too late.
+    let settled = stage()
+        .settle(&mut dead, lease, &complete(1, 1))
+        .await
+        .unwrap();
+    assert!(settled.is_empty());
+    assert_eq!(database.rows(HISTORY).await, ["1 1 rescued", "2 1 rescued"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_kills_its_workers_ends_as_an_error() {
+    let database = toy::database().await;
+    database
+        .run("INSERT INTO work (toy_status) VALUES ('Queued')")
+        .await;
+    let mut conn = database.connect().await;
+    for attempt in 1..=3 {
+        let lease = open_lease(&mut conn, LONG).await;
+        let claimed = stage().claim(&mut conn, lease, 1).await.unwrap();
+        assert_eq!(claimed[0].attempt, attempt);
+        lease::end(&mut conn, lease).await.unwrap();
+        let rescued = stage().rescue(&mut conn, 3).await.unwrap();
+        assert_eq!(
+            (rescued.freed, rescued.quarantined),
+            (1, i64::from(attempt == 3))
+        );
+    }
+    let state = database.rows(STATES).await.concat();
+    assert!(state.starts_with("1 Error 3 quarantined: "), "{state}");
+    assert_eq!(
+        database.rows(HISTORY).await,
+        ["1 1 rescued", "1 2 rescued", "1 3 quarantined"]
+    );
+    // An operator may try it again all the same.
+    database.run("UPDATE work SET toy_status = 'Queued'").await;
+    assert_eq!(database.rows(STATES).await, ["1 Queued 0"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_made_meanwhile_survives_the_worker() {
+    let database = toy::database().await;
+    database
+        .run("INSERT INTO work (toy_status) VALUES ('Queued'), ('Queued')")
+        .await;
+    let mut conn = database.connect().await;
+    let lease = open_lease(&mut conn, LONG).await;
+    stage().claim(&mut conn, lease, 2).await.unwrap();
+    database
+        .run("UPDATE work SET toy_status = CASE id WHEN 1 THEN 'Queued' ELSE 'Cancelled' END")
+        .await;
+    lease::end(&mut conn, lease).await.unwrap();
+    // Out of attempts, but asked for afresh; and a cancelled row stays cancelled.
+    stage().rescue(&mut conn, 1).await.unwrap();
+    assert_eq!(database.rows(STATES).await, ["1 Queued 0", "2 Cancelled 1"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nodes_that_rescue_at_once_free_each_row_once() {
+    let database = toy::database().await;
+    database
+        .run("INSERT INTO work (toy_status) SELECT 'Queued' FROM generate_series(1, 2500)")
+        .await;
+    let mut conn = database.connect().await;
+    let lease = open_lease(&mut conn, LONG).await;
+    stage().claim(&mut conn, lease, 2_500).await.unwrap();
+    lease::end(&mut conn, lease).await.unwrap();
+    let rescuers = (0..4).map(|_| async {
+        let mut conn = database.connect().await;
+        stage().rescue(&mut conn, 5).await.unwrap().freed
+    });
+    let freed: i64 = futures_util::future::join_all(rescuers).await.iter().sum();
+    assert_eq!(freed, 2_500);
+    assert_eq!(
+        database
+            .count("SELECT count(*) FROM attempt WHERE outcome = 'rescued'")
+            .await,
+        2_500
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crashed_actor_s_next_incarnation_takes_its_rows_back() {
+    let database = toy::database().await;
+    database
+        .run("INSERT INTO work (toy_status) VALUES ('Queued'), ('Queued')")
+        .await;
+    let mut conn = database.connect().await;
+    let lease = open_lease(&mut conn, LONG).await;
+    stage().claim(&mut conn, lease, 1).await.unwrap();
+    let taken = stage().take_back(&mut conn, lease, 5).await.unwrap();
+    assert_eq!((taken.freed, taken.quarantined), (1, 0));
+    assert_eq!(database.rows(STATES).await, ["1 Queued 1", "2 Queued 0"]);
+    let next = open_lease(&mut conn, LONG).await;
+    // What was being worked goes before what has waited.
+    let claimed = stage().claim(&mut conn, next, 1).await.unwrap();
+    assert_eq!((claimed[0].id, claimed[0].attempt), (1, 2));
+    let taken = stage().take_back(&mut conn, next, 2).await.unwrap();
+    assert_eq!((taken.freed, taken.quarantined), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_other_software_left_in_processing_are_queued_again_in_time() {
+    let hour = Duration::from_secs(3600);
+    let database = toy::database().await;
+    let mut conn = database.connect().await;
+    // One set by UPDATE, one by INSERT, one before there was a trigger, one that a lease holds.
+    database
+        .run(
+            "INSERT INTO work (toy_status) VALUES (NULL), ('Processing'), (NULL), ('Queued');
+             UPDATE work SET toy_status = 'Processing' WHERE id = 1;
+             ALTER TABLE work DISABLE TRIGGER ALL;
+             UPDATE work SET toy_status = 'Processing' WHERE id = 3;
+             ALTER TABLE work ENABLE TRIGGER ALL",
+        )
+        .await;
+    let lease = open_lease(&mut conn, LONG).await;
+    stage().claim(&mut conn, lease, 1).await.unwrap();
+    let rescued = stage().rescue_foreign(&mut conn, hour).await.unwrap();
+    assert_eq!(rescued.freed, 0, "too early");
+    database
+        .run("UPDATE work SET toy_due_at = toy_due_at - interval '61 minutes' WHERE id <> 4")
+        .await;
+    let rescued = stage().rescue_foreign(&mut conn, hour).await.unwrap();
+    assert_eq!(rescued.freed, 3);
+    assert_eq!(
+        database.rows(STATES).await,
+        [
+            "1 Queued 0",
+            "2 Queued 0",
+            "3 Queued 0",
+            "4 Processing 1 held"
+        ]
+    );
+    assert_eq!(
+        database.rows(HISTORY).await[0],
+        "1 0 rescued left in Processing by other software"
+    );
+}

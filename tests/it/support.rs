@@ -1,0 +1,17 @@
+//! What the integration tests share.
+
+pub(crate) mod app;
+pub(crate) mod database;
+pub(crate) mod exchange;
+pub(crate) mod http;
+pub(crate) mod nasty;
+pub(crate) mod redis;
+pub(crate) mod site;
+pub(crate) mod smtp;
+pub(crate) mod toy;
+pub(crate) mod wait;
+
+pub(crate) use app::TestApp;
+pub(crate) use database::TestDatabase;
+pub(crate) use redis::TestRedis;
+pub(crate) use wait::{PATIENCE, wait_until, wait_until_by};

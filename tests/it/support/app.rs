@@ -1,0 +1,134 @@
+//! The whole program in this process, on a test's database, with a web on loopback.
+
+#![expect(clippy::unwrap_used, reason = "a failed set-up is a failed test")]
+
+use std::time::Duration;
+
+use gleaner::app::App;
+use gleaner::config::{self, Backoff, Config};
+use gleaner::secret::Secret;
+use gleaner::{fetch, workflows};
+use gleaner_actors::{DrainReport, TreeStatus};
+
+use super::database::TestDatabase;
+use super::wait::wait_until_by;
+
+/// Everything of a pipeline in a test takes less.
+const IDLE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running program and its database.
+pub(crate) struct TestApp {
+    app: App,
+    pub(crate) database: TestDatabase,
+}
+
+impl TestApp {
+    /// Starts it on this database, with the tests' configuration changed by `change`.
+    pub(crate) async fn start_on(database: TestDatabase, change: impl FnOnce(&mut Config)) -> Self {
+        // A configuration is large, and held by every future on the way.
+        Box::pin(async move {
+            let mut config = test_config(&database);
+            change(&mut config);
+            config.validate().unwrap();
+            let app = App::start(config, None).await.unwrap();
+            Self { app, database }
+        })
+        .await
+    }
+
+    /// The program.
+    pub(crate) fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// The state of its actors.
+    pub(crate) async fn status(&self) -> TreeStatus {
+        self.app.tree().status().await.unwrap()
+    }
+
+    /// The address of its HTTP server.
+    pub(crate) fn http(&self, path: &str) -> String {
+        format!("http://{}{path}", self.app.http_address().unwrap())
+    }
+
+    /// Waits until no row is due, running or waiting to be written.
+    pub(crate) async fn wait_idle(&self) {
+        wait_until_by("all is done", IDLE_PATIENCE, async || {
+            self.app.is_idle().await.unwrap()
+        })
+        .await;
+    }
+
+    /// Waits until this stage (`table`, `stage`) has no row left to work, due or not.
+    pub(crate) async fn wait_settled(&self, table: &str, stage: &str) {
+        let client = self.database.client().await;
+        let sql = format!(
+            "SELECT count(*) FROM {table} WHERE {stage}_status IN ('Queued', 'Processing')"
+        );
+        wait_until_by(
+            &format!("{table}/{stage} is settled"),
+            IDLE_PATIENCE,
+            async || {
+                let left: i64 = client.query_one(&sql, &[]).await.unwrap().get(0);
+                left == 0
+            },
+        )
+        .await;
+    }
+
+    /// Stops it in good order, and keeps the database.
+    pub(crate) async fn stop(self) -> (DrainReport, TestDatabase) {
+        let report = self.app.drain(Duration::from_secs(5)).await;
+        (report, self.database)
+    }
+}
+
+/// Short intervals, no politeness, tiny backoffs, a key for the deep scan, HTTP on any port.
+pub(crate) fn test_config(database: &TestDatabase) -> Config {
+    let mut config = config::load(&config::Sources::default()).unwrap();
+    config.database = database.config();
+    config.database.pool_size = 4;
+    config.http.listen = "127.0.0.1:0".to_owned();
+    config.http.admin_token = Secret::new("");
+    config.fetch = fetch::Config {
+        robots: true,
+        allow_networks: Vec::new(),
+        max_body_bytes: 8 * 1024 * 1024,
+        ..fetch::Config::for_tests()
+    };
+    config.engine.settle_age = Duration::from_millis(10);
+    config.engine.gauges_interval = Duration::from_millis(200);
+    config.engine.rescue_interval = Duration::from_millis(500);
+    config.workflows.set_interval(Duration::from_secs(1));
+    config.workflows.keep_only(
+        &workflows::NAMES
+            .iter()
+            .map(|name| (*name).to_owned())
+            .collect::<Vec<_>>(),
+    );
+    set_backoff(
+        &mut config,
+        Backoff {
+            base: Duration::from_millis(10),
+            max: Duration::from_millis(50),
+        },
+    );
+    config.workflows.deep_scan.options.api_key = Secret::new("test-key");
+    config.workflows.deep_scan.options.base_url = "http://places.example.com".to_owned();
+    config
+}
+
+/// Gives every workflow this backoff.
+pub(crate) fn set_backoff(config: &mut Config, backoff: Backoff) {
+    let all = &mut config.workflows;
+    all.deep_scan.backoff = backoff;
+    all.domain_extraction.backoff = backoff;
+    all.domain_metadata.backoff = backoff;
+    all.sitemap_discovery.backoff = backoff;
+    all.sitemap_import.backoff = backoff;
+    all.page_curation.backoff = backoff;
+    all.price_fetch.backoff = backoff;
+    all.auto_record.backoff = backoff;
+    all.pattern_generation.backoff = backoff;
+    all.notification_delivery.backoff = backoff;
+}
