@@ -39,7 +39,7 @@ pub trait Service: Send + Sync + 'static {
 }
 
 /// Between two runs of a service.
-const SERVICE_BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
+const SERVICE_BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
 
 /// A service that ran this long had recovered.
 const STEADY_AFTER: Duration = Duration::from_secs(30);

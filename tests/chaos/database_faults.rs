@@ -24,6 +24,9 @@ use crate::support::{alone, seed};
 /// Working again within this of the database being back.
 const BACK: Duration = Duration::from_secs(10);
 
+/// So many sessions are cut, at most five a second.
+const CUTS: i64 = 50;
+
 /// A private server, in a folder that its user can reach also when the tests run as root.
 async fn private_server() -> (TempDir, Postgres) {
     let folder = tempfile::Builder::new()
@@ -55,8 +58,8 @@ async fn time_to_recover(
     })
     .await;
     let first = journal.entries(|entry| entry.at > back_at)[0].at - back_at;
-    // Ready is when the last of all actors has been answered again, and each waits up to its own backoff.
-    process.wait_ready(2 * BACK).await;
+    // Ready is when the last of all actors has been answered again.
+    process.wait_ready(BACK).await;
     assert!(process.is_running(), "{}", process.log_text());
     (first, back_at.elapsed())
 }
@@ -139,7 +142,12 @@ async fn sessions_cut_five_times_a_second_lose_nothing() {
     let started = Instant::now();
     let mut cut = 0;
     let mut ticks = tokio::time::interval(Duration::from_millis(200));
-    while started.elapsed() < Duration::from_secs(10) {
+    // At some ticks there is no session, the last one having been cut.
+    while cut < CUTS {
+        assert!(
+            started.elapsed() < Duration::from_secs(60),
+            "only {cut} sessions could be cut"
+        );
         ticks.tick().await;
         let sql = "SELECT count(pg_terminate_backend(pid)) FROM (SELECT pid FROM pg_stat_activity \
                    WHERE datname = current_database() AND application_name = 'gleaner' ORDER BY random() LIMIT 1) AS one";
@@ -154,12 +162,13 @@ async fn sessions_cut_five_times_a_second_lose_nothing() {
         .await
         .unwrap()
         .get(0);
-    println!("{cut} sessions cut in 10 s; {by_then} pages done meanwhile");
-    // Of fifty tries: at some there is no session, all having been cut.
-    assert!(cut >= 25, "only {cut} sessions were cut");
+    println!(
+        "{cut} sessions cut in {:.1?}; {by_then} pages done meanwhile",
+        started.elapsed()
+    );
     wait_all_done(&client, Duration::from_secs(120)).await;
     assert!(process.is_running(), "{}", process.log_text());
-    process.wait_ready(2 * BACK).await;
+    process.wait_ready(BACK).await;
     assert_each_once(&client).await;
     let contacts: i64 = client
         .query_one("SELECT count(*) FROM contact", &[])

@@ -157,7 +157,8 @@ async fn leases_lost_again_and_again_are_reopened_with_backoff() {
     let world = World::start(port, patient()).await;
     pass(Duration::from_secs(60)).await;
     let lost = world.journal.count("lease_lost", NAME);
-    assert!((10..40).contains(&lost), "{lost}");
+    // One every second or two, once the backoff has reached its cap.
+    assert!((20..70).contains(&lost), "{lost}");
 }
 
 #[tokio::test(start_paused = true)]

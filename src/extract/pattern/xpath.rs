@@ -4,7 +4,7 @@
 //!
 //! - Paths: `/html/body//div[2]/p`, `//a/@href`, `//p/text()`, `.//b`, `..`, `*`, `node()`, unions with `|`, a bracketed path
 //!   with a position (`(//li)[3]`), and the axes `child`, `descendant`, `descendant-or-self`, `self`, `parent`, `ancestor`,
-//!   `ancestor-or-self`, `following-sibling`, `preceding-sibling`, `attribute`.
+//!   `ancestor-or-self`, `following`, `following-sibling`, `preceding`, `preceding-sibling`, `attribute`.
 //! - Predicates: positions, `=`, `!=`, `<`, `<=`, `>`, `>=`, `and`, `or`, paths, and functions.
 //! - Functions: `position`, `last`, `count`, `not`, `true`, `false`, `contains`, `starts-with`, `ends-with`, `normalize-space`,
 //!   `string`, `concat`, `substring-before`, `substring-after`, `translate`, `lower-case`, `string-length`, `number`, `name`.
@@ -76,7 +76,9 @@ enum Axis {
     Parent,
     Ancestor,
     AncestorOrSelf,
+    Following,
     FollowingSibling,
+    Preceding,
     PrecedingSibling,
     Attribute,
 }

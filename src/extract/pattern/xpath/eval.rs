@@ -185,6 +185,21 @@ impl<'a> Evaluator<'a> {
                 let itself = std::iter::once(tree);
                 self.passing(itself.chain(tree.ancestors()).map(Node::Tree), step)
             }
+            Axis::Following => {
+                let after = std::iter::once(tree)
+                    .chain(tree.ancestors())
+                    .flat_map(|node| node.next_siblings())
+                    .flat_map(|node| node.descendants());
+                self.passing(after.map(Node::Tree), step)
+            }
+            Axis::Preceding => {
+                // The nearest first, as on every axis that looks back.
+                let before = std::iter::once(tree)
+                    .chain(tree.ancestors())
+                    .flat_map(|node| node.prev_siblings())
+                    .flat_map(|node| node.descendants().collect::<Vec<_>>().into_iter().rev());
+                self.passing(before.map(Node::Tree), step)
+            }
             Axis::FollowingSibling => self.passing(tree.next_siblings().map(Node::Tree), step),
             Axis::PrecedingSibling => self.passing(tree.prev_siblings().map(Node::Tree), step),
             Axis::Attribute => {

@@ -301,6 +301,8 @@ impl Parser {
             "parent" => Axis::Parent,
             "ancestor" => Axis::Ancestor,
             "ancestor-or-self" => Axis::AncestorOrSelf,
+            "following" => Axis::Following,
+            "preceding" => Axis::Preceding,
             "following-sibling" => Axis::FollowingSibling,
             "preceding-sibling" => Axis::PrecedingSibling,
             "attribute" => Axis::Attribute,
