@@ -90,7 +90,7 @@ pub struct Config {
     pub http: Http,
     /// Logging.
     pub log: Log,
-    /// The private PostgreSQL.
+    /// The private servers.
     pub embedded: Embedded,
     /// The Redis that the processes share.
     pub redis: redis::Config,
@@ -253,7 +253,7 @@ pub struct Log {
     pub format: LogFormat,
 }
 
-/// The private PostgreSQL.
+/// The private PostgreSQL and Redis.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Embedded {

@@ -73,8 +73,8 @@ pub enum RedisError {
         reason: String,
     },
     /// There is nobody to trust.
-    #[error("no TLS for Redis")]
-    Tls(#[source] rustls::Error),
+    #[error("no TLS for Redis: {0}")]
+    Tls(rustls::Error),
     /// It failed when it was last asked, and is not asked until it gives a sign of life.
     #[error("Redis did not answer when it was last asked")]
     Away,

@@ -17,6 +17,8 @@ use super::shared::{self, Ask, Pace, Place, SharedPace};
 
 /// What a busy host's callers are told to wait at least: less would only make them spin.
 const LEAST_RETRY_AFTER: Duration = Duration::from_secs(1);
+/// A request that starts later than planned by more than this takes its turn anew.
+const LATE: Duration = Duration::from_millis(10);
 
 impl Pace {
     /// What it keeps free after its start.
@@ -210,7 +212,7 @@ impl Hosts {
         key: &str,
         pace: Pace,
         limits: Limits,
-        shared: Option<&dyn SharedPace>,
+        mut shared: Option<&dyn SharedPace>,
         patience: &mut Duration,
     ) -> Result<Permit, FetchError> {
         let host = self.host(key, limits)?;
@@ -244,15 +246,19 @@ impl Hosts {
                 .reserve(now, pace, deadline - now)
                 .map_err(busy)?;
             sleep_until(start).await;
-            if let Some(shared) = shared {
+            if let Some(table) = shared {
                 let ask = Ask {
                     host: key.to_owned(),
                     pace,
                     places: limits.concurrency,
                     lease: limits.lease,
                 };
-                let place = shared::turn(shared, &ask, deadline).await.map_err(busy)?;
-                permit.place = place;
+                permit.place = shared::turn(table, &ask, deadline).await.map_err(busy)?;
+                if permit.place.is_none() && start.elapsed() > LATE {
+                    // It waited in vain, and others may be told so at this moment: each takes a new turn here.
+                    shared = None;
+                    continue;
+                }
             }
             // Another request may have learnt meanwhile that the host wants to rest.
             let now = Instant::now();
@@ -593,6 +599,45 @@ mod tests {
                 processes[0].acquire("a", request(5), LIMITS, Some(&table), &mut patience);
             assert!(matches!(refused.await, Err(FetchError::HostBusy { .. })));
         }
+    }
+
+    /// Answers nobody for ten seconds, and then fails for all at once.
+    struct Hung(Instant);
+
+    impl SharedPace for Hung {
+        fn turn(&self, _: Ask) -> BoxFuture<'static, Result<Turn, Cause>> {
+            let until = self.0 + secs(10);
+            Box::pin(async move {
+                sleep_until(until).await;
+                Err(Arc::new(std::io::Error::other("gone")) as Cause)
+            })
+        }
+
+        fn resting(&self, _: String) -> BoxFuture<'static, Result<Duration, Cause>> {
+            Box::pin(async { Ok(Duration::ZERO) })
+        }
+
+        fn rest(&self, _: String, _: Duration) -> BoxFuture<'static, Result<(), Cause>> {
+            Box::pin(async { Ok(()) })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_waited_in_vain_do_not_start_together() {
+        let hosts = Hosts::default();
+        let started = Instant::now();
+        let hung = Hung(started);
+        let visit = async || {
+            let mut patience = secs(60);
+            let permit = hosts
+                .acquire("a", request(5), LIMITS, Some(&hung), &mut patience)
+                .await
+                .unwrap();
+            drop(permit);
+            started.elapsed().as_secs()
+        };
+        let (first, second, third) = tokio::join!(visit(), visit(), visit());
+        assert_eq!([first, second, third], [10, 15, 20]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep};
 
 use super::Cause;
+use super::config::MAX_DURATION;
 
 /// How long a request waits before it asks again for a place, at first and at most.
 const FULL_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(320));
@@ -108,12 +109,18 @@ pub(super) async fn turn(
     loop {
         let wait = match shared.turn(ask.clone()).await {
             Ok(Turn::Now(place)) => return Ok(Some(place)),
-            Ok(Turn::In(wait)) if wait <= granted => wait,
-            Ok(Turn::In(wait)) if Instant::now() + wait > deadline => return Err(wait),
-            Ok(Turn::In(wait)) => wait,
-            Ok(Turn::Full) if Instant::now() + pause > deadline => return Err(spacing),
+            Ok(Turn::In(wait)) => {
+                let wait = wait.min(MAX_DURATION);
+                if wait > granted && Instant::now() + wait > deadline {
+                    return Err(wait);
+                }
+                wait
+            }
             Ok(Turn::Full) => {
                 let wait = pause;
+                if Instant::now() + wait > deadline {
+                    return Err(spacing);
+                }
                 pause = longest_pause.min(pause * 2);
                 wait
             }
@@ -129,7 +136,7 @@ pub(super) async fn turn(
 /// How long a host rests, as far as the others know.
 pub(super) async fn resting(shared: &dyn SharedPace, host: &str) -> Duration {
     match shared.resting(host.to_owned()).await {
-        Ok(rest) => rest,
+        Ok(rest) => rest.min(MAX_DURATION),
         Err(error) => {
             tracing::debug!(error = %error, "shared rests are not known");
             Duration::ZERO

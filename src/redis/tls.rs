@@ -50,19 +50,10 @@ pub(super) fn explain(error: &Error) -> String {
             "nobody we trust has signed its certificate: name the authority's in redis.ca",
         ),
         (
-            "CaUsedAsEndEntity",
-            "it presents an authority's certificate as its own",
-        ),
-        (
             "not valid for name",
             "its certificate is for another name than the one in redis.url",
         ),
-        (
-            "NotValidForName",
-            "its certificate is for another name than the one in redis.url",
-        ),
-        ("Expired", "its certificate has expired"),
-        ("CorruptMessage", "it does not speak TLS at that port"),
+        ("corrupt message", "it does not speak TLS at that port"),
         (
             "certificate required",
             "it asks clients for a certificate, which is not supported",

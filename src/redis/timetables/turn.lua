@@ -8,8 +8,8 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local spacing, delay = tonumber(ARGV[2]), tonumber(ARGV[3])
 
 local since = tonumber(redis.call('GET', KEYS[4]))
-if not since then
-  -- New here, flushed or restarted empty: somebody may have asked the host a moment ago.
+if not since or since > now then
+  -- New here, flushed or restarted empty: somebody may have asked the host a moment ago. Or the clock was set back.
   since = now
   redis.call('SET', KEYS[4], now, 'PX', 86400000)
 end
@@ -19,6 +19,7 @@ local last, earliest = tonumber(starts[1]), tonumber(starts[2])
 if last and last > now + 1 then
   -- The clock was set back, or is another server's after a failover.
   last, earliest = now, now + (earliest - last)
+  redis.call('HSET', KEYS[1], 'last', last, 'next', earliest)
 end
 local due
 if delay then
@@ -26,8 +27,6 @@ if delay then
 else
   due = earliest or (since + spacing)
 end
--- A clock that was set back must not stop hosts that nobody has asked yet.
-if not last and since > now then due = now + (delay or spacing) end
 
 local wait = math.max(due - now, redis.call('PTTL', KEYS[2]))
 if wait > 0 then return wait end
