@@ -41,28 +41,36 @@ fn authorities(ca: &Path) -> Result<Vec<CertificateDer<'static>>, RedisError> {
     Ok(certificates)
 }
 
-/// Why a connection failed, with what to do about it where TLS is the reason.
+/// Why a connection failed, in words where TLS is the reason; the library's own are those of a debugger.
 pub(super) fn explain(error: &Error) -> String {
     let details = error.details();
-    let advice = [
+    let reasons = [
         (
             "UnknownIssuer",
             "nobody we trust has signed its certificate: name the authority's in redis.ca",
         ),
         (
-            "not valid for name",
+            "BadSignature",
+            "its certificate is signed by another authority of the same name as one we trust: is redis.ca up to date?",
+        ),
+        (
+            "NotValidForName",
             "its certificate is for another name than the one in redis.url",
         ),
-        ("corrupt message", "it does not speak TLS at that port"),
+        ("Expired", "its certificate has expired"),
         (
-            "certificate required",
+            "InvalidContentType",
+            "it does not speak TLS at that port: take a URL that begins with redis",
+        ),
+        (
+            "CertificateRequired",
             "it asks clients for a certificate, which is not supported",
         ),
     ];
-    let found = advice.iter().find(|(sign, _)| details.contains(sign));
+    let found = reasons.iter().find(|(sign, _)| details.contains(sign));
     found.map_or_else(
         || details.to_owned(),
-        |(_, advice)| format!("{details}; {advice}"),
+        |(sign, reason)| format!("{reason} ({sign})"),
     )
 }
 
@@ -76,9 +84,12 @@ mod tests {
     fn refused_certificates_are_explained() {
         for (details, expected) in [
             (
-                "invalid peer certificate: UnknownIssuer",
-                "invalid peer certificate: UnknownIssuer; nobody we trust has signed its certificate: \
-                 name the authority's in redis.ca",
+                "Custom { kind: InvalidData, error: InvalidCertificate(UnknownIssuer) }",
+                "nobody we trust has signed its certificate: name the authority's in redis.ca (UnknownIssuer)",
+            ),
+            (
+                "Custom { kind: InvalidData, error: InvalidCertificate(ExpiredContext { time: UnixTime(2), not_after: UnixTime(1) }) }",
+                "its certificate has expired (Expired)",
             ),
             ("Connection refused", "Connection refused"),
         ] {
