@@ -1,8 +1,11 @@
 //! The whole path, from an entry in Redis to a recorded result, over Redis as it is run in production: behind Sentinel with a
 //! failover, as a cluster with a slot that moves, under TLS with a private authority.
 
+use std::time::Duration;
+
 use gleaner::config::Config;
-use gleaner::redis::Redis;
+use gleaner::fetch::{Ask, Pace, SharedPace as _, Turn};
+use gleaner::redis::{Redis, Timetables};
 use gleaner::secret::Secret;
 use gleaner::telemetry::chain;
 
@@ -194,7 +197,30 @@ async fn cluster_keys_share_a_slot_and_follow_it() {
     })
     .await;
     wait_up(&app, true).await;
+    let config = app.app().shared().config.get();
     app.stop().await;
+
+    // The hosts' timetables lie in the same slot.
+    let redis = Redis::connect(&config.redis).await.unwrap();
+    wait_until("the cluster answers", async || redis.probe().await).await;
+    let timetables = Timetables::new(redis);
+    let ask = Ask {
+        host: "a".to_owned(),
+        pace: Pace::Request {
+            spacing: Duration::ZERO,
+        },
+        places: 1,
+        lease: Duration::from_secs(9),
+    };
+    let turn = timetables.turn(ask).await.unwrap();
+    assert!(matches!(turn, Turn::Now(_)), "{turn:?}");
+    let places = "ZCARD {gleaner}:crawl:pace:places:a";
+    assert_eq!(target.count(places).await, 1);
+    drop(turn);
+    wait_until("the place is given back", async || {
+        target.count(places).await == 0
+    })
+    .await;
 }
 
 /// A server under TLS with this certificate, and its URL; in the clear at its other port.
