@@ -1,4 +1,4 @@
-//! TLS for Redis: whom to trust, and what a refused certificate means in words.
+//! TLS for Redis: whom to trust, and what a failed connection means in words.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -41,10 +41,11 @@ fn authorities(ca: &Path) -> Result<Vec<CertificateDer<'static>>, RedisError> {
     Ok(certificates)
 }
 
-/// Why a connection failed, in words where TLS is the reason; the library's own are those of a debugger.
+/// Why a connection failed, in words for the common reasons; the library's own are those of a debugger.
 pub(super) fn explain(error: &Error) -> String {
     let details = error.details();
     let reasons = [
+        ("ConnectionRefused", "nothing listens there"),
         (
             "UnknownIssuer",
             "nobody we trust has signed its certificate: name the authority's in redis.ca",
@@ -81,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refused_certificates_are_explained() {
+    fn failed_connections_are_explained() {
         for (details, expected) in [
             (
                 "Custom { kind: InvalidData, error: InvalidCertificate(UnknownIssuer) }",
@@ -91,7 +92,11 @@ mod tests {
                 "Custom { kind: InvalidData, error: InvalidCertificate(ExpiredContext { time: UnixTime(2), not_after: UnixTime(1) }) }",
                 "its certificate has expired (Expired)",
             ),
-            ("Connection refused", "Connection refused"),
+            (
+                "Os { code: 111, kind: ConnectionRefused, message: \"Connection refused\" }",
+                "nothing listens there (ConnectionRefused)",
+            ),
+            ("WRONGPASS invalid username", "WRONGPASS invalid username"),
         ] {
             assert_eq!(explain(&Error::new(ErrorKind::IO, details)), expected);
         }
