@@ -17,6 +17,7 @@ use crate::db::{self, migrations, node};
 use crate::fetch;
 use crate::metrics::{self, EngineMetrics};
 use crate::queue::Queue;
+use crate::redis::{self, Redis, Timetables};
 use crate::telemetry::{LogHandle, chain};
 use crate::upkeep::{self, Shared};
 use crate::workflow::{Live, Services};
@@ -67,7 +68,14 @@ impl App {
         };
 
         let fetch = fetch::Client::new(config.fetch.clone())?;
-        let queue = Box::pin(connect_queue(&config)).await?;
+        let redis = Box::pin(connect_redis(&config.redis)).await?;
+        let queue = match redis {
+            Some(redis) => {
+                fetch.share_pace(Box::new(Timetables::new(redis.clone())));
+                Queue::new(redis, &config.redis)
+            }
+            None => Queue::none(),
+        };
         let services = Services {
             fetch: fetch.clone(),
             queue: queue.clone(),
@@ -272,11 +280,14 @@ impl App {
     }
 }
 
-/// The queue in Redis, if one is configured. What may cost it its entries is said once, at the start.
-async fn connect_queue(config: &Config) -> anyhow::Result<Queue> {
-    let queue = Queue::connect(&config.redis).await?;
-    if queue.is_up() == Some(true) {
-        match queue.findings().await {
+/// Redis, if one is configured. What may cost it what we put there is said once, at the start.
+async fn connect_redis(config: &redis::Config) -> anyhow::Result<Option<Redis>> {
+    if !config.is_on() {
+        return Ok(None);
+    }
+    let redis = Redis::connect(config).await?;
+    if redis.is_up() {
+        match redis.findings().await {
             Ok(findings) => {
                 for warning in findings.warnings() {
                     warn!("Redis: {warning}");
@@ -285,7 +296,7 @@ async fn connect_queue(config: &Config) -> anyhow::Result<Queue> {
             Err(error) => warn!(error = %chain(&error), "cannot tell how Redis is set"),
         }
     }
-    Ok(queue)
+    Ok(Some(redis))
 }
 
 /// LISTEN as a member of the tree: notifications wake workflows.

@@ -51,7 +51,7 @@ pub enum BenchError {
     Busy,
     /// Redis does not do what is asked of it.
     #[error("Redis cannot be used")]
-    Queue(#[from] crate::queue::QueueError),
+    Redis(#[from] crate::redis::RedisError),
     /// Nothing moved for a long time.
     #[error("{0}")]
     Stuck(String),

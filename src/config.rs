@@ -23,7 +23,7 @@ pub use retention::Retention;
 
 use crate::secret::Secret;
 use crate::upkeep::CrawlConfig;
-use crate::{db, extract, fetch, queue, workflows};
+use crate::{db, extract, fetch, redis, workflows};
 
 /// The defaults, and the documentation of every key.
 pub const DEFAULTS: &str = include_str!("../config/gleaner.toml");
@@ -90,10 +90,10 @@ pub struct Config {
     pub http: Http,
     /// Logging.
     pub log: Log,
-    /// The private PostgreSQL.
+    /// The private servers.
     pub embedded: Embedded,
-    /// The auto-record queue.
-    pub redis: queue::Config,
+    /// The Redis that the processes share.
+    pub redis: redis::Config,
     /// Outbound HTTP.
     pub fetch: fetch::Config,
     /// The bots' API.
@@ -253,7 +253,7 @@ pub struct Log {
     pub format: LogFormat,
 }
 
-/// The private PostgreSQL.
+/// The private PostgreSQL and Redis.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Embedded {
@@ -518,7 +518,7 @@ impl Config {
         }
         self.redis
             .validate()
-            .map_err(|error| inconsistent("redis.url", error.to_string()))?;
+            .map_err(|error| inconsistent("redis", error.to_string()))?;
         if let Err((key, problem)) = self.workflows.auto_record.options.check() {
             let key = format!("workflows.auto-record.options.{key}");
             return Err(inconsistent(&key, problem));

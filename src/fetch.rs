@@ -41,7 +41,7 @@ pub use guard::refusal;
 pub use home::home_page;
 pub use resolve::{Lookup, SystemLookup};
 pub use robots::RobotsAnswer;
-pub use shared::{SharedPace, Turn};
+pub use shared::{Ask, Pace, Place, SharedPace, Turn};
 
 use exchange::Purpose;
 use guard::Guard;
@@ -244,11 +244,17 @@ impl Client {
         Ok(())
     }
 
-    /// Shares the hosts' timetables with other nodes. To be called once, before the first fetch;
-    /// later calls change nothing.
+    /// Shares the hosts' timetables with other processes, while [`Config::shared_pace`] says so. To be called once, before
+    /// the first fetch; later calls change nothing.
     pub fn share_pace(&self, pace: Box<dyn SharedPace>) {
         // The one that came first stays.
         drop(self.inner.shared_pace.set(pace));
+    }
+
+    /// The timetables that all processes share, if there are any and they are to be heeded.
+    fn shared_pace(&self, live: &Live) -> Option<&dyn SharedPace> {
+        let shared = self.inner.shared_pace.get()?;
+        live.config.shared_pace.then_some(shared.as_ref())
     }
 
     fn live(&self) -> Arc<Live> {

@@ -42,6 +42,7 @@ const POOL_CONNECTIONS: &str = "gleaner_db_pool_connections";
 const POOL_WAITING: &str = "gleaner_db_pool_waiting";
 const READY: &str = "gleaner_ready";
 const WORKFLOW_HEALTHY: &str = "gleaner_workflow_healthy";
+const FETCH_TURNS: &str = "gleaner_fetch_turns_total";
 const REDIS_UP: &str = "gleaner_redis_up";
 const RECORD_QUEUE_SIZE: &str = "gleaner_auto_record_queue_size";
 const RECORD_HEAD_SECONDS: &str = "gleaner_auto_record_head_seconds";
@@ -124,6 +125,10 @@ fn describe() {
         WORKFLOW_HEALTHY,
         "1 while nothing is wrong with a workflow, 0 while it is parked, stalled or makes no progress."
     );
+    describe_counter!(
+        FETCH_TURNS,
+        "Turns at a host where hosts' timetables are shared through Redis, by whether Redis gave them or the process alone."
+    );
     describe_gauge!(
         REDIS_UP,
         "1 while Redis answers, 0 while it does not; absent where none is configured."
@@ -171,6 +176,24 @@ pub fn recorded(became: Recorded) {
         Recorded::Failed => "failed",
     };
     counter!(RESULTS_RECORDED, "outcome" => outcome).increment(1);
+}
+
+/// Who gave a request its turn at a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pacing {
+    /// The timetable that all processes share.
+    Shared,
+    /// The process alone, because that one did not answer.
+    Alone,
+}
+
+/// Counts a turn at a host, where timetables are shared.
+pub fn fetch_turn(pacing: Pacing) {
+    let pacing = match pacing {
+        Pacing::Shared => "shared",
+        Pacing::Alone => "alone",
+    };
+    counter!(FETCH_TURNS, "pacing" => pacing).increment(1);
 }
 
 /// Whether Redis answers.

@@ -12,31 +12,22 @@
 //!
 //! PostgreSQL holds the truth. What stands here is an order of work and something to look at: without Redis, or while it does
 //! not answer, the rows are claimed in PostgreSQL alone, and after a flush the reconciler fills the list again. So everything
-//! here may fail at any time, and nothing waits for it longer than its timeout: after one failure nobody but the
-//! reconciler's probe asks Redis again until it answers.
-//!
-//! In Redis Cluster a script may touch one slot only, so there `redis.prefix` has to hold a hash tag, such as `{gleaner}:`.
-
-mod server;
+//! here may fail at any time, and nothing waits for it longer than its timeout: after one failure nobody but the watch's
+//! probe asks Redis again until it answers.
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fred::prelude::{
-    Builder, Client, ClientLike, ConnectionConfig, FredResult, KeysInterface, ListInterface,
-    LuaInterface, ReconnectPolicy, SetsInterface,
+    Client, FredResult, KeysInterface, ListInterface, LuaInterface, SetsInterface,
 };
 use fred::types::Expiration;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tracing::{info, warn};
 
 use crate::db::uid::Uid;
-use crate::secret::Secret;
-use crate::telemetry::chain;
-
-pub use server::Findings;
+use crate::redis::{Config, Redis, RedisError};
 
 /// Entries longer than this name no result: a UUID has 36 bytes.
 const LONGEST_ENTRY: usize = 64;
@@ -46,84 +37,6 @@ const FAILURES_KEPT: Duration = Duration::from_secs(3_600);
 const PAGE: usize = 5_000;
 /// Entries that one look for ended leases sees to.
 const EXPIRE_AT_MOST: usize = 5_000;
-
-/// Where the queue is.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Config {
-    /// The server, as `redis://`, `rediss://` (TLS), `redis-sentinel://` or `redis-cluster://` URL; empty for none.
-    pub url: Secret,
-    /// Put before every key.
-    pub prefix: String,
-    /// Limit on one command.
-    #[serde(with = "humantime_serde")]
-    pub timeout: Duration,
-    /// How long an entry may stand in the processing set.
-    #[serde(with = "humantime_serde")]
-    pub lease: Duration,
-    /// How often the list is compared with PostgreSQL, across all nodes.
-    #[serde(with = "humantime_serde")]
-    pub reconcile_interval: Duration,
-}
-
-/// Why Redis cannot serve.
-#[derive(Debug, thiserror::Error)]
-pub enum QueueError {
-    /// No Redis is configured.
-    #[error("no Redis is configured: set redis.url")]
-    Off,
-    /// The URL cannot be used; it may hold a password and is not repeated.
-    #[error("redis.url cannot be used: {0}")]
-    BadUrl(String),
-    /// A cluster would refuse every script.
-    #[error(
-        "redis.prefix must hold a hash tag in a cluster, such as \"{{gleaner}}:\": the queue's keys have to lie in one slot"
-    )]
-    ManySlots,
-    /// A command failed or was not answered in time.
-    #[error("Redis does not answer as it should")]
-    Redis(#[from] fred::error::Error),
-}
-
-impl Config {
-    /// Whether a Redis is configured.
-    #[must_use]
-    pub fn is_on(&self) -> bool {
-        !self.url.is_empty()
-    }
-
-    /// The URL in fred's terms.
-    ///
-    /// # Errors
-    /// [`QueueError::Off`], [`QueueError::BadUrl`], [`QueueError::ManySlots`].
-    fn parse(&self) -> Result<fred::prelude::Config, QueueError> {
-        if !self.is_on() {
-            return Err(QueueError::Off);
-        }
-        let parsed = fred::prelude::Config::from_url(self.url.expose())
-            .map_err(|error| QueueError::BadUrl(error.details().to_owned()))?;
-        let has_tag = self
-            .prefix
-            .split_once('{')
-            .and_then(|(_, rest)| rest.split_once('}'))
-            .is_some_and(|(tag, _)| !tag.is_empty());
-        if parsed.server.is_clustered() && !has_tag {
-            return Err(QueueError::ManySlots);
-        }
-        Ok(parsed)
-    }
-
-    /// Checks URL and prefix, if a Redis is configured.
-    ///
-    /// # Errors
-    /// [`QueueError::BadUrl`], [`QueueError::ManySlots`].
-    pub fn validate(&self) -> Result<(), QueueError> {
-        match self.parse() {
-            Ok(_) | Err(QueueError::Off) => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-}
 
 /// How long the list and the sets are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -151,13 +64,12 @@ pub struct Ended {
 
 /// The queue, or that there is none. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Queue(Option<Arc<Redis>>);
+pub struct Queue(Option<Arc<Lists>>);
 
-struct Redis {
-    client: Client,
+struct Lists {
+    redis: Redis,
     keys: Keys,
     lease: Duration,
-    is_up: AtomicBool,
 }
 
 struct Keys {
@@ -169,8 +81,8 @@ struct Keys {
 }
 
 impl Keys {
-    fn new(prefix: &str) -> Self {
-        let key = |name: &str| format!("{prefix}crawl:auto_record:{name}");
+    fn new(named: impl Fn(&str) -> String) -> Self {
+        let key = |name: &str| named(&format!("crawl:auto_record:{name}"));
         Self {
             queue: key("queue"),
             processing: key("processing"),
@@ -198,41 +110,25 @@ impl Queue {
         Self(None)
     }
 
+    /// The queue in this Redis.
+    #[must_use]
+    pub fn new(redis: Redis, config: &Config) -> Self {
+        Self(Some(Arc::new(Lists {
+            keys: Keys::new(|name| redis.key(name)),
+            lease: config.lease,
+            redis,
+        })))
+    }
+
     /// Connects, if a Redis is configured. One that does not answer now is connected to when it does.
     ///
     /// # Errors
-    /// [`QueueError::BadUrl`], [`QueueError::ManySlots`].
-    pub async fn connect(config: &Config) -> Result<Self, QueueError> {
-        let mut parsed = match config.parse() {
-            Ok(parsed) => parsed,
-            Err(QueueError::Off) => return Ok(Self::none()),
-            Err(error) => return Err(error),
-        };
-        parsed.fail_fast = false;
-        let timeout = config.timeout;
-        let client = Builder::from_config(parsed)
-            .with_connection_config(|connection: &mut ConnectionConfig| {
-                connection.connection_timeout = timeout.max(Duration::from_secs(1));
-                connection.internal_command_timeout = timeout;
-                connection.max_command_attempts = 1;
-                // A connection that hangs is given up and made anew.
-                connection.unresponsive.max_timeout = Some(timeout.saturating_mul(4));
-                connection.unresponsive.interval = timeout;
-            })
-            .with_performance_config(|performance| performance.default_command_timeout = timeout)
-            .set_policy(ReconnectPolicy::new_exponential(0, 50, 2_000, 2))
-            .build()?;
-        // Its end is the end of the process, or a call of `close`.
-        drop(client.connect());
-        let redis = Redis {
-            client,
-            keys: Keys::new(&config.prefix),
-            lease: config.lease,
-            is_up: AtomicBool::new(true),
-        };
-        let queue = Self(Some(Arc::new(redis)));
-        queue.probe().await;
-        Ok(queue)
+    /// As [`Config::validate`].
+    pub async fn connect(config: &Config) -> Result<Self, RedisError> {
+        if !config.is_on() {
+            return Ok(Self::none());
+        }
+        Ok(Self::new(Redis::connect(config).await?, config))
     }
 
     /// Whether a Redis is configured.
@@ -244,41 +140,40 @@ impl Queue {
     /// Whether Redis answered when last asked; `None` where none is configured.
     #[must_use]
     pub fn is_up(&self) -> Option<bool> {
-        Some(self.0.as_ref()?.is_up.load(Ordering::Relaxed))
+        Some(self.0.as_ref()?.redis.is_up())
     }
 
-    fn redis(&self) -> Result<&Redis, QueueError> {
-        self.0.as_deref().ok_or(QueueError::Off)
+    fn lists(&self) -> Result<&Lists, RedisError> {
+        self.0.as_deref().ok_or(RedisError::Off)
     }
 
-    /// The connection, while it is worth asking.
-    fn redis_if_up(&self) -> Option<&Redis> {
-        self.0
-            .as_deref()
-            .filter(|redis| redis.is_up.load(Ordering::Relaxed))
+    /// The lists, while Redis is worth asking.
+    fn lists_if_up(&self) -> Option<&Lists> {
+        self.0.as_deref().filter(|lists| lists.redis.is_up())
     }
 
     /// Asks Redis for a sign of life, whether or not it gave one before, and takes note. How long the list and sets are.
     pub async fn probe(&self) -> Option<Lengths> {
-        let redis = self.0.as_deref()?;
-        redis.noted(redis.lengths().await)
+        let lists = self.0.as_deref()?;
+        lists.redis.noted(lists.lengths().await)
     }
 
     /// How long the list and the sets are.
     ///
     /// # Errors
-    /// [`QueueError`]
-    pub async fn lengths(&self) -> Result<Lengths, QueueError> {
-        Ok(self.redis()?.lengths().await?)
+    /// [`RedisError`]
+    pub async fn lengths(&self) -> Result<Lengths, RedisError> {
+        let lists = self.lists()?;
+        lists.redis.told(lists.lengths().await)
     }
 
     /// Puts results at the tail of the list, after their rows are committed. Whether Redis took them: the reconciler sees to
     /// those that it did not.
     pub async fn enqueue(&self, ids: &[i64]) -> bool {
-        let (Some(redis), [first, others @ ..]) = (self.redis_if_up(), ids) else {
+        let (Some(lists), [first, others @ ..]) = (self.lists_if_up(), ids) else {
             return false;
         };
-        if redis.noted(redis.push(ids).await).is_none() {
+        if lists.redis.noted(lists.push(ids).await).is_none() {
             return false;
         }
         if others.is_empty() {
@@ -293,10 +188,13 @@ impl Queue {
     /// Takes up to `limit` entries from the head of the list, each at most once. Empty where there is no Redis or it does not
     /// answer. Entries that name no result go to the failed set.
     pub async fn take(&self, limit: usize) -> Vec<i64> {
-        let Some(redis) = self.redis_if_up() else {
+        let Some(lists) = self.lists_if_up() else {
             return Vec::new();
         };
-        let entries = redis.noted(redis.claim(limit).await).unwrap_or_default();
+        let entries = lists
+            .redis
+            .noted(lists.claim(limit).await)
+            .unwrap_or_default();
         let mut ids = Vec::with_capacity(entries.len());
         let mut seen = HashSet::with_capacity(entries.len());
         let mut strange = Vec::new();
@@ -315,52 +213,50 @@ impl Queue {
             }
         }
         if !strange.is_empty() {
-            redis.noted(redis.sort_out(&strange).await);
+            lists.redis.noted(lists.sort_out(&strange).await);
         }
         ids
     }
 
     /// Takes note of what became of entries. How many wait in the list; `None` where Redis does not tell.
     pub async fn acknowledge(&self, ended: &Ended) -> Option<u64> {
-        let redis = self.redis_if_up()?;
-        redis.noted(redis.acknowledge(ended).await)
+        let lists = self.lists_if_up()?;
+        lists.redis.noted(lists.acknowledge(ended).await)
     }
 
     /// Forgets entries of the processing set whose lease has ended. How many they were.
     pub async fn expire(&self) -> u64 {
-        let Some(redis) = self.redis_if_up() else {
+        let Some(lists) = self.lists_if_up() else {
             return 0;
         };
-        redis.noted(redis.expire().await).unwrap_or(0)
+        lists.redis.noted(lists.expire().await).unwrap_or(0)
     }
 
     /// The results that wait in the list, unless Redis does not answer or the list is longer than `bound`.
     pub async fn waiting(&self, bound: usize) -> Option<HashSet<i64>> {
-        let redis = self.redis_if_up()?;
-        redis.noted(redis.waiting(bound).await).flatten()
+        let lists = self.lists_if_up()?;
+        lists.redis.noted(lists.waiting(bound).await).flatten()
     }
 
     /// The result at the head of the list, if there is one.
     pub async fn head(&self) -> Option<i64> {
-        let redis = self.redis_if_up()?;
-        let head: Option<String> =
-            redis.noted(redis.client.lindex(redis.keys.queue.as_str(), 0).await)?;
+        let lists = self.lists_if_up()?;
+        let head: Option<String> = lists
+            .redis
+            .noted(lists.client().lindex(lists.keys.queue.as_str(), 0).await)?;
         head?.parse().ok().map(|Uid(id)| id)
     }
 
     /// Up to `limit` entries of the failed set: the results they name, and how many name none.
     ///
     /// # Errors
-    /// [`QueueError`]
-    pub async fn failed(&self, limit: u32) -> Result<(Vec<i64>, usize), QueueError> {
-        let redis = self.redis()?;
-        let entries: Vec<String> = redis
-            .client
-            .srandmember(
-                redis.keys.failed.as_str(),
-                Some(usize::try_from(limit).unwrap_or(usize::MAX)),
-            )
-            .await?;
+    /// [`RedisError`]
+    pub async fn failed(&self, limit: u32) -> Result<(Vec<i64>, usize), RedisError> {
+        let lists = self.lists()?;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let failed = lists.keys.failed.as_str();
+        let answer = lists.client().srandmember(failed, Some(limit)).await;
+        let entries: Vec<String> = lists.redis.told(answer)?;
         let all = entries.len();
         let ids: Vec<i64> = entries
             .iter()
@@ -373,67 +269,46 @@ impl Queue {
     /// Takes results out of the failed set, forgets their failures, and puts them into the list.
     ///
     /// # Errors
-    /// [`QueueError`]
-    pub async fn revive(&self, ids: &[i64]) -> Result<(), QueueError> {
-        let redis = self.redis()?;
+    /// [`RedisError`]
+    pub async fn revive(&self, ids: &[i64]) -> Result<(), RedisError> {
+        let lists = self.lists()?;
         let ended = Ended {
             done: ids.to_vec(),
             counted: ids.to_vec(),
             ..Ended::default()
         };
-        redis.acknowledge(&ended).await?;
-        Ok(redis.push(ids).await?)
+        lists.redis.told(lists.acknowledge(&ended).await)?;
+        lists.redis.told(lists.push(ids).await)
     }
 
     /// Empties the list and the sets. How long they were.
     ///
     /// # Errors
-    /// [`QueueError`]
-    pub async fn clear(&self) -> Result<Lengths, QueueError> {
-        let redis = self.redis()?;
-        let lengths = redis.lengths().await?;
-        let _keys: i64 = redis.client.del(redis.keys.all()).await?;
+    /// [`RedisError`]
+    pub async fn clear(&self) -> Result<Lengths, RedisError> {
+        let lists = self.lists()?;
+        let lengths = lists.redis.told(lists.lengths().await)?;
+        let _keys: i64 = lists
+            .redis
+            .told(lists.client().del(lists.keys.all()).await)?;
         Ok(lengths)
     }
 
     /// Ends the connection, of all clones.
     pub async fn close(&self) {
-        if let Some(redis) = &self.0 {
-            // One that does not answer ends with the process.
-            drop(redis.client.quit().await);
+        if let Some(lists) = &self.0 {
+            lists.redis.close().await;
         }
-    }
-
-    /// What in the server's settings may cost the queue its entries.
-    ///
-    /// # Errors
-    /// [`QueueError`]
-    pub async fn findings(&self) -> Result<Findings, QueueError> {
-        Ok(server::look(&self.redis()?.client).await?)
     }
 }
 
-impl Redis {
-    /// Passes an answer on, and takes note of whether Redis gives any: the first failure is logged, and so is the end of it.
-    fn noted<T>(&self, answer: FredResult<T>) -> Option<T> {
-        match answer {
-            Ok(answer) => {
-                if !self.is_up.swap(true, Ordering::Relaxed) {
-                    info!("Redis answers again");
-                }
-                Some(answer)
-            }
-            Err(error) => {
-                if self.is_up.swap(false, Ordering::Relaxed) {
-                    warn!(error = %chain(&error), "Redis does not answer; PostgreSQL alone serves the auto-record queue");
-                }
-                None
-            }
-        }
+impl Lists {
+    fn client(&self) -> &Client {
+        self.redis.client()
     }
 
     async fn lengths(&self) -> FredResult<Lengths> {
-        let pipeline = self.client.pipeline();
+        let pipeline = self.client().pipeline();
         pipeline.llen::<(), _>(self.keys.queue.as_str()).await?;
         pipeline
             .scard::<(), _>(self.keys.processing.as_str())
@@ -450,7 +325,10 @@ impl Redis {
     async fn push(&self, ids: &[i64]) -> FredResult<()> {
         for page in ids.chunks(PAGE) {
             let entries: Vec<String> = page.iter().map(i64::to_string).collect();
-            let _length: u64 = self.client.rpush(self.keys.queue.as_str(), entries).await?;
+            let _length: u64 = self
+                .client()
+                .rpush(self.keys.queue.as_str(), entries)
+                .await?;
         }
         Ok(())
     }
@@ -463,7 +341,7 @@ impl Redis {
         ];
         // As bytes: an entry may be anything.
         let taken: Vec<bytes::Bytes> = self
-            .client
+            .client()
             .eval(include_str!("queue/claim.lua"), self.keys.all(), arguments)
             .await?;
         Ok(taken
@@ -498,7 +376,7 @@ impl Redis {
                 .map(|(entry, _)| entry.clone()),
         );
         let _length: u64 = self
-            .client
+            .client()
             .eval(
                 include_str!("queue/acknowledge.lua"),
                 self.keys.all(),
@@ -514,7 +392,7 @@ impl Redis {
         let all = ended.failed.iter().chain(&ended.done).chain(again);
         arguments.extend(all.map(i64::to_string));
         let waiting: u64 = self
-            .client
+            .client()
             .eval(
                 include_str!("queue/acknowledge.lua"),
                 self.keys.all(),
@@ -527,10 +405,10 @@ impl Redis {
                 .iter()
                 .map(|id| self.keys.failures(*id))
                 .collect();
-            let _keys: i64 = self.client.del(keys).await?;
+            let _keys: i64 = self.client().del(keys).await?;
         }
         if !ended.again.is_empty() {
-            let pipeline = self.client.pipeline();
+            let pipeline = self.client().pipeline();
             for (id, attempts) in &ended.again {
                 let expires = Expiration::EX(i64::try_from(FAILURES_KEPT.as_secs()).unwrap_or(0));
                 let key = self.keys.failures(*id);
@@ -544,7 +422,7 @@ impl Redis {
     }
 
     async fn expire(&self) -> FredResult<u64> {
-        self.client
+        self.client()
             .eval(
                 include_str!("queue/expire.lua"),
                 vec![self.keys.processing.clone(), self.keys.leases.clone()],
@@ -562,7 +440,7 @@ impl Redis {
         loop {
             let to = from + i64::try_from(PAGE).unwrap_or(i64::MAX) - 1;
             let page: Vec<bytes::Bytes> = self
-                .client
+                .client()
                 .lrange(self.keys.queue.as_str(), from, to)
                 .await?;
             ids.extend(page.iter().filter_map(|entry| {
@@ -584,48 +462,9 @@ impl Redis {
 mod tests {
     use super::*;
 
-    fn config(url: &str, prefix: &str) -> Config {
-        Config {
-            url: Secret::new(url),
-            prefix: prefix.to_owned(),
-            timeout: Duration::from_millis(500),
-            lease: Duration::from_secs(60),
-            reconcile_interval: Duration::from_secs(15),
-        }
-    }
-
-    #[test]
-    fn urls_are_judged() {
-        for (url, prefix, expected) in [
-            ("", "", ""),
-            ("redis://localhost", "", ""),
-            ("redis://user:secret@localhost:6380/2", "", ""),
-            ("rediss://localhost", "", ""),
-            (
-                "redis-sentinel://a:26379?sentinelServiceName=main&node=b:26379",
-                "",
-                "",
-            ),
-            ("redis-cluster://a:1?node=b:2", "{gleaner}:", ""),
-            ("redis-cluster://a:1?node=b:2", "", "hash tag"),
-            ("redis-cluster://a:1?node=b:2", "{}:", "hash tag"),
-            ("localhost", "", "cannot be used"),
-            ("redis://local host", "", "cannot be used"),
-        ] {
-            let judged = config(url, prefix).validate();
-            let text = judged
-                .err()
-                .map(|error| error.to_string())
-                .unwrap_or_default();
-            assert_eq!(text.is_empty(), expected.is_empty(), "{url}: {text}");
-            assert!(text.contains(expected), "{url}: {text}");
-            assert!(!text.contains("secret"), "{text}");
-        }
-    }
-
     #[test]
     fn keys_are_those_of_the_guides() {
-        let keys = Keys::new("");
+        let keys = Keys::new(str::to_owned);
         assert_eq!(
             keys.all(),
             [

@@ -16,7 +16,8 @@ use super::engine::{Engine, Load};
 use super::scratch::{Scratch, ServerSettings};
 use super::{BenchError, median, number, percentile, rounded};
 use crate::db::stage::Stage;
-use crate::queue::{self, Queue};
+use crate::queue::Queue;
+use crate::redis;
 use crate::workflow::{Live, Workflow};
 use crate::workflows::auto_record::{AutoRecord, Options, sql};
 
@@ -32,7 +33,7 @@ pub struct Record {
     /// The rules.
     pub options: Options,
     /// Where the queue is; keys get a prefix of the benchmark's own.
-    pub redis: queue::Config,
+    pub redis: redis::Config,
 }
 
 /// Connections that the engine uses at once: one for the claim in the air, two for settles.

@@ -18,7 +18,7 @@ use crate::db::node::{self, Node};
 use crate::db::pooler::{self, Pooling};
 use crate::db::stage::Stage;
 use crate::db::{DbError, migrations};
-use crate::queue::Queue;
+use crate::redis::{self, Redis};
 use crate::telemetry::chain;
 use crate::workflows;
 
@@ -85,7 +85,7 @@ pub(super) async fn run(global: &Global) -> anyhow::Result<u8> {
             "see that PostgreSQL runs, that database.url (or DATABASE_URL) leads to it, and that the user may read the catalogue",
         ));
     }
-    checks.push(Box::pin(redis(&config.redis)).await);
+    checks.push(Box::pin(check_redis(&config.redis)).await);
     checks.push(deep_scan_key(&config));
     checks.push(drain(config.engine.drain_timeout, &supervisor::programs()));
     let is_failed = checks.iter().any(|check| check.outcome == Outcome::Fail);
@@ -178,25 +178,29 @@ async fn server_and_skew(connection: &mut AsyncPgConnection) -> Result<(Server, 
     Ok((server, skew))
 }
 
-async fn redis(config: &crate::queue::Config) -> Check {
+async fn check_redis(config: &redis::Config) -> Check {
     const NAME: &str = "redis";
     if !config.is_on() {
-        return Check::ok(NAME, "none; PostgreSQL alone serves the auto-record queue");
+        return Check::ok(
+            NAME,
+            "none; PostgreSQL alone serves the auto-record queue, and each process keeps its own pace",
+        );
     }
-    let findings = async { Queue::connect(config).await?.findings().await };
+    let findings = async { Redis::connect(config).await?.findings().await };
     match findings.await {
         Ok(findings) => match findings.warnings().as_slice() {
-            [] => Check::ok(NAME, format!("Redis {}", findings.version)),
+            [] => Check::ok(NAME, findings.name()),
             warnings => Check::warn(
                 NAME,
-                format!("Redis {}: {}", findings.version, warnings.join("; ")),
+                format!("{}: {}", findings.name(), warnings.join("; ")),
                 "what is lost there is put back from PostgreSQL, but until then other producers' entries are gone",
             ),
         },
         Err(error) => Check::warn(
             NAME,
             chain(&error),
-            "PostgreSQL alone serves the auto-record queue until redis.url leads to a server that answers",
+            "PostgreSQL alone serves the auto-record queue, and each process keeps its own pace, until redis.url leads to a \
+             server that answers",
         ),
     }
 }

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use super::table::age;
 use super::{Global, OK, complain, print};
-use crate::queue::{Lengths, Queue, QueueError};
+use crate::queue::{Lengths, Queue};
+use crate::redis::RedisError;
 use crate::telemetry::chain;
 use crate::upkeep::QUEUE_COUNT_BOUND;
 
@@ -58,7 +59,7 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
 async fn lengths(queue: &Queue) -> (&'static str, Option<Lengths>) {
     match queue.lengths().await {
         Ok(lengths) => ("up", Some(lengths)),
-        Err(QueueError::Off) => ("off", None),
+        Err(RedisError::Off) => ("off", None),
         Err(error) => {
             complain(&chain(&error));
             ("down", None)
@@ -149,7 +150,7 @@ async fn retry_failed(
 ) -> anyhow::Result<u8> {
     let (named, strange) = match queue.failed(limit).await {
         Ok(found) => found,
-        Err(QueueError::Off) => (Vec::new(), 0),
+        Err(RedisError::Off) => (Vec::new(), 0),
         Err(error) => {
             complain(&chain(&error));
             (Vec::new(), 0)

@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Args;
 use gleaner_actors::WorkflowStatus;
 use serde_json::json;
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 use super::{FAILURE, Global, OK, complain, print};
 use crate::app::App;
@@ -33,7 +33,8 @@ pub(super) struct Arguments {
     /// How often rows whose lease has ended are looked for: seconds, or a duration.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     timeout_check_interval: Option<Duration>,
-    /// Work on a private PostgreSQL that is created, started and stopped here.
+    /// Work on a private PostgreSQL that is created, started and stopped here; with a private Redis, too, where there is a
+    /// redis-server program and redis.url is empty.
     #[arg(long, conflicts_with = "database_url")]
     embedded: bool,
 }
@@ -79,17 +80,15 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
     let mut signals = Signals::new().context("cannot listen to signals")?;
 
     let private = if arguments.embedded {
-        Some(start_private(&config.embedded).await?)
+        Some(Private::start(&config).await?)
     } else {
         None
     };
     if let Some(private) = &private {
-        config.database.url = Secret::new(&private.url("gleaner"));
-        config.database.direct_url = Secret::new("");
+        private.put_into(&mut config);
         let connector = Connector::new(&config.database.url, &config.database)?;
         migrations::run(connector.connect_patient().await?).await?;
     }
-    let database = config.database.clone();
 
     let app = App::start(config, Some(metrics::install()?)).await?;
     if let Some(address) = app.http_address() {
@@ -97,8 +96,8 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
     }
     let reload = || {
         let mut loaded = arguments.load(global)?;
-        if arguments.embedded {
-            loaded.database = database.clone();
+        if let Some(private) = &private {
+            private.put_into(&mut loaded);
         }
         Ok(loaded)
     };
@@ -123,11 +122,16 @@ async fn serve(
     signals: &mut Signals,
     log: &telemetry::LogHandle,
     reload: &(dyn Fn() -> Result<Config, ConfigError> + Sync),
-    private: Option<&embedded::Postgres>,
+    private: Option<&Private>,
 ) -> anyhow::Result<u8> {
     let mut idle = tokio::time::interval(IDLE_CHECK);
     let mut idle_in_a_row = 0;
-    let watching = watch(private);
+    let watching = async {
+        match private {
+            Some(private) => private.watch().await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::pin!(watching);
     loop {
         tokio::select! {
@@ -180,13 +184,77 @@ fn done(workflow: &WorkflowStatus) -> Option<String> {
     (!told.is_empty()).then(|| format!("{}: {}", workflow.name, told.join(", ")))
 }
 
-/// Starts the private PostgreSQL and makes sure of our database in it.
-pub(super) async fn start_private(config: &config::Embedded) -> anyhow::Result<embedded::Postgres> {
+/// The private servers of `--embedded`.
+struct Private {
+    postgres: embedded::Postgres,
+    /// None where another Redis is configured, or there is no program for one.
+    redis: Option<embedded::Redis>,
+}
+
+impl Private {
+    async fn start(config: &Config) -> anyhow::Result<Self> {
+        let postgres = start_private(&config.embedded).await?;
+        let redis = if config.redis.is_on() {
+            None
+        } else {
+            start_private_redis(&config.embedded).await
+        };
+        Ok(Self { postgres, redis })
+    }
+
+    /// Points a configuration at them.
+    fn put_into(&self, config: &mut Config) {
+        config.database.url = Secret::new(&self.postgres.url("gleaner"));
+        config.database.direct_url = Secret::new("");
+        if let Some(redis) = &self.redis {
+            config.redis.url = Secret::new(&redis.url());
+        }
+    }
+
+    /// Keeps them up.
+    async fn watch(&self) {
+        let redis = async {
+            if let Some(redis) = &self.redis {
+                redis.watch().await;
+            }
+        };
+        futures_util::future::join(self.postgres.watch(), redis).await;
+    }
+
+    async fn stop(self) {
+        if let Some(redis) = &self.redis {
+            redis.stop().await;
+        }
+        self.postgres.stop().await;
+    }
+}
+
+fn options(config: &config::Embedded) -> embedded::Options {
     let mut options = embedded::Options::new(config.data_dir());
     if !config.pg_bin.is_empty() {
         options.pg_bin = Some(config.pg_bin.clone().into());
     }
-    let private = embedded::Postgres::start(options).await?;
+    options
+}
+
+/// Starts the private Redis. That there is none is no reason not to start.
+async fn start_private_redis(config: &config::Embedded) -> Option<embedded::Redis> {
+    match embedded::Redis::start(options(config)).await {
+        Ok(redis) => Some(redis),
+        Err(error @ embedded::EmbeddedError::NoRedis) => {
+            info!("{error}");
+            None
+        }
+        Err(error) => {
+            warn!(error = %chain(&error), "no private Redis; PostgreSQL alone serves the auto-record queue");
+            None
+        }
+    }
+}
+
+/// Starts the private PostgreSQL and makes sure of our database in it.
+pub(super) async fn start_private(config: &config::Embedded) -> anyhow::Result<embedded::Postgres> {
+    let private = embedded::Postgres::start(options(config)).await?;
     private.create_database_if_missing("gleaner").await?;
     Ok(private)
 }

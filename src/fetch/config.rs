@@ -39,6 +39,9 @@ pub struct Config {
     /// Shortest time between the starts of two requests to one host.
     #[serde(with = "humantime_serde")]
     pub per_host_delay: Duration,
+    /// Whether the two above, and rests, hold for all processes together, where there is a Redis. If there is none, or while
+    /// it does not answer, they hold for each process.
+    pub shared_pace: bool,
     /// The most that a `Crawl-delay` in robots.txt can stretch `per_host_delay` to.
     #[serde(with = "humantime_serde")]
     pub max_crawl_delay: Duration,
@@ -83,6 +86,7 @@ impl Config {
             max_redirects: 8,
             per_host_concurrency: NonZeroUsize::MIN.saturating_add(63),
             per_host_delay: Duration::ZERO,
+            shared_pace: true,
             max_crawl_delay: Duration::from_secs(30),
             max_retry_after: Duration::from_secs(3600),
             max_wait: Duration::from_secs(5),

@@ -9,8 +9,11 @@ use url::{Position, Url};
 
 use super::config::MAX_DURATION;
 use super::guard::{host_key, shortened};
-use super::pace::{Limits, Pace, Permit};
-use super::{Client, FetchError, Live, RequestOptions, headers, robots, shared};
+use super::pace::{Limits, Permit};
+use super::{Client, FetchError, Live, Pace, RequestOptions, headers, robots, shared};
+
+/// How much longer than the request itself its place among all processes' requests stands.
+const LEASE_MARGIN: Duration = Duration::from_secs(1);
 
 /// What a fetch is for, which decides the rules for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,9 +211,9 @@ pub(super) async fn open(
         );
         if let (429 | 503, Some(rest)) = (status, retry_after) {
             permit.rest(rest);
-            if let Some(shared) = client.inner.shared_pace.get() {
+            if let Some(shared) = client.shared_pace(live) {
                 let host = host_key(url.host_str().unwrap_or_default());
-                shared::rest(shared.as_ref(), &host, rest).await;
+                shared::rest(shared, &host, rest).await;
             }
         }
         let followed = u32::try_from(visited.len()).unwrap_or(u32::MAX);
@@ -296,12 +299,13 @@ async fn turn(
     let limits = Limits {
         concurrency: config.per_host_concurrency.get(),
         max_hosts: config.max_hosts_tracked.get(),
+        lease: budget.time + LEASE_MARGIN,
     };
     let key = host_key(url.host_str().unwrap_or_default());
+    let shared = client.shared_pace(live);
     if options.own_pace {
-        return client.inner.hosts.pass(&key, limits);
+        return client.inner.hosts.pass(&key, limits, shared).await;
     }
-    let shared = client.inner.shared_pace.get().map(AsRef::as_ref);
     let pace = if is_same_host {
         Pace::Redirect {
             delay: config.per_host_delay,

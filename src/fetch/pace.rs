@@ -13,31 +13,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::FetchError;
-use super::config::MAX_DURATION;
-use super::shared::{self, SharedPace, Turn};
+use super::shared::{self, Ask, Pace, Place, SharedPace};
 
 /// What a busy host's callers are told to wait at least: less would only make them spin.
 const LEAST_RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// How a request is paced.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Pace {
-    /// A request of its own: `spacing` after the one before.
-    Request {
-        /// The delay to keep, `Crawl-delay` included.
-        spacing: Duration,
-    },
-    /// The next hop of a redirect within one host. It waits for the plain `delay` only and is not
-    /// refused for it: with a `Crawl-delay` longer than the patience it could never be followed.
-    Redirect {
-        /// Before this hop.
-        delay: Duration,
-        /// After it.
-        spacing: Duration,
-    },
-}
+/// A request that starts later than planned by more than this takes its turn anew.
+const LATE: Duration = Duration::from_millis(10);
 
 impl Pace {
+    /// What it keeps free after its start.
     fn spacing(self) -> Duration {
         match self {
             Self::Request { spacing } | Self::Redirect { spacing, .. } => spacing,
@@ -79,9 +63,14 @@ impl Timetable {
         if limit > patience {
             return Err(limit);
         }
-        self.last_start = self.last_start.max(Some(start));
-        self.next_start = self.next_start.max(Some(start + pace.spacing()));
+        self.started(start, pace.spacing());
         Ok(start)
+    }
+
+    /// Takes note of a start, and keeps `spacing` free after it.
+    fn started(&mut self, at: Instant, spacing: Duration) {
+        self.last_start = self.last_start.max(Some(at));
+        self.next_start = self.next_start.max(Some(at + spacing));
     }
 
     fn is_resting(&self, now: Instant) -> bool {
@@ -168,6 +157,8 @@ impl Drop for Waiting<'_> {
 pub(super) struct Permit {
     host: Arc<Host>,
     permit: Option<OwnedSemaphorePermit>,
+    /// The place among the requests of all processes, if that is known.
+    place: Option<Box<dyn Place>>,
 }
 
 impl Permit {
@@ -221,7 +212,7 @@ impl Hosts {
         key: &str,
         pace: Pace,
         limits: Limits,
-        shared: Option<&dyn SharedPace>,
+        mut shared: Option<&dyn SharedPace>,
         patience: &mut Duration,
     ) -> Result<Permit, FetchError> {
         let host = self.host(key, limits)?;
@@ -242,29 +233,44 @@ impl Hosts {
             .map_err(|_elapsed| busy(pace.spacing()))?
             .map_err(|_closed| busy(pace.spacing()))?;
         // From here on the permit is given back through `Permit`, which settles the debt.
-        let permit = Permit {
+        let mut permit = Permit {
             host: Arc::clone(&host),
             permit: Some(permit),
+            place: None,
         };
         loop {
             let now = Instant::now();
-            let mut start = host
+            let start = host
                 .state()
                 .timetable
                 .reserve(now, pace, deadline - now)
                 .map_err(busy)?;
-            // A redirect goes on with the visit that has its turn already.
-            if let (Pace::Request { spacing }, Some(shared)) = (pace, shared) {
-                match shared::reserve(shared, key, spacing, deadline - now).await {
-                    Turn::In(wait) => start = start.max(Instant::now() + wait.min(MAX_DURATION)),
-                    Turn::Busy(wait) => return Err(busy(wait.min(MAX_DURATION))),
+            sleep_until(start).await;
+            if let Some(table) = shared {
+                let ask = Ask {
+                    host: key.to_owned(),
+                    pace,
+                    places: limits.concurrency,
+                    lease: limits.lease,
+                };
+                permit.place = shared::turn(table, &ask, deadline).await.map_err(busy)?;
+                if permit.place.is_none() && start.elapsed() > LATE {
+                    // It waited in vain, and others may be told so at this moment: each takes a new turn here.
+                    shared = None;
+                    continue;
                 }
             }
-            sleep_until(start).await;
             // Another request may have learnt meanwhile that the host wants to rest.
-            if !host.state().timetable.is_resting(Instant::now()) {
+            let now = Instant::now();
+            let mut state = host.state();
+            if !state.timetable.is_resting(now) {
+                if permit.place.is_some() {
+                    state.timetable.started(now, pace.spacing());
+                }
                 break;
             }
+            drop(state);
+            permit.place = None;
         }
         drop(waiting);
         *patience = patience.saturating_sub(asked_at.elapsed());
@@ -275,13 +281,27 @@ impl Hosts {
     ///
     /// # Errors
     /// [`FetchError::HostBusy`].
-    pub(super) fn pass(&self, key: &str, limits: Limits) -> Result<Permit, FetchError> {
+    pub(super) async fn pass(
+        &self,
+        key: &str,
+        limits: Limits,
+        shared: Option<&dyn SharedPace>,
+    ) -> Result<Permit, FetchError> {
         let host = self.host(key, limits)?;
         let now = Instant::now();
-        let timetable = host.state().timetable;
-        match timetable.rest_until {
-            Some(until) if until > now => Err(busy(until - now)),
-            _ => Ok(Permit { host, permit: None }),
+        let until = host.state().timetable.rest_until;
+        let mut rest = until.map_or(Duration::ZERO, |until| until - now);
+        if let (true, Some(shared)) = (rest.is_zero(), shared) {
+            rest = shared::resting(shared, key).await;
+        }
+        if rest.is_zero() {
+            Ok(Permit {
+                host,
+                permit: None,
+                place: None,
+            })
+        } else {
+            Err(busy(rest))
         }
     }
 
@@ -326,6 +346,8 @@ impl Known {
 pub(super) struct Limits {
     pub(super) concurrency: usize,
     pub(super) max_hosts: usize,
+    /// The longest that a request may be in flight.
+    pub(super) lease: Duration,
 }
 
 fn busy(wait: Duration) -> FetchError {
@@ -342,11 +364,12 @@ mod tests {
     use futures_util::future::BoxFuture;
 
     use super::*;
-    use crate::fetch::Cause;
+    use crate::fetch::{Cause, Turn};
 
     const LIMITS: Limits = Limits {
         concurrency: 2,
         max_hosts: 3,
+        lease: Duration::from_secs(30),
     };
 
     fn secs(seconds: u64) -> Duration {
@@ -462,7 +485,7 @@ mod tests {
         permit.rest(secs(5));
         drop(permit);
         assert_eq!(acquire(&hosts, "a", request(0), 10).await.unwrap_err(), 60);
-        assert!(hosts.pass("a", LIMITS).is_err());
+        assert!(hosts.pass("a", LIMITS, None).await.is_err());
         tokio::time::advance(secs(55)).await;
         let started = Instant::now();
         assert!(acquire(&hosts, "a", request(0), 10).await.is_ok());
@@ -511,65 +534,137 @@ mod tests {
         drop(again);
     }
 
-    /// A timetable for two processes, in memory.
+    /// A timetable for two processes, in memory: the starts, the requests in flight, the rest.
     #[derive(Default)]
-    struct Table(Arc<Mutex<Timetable>>, bool);
+    struct Table {
+        timetable: Arc<Mutex<Timetable>>,
+        in_flight: Arc<()>,
+        is_broken: bool,
+    }
 
     impl SharedPace for Table {
-        fn reserve(
-            &self,
-            _: String,
-            spacing: Duration,
-            patience: Duration,
-        ) -> BoxFuture<'static, Result<Turn, Cause>> {
-            let Self(table, is_broken) = self;
+        fn turn(&self, ask: Ask) -> BoxFuture<'static, Result<Turn, Cause>> {
             let now = Instant::now();
-            let turn = table
-                .lock()
-                .unwrap()
-                .reserve(now, Pace::Request { spacing }, patience);
-            let turn = turn.map_or_else(Turn::Busy, |start| Turn::In(start - now));
-            let answer: Result<_, Cause> = if *is_broken {
+            let answer: Result<_, Cause> = if self.is_broken {
                 Err(Arc::new(std::io::Error::other("gone")))
+            } else if Arc::strong_count(&self.in_flight) > ask.places {
+                Ok(Turn::Full)
             } else {
-                Ok(turn)
+                let mut table = self.timetable.lock().unwrap();
+                let turn = table.reserve(now, ask.pace, Duration::ZERO);
+                Ok(match turn {
+                    Ok(start) if start <= now => Turn::Now(Box::new(Arc::clone(&self.in_flight))),
+                    Ok(start) => Turn::In(start - now),
+                    Err(wait) => Turn::In(wait),
+                })
             };
             Box::pin(async move { answer })
         }
 
-        fn rest(&self, _: String, _: Duration) -> BoxFuture<'static, Result<(), Cause>> {
-            Box::pin(std::future::pending())
+        fn resting(&self, _: String) -> BoxFuture<'static, Result<Duration, Cause>> {
+            let rest = self.timetable.lock().unwrap().rest_until;
+            let rest = rest.map_or(Duration::ZERO, |until| until - Instant::now());
+            Box::pin(async move { Ok(rest) })
+        }
+
+        fn rest(&self, _: String, duration: Duration) -> BoxFuture<'static, Result<(), Cause>> {
+            let until = Instant::now() + duration;
+            self.timetable.lock().unwrap().rest_until = Some(until);
+            Box::pin(async { Ok(()) })
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn two_nodes_share_a_timetable_and_survive_without() {
+    async fn two_processes_share_a_timetable_and_survive_without() {
         for (is_broken, expected) in [(false, [0, 5, 10, 15]), (true, [0, 0, 5, 5])] {
-            let nodes = [Hosts::default(), Hosts::default()];
-            let table = Table(Arc::default(), is_broken);
+            let processes = [Hosts::default(), Hosts::default()];
+            let table = Table {
+                is_broken,
+                ..Table::default()
+            };
             let started = Instant::now();
             let mut starts = Vec::new();
             for turn in 0..4 {
                 let mut patience = secs(30);
-                let shared: Option<&dyn SharedPace> = Some(&table);
-                let node = &nodes[turn % 2];
-                let permit = node
-                    .acquire("a", request(5), LIMITS, shared, &mut patience)
+                let process = &processes[turn % 2];
+                let permit = process
+                    .acquire("a", request(5), LIMITS, Some(&table), &mut patience)
                     .await;
                 drop(permit.unwrap());
                 starts.push(started.elapsed().as_secs());
             }
             assert_eq!(starts, expected);
             let mut patience = secs(1);
-            let refused = nodes[0].acquire("a", request(5), LIMITS, Some(&table), &mut patience);
+            let refused =
+                processes[0].acquire("a", request(5), LIMITS, Some(&table), &mut patience);
             assert!(matches!(refused.await, Err(FetchError::HostBusy { .. })));
-            let before = Instant::now();
-            shared::rest(&table, "a", secs(9)).await;
-            assert!(
-                before.elapsed() < secs(1),
-                "nobody waits for a rest to be noted"
-            );
         }
+    }
+
+    /// Answers nobody for ten seconds, and then fails for all at once.
+    struct Hung(Instant);
+
+    impl SharedPace for Hung {
+        fn turn(&self, _: Ask) -> BoxFuture<'static, Result<Turn, Cause>> {
+            let until = self.0 + secs(10);
+            Box::pin(async move {
+                sleep_until(until).await;
+                Err(Arc::new(std::io::Error::other("gone")) as Cause)
+            })
+        }
+
+        fn resting(&self, _: String) -> BoxFuture<'static, Result<Duration, Cause>> {
+            Box::pin(async { Ok(Duration::ZERO) })
+        }
+
+        fn rest(&self, _: String, _: Duration) -> BoxFuture<'static, Result<(), Cause>> {
+            Box::pin(async { Ok(()) })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_waited_in_vain_do_not_start_together() {
+        let hosts = Hosts::default();
+        let started = Instant::now();
+        let hung = Hung(started);
+        let visit = async || {
+            let mut patience = secs(60);
+            let permit = hosts
+                .acquire("a", request(5), LIMITS, Some(&hung), &mut patience)
+                .await
+                .unwrap();
+            drop(permit);
+            started.elapsed().as_secs()
+        };
+        let (first, second, third) = tokio::join!(visit(), visit(), visit());
+        assert_eq!([first, second, third], [10, 15, 20]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn places_and_rests_are_shared() {
+        let processes = [Hosts::default(), Hosts::default()];
+        let table = Table::default();
+        let (one, other) = (&processes[0], &processes[1]);
+        let acquire = async |process: &Hosts, patience: u64| {
+            process
+                .acquire("a", request(0), LIMITS, Some(&table), &mut secs(patience))
+                .await
+        };
+        let first = acquire(one, 1).await.unwrap();
+        let _second = acquire(one, 1).await.unwrap();
+        assert!(acquire(other, 1).await.is_err(), "both places are taken");
+        drop(first);
+        drop(acquire(other, 1).await.unwrap());
+        shared::rest(&table, "a", secs(9)).await;
+        for patience in [1, 8] {
+            assert!(acquire(other, patience).await.is_err(), "it rests");
+        }
+        let api = other.pass("a", LIMITS, Some(&table)).await;
+        assert!(matches!(api, Err(FetchError::HostBusy { .. })));
+        let before = Instant::now();
+        drop(acquire(other, 9).await.unwrap());
+        assert_eq!(before.elapsed(), secs(9));
+        assert!(other.pass("a", LIMITS, Some(&table)).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]

@@ -78,6 +78,7 @@ fn rendered() -> String {
         pool(1, 1, 1);
         ready(true);
         workflow_healthy(workflow, true);
+        fetch_turn(Pacing::Shared);
         redis_up(true);
         record_queue("queue", 1);
         record_head(1.0);

@@ -349,7 +349,11 @@ async fn a_server_that_cannot_start_shows_the_end_of_its_log() {
 }
 
 fn ask_redis(redis: &Redis, command: &str) -> std::io::Result<String> {
-    let mut stream = UnixStream::connect(redis.socket())?;
+    ask_socket(redis.socket(), command)
+}
+
+fn ask_socket(socket: &Path, command: &str) -> std::io::Result<String> {
+    let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     stream.write_all(format!("{command}\r\nQUIT\r\n").as_bytes())?;
     let mut answer = String::new();
@@ -392,4 +396,50 @@ fn redis_pid(redis: &Redis) -> u32 {
     info.lines()
         .find_map(|line| line.strip_prefix("process_id:")?.parse().ok())
         .unwrap()
+}
+
+/// `run --embedded` brings both servers up, uses them, and takes them down with itself.
+#[tokio::test]
+async fn the_program_runs_on_private_servers_and_takes_them_down() {
+    if Command::new("redis-server")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
+        eprintln!("skipped: no redis-server here");
+        return;
+    }
+    let directory = data_dir();
+    let config = directory.path().join("gleaner.toml");
+    let data_dir = directory.path().display();
+    fs::write(
+        &config,
+        format!("[embedded]\ndata_dir = \"{data_dir}\"\n[http]\nlisten = \"\"\n"),
+    )
+    .unwrap();
+    let mut program = tokio::process::Command::new(env!("CARGO_BIN_EXE_gleaner"))
+        .args(["run", "--embedded", "--only", "auto-record", "--config"])
+        .arg(&config)
+        .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let socket = directory.path().join("run/redis.sock");
+    wait_until("the program looks at its queue", async || {
+        ask_socket(&socket, "INFO commandstats").is_ok_and(|told| told.contains("cmdstat_llen"))
+    })
+    .await;
+    signal(program.id().unwrap(), Signal::SIGTERM);
+    let mut ended = None;
+    wait_until("it has ended", async || {
+        ended = program.try_wait().unwrap();
+        ended.is_some()
+    })
+    .await;
+    assert_eq!(ended.unwrap().code(), Some(0));
+    assert!(ask_socket(&socket, "PING").is_err());
 }

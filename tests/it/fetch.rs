@@ -6,6 +6,7 @@ mod limits;
 mod politeness;
 mod reach;
 mod robots;
+mod shared_pace;
 
 use std::io::Write as _;
 use std::time::Duration;

@@ -7,6 +7,7 @@ mod history;
 mod notifications;
 mod outage;
 mod queue;
+mod topology;
 
 use std::time::Duration;
 

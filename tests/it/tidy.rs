@@ -12,7 +12,11 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("telemetry", &["config", "secret"]),
     ("fetch", &["fetch", "extract", "secret"]),
     ("db", &["db", "secret", "telemetry", "fetch"]),
-    ("queue", &["db", "queue", "secret", "telemetry"]),
+    (
+        "redis",
+        &["fetch", "metrics", "redis", "secret", "telemetry"],
+    ),
+    ("queue", &["db", "queue", "redis"]),
     (
         "workflow",
         &["extract", "fetch", "queue", "secret", "telemetry"],

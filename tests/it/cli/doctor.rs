@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::gleaner;
-use crate::support::TestDatabase;
+use super::{Ran, gleaner};
+use crate::support::{TestDatabase, TestRedis};
 
 fn check<'a>(report: &'a Value, name: &str) -> &'a Value {
     let checks = report["checks"].as_array().expect("checks");
@@ -107,4 +107,79 @@ async fn a_database_that_cannot_be_worked_is_told() {
     assert_eq!(ran.code, 1);
     assert_eq!(check(&ran.json(), "database")["outcome"], "fail");
     assert_eq!(gleaner(None, &["doctor"]).code, 2);
+}
+
+/// `doctor` with the Redis at this URL.
+fn doctor_of_redis(url: &str) -> Ran {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), format!("[redis]\nurl = \"{url}\"\n")).expect("written");
+    let file = file.path().to_str().expect("a plain path");
+    let nowhere = "postgres://127.0.0.1:1/x";
+    let arguments = ["doctor", "--json", "--config", file];
+    gleaner(
+        None,
+        &[&arguments[..], &["--database-url", nowhere]].concat(),
+    )
+}
+
+/// What may cost us entries is told of real servers, and so is that it could not be looked at.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_forgets_is_found() {
+    for (settings, outcome, texts) in [
+        (
+            &["--maxmemory-policy", "allkeys-lru"][..],
+            "warn",
+            &[
+                "maxmemory-policy allkeys-lru",
+                "neither appendonly nor save",
+            ][..],
+        ),
+        (
+            &["--maxmemory-policy", "noeviction"],
+            "warn",
+            &["neither appendonly nor save"],
+        ),
+        (&["--appendonly", "yes"], "ok", &["Redis "]),
+        (&["--save", "3600 1"], "ok", &["Redis "]),
+    ] {
+        let Some(redis) = TestRedis::start_with(settings).await else {
+            return;
+        };
+        let report = doctor_of_redis(&redis.url()).json();
+        let check = check(&report, "redis");
+        assert_eq!(check["outcome"], outcome, "{settings:?}: {check}");
+        let found = check["found"].as_str().unwrap();
+        assert!(texts.iter().all(|text| found.contains(text)), "{check}");
+        let is_told = |text: &str| found.contains(text);
+        assert_eq!(is_told("may evict"), texts.len() == 2, "{check}");
+        if !settings.contains(&"noeviction") {
+            continue;
+        }
+        for (user, commands, silent) in [
+            ("c", "-config", &["could not look whether it keeps"][..]),
+            (
+                "i",
+                "-config -info",
+                &[
+                    "could not look whether it keeps",
+                    "could not look whether it may evict",
+                ],
+            ),
+        ] {
+            let rule = format!("ACL SETUSER {user} on >secret ~* &* +@all {commands}");
+            assert_eq!(redis.run(&rule).await, "OK");
+            let url = format!("redis://{user}:secret@{}", redis.address());
+            let report = doctor_of_redis(&url).json();
+            let check = self::check(&report, "redis");
+            assert_eq!(check["outcome"], "warn", "{check}");
+            let found = check["found"].as_str().unwrap();
+            assert!(silent.iter().all(|text| found.contains(text)), "{check}");
+            assert!(!found.contains("neither"), "{check}");
+            assert!(!found.contains("secret"), "{check}");
+        }
+        let url = format!("redis://c:wrong@{}", redis.address());
+        let report = doctor_of_redis(&url).json();
+        let found = self::check(&report, "redis")["found"].to_string();
+        assert!(found.contains("WRONGPASS"), "{found}");
+    }
 }

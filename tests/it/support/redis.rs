@@ -20,27 +20,63 @@ pub(crate) struct TestRedis {
     child: Child,
     address: SocketAddr,
     folder: TempDir,
+    arguments: Vec<String>,
 }
 
 impl TestRedis {
-    /// Starts one; `None`, with a word about it, where there is no server program.
+    /// Starts one that keeps nothing; `None`, with a word about it, where there is no server program.
     pub(crate) async fn start() -> Option<Self> {
+        Self::start_with(&[]).await
+    }
+
+    /// Starts one with these further arguments.
+    pub(crate) async fn start_with(more: &[&str]) -> Option<Self> {
+        let arguments = [&["--save", "", "--appendonly", "no"], more].concat();
+        Self::start_in(tempfile::tempdir().unwrap(), &arguments).await
+    }
+
+    /// Starts a Sentinel that alone decides over this master, called `main`, within a second.
+    pub(crate) async fn start_sentinel(master: &Self) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
-        // Free a moment ago, and nobody else's a moment later.
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
-        let Some(child) = serve(port, &folder) else {
+        let file = folder.path().join("sentinel.conf");
+        let master = format!("{} {}", master.address.ip(), master.address.port());
+        std::fs::write(
+            &file,
+            format!(
+                "sentinel monitor main {master} 1\nsentinel down-after-milliseconds main 300\n\
+                 sentinel failover-timeout main 2000\n"
+            ),
+        )
+        .unwrap();
+        Self::start_in(folder, &[file.to_str().unwrap(), "--sentinel"]).await
+    }
+
+    async fn start_in(folder: TempDir, arguments: &[&str]) -> Option<Self> {
+        let address = free_address();
+        let arguments: Vec<String> = arguments.iter().map(|one| (*one).to_owned()).collect();
+        let Some(child) = serve(address, &folder, &arguments) else {
             eprintln!("skipped: no redis-server on this machine");
             return None;
         };
-        let server = Self {
+        let mut server = Self {
             child,
-            address: port,
+            address,
             folder,
+            arguments,
         };
-        server.wait_up().await;
+        let mut has_ended = false;
+        wait_until("Redis answers, or ends", async || {
+            has_ended = server.child.try_wait().unwrap().is_some();
+            has_ended || TcpStream::connect(address).await.is_ok()
+        })
+        .await;
+        if has_ended {
+            let arguments = &server.arguments;
+            let is_tls = arguments.iter().any(|one| one == "--tls-port");
+            assert!(is_tls, "redis-server ends at once: {arguments:?}");
+            eprintln!("skipped: this redis-server knows no TLS");
+            return None;
+        }
         Some(server)
     }
 
@@ -50,6 +86,11 @@ impl TestRedis {
             TcpStream::connect(address).await.is_ok()
         })
         .await;
+    }
+
+    /// Where it is.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Where it is, for the configuration.
@@ -112,18 +153,24 @@ impl TestRedis {
 
     /// Starts again after a kill, with nothing in it.
     pub(crate) async fn start_again(&mut self) {
-        self.child = serve(self.address, &self.folder).unwrap();
+        self.child = serve(self.address, &self.folder, &self.arguments).unwrap();
         self.wait_up().await;
     }
 }
 
-fn serve(address: SocketAddr, folder: &TempDir) -> Option<Child> {
+/// Free a moment ago, and nobody else's a moment later.
+pub(crate) fn free_address() -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
+
+fn serve(address: SocketAddr, folder: &TempDir, arguments: &[String]) -> Option<Child> {
     Command::new("redis-server")
+        .args(arguments)
         .args(["--bind", "127.0.0.1", "--port"])
         .arg(address.port().to_string())
         .arg("--dir")
         .arg(folder.path())
-        .args(["--save", "", "--appendonly", "no"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .kill_on_drop(true)

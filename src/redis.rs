@@ -1,0 +1,359 @@
+//! Redis as the processes of Gleaner share it: one connection for the auto-record queue and the hosts' timetables.
+//!
+//! A single server, one behind Sentinel, or a cluster, in the clear or under TLS: all of that is a matter of the URL. Nothing
+//! here is the truth, so everything may fail at any time, and nobody waits for Redis longer than its timeout: after one failure
+//! nobody but a probe asks it again until it answers ([`Redis::noted`]).
+//!
+//! In Redis Cluster a script may touch one slot only, so there `redis.prefix` has to hold a hash tag, such as `{gleaner}:`.
+
+mod server;
+mod timetables;
+mod tls;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use fred::prelude::{
+    Builder, Client, ClientLike, ConnectionConfig, Error, EventInterface, FredResult,
+    ReconnectPolicy, Server,
+};
+use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast::Receiver;
+use tracing::{info, warn};
+
+use crate::secret::Secret;
+use crate::telemetry::chain;
+
+pub use server::Findings;
+pub use timetables::Timetables;
+
+/// Where Redis is, and how it is used.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The server, as `redis://`, `rediss://` (TLS), `redis-sentinel://` or `redis-cluster://` URL; empty for none.
+    pub url: Secret,
+    /// PEM file with certificates of authorities to trust besides the system's; empty for none.
+    pub ca: PathBuf,
+    /// Put before every key.
+    pub prefix: String,
+    /// Limit on one command.
+    #[serde(with = "humantime_serde")]
+    pub timeout: Duration,
+    /// How long an entry may stand in the processing set.
+    #[serde(with = "humantime_serde")]
+    pub lease: Duration,
+    /// How often the list is compared with PostgreSQL, across all nodes.
+    #[serde(with = "humantime_serde")]
+    pub reconcile_interval: Duration,
+}
+
+/// Why Redis cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum RedisError {
+    /// No Redis is configured.
+    #[error("no Redis is configured: set redis.url")]
+    Off,
+    /// The URL cannot be used; it may hold a password and is not repeated.
+    #[error("redis.url cannot be used: {0}")]
+    BadUrl(String),
+    /// A cluster would refuse every script.
+    #[error(
+        "redis.prefix must hold a hash tag in a cluster, such as \"{{gleaner}}:\": the keys have to lie in one slot"
+    )]
+    ManySlots,
+    /// The authorities' certificates cannot be read.
+    #[error("redis.ca: cannot read certificates from {}: {reason}", .path.display())]
+    BadCa {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// There is nobody to trust.
+    #[error("no TLS for Redis: {0}")]
+    Tls(rustls::Error),
+    /// It failed when it was last asked, and is not asked until it gives a sign of life.
+    #[error("Redis did not answer when it was last asked")]
+    Away,
+    /// There is no connection, for a reason that is known.
+    #[error("cannot connect to Redis: {0}")]
+    Unreachable(String),
+    /// A command failed or was not answered in time.
+    #[error("Redis does not answer as it should")]
+    Command(#[from] Error),
+}
+
+impl Config {
+    /// Whether a Redis is configured.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        !self.url.is_empty()
+    }
+
+    /// The URL in fred's terms.
+    fn parse(&self) -> Result<fred::prelude::Config, RedisError> {
+        if !self.is_on() {
+            return Err(RedisError::Off);
+        }
+        let mut parsed = fred::prelude::Config::from_url(self.url.expose())
+            .map_err(|error| RedisError::BadUrl(error.details().to_owned()))?;
+        let has_tag = self
+            .prefix
+            .split_once('{')
+            .and_then(|(_, rest)| rest.split_once('}'))
+            .is_some_and(|(tag, _)| !tag.is_empty());
+        if parsed.server.is_clustered() && !has_tag {
+            return Err(RedisError::ManySlots);
+        }
+        if parsed.tls.is_some() {
+            parsed.tls = Some(tls::config(&self.ca)?);
+        } else if !self.ca.as_os_str().is_empty() {
+            return Err(RedisError::BadUrl(
+                "redis.ca is set, but TLS takes a URL that begins with rediss".to_owned(),
+            ));
+        }
+        Ok(parsed)
+    }
+
+    /// Checks URL, prefix and certificates, if a Redis is configured.
+    ///
+    /// # Errors
+    /// [`RedisError::BadUrl`], [`RedisError::ManySlots`], [`RedisError::BadCa`], [`RedisError::Tls`].
+    pub fn validate(&self) -> Result<(), RedisError> {
+        match self.parse() {
+            Ok(_) | Err(RedisError::Off) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The connection. Cheap to clone; all clones share it, and what is known of its health.
+#[derive(Clone)]
+pub struct Redis(Arc<Connection>);
+
+struct Connection {
+    client: Client,
+    prefix: String,
+    is_up: AtomicBool,
+    /// Why connections failed, which no command is told.
+    failures: Mutex<Failures>,
+}
+
+/// The library's news of failed connections, and the last of them.
+struct Failures {
+    news: Receiver<(Error, Option<Server>)>,
+    last: Option<Error>,
+}
+
+impl Redis {
+    /// Connects. A server that does not answer now is connected to when it does.
+    ///
+    /// # Errors
+    /// [`RedisError::Off`], and as [`Config::validate`].
+    pub async fn connect(config: &Config) -> Result<Self, RedisError> {
+        let mut parsed = config.parse()?;
+        parsed.fail_fast = false;
+        let timeout = config.timeout;
+        let client = Builder::from_config(parsed)
+            .with_connection_config(|connection: &mut ConnectionConfig| {
+                connection.connection_timeout = timeout.max(Duration::from_secs(1));
+                connection.internal_command_timeout = timeout;
+                connection.max_command_attempts = 1;
+                // A connection that hangs is given up and made anew.
+                connection.unresponsive.max_timeout = Some(timeout.saturating_mul(4));
+                connection.unresponsive.interval = timeout;
+            })
+            .with_performance_config(|performance| performance.default_command_timeout = timeout)
+            .set_policy(ReconnectPolicy::new_exponential(0, 50, 2_000, 2))
+            .build()?;
+        let news = client.error_rx();
+        // Its end is the end of the process, or a call of `close`.
+        drop(client.connect());
+        let redis = Self(Arc::new(Connection {
+            client,
+            prefix: config.prefix.clone(),
+            is_up: AtomicBool::new(true),
+            failures: Mutex::new(Failures { news, last: None }),
+        }));
+        redis.probe().await;
+        Ok(redis)
+    }
+
+    /// Whether it answered when last asked.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.0.is_up.load(Ordering::Relaxed)
+    }
+
+    /// Asks for a sign of life, whether or not there was one before, and takes note.
+    pub async fn probe(&self) -> bool {
+        let answer: FredResult<String> = self.0.client.ping(None).await;
+        self.noted(answer).is_some()
+    }
+
+    /// To send commands by.
+    pub(crate) fn client(&self) -> &Client {
+        &self.0.client
+    }
+
+    /// A key of ours.
+    pub(crate) fn key(&self, name: &str) -> String {
+        format!("{}{name}", self.0.prefix)
+    }
+
+    /// Passes an answer on, and takes note of whether Redis gives any: the first failure is logged, and so is the end of it.
+    pub(crate) fn noted<T>(&self, answer: FredResult<T>) -> Option<T> {
+        match answer {
+            Ok(answer) => {
+                if !self.0.is_up.swap(true, Ordering::Relaxed) {
+                    info!("Redis answers again");
+                }
+                Some(answer)
+            }
+            Err(error) => {
+                if self.0.is_up.swap(false, Ordering::Relaxed) {
+                    warn!(
+                        error = %chain(&self.explained(error)),
+                        "Redis does not answer; PostgreSQL alone serves the auto-record queue, and each process keeps its own pace"
+                    );
+                }
+                None
+            }
+        }
+    }
+
+    /// Passes an answer on, to somebody who wants to know why there is none.
+    pub(crate) fn told<T>(&self, answer: FredResult<T>) -> Result<T, RedisError> {
+        answer.map_err(|error| self.explained(error))
+    }
+
+    /// What is behind a failed command: that there is no connection, and why, if that is known.
+    fn explained(&self, error: Error) -> RedisError {
+        let mut failures = self
+            .0
+            .failures
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        while let Some((news, _server)) = failures.next() {
+            failures.last = Some(news);
+        }
+        match &failures.last {
+            Some(last) if !self.0.client.is_connected() => {
+                RedisError::Unreachable(tls::explain(last))
+            }
+            _ => RedisError::Command(error),
+        }
+    }
+
+    /// What in the server's settings may cost us what we put there.
+    ///
+    /// # Errors
+    /// [`RedisError::Unreachable`], [`RedisError::Command`].
+    pub async fn findings(&self) -> Result<Findings, RedisError> {
+        self.told(server::look(self).await)
+    }
+
+    /// Ends the connection, of all clones.
+    pub async fn close(&self) {
+        // One that does not answer ends with the process.
+        drop(self.0.client.quit().await);
+    }
+}
+
+impl Failures {
+    fn next(&mut self) -> Option<(Error, Option<Server>)> {
+        use tokio::sync::broadcast::error::TryRecvError;
+        loop {
+            match self.news.try_recv() {
+                Ok(news) => return Some(news),
+                // Only the latest is of interest.
+                Err(TryRecvError::Lagged(_)) => {}
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return None,
+            }
+        }
+    }
+}
+
+/// Whether the server is well, and refuses the command or the key to us.
+fn is_refusal(error: &Error) -> bool {
+    error.details().starts_with("NOPERM") || error.details().contains("unknown command")
+}
+
+#[cfg(test)]
+mod tests {
+    use fred::prelude::ErrorKind;
+
+    use super::*;
+
+    fn config(url: &str, prefix: &str, ca: &str) -> Config {
+        Config {
+            url: Secret::new(url),
+            ca: ca.into(),
+            prefix: prefix.to_owned(),
+            timeout: Duration::from_millis(500),
+            lease: Duration::from_secs(60),
+            reconcile_interval: Duration::from_secs(15),
+        }
+    }
+
+    #[test]
+    fn urls_are_judged() {
+        for (url, prefix, ca, expected) in [
+            ("", "", "", ""),
+            ("redis://localhost", "", "", ""),
+            ("redis://user:secret@localhost:6380/2", "", "", ""),
+            ("rediss://localhost", "", "", ""),
+            (
+                "redis-sentinel://a:26379?sentinelServiceName=main&node=b:26379",
+                "",
+                "",
+                "",
+            ),
+            ("redis-cluster://a:1?node=b:2", "{gleaner}:", "", ""),
+            ("redis-cluster://a:1?node=b:2", "", "", "hash tag"),
+            ("redis-cluster://a:1?node=b:2", "{}:", "", "hash tag"),
+            ("localhost", "", "", "cannot be used"),
+            ("redis://local host", "", "", "cannot be used"),
+            (
+                "rediss://localhost",
+                "",
+                "/nowhere/ca.pem",
+                "/nowhere/ca.pem",
+            ),
+            ("rediss://localhost", "", "Cargo.toml", "no certificate"),
+            ("redis://u:secret@localhost", "", "ca.pem", "rediss"),
+        ] {
+            let judged = config(url, prefix, ca).validate();
+            let text = judged
+                .err()
+                .map(|error| error.to_string())
+                .unwrap_or_default();
+            assert_eq!(text.is_empty(), expected.is_empty(), "{url}: {text}");
+            assert!(text.contains(expected), "{url}: {text}");
+            assert!(!text.contains("secret"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_no_outage() {
+        for (kind, details, expected) in [
+            (
+                ErrorKind::Unknown,
+                "NOPERM this user has no permissions",
+                true,
+            ),
+            (
+                ErrorKind::Unknown,
+                "READONLY You can't write against a read only replica.",
+                false,
+            ),
+            (ErrorKind::Unknown, "ERR unknown command 'CONFIG'", true),
+            (ErrorKind::Timeout, "Request timed out.", false),
+        ] {
+            assert_eq!(is_refusal(&Error::new(kind, details)), expected);
+        }
+    }
+}
