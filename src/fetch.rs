@@ -83,6 +83,8 @@ pub struct RequestOptions {
     /// A body to send by POST, instead of asking by GET. Redirects are not followed then: what is
     /// meant for one receiver is not handed to another.
     pub post: Option<Bytes>,
+    /// A redirect is an answer like any other, for a caller that follows it by itself.
+    pub keep_redirects: bool,
 }
 
 /// A response with its whole body.
@@ -249,6 +251,11 @@ impl Client {
     pub fn share_pace(&self, pace: Box<dyn SharedPace>) {
         // The one that came first stays.
         drop(self.inner.shared_pace.set(pace));
+    }
+
+    /// The `User-Agent` in force.
+    pub fn user_agent(&self) -> String {
+        self.live().config.user_agent.clone()
     }
 
     fn live(&self) -> Arc<Live> {
