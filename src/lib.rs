@@ -16,6 +16,7 @@ pub mod http;
 pub mod metrics;
 pub mod pipeline;
 pub mod queue;
+pub mod render;
 pub mod secret;
 pub mod signals;
 pub mod telemetry;

@@ -1,6 +1,7 @@
 //! What the integration tests share.
 
 pub(crate) mod app;
+pub(crate) mod browser;
 pub(crate) mod database;
 pub(crate) mod exchange;
 pub(crate) mod http;

@@ -13,9 +13,10 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("fetch", &["fetch", "extract", "secret"]),
     ("db", &["db", "secret", "telemetry", "fetch"]),
     ("queue", &["db", "queue", "secret", "telemetry"]),
+    ("render", &["fetch", "metrics", "render"]),
     (
         "workflow",
-        &["extract", "fetch", "queue", "secret", "telemetry"],
+        &["extract", "fetch", "queue", "render", "secret", "telemetry"],
     ),
     (
         "workflows/*",
@@ -26,6 +27,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "fetch",
             "metrics",
             "queue",
+            "render",
             "secret",
             "telemetry",
         ],
