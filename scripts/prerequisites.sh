@@ -132,6 +132,15 @@ ensure_redis() {
     [ -n "$(find_redis_server "$data_dir")" ]
 }
 
+# A browser for pages that need JavaScript, by the names that gleaner looks for.
+have_browser() {
+    local name
+    for name in chromium chromium-browser google-chrome google-chrome-stable chrome-headless-shell; do
+        ! have "$name" || return 0
+    done
+    return 1
+}
+
 ensure_cargo() {
     have cargo || PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
     have cargo || die "cargo is missing: install Rust 1.95 or later from https://rustup.rs"

@@ -18,6 +18,7 @@ use crate::fetch;
 use crate::metrics::{self, EngineMetrics};
 use crate::queue::Queue;
 use crate::redis::{self, Redis, Timetables};
+use crate::render::{self, Renderer};
 use crate::telemetry::{LogHandle, chain};
 use crate::upkeep::{self, Shared};
 use crate::workflow::{Live, Services};
@@ -28,6 +29,7 @@ pub struct App {
     shared: Arc<Shared>,
     registry: Registry,
     fetch: fetch::Client,
+    renderer: Renderer,
     tree: Tree,
     server: Option<crate::http::Server>,
     bot_server: Option<crate::http::Server>,
@@ -68,6 +70,7 @@ impl App {
         };
 
         let fetch = fetch::Client::new(config.fetch.clone())?;
+        let renderer = Renderer::new(config.render.clone(), fetch.clone())?;
         let redis = Box::pin(connect_redis(&config.redis)).await?;
         let queue = match redis {
             Some(redis) => {
@@ -78,6 +81,7 @@ impl App {
         };
         let services = Services {
             fetch: fetch.clone(),
+            renderer: renderer.clone(),
             queue: queue.clone(),
             tracking: config.extract.tracking(),
         };
@@ -122,6 +126,7 @@ impl App {
             shared,
             registry,
             fetch,
+            renderer,
             tree,
             server,
             bot_server,
@@ -207,13 +212,15 @@ impl App {
         let new = loaded?;
         let old = self.shared.config.get();
         let changes = config::diff(&old, &new);
-        // The only step that can refuse comes first; what follows cannot fail.
+        // The steps that can refuse come first; what follows cannot fail.
+        render::check(&new.render)?;
         self.fetch.reconfigure(new.fetch.clone())?;
         let settings = new.workflows.settings(&new.engine);
         if let Err(error) = self.tree.reload(settings).await {
             self.fetch.reconfigure(old.fetch.clone())?;
             return Err(error.into());
         }
+        self.renderer.reconfigure(new.render.clone());
         self.registry.reload(&new);
         if let Some(log) = log {
             log.set_level(&new.log.level);
@@ -225,6 +232,7 @@ impl App {
     /// Stops claiming, lets running items finish for `within`, hands back the rest, and stops.
     pub async fn drain(&self, within: Duration) -> DrainReport {
         let report = self.tree.drain(within).await;
+        self.renderer.close().await;
         let stopped = async {
             let mut connection = self.shared.pool.get().await?;
             node::stopped(&mut connection, self.shared.node).await?;

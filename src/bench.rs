@@ -11,6 +11,7 @@ mod engine;
 mod idle;
 mod pull;
 mod record;
+mod render;
 mod scratch;
 mod wake;
 
@@ -20,6 +21,7 @@ pub use engine::Load;
 pub use idle::{Idle, idle};
 pub use pull::{Pulled, Pulls, pull};
 pub use record::{Record, Recorded, record};
+pub use render::{RenderTimes, Renders, render};
 pub use scratch::{SCHEMA, Scratch, ServerSettings};
 pub use wake::{Rate, Wake, Waked, wake};
 
@@ -52,6 +54,12 @@ pub enum BenchError {
     /// Redis does not do what is asked of it.
     #[error("Redis cannot be used")]
     Redis(#[from] crate::redis::RedisError),
+    /// There is no browser, or a page was too much for it.
+    #[error("a page could not be rendered")]
+    Render(#[from] crate::render::RenderError),
+    /// The benchmark's own pages could not be fetched.
+    #[error("a page could not be fetched")]
+    Fetch(#[from] crate::fetch::FetchError),
     /// Nothing moved for a long time.
     #[error("{0}")]
     Stuck(String),

@@ -19,6 +19,7 @@ mod recategorise;
 mod record;
 mod retention;
 mod run;
+mod site;
 mod status;
 mod table;
 mod track;
@@ -113,6 +114,8 @@ enum Command {
     Track(track::Arguments),
     /// List, add or remove policies: how often and how urgently which pages are crawled.
     Policy(policy::Arguments),
+    /// List shops, or set what their pages do not tell: whether they need a browser, their currency.
+    Site(site::Arguments),
     /// Create bots, workers of your own that pull crawl jobs over HTTP; renew their tokens, shut them out, list them.
     Bot(bot::Arguments),
 }
@@ -211,6 +214,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<u8> {
         Command::Extract(arguments) => extract::run(&cli.global, *arguments),
         Command::Track(arguments) => track::run(&cli.global, arguments).await,
         Command::Policy(arguments) => policy::run(&cli.global, arguments).await,
+        Command::Site(arguments) => site::run(&cli.global, arguments).await,
         Command::Bot(arguments) => bot::run(&cli.global, arguments).await,
     }
 }

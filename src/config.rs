@@ -23,7 +23,7 @@ pub use retention::Retention;
 
 use crate::secret::Secret;
 use crate::upkeep::CrawlConfig;
-use crate::{db, extract, fetch, redis, workflows};
+use crate::{db, extract, fetch, redis, render, workflows};
 
 /// The defaults, and the documentation of every key.
 pub const DEFAULTS: &str = include_str!("../config/gleaner.toml");
@@ -96,6 +96,8 @@ pub struct Config {
     pub redis: redis::Config,
     /// Outbound HTTP.
     pub fetch: fetch::Config,
+    /// The browser.
+    pub render: render::Config,
     /// The bots' API.
     pub bots: Bots,
     /// When crawl jobs run.
@@ -539,6 +541,7 @@ impl Config {
         self.fetch
             .validate()
             .map_err(|error| inconsistent("fetch", error.to_string()))?;
+        self.validate_render()?;
         self.bots.address()?;
         if !(1_024..=256 << 20).contains(&self.bots.max_body_bytes) {
             return Err(inconsistent(
@@ -551,6 +554,20 @@ impl Config {
             .map_err(|(key, problem)| inconsistent(key, problem))?;
         self.retention.validate()?;
         self.workflows.validate()
+    }
+
+    fn validate_render(&self) -> Result<(), ConfigError> {
+        self.render
+            .validate()
+            .map_err(|(key, problem)| inconsistent(key, problem))?;
+        let item = self.workflows.price_fetch.timeout;
+        if self.render.enabled && self.render.timeout * 2 + self.fetch.timeout > item {
+            return Err(inconsistent(
+                "render.timeout",
+                "twice this and fetch.timeout must fit into workflows.price-fetch.timeout: the waits for a tab, the page and its scripts",
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -618,6 +635,11 @@ mod tests {
                 ("[engine\n", "mine.toml"),
                 ("[retention]\ndaily = \"soon\"\n", "retention.daily"),
                 ("[retention]\nresults = \"1h\"\n", "retention.results"),
+                ("[render]\nwait = \"1m\"\n", "render.wait"),
+                (
+                    "[render]\nenabled = true\ntimeout = \"40s\"\n",
+                    "render.timeout",
+                ),
             ] {
                 let message = with_file(jail, text).expect_err(text);
                 assert!(message.contains(wanted), "{text}: {message}");

@@ -25,6 +25,7 @@ pub mod recategorise;
 pub mod retention;
 pub mod schedule;
 pub mod schema;
+pub mod site;
 pub mod stage;
 pub mod statement;
 pub mod uid;

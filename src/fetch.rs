@@ -83,6 +83,8 @@ pub struct RequestOptions {
     /// A body to send by POST, instead of asking by GET. Redirects are not followed then: what is
     /// meant for one receiver is not handed to another.
     pub post: Option<Bytes>,
+    /// A redirect is an answer like any other, for a caller that follows it by itself.
+    pub keep_redirects: bool,
 }
 
 /// A response with its whole body.
@@ -255,6 +257,11 @@ impl Client {
     fn shared_pace(&self, live: &Live) -> Option<&dyn SharedPace> {
         let shared = self.inner.shared_pace.get()?;
         live.config.shared_pace.then_some(shared.as_ref())
+    }
+
+    /// The `User-Agent` in force.
+    pub fn user_agent(&self) -> String {
+        self.live().config.user_agent.clone()
     }
 
     fn live(&self) -> Arc<Live> {

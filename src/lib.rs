@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod pipeline;
 pub mod queue;
 pub mod redis;
+pub mod render;
 pub mod secret;
 pub mod signals;
 pub mod telemetry;

@@ -47,6 +47,12 @@ const REDIS_UP: &str = "gleaner_redis_up";
 const RECORD_QUEUE_SIZE: &str = "gleaner_auto_record_queue_size";
 const RECORD_HEAD_SECONDS: &str = "gleaner_auto_record_head_seconds";
 const RESULTS_RECORDED: &str = "gleaner_auto_record_results_total";
+const PAGES_RENDERED: &str = "gleaner_pages_rendered_total";
+const RENDER_FAILURES: &str = "gleaner_render_failures_total";
+const RENDER_SECONDS: &str = "gleaner_render_seconds";
+const BROWSER_STARTS: &str = "gleaner_browser_starts_total";
+const BROWSER_ENDS: &str = "gleaner_browser_ends_total";
+const BROWSER_MEMORY: &str = "gleaner_browser_memory_bytes";
 const BUILD_INFO: &str = "gleaner_build_info";
 
 /// Bounds of the duration histograms, in seconds.
@@ -145,6 +151,21 @@ fn describe() {
         RESULTS_RECORDED,
         "Results judged by auto-record, by what became of them."
     );
+    describe_counter!(PAGES_RENDERED, "Pages whose scripts the browser has run.");
+    describe_counter!(
+        RENDER_FAILURES,
+        "Pages that the browser could not render, by kind."
+    );
+    describe_histogram!(
+        RENDER_SECONDS,
+        "Time to render one page, after it was fetched."
+    );
+    describe_counter!(BROWSER_STARTS, "Browsers started.");
+    describe_counter!(BROWSER_ENDS, "Browsers ended, by reason.");
+    describe_gauge!(
+        BROWSER_MEMORY,
+        "What the browser's processes take in memory; 0 while there is none."
+    );
     describe_gauge!(BUILD_INFO, "1, with the version of the program.");
 }
 
@@ -210,6 +231,34 @@ pub fn record_queue(list: &'static str, size: u64) {
 /// Age of the result at the head of that queue, in seconds.
 pub fn record_head(seconds: f64) {
     gauge!(RECORD_HEAD_SECONDS).set(seconds);
+}
+
+/// A page was rendered.
+pub fn page_rendered(elapsed: Duration) {
+    counter!(PAGES_RENDERED).increment(1);
+    histogram!(RENDER_SECONDS).record(elapsed);
+}
+
+/// A page could not be rendered; `kind` is the class of the error.
+pub fn render_failed(kind: &'static str) {
+    counter!(RENDER_FAILURES, "kind" => kind).increment(1);
+}
+
+/// A browser was started.
+pub fn browser_started() {
+    counter!(BROWSER_STARTS).increment(1);
+}
+
+/// A browser and all its processes are gone.
+pub fn browser_ended(reason: &'static str) {
+    counter!(BROWSER_ENDS, "reason" => reason).increment(1);
+    gauge!(BROWSER_MEMORY).set(0.0);
+}
+
+/// What the browser takes, in bytes.
+pub fn browser_memory(bytes: u64) {
+    // To the KiB, which a float holds exactly.
+    gauge!(BROWSER_MEMORY).set(f64::from(u32::try_from(bytes >> 10).unwrap_or(u32::MAX)) * 1024.0);
 }
 
 /// Turns the engine's events into metrics.

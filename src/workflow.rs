@@ -13,6 +13,7 @@ use diesel_async::AsyncPgConnection;
 use crate::extract::url::TrackingParameters;
 use crate::fetch::{Client, Decision, FetchError};
 use crate::queue::Queue;
+use crate::render::{RenderError, Renderer};
 
 /// Key of a row.
 pub type ItemId = i64;
@@ -24,6 +25,8 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub struct Services {
     /// The way to the web.
     pub fetch: Client,
+    /// The browser, for pages that need one.
+    pub renderer: Renderer,
     /// The order of work that Redis knows, if there is one.
     pub queue: Queue,
     /// Query parameters that URLs lose.
@@ -198,18 +201,13 @@ impl WorkflowError {
     }
 }
 
-impl From<FetchError> for WorkflowError {
-    fn from(error: FetchError) -> Self {
-        let class = error.class();
-        // A robots.txt that cannot be had uses up attempts, or a host that is broken for good would be asked for ever.
-        if let FetchError::RobotsUnreachable { retry_after } = error {
-            return Self::Retry {
-                class,
-                after: Some(retry_after),
-                source: Box::new(error),
-            };
-        }
-        match error.decision() {
+impl WorkflowError {
+    fn decided(
+        decision: Decision,
+        class: &'static str,
+        error: impl std::error::Error + Send + Sync + 'static,
+    ) -> Self {
+        match decision {
             Decision::Retry { after } => Self::Retry {
                 class,
                 after,
@@ -224,6 +222,30 @@ impl From<FetchError> for WorkflowError {
                 class,
                 source: Box::new(error),
             },
+        }
+    }
+}
+
+impl From<FetchError> for WorkflowError {
+    fn from(error: FetchError) -> Self {
+        let class = error.class();
+        // A robots.txt that cannot be had uses up attempts, or a host that is broken for good would be asked for ever.
+        if let FetchError::RobotsUnreachable { retry_after } = error {
+            return Self::Retry {
+                class,
+                after: Some(retry_after),
+                source: Box::new(error),
+            };
+        }
+        Self::decided(error.decision(), class, error)
+    }
+}
+
+impl From<RenderError> for WorkflowError {
+    fn from(error: RenderError) -> Self {
+        match error {
+            RenderError::Fetch(error) => error.into(),
+            error => Self::decided(error.decision(), error.class(), error),
         }
     }
 }

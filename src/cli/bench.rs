@@ -1,5 +1,6 @@
 //! `gleaner bench`: measures the engine on your own server, or on the private one, in a schema of its own that it drops again.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::run::start_private;
 use super::{Global, OK, print};
-use crate::bench::{self, Drain, Load, Pulls, Rate, Record, Scratch, Wake};
+use crate::bench::{self, Drain, Load, Pulls, Rate, Record, Renders, Scratch, Wake};
 use crate::config::Config;
 use crate::secret::Secret;
 use crate::signals::{Asked, Signals};
@@ -89,6 +90,15 @@ enum What {
         #[arg(long)]
         paced: bool,
     },
+    /// How many pages the browser renders, and what it takes in memory; needs no database.
+    Render {
+        /// Pages in all.
+        #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        pages: u32,
+        /// Tabs at a time; as configured unless given.
+        #[arg(long, value_name = "N")]
+        tabs: Option<NonZeroUsize>,
+    },
     /// What a process costs that has nothing to do.
     Idle {
         /// For how long it is watched.
@@ -126,6 +136,16 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
     let _metrics = metrics::install()?;
     let mut signals = Signals::new().context("cannot listen to signals")?;
 
+    if let What::Render { pages, tabs } = arguments.what {
+        let renders = Renders {
+            pages,
+            tabs: tabs.unwrap_or(config.render.max_pages),
+            render: config.render,
+            fetch: config.fetch,
+        };
+        report(global, &object(&bench::render(renders).await?)?);
+        return Ok(OK);
+    }
     let private = if config.database.url.is_empty() {
         Some(start_private(&config.embedded).await?)
     } else {
@@ -232,6 +252,7 @@ async fn measure(scratch: &mut Scratch, config: &Config, what: &What) -> anyhow:
             };
             object(&bench::pull(scratch, config, &pulls).await?)?
         }
+        What::Render { .. } => bail!("this benchmark needs no database"),
         What::Idle { seconds } => {
             let program = std::env::current_exe().context("cannot find this program's file")?;
             let watched = bench::idle(scratch, &program, Duration::from_secs(*seconds)).await?;

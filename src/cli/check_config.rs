@@ -1,6 +1,7 @@
 //! `gleaner check-config`: what is in force, without secrets.
 
-use super::{Global, OK, print};
+use super::{FAILURE, Global, OK, complain, print};
+use crate::render;
 
 pub(super) fn run(global: &Global) -> anyhow::Result<u8> {
     let config = global.load()?;
@@ -9,5 +10,12 @@ pub(super) fn run(global: &Global) -> anyhow::Result<u8> {
     } else {
         print(toml::to_string(&config)?.trim_end());
     }
-    Ok(OK)
+    // Not a matter of the file alone, and what `gleaner run` would not start with.
+    match render::check(&config.render) {
+        Ok(()) => Ok(OK),
+        Err(error) => {
+            complain(&format!("render.enabled: {error}"));
+            Ok(FAILURE)
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 mod supervisor;
 
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use diesel_async::AsyncPgConnection;
@@ -16,9 +17,11 @@ use crate::db::connect::Connector;
 use crate::db::doctor::{self, History, LongTransaction, Server, Stuck, Vacuum};
 use crate::db::node::{self, Node};
 use crate::db::pooler::{self, Pooling};
+use crate::db::site;
 use crate::db::stage::Stage;
 use crate::db::{DbError, migrations};
 use crate::redis::{self, Redis};
+use crate::render::{self, RenderError};
 use crate::telemetry::chain;
 use crate::workflows;
 
@@ -147,6 +150,12 @@ async fn examine(config: &Config, checks: &mut Vec<Check>) -> Result<(), DbError
         &stuck,
         !up.is_empty(),
         config.engine.foreign_processing_after,
+    ));
+    let sites = site::rendered(connection).await?;
+    checks.push(browser(
+        config.render.enabled,
+        &render::find_program(&config.render),
+        sites,
     ));
     checks.push(history(doctor::history(connection).await?, !up.is_empty()));
     Ok(())
@@ -549,6 +558,25 @@ fn deep_scan_key(config: &Config) -> Check {
         )
     } else {
         Check::ok("deep-scan key", "set")
+    }
+}
+
+/// Whether pages that need a browser have one.
+fn browser(is_enabled: bool, program: &Result<PathBuf, RenderError>, sites: i64) -> Check {
+    const NAME: &str = "browser";
+    match (is_enabled, program) {
+        (true, Ok(program)) => Check::ok(NAME, format!("{}", program.display())),
+        (true, Err(error)) => Check::fail(
+            NAME,
+            format!("render.enabled = true, but {error}"),
+            "`gleaner run` does not start like this; or set render.enabled = false",
+        ),
+        (false, _) if sites > 0 => Check::warn(
+            NAME,
+            format!("rendering is switched off, and {sites} shops need it: their pages fail"),
+            "set render.enabled = true, or `gleaner site set SHOP --render off`",
+        ),
+        (false, _) => Check::ok(NAME, "not needed, rendering is switched off"),
     }
 }
 

@@ -218,6 +218,7 @@ pub(super) async fn open(
         }
         let followed = u32::try_from(visited.len()).unwrap_or(u32::MAX);
         if options.post.is_none()
+            && !options.keep_redirects
             && let Some(target) = redirect_target(&url, status, response.headers())?
         {
             // Without cookies the same URL gives the same redirect: a circle stays one.

@@ -83,6 +83,11 @@ fn rendered() -> String {
         record_queue("queue", 1);
         record_head(1.0);
         recorded(Recorded::Recorded);
+        page_rendered(elapsed);
+        render_failed("render_timeout");
+        browser_started();
+        browser_ended("crashed");
+        browser_memory(1 << 30);
     });
     handle.render()
 }

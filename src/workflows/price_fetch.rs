@@ -28,7 +28,8 @@ use crate::extract::offer::Offer;
 use crate::extract::pattern::Pattern;
 use crate::extract::price::Currency;
 use crate::extract::{html, media};
-use crate::fetch::{Client, FetchError};
+use crate::fetch::{Client, FetchError, Response};
+use crate::render::{RenderError, Rendered, Renderer};
 use crate::telemetry::chain;
 use crate::workflow::{Done, ItemId, Live, Services, Workflow, WorkflowError, compute};
 
@@ -55,6 +56,7 @@ pub struct Options {
 /// The workflow.
 pub struct PriceFetch {
     client: Client,
+    renderer: Renderer,
     options: Live<Options>,
 }
 
@@ -64,6 +66,7 @@ impl PriceFetch {
     pub fn new(services: &Services, options: Live<Options>) -> Self {
         Self {
             client: services.fetch.clone(),
+            renderer: services.renderer.clone(),
             options,
         }
     }
@@ -96,6 +99,8 @@ pub struct Job {
     wants_page: bool,
     #[diesel(sql_type = Text)]
     domain: String,
+    #[diesel(sql_type = Bool)]
+    render: bool,
     #[diesel(sql_type = Nullable<Text>)]
     currency: Option<String>,
     #[diesel(sql_type = Nullable<BigInt>)]
@@ -178,6 +183,7 @@ struct Fetched {
 /// Why there is no page to read.
 enum NoPage {
     Fetch(FetchError),
+    Render(RenderError),
     /// Leads to another site, or is not HTML.
     Other(String),
 }
@@ -185,6 +191,29 @@ enum NoPage {
 impl From<FetchError> for NoPage {
     fn from(error: FetchError) -> Self {
         Self::Fetch(error)
+    }
+}
+
+impl From<RenderError> for NoPage {
+    fn from(error: RenderError) -> Self {
+        match error {
+            RenderError::Fetch(error) => Self::Fetch(error),
+            error => Self::Render(error),
+        }
+    }
+}
+
+impl NoPage {
+    /// The class of the failure in `crawl_result`, what happened in words, and what to do about it.
+    fn judged(self) -> (&'static str, String, WorkflowError) {
+        match self {
+            Self::Fetch(error) => (class_of(&error), chain(&error), error.into()),
+            Self::Render(error) => ("render", chain(&error), error.into()),
+            Self::Other(reason) => {
+                let error = WorkflowError::permanent("http", reason.clone());
+                ("http", reason, error)
+            }
+        }
     }
 }
 
@@ -233,17 +262,13 @@ impl Workflow for PriceFetch {
         };
         let fetched = match self.fetch(&job).await {
             Ok(fetched) => fetched,
-            Err(NoPage::Fetch(error)) => {
-                let (class, text) = (class_of(&error), chain(&error));
-                let error = match WorkflowError::from(error) {
+            Err(error) => {
+                let (class, text, error) = error.judged();
+                let error = match error {
                     snooze @ WorkflowError::Snooze { .. } => return Err(snooze),
                     other => job.by_policy(other),
                 };
                 return Ok(Done::Failed(error, crawl(class, text, json!({}))));
-            }
-            Err(NoPage::Other(reason)) => {
-                let error = WorkflowError::permanent("http", reason.clone());
-                return Ok(Done::Failed(error, crawl("http", reason, json!({}))));
             }
         };
         let options = self.options.get();
@@ -307,28 +332,52 @@ impl Workflow for PriceFetch {
 impl PriceFetch {
     async fn fetch(&self, job: &Job) -> Result<Fetched, NoPage> {
         let url = Url::parse(&job.url).map_err(|error| NoPage::Other(error.to_string()))?;
+        let tab = if job.render {
+            Some(self.renderer.tab().await?)
+        } else {
+            None
+        };
         let response = self.client.get(&url).await?.error_for_status()?;
-        let host = response.url.host_str().unwrap_or_default();
-        let site = registrable(host).map_or_else(|| host.to_owned(), |own| own.domain);
-        if site != job.domain {
-            return Err(NoPage::Other(format!("leads to another site ({host})")));
-        }
-        if !media::is_html(response.content_type.as_deref(), &response.body) {
-            let kind = response.content_type.unwrap_or_default();
-            return Err(NoPage::Other(format!("not HTML ({kind})")));
-        }
-        let url = response.url.clone();
-        let html = compute(move || {
-            html::decode_from(
-                response.url.host_str(),
-                &response.body,
-                response.content_type.as_deref(),
-            )
-            .text
+        check(&response, &job.domain)?;
+        let Some(tab) = tab else {
+            return Ok(decoded(response).await);
+        };
+        let Rendered { response, html } = tab.render(response).await?;
+        // A script may have led on to another page.
+        check(&response, &job.domain)?;
+        Ok(Fetched {
+            url: response.url,
+            html,
         })
-        .await;
-        Ok(Fetched { url, html })
     }
+}
+
+/// Whether a response is a page of this shop.
+fn check(response: &Response, domain: &str) -> Result<(), NoPage> {
+    let host = response.url.host_str().unwrap_or_default();
+    let site = registrable(host).map_or_else(|| host.to_owned(), |own| own.domain);
+    if site != domain {
+        return Err(NoPage::Other(format!("leads to another site ({host})")));
+    }
+    if !media::is_html(response.content_type.as_deref(), &response.body) {
+        let kind = response.content_type.as_deref().unwrap_or_default();
+        return Err(NoPage::Other(format!("not HTML ({kind})")));
+    }
+    Ok(())
+}
+
+async fn decoded(response: Response) -> Fetched {
+    let url = response.url.clone();
+    let html = compute(move || {
+        html::decode_from(
+            response.url.host_str(),
+            &response.body,
+            response.content_type.as_deref(),
+        )
+        .text
+    })
+    .await;
+    Fetched { url, html }
 }
 
 fn limits(options: &Options) -> Limits {
@@ -470,6 +519,7 @@ mod tests {
             has_product: false,
             wants_page: false,
             domain: String::new(),
+            render: false,
             currency: None,
             pattern_id: None,
             pattern: None,

@@ -8,6 +8,7 @@ mod import;
 mod items;
 mod policy;
 mod recategorise;
+mod site;
 mod status;
 mod track;
 

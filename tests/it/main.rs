@@ -19,6 +19,7 @@ mod licences;
 mod migrations;
 mod pooler;
 mod record;
+mod render;
 mod retention;
 mod schedule;
 mod schema;

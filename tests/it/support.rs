@@ -1,6 +1,7 @@
 //! What the integration tests share.
 
 pub(crate) mod app;
+pub(crate) mod browser;
 pub(crate) mod certificates;
 pub(crate) mod database;
 pub(crate) mod exchange;

@@ -17,9 +17,10 @@ const IMPORTS: &[(&str, &[&str])] = &[
         &["fetch", "metrics", "redis", "secret", "telemetry"],
     ),
     ("queue", &["db", "queue", "redis"]),
+    ("render", &["fetch", "metrics", "render"]),
     (
         "workflow",
-        &["extract", "fetch", "queue", "secret", "telemetry"],
+        &["extract", "fetch", "queue", "render", "secret", "telemetry"],
     ),
     (
         "workflows/*",
@@ -30,6 +31,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "fetch",
             "metrics",
             "queue",
+            "render",
             "secret",
             "telemetry",
         ],

@@ -9,6 +9,7 @@ mod notifications;
 mod patterns;
 mod price_fetch;
 mod readiness;
+mod rendering;
 mod sitemaps;
 
 use gleaner::config::Config;

@@ -22,6 +22,8 @@ fn help_is_as_reviewed() {
         &["track", "--help"],
         &["policy", "--help"],
         &["policy", "add", "--help"],
+        &["site", "--help"],
+        &["site", "set", "--help"],
         &["bot", "--help"],
         &["bot", "create", "--help"],
     ] {

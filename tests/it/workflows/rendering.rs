@@ -1,0 +1,196 @@
+//! `crawl_job/crawl` of shops whose pages need a browser, with the whole program around it.
+
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::start;
+use crate::support::browser::{alone, browser, browser_of, render_config};
+use crate::support::site::{Answer, Site};
+use crate::support::wait::wait_until_by;
+use crate::support::{TestApp, TestDatabase};
+
+/// A page whose price is written by a script.
+const WRITTEN: &str = r#"<html lang=nb><head><title>Messingkjele</title></head><body><h1>Messingkjele</h1><div id=offer></div>
+    <script>fetch('/price.json').then((answer) => answer.json()).then((found) => {
+        const data = document.createElement('script');
+        data.type = 'application/ld+json';
+        data.textContent = JSON.stringify({'@type': 'Product', name: 'Messingkjele',
+            offers: {'@type': 'Offer', price: found.price, priceCurrency: 'NOK', availability: 'https://schema.org/InStock'}});
+        document.head.append(data);
+    })</script></body></html>"#;
+
+/// A shop whose pages need a browser, with one of them queued.
+const SHOP: &str =
+    "INSERT INTO crawl_policy (name, selection, max_retries, retry_backoff) VALUES ('at once', 'all', 2, '1 millisecond');
+     INSERT INTO site (domain, render) VALUES ('shop-example.no', true);
+     INSERT INTO product_url (site_id, raw_url, url, url_hash)
+         VALUES (1, 'https://shop-example.no/kettle', 'https://shop-example.no/kettle', 'kettle');
+     INSERT INTO crawl_job (product_url_id, site_id, max_retries, retry_backoff) VALUES (1, 1, 2, '1 millisecond');
+     UPDATE crawl_job SET crawl_status = 'Queued';";
+
+async fn shop() -> Site {
+    let site = Site::start().await;
+    site.put("shop-example.no/kettle", Answer::html(WRITTEN));
+    site.put(
+        "shop-example.no/price.json",
+        Answer::json(r#"{"price": "1299.00"}"#),
+    );
+    site
+}
+
+async fn results(app: &TestApp) -> Vec<String> {
+    app.database
+        .rows("SELECT attempt, success, price, currency, error_class, error FROM crawl_result ORDER BY id")
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_price_that_a_script_writes_is_recorded() {
+    let Some(render) = render_config() else {
+        return;
+    };
+    let _alone = alone().await;
+    let site = shop().await;
+    let app = start(&site, &["price-fetch", "auto-record"], SHOP, |config| {
+        config.render = render;
+    })
+    .await;
+    app.wait_settled("crawl_job", "crawl").await;
+    assert_eq!(results(&app).await, ["1|t|1299.00|NOK||"]);
+    app.wait_settled("crawl_result", "auto_record").await;
+    assert_eq!(
+        app.database
+            .rows("SELECT price, currency FROM price_history")
+            .await,
+        ["1299.00|NOK"]
+    );
+    // The page is kept as it was read, for patterns.
+    assert_eq!(
+        app.database
+            .count("SELECT count(*) FROM product_page WHERE length(body) > 100")
+            .await,
+        1
+    );
+    let seen = browser().unwrap();
+    let (_, _database) = app.stop().await;
+    assert_eq!(browser(), None);
+    seen.wait_nothing_left().await;
+}
+
+/// Killed with the page in hand: the attempt is a result that says so, and the next one succeeds in another browser.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_whose_browser_is_killed_is_tried_again() {
+    let Some(render) = render_config() else {
+        return;
+    };
+    let _alone = alone().await;
+    let site = shop().await;
+    site.script(
+        "shop-example.no/kettle",
+        vec![
+            Answer::html("<html><script src=/begun></script><script>for (;;) {}</script></html>"),
+            Answer::html(WRITTEN),
+        ],
+    );
+    let app = start(&site, &["price-fetch"], SHOP, |config| {
+        config.render = render;
+    })
+    .await;
+    wait_until_by(
+        "the page is in the browser",
+        Duration::from_secs(40),
+        async || !site.hits("shop-example.no/begun").is_empty(),
+    )
+    .await;
+    browser().unwrap().kill();
+    app.wait_settled("crawl_job", "crawl").await;
+    assert_eq!(
+        results(&app).await,
+        [
+            "1|f|||render|the browser ended (crashed)",
+            "2|t|1299.00|NOK||"
+        ]
+    );
+    app.stop().await;
+}
+
+/// With rendering switched off a page that needs it is never read as if it did not, and the result says what to do.
+#[tokio::test(flavor = "multi_thread")]
+async fn with_rendering_off_such_pages_fail_and_say_so() {
+    let _alone = alone().await;
+    let site = shop().await;
+    let app = start(&site, &["price-fetch"], SHOP, |_| ()).await;
+    app.wait_settled("crawl_job", "crawl").await;
+    let found = results(&app).await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].starts_with("1|f|||render|its pages need a browser")
+            && found[0].contains("set render.enabled = true"),
+        "{found:?}"
+    );
+    assert!(site.hits("shop-example.no/kettle").is_empty());
+    app.stop().await;
+}
+
+/// A program that is killed cannot clean up: its browser ends by itself, and the next one removes what is left.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_of_a_program_that_is_killed() {
+    if render_config().is_none() {
+        return;
+    }
+    let _alone = alone().await;
+    let site = shop().await;
+    let database = TestDatabase::new().await;
+    database.run(SHOP).await;
+    let mut first = program(&database, &site);
+    wait_until_by("there is a price", Duration::from_secs(40), async || {
+        database
+            .count("SELECT count(*) FROM crawl_result WHERE success")
+            .await
+            > 0
+    })
+    .await;
+    let seen = browser_of(first.id()).unwrap();
+    first.kill().unwrap();
+    first.wait().unwrap();
+    seen.wait_gone().await;
+
+    database
+        .run("UPDATE crawl_job SET crawl_status = 'Queued'")
+        .await;
+    let mut second = program(&database, &site);
+    wait_until_by(
+        "the profile is swept",
+        Duration::from_secs(40),
+        async || !seen.profile.exists(),
+    )
+    .await;
+    second.kill().unwrap();
+    second.wait().unwrap();
+}
+
+fn program(database: &TestDatabase, site: &Site) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gleaner"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("GLEANER_") {
+            command.env_remove(name);
+        }
+    }
+    command
+        .args([
+            "run",
+            "--only",
+            "price-fetch",
+            "--database-url",
+            database.url(),
+        ])
+        .env("GLEANER_HTTP__LISTEN", "")
+        .env("GLEANER_RENDER__ENABLED", "true")
+        .env("GLEANER_FETCH__PROXY_HOSTS_TO", site.address.to_string())
+        .current_dir(std::env::temp_dir())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
