@@ -11,7 +11,9 @@ mod engine;
 mod idle;
 mod pull;
 mod record;
+mod schedule;
 mod scratch;
+mod turns;
 mod wake;
 
 pub use claim::{ClaimTimes, claim};
@@ -20,7 +22,9 @@ pub use engine::Load;
 pub use idle::{Idle, idle};
 pub use pull::{Pulled, Pulls, pull};
 pub use record::{Record, Recorded, record};
+pub use schedule::{Schedule, Scheduled, schedule};
 pub use scratch::{SCHEMA, Scratch, ServerSettings};
+pub use turns::Turns;
 pub use wake::{Rate, Wake, Waked, wake};
 
 /// Why a benchmark came to no result.

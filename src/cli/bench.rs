@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::run::start_private;
 use super::{Global, OK, print};
-use crate::bench::{self, Drain, Load, Pulls, Rate, Record, Scratch, Wake};
+use crate::bench::{self, Drain, Load, Pulls, Rate, Record, Schedule, Scratch, Wake};
 use crate::config::Config;
 use crate::secret::Secret;
 use crate::signals::{Asked, Signals};
@@ -88,6 +88,18 @@ enum What {
         /// Give every shop a pace to be kept: another row written per shop and pull.
         #[arg(long)]
         paced: bool,
+    },
+    /// How long a round of the crawl-scheduler takes: when nothing is due, when one URL in a hundred is, and when all are.
+    Schedule {
+        /// Product URLs, each with its job.
+        #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(100..=100_000_000))]
+        urls: u64,
+        /// Shops that they are spread over.
+        #[arg(long, value_name = "N", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+        sites: u64,
+        /// Rounds with nothing due, and with one in a hundred; the median counts.
+        #[arg(long, value_name = "N", default_value_t = 5)]
+        rounds: usize,
     },
     /// What a process costs that has nothing to do.
     Idle {
@@ -231,6 +243,18 @@ async fn measure(scratch: &mut Scratch, config: &Config, what: &What) -> anyhow:
                 paced: *paced,
             };
             object(&bench::pull(scratch, config, &pulls).await?)?
+        }
+        What::Schedule {
+            urls,
+            sites,
+            rounds,
+        } => {
+            let schedule = Schedule {
+                urls: *urls,
+                sites: *sites,
+                rounds: *rounds,
+            };
+            object(&bench::schedule(scratch, config, &schedule).await?)?
         }
         What::Idle { seconds } => {
             let program = std::env::current_exe().context("cannot find this program's file")?;
