@@ -34,13 +34,13 @@ impl Polls {
         if own >= limits.max_waiting_per_bot {
             return Err(full(
                 StatusCode::TOO_MANY_REQUESTS,
-                format!("{own} pulls of this bot wait already, which is all that may"),
+                &format!("{own} pulls of this bot wait already, which is all that may"),
             ));
         }
         if in_all >= limits.max_waiting {
             return Err(full(
                 StatusCode::SERVICE_UNAVAILABLE,
-                format!("{in_all} pulls wait already, which is all that may"),
+                &format!("{in_all} pulls wait already, which is all that may"),
             ));
         }
         waiting.insert(bot_id.to_owned(), own + 1);
@@ -63,7 +63,7 @@ impl Drop for Place {
     }
 }
 
-fn full(status: StatusCode, why: String) -> Trouble {
+fn full(status: StatusCode, why: &str) -> Trouble {
     Trouble {
         retry_after: Some(TRY_AGAIN),
         ..Trouble::new(
