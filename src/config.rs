@@ -216,6 +216,10 @@ pub struct Bots {
     pub max_body_bytes: usize,
     /// Largest page in it.
     pub max_html_bytes: usize,
+    /// Pulls that wait for jobs at a time, of all bots.
+    pub max_waiting: usize,
+    /// The same of one bot.
+    pub max_waiting_per_bot: usize,
 }
 
 impl Bots {
@@ -548,6 +552,13 @@ impl Config {
                 "bots.max_body_bytes",
                 "must be 1 KiB to 256 MiB",
             ));
+        }
+        if self.bots.max_waiting > crate::http::MAX_CONNECTIONS / 2 {
+            let problem = format!(
+                "must be at most {}: half of the connections are for requests that do not wait",
+                crate::http::MAX_CONNECTIONS / 2
+            );
+            return Err(inconsistent("bots.max_waiting", problem));
         }
         self.crawl
             .validate()

@@ -22,7 +22,7 @@ use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 
-pub use serve::Server;
+pub use serve::{MAX_CONNECTIONS, Server};
 pub use status::{Entity, NodeSummary, Status, Step};
 
 use crate::health::{self, Probe};
@@ -40,11 +40,13 @@ pub struct State {
     reload_failure: Live<Option<String>>,
     probe: Arc<Probe>,
     surroundings: Arc<status::Surroundings>,
+    desk: Arc<bot::Desk>,
+    polls: Arc<bot::Polls>,
 }
 
 impl State {
     /// `metrics` renders them, where this process collects any; `admin_token` may be empty; `reload_failure` is why the last
-    /// reload was refused.
+    /// reload was refused. Panics outside of a runtime: pulls of bots are served by tasks of its own.
     #[must_use]
     pub fn new(
         shared: Arc<Shared>,
@@ -53,6 +55,8 @@ impl State {
         reload_failure: Live<Option<String>>,
     ) -> Self {
         Self {
+            desk: Arc::new(bot::Desk::open(Arc::clone(&shared))),
+            polls: Arc::default(),
             shared,
             metrics,
             admin_token,

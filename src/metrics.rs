@@ -53,6 +53,12 @@ const RENDER_SECONDS: &str = "gleaner_render_seconds";
 const BROWSER_STARTS: &str = "gleaner_browser_starts_total";
 const BROWSER_ENDS: &str = "gleaner_browser_ends_total";
 const BROWSER_MEMORY: &str = "gleaner_browser_memory_bytes";
+const BOT_REQUESTS: &str = "gleaner_bot_requests_total";
+const BOT_REFUSED: &str = "gleaner_bot_refused_total";
+const BOT_JOBS: &str = "gleaner_bot_jobs_handed_out_total";
+const BOT_RESULTS: &str = "gleaner_bot_results_total";
+const BOT_PULL_SECONDS: &str = "gleaner_bot_pull_seconds";
+const BOT_PULLS_WAITING: &str = "gleaner_bot_pulls_waiting";
 const BUILD_INFO: &str = "gleaner_build_info";
 
 /// Bounds of the duration histograms, in seconds.
@@ -166,6 +172,24 @@ fn describe() {
         BROWSER_MEMORY,
         "What the browser's processes take in memory; 0 while there is none."
     );
+    describe_counter!(
+        BOT_REQUESTS,
+        "Requests of bots, by endpoint and status of the answer."
+    );
+    describe_counter!(
+        BOT_REFUSED,
+        "Requests of bots that were refused, by error code."
+    );
+    describe_counter!(BOT_JOBS, "Jobs handed out to bots.");
+    describe_counter!(
+        BOT_RESULTS,
+        "Results and releases of bots, by what became of them."
+    );
+    describe_histogram!(
+        BOT_PULL_SECONDS,
+        "Time of one look for jobs for a bot; its wait for jobs to come due does not count."
+    );
+    describe_gauge!(BOT_PULLS_WAITING, "Pulls of bots that wait for jobs.");
     describe_gauge!(BUILD_INFO, "1, with the version of the program.");
 }
 
@@ -215,6 +239,32 @@ pub fn fetch_turn(pacing: Pacing) {
         Pacing::Alone => "alone",
     };
     counter!(FETCH_TURNS, "pacing" => pacing).increment(1);
+}
+
+/// Counts a request of a bot that was answered with this status.
+pub fn bot_answered(endpoint: &'static str, status: u16) {
+    counter!(BOT_REQUESTS, "endpoint" => endpoint, "status" => status.to_string()).increment(1);
+}
+
+/// Counts a request of a bot that was refused.
+pub fn bot_refused(reason: &'static str) {
+    counter!(BOT_REFUSED, "reason" => reason).increment(1);
+}
+
+/// A look for jobs for a bot, and how many it brought.
+pub fn bot_pulled(jobs: usize, elapsed: Duration) {
+    counter!(BOT_JOBS).increment(whole(jobs));
+    histogram!(BOT_PULL_SECONDS).record(elapsed);
+}
+
+/// Counts a report of a bot: `done`, `retried`, `failed`, `released`, `repeated`, or the error code with which it was refused.
+pub fn bot_result(outcome: &'static str) {
+    counter!(BOT_RESULTS, "outcome" => outcome).increment(1);
+}
+
+/// How many pulls wait for jobs.
+pub fn polls_waiting(count: usize) {
+    gauge!(BOT_PULLS_WAITING).set(real(count));
 }
 
 /// Whether Redis answers.
@@ -370,6 +420,8 @@ pub fn announce(workflows: &[&'static str]) {
         counter!(CONFIG_RELOADS, "result" => result).increment(0);
     }
     counter!(HEARTBEAT_FAILURES).increment(0);
+    counter!(BOT_JOBS).increment(0);
+    gauge!(BOT_PULLS_WAITING).set(0.0);
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }
 

@@ -6,8 +6,9 @@ use tokio::time::Instant;
 use tokio_postgres::Client;
 
 use super::engine::{Engine, Load, stage};
-use super::scratch::{Cost, Scratch, ServerSettings};
-use super::{BenchError, median, number, rounded};
+use super::scratch::{Cost, Scratch};
+use super::turns::{Rounds, Turns, bare_clients};
+use super::{BenchError, median, number};
 
 /// What to drain.
 #[derive(Clone, Debug)]
@@ -20,17 +21,12 @@ pub struct Drain {
     pub load: Load,
 }
 
-/// Connections that the engine uses at once: one for the claim in the air, two for settles.
-const CONNECTIONS: usize = 3;
-
 /// What came out. Per row means per row drained.
 #[derive(Clone, Debug, Serialize)]
 pub struct Drained {
     /// Rows that the engine claimed, ran and settled in a second, end to end: its start, its lease and its last commit
     /// included.
     pub rows_per_second: f64,
-    /// That, as a share of `ceiling_rows_per_second`.
-    pub ceiling_share: f64,
     /// Bytes that the server added to its WAL.
     pub wal_bytes_per_row: f64,
     /// Row versions that updates made obsolete, on all tables of the engine (`n_tup_upd + n_tup_del`).
@@ -39,21 +35,11 @@ pub struct Drained {
     pub hot_share: f64,
     /// The same statements, prepared, in a bare loop over as many connections as the engine uses at once.
     pub ceiling_rows_per_second: f64,
-    /// Each of the engine's rounds.
-    pub engine_rounds: Vec<f64>,
-    /// Each of the bare loop's rounds.
-    pub ceiling_rounds: Vec<f64>,
     /// Rows per round.
     pub rows: u64,
-    /// Rows per claim and per settle.
-    pub batch: usize,
-    /// Rows in hand at most.
-    pub concurrency: usize,
-    /// The smallest durable transaction on this server, in milliseconds.
-    pub commit_ms: f64,
-    /// Whose server it was.
+    /// Each round, and what it was measured on.
     #[serde(flatten)]
-    pub server: ServerSettings,
+    pub turns: Turns,
 }
 
 /// Measures.
@@ -61,38 +47,22 @@ pub struct Drained {
 /// # Errors
 /// Whatever the database answers; [`BenchError::Stuck`].
 pub async fn drain(scratch: &mut Scratch, what: &Drain) -> Result<Drained, BenchError> {
-    let mut engine_rounds = Vec::new();
-    let mut ceiling_rounds = Vec::new();
+    let mut rounds = Rounds::default();
     let mut costs = Vec::new();
-    for round in 1..=what.rounds.max(1) {
+    for _ in 0..what.rounds.max(1) {
         let (rate, cost) = engine_round(scratch, what).await?;
-        let ceiling = ceiling_round(scratch, what).await?;
-        tracing::info!(
-            round,
-            engine = rate.round(),
-            bare_loop = ceiling.round(),
-            "rows per second"
-        );
-        engine_rounds.push(rounded(rate));
-        ceiling_rounds.push(rounded(ceiling));
+        rounds.note(rate, ceiling_round(scratch, what).await?);
         costs.push(cost);
     }
     let middle = |of: fn(&Cost) -> f64| median(&costs.iter().map(of).collect::<Vec<f64>>());
-    let (engine, ceiling) = (median(&engine_rounds), median(&ceiling_rounds));
     Ok(Drained {
-        rows_per_second: engine,
-        ceiling_share: rounded(engine / ceiling.max(f64::MIN_POSITIVE)),
+        rows_per_second: rounds.engine(),
+        ceiling_rows_per_second: rounds.ceiling(),
         wal_bytes_per_row: middle(|cost| cost.wal_bytes_per_row),
         dead_versions_per_row: middle(|cost| cost.dead_versions_per_row),
         hot_share: middle(|cost| cost.hot_share),
-        ceiling_rows_per_second: ceiling,
-        engine_rounds,
-        ceiling_rounds,
         rows: what.rows,
-        batch: what.load.batch,
-        concurrency: what.load.concurrency,
-        commit_ms: scratch.commit_ms().await?,
-        server: scratch.server_settings().await?,
+        turns: rounds.end(scratch, &what.load).await?,
     })
 }
 
@@ -119,19 +89,7 @@ pub(super) async fn engine_round(
 /// Fills, and drains it with bare loops. Rows per second.
 async fn ceiling_round(scratch: &mut Scratch, what: &Drain) -> Result<f64, BenchError> {
     scratch.fill(what.rows).await?;
-    let mut clients = Vec::new();
-    for _ in 0..CONNECTIONS {
-        clients.push(scratch.connector().raw().await?);
-    }
-    let lease: i64 = clients[0]
-        .query_one(
-            "WITH holder AS (INSERT INTO node (host, pid, version) VALUES ('bench', 0, '') RETURNING id) \
-             INSERT INTO lease (node_id, workflow, expires_at) \
-             SELECT id, 'bench', now() + interval '1 hour' FROM holder RETURNING id",
-            &[],
-        )
-        .await?
-        .get(0);
+    let (clients, lease) = bare_clients(scratch).await?;
     let start = Instant::now();
     let done = try_join_all(
         clients
@@ -153,10 +111,6 @@ async fn ceiling_round(scratch: &mut Scratch, what: &Drain) -> Result<f64, Bench
 /// Claims and settles until nothing is left to claim. Returns how many rows it settled.
 async fn bare_loop(client: &Client, lease: i64, batch: usize) -> Result<u64, BenchError> {
     let stage = stage();
-    // As the engine's sessions are set.
-    client
-        .batch_execute("SET plan_cache_mode = force_custom_plan")
-        .await?;
     let claim = client.prepare(stage.claim_sql()).await?;
     let settle = client.prepare(stage.settle_sql()).await?;
     let limit = i64::try_from(batch).unwrap_or(i64::MAX);

@@ -138,7 +138,7 @@ async fn transactions(scratch: &mut Scratch) -> Result<u64, BenchError> {
 }
 
 /// Resident memory of a process, in bytes.
-fn resident(process: u32) -> Result<u64, BenchError> {
+pub(super) fn resident(process: u32) -> Result<u64, BenchError> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
     resident_in(&status).ok_or_else(|| {
         BenchError::Stuck("the kernel does not tell the memory of a process".to_owned())

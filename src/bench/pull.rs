@@ -2,13 +2,12 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use anyhow::Context;
 use diesel_async::SimpleAsyncConnection;
 use futures_util::future::join_all;
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -139,8 +138,26 @@ async fn fill(scratch: &mut Scratch, pulls: &Pulls) -> Result<(), BenchError> {
 /// What one bot got.
 #[derive(Default)]
 struct Work {
-    jobs: Vec<Arc<str>>,
+    jobs: Vec<Box<str>>,
     millis: Vec<f64>,
+}
+
+/// As much of an answer as a bot needs here: it shares the processors with what is measured.
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(borrow)]
+    data: HandOut<'a>,
+}
+
+#[derive(Deserialize)]
+struct HandOut<'a> {
+    #[serde(borrow)]
+    jobs: Vec<Job<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Job<'a> {
+    job_id: &'a str,
 }
 
 /// Pulls until nothing comes any more.
@@ -159,28 +176,24 @@ async fn work(address: SocketAddr, bot: u32, batch: u32) -> anyhow::Result<Work>
     while empty < 3 {
         let start = Instant::now();
         stream.get_mut().write_all(request.as_bytes()).await?;
-        let answer = read(&mut stream).await?;
+        let body = read(&mut stream).await?;
         let elapsed = start.elapsed();
-        let jobs = answer["data"]["jobs"]
-            .as_array()
-            .with_context(|| format!("no jobs in {answer}"))?;
-        if jobs.is_empty() {
+        let answer: Answer<'_> = serde_json::from_slice(&body)
+            .with_context(|| format!("no jobs in {}", String::from_utf8_lossy(&body)))?;
+        if answer.data.jobs.is_empty() {
             empty += 1;
             continue;
         }
         empty = 0;
         done.millis.push(elapsed.as_secs_f64() * 1_000.0);
-        done.jobs.extend(
-            jobs.iter()
-                .filter_map(|job| job["job_id"].as_str())
-                .map(Arc::from),
-        );
+        done.jobs
+            .extend(answer.data.jobs.iter().map(|job| Box::from(job.job_id)));
     }
     Ok(done)
 }
 
 /// The body of the next answer, which says its length.
-async fn read(stream: &mut BufReader<TcpStream>) -> anyhow::Result<Value> {
+async fn read(stream: &mut BufReader<TcpStream>) -> anyhow::Result<Vec<u8>> {
     let mut length = 0;
     loop {
         let mut line = String::new();
@@ -196,5 +209,5 @@ async fn read(stream: &mut BufReader<TcpStream>) -> anyhow::Result<Value> {
     }
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await?;
-    Ok(serde_json::from_slice(&body)?)
+    Ok(body)
 }

@@ -13,8 +13,9 @@ use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
 
 use super::engine::{Engine, Load};
-use super::scratch::{Scratch, ServerSettings};
-use super::{BenchError, median, number, percentile, rounded};
+use super::scratch::Scratch;
+use super::turns::{Rounds, Turns, bare_clients};
+use super::{BenchError, number, percentile, rounded};
 use crate::db::stage::Stage;
 use crate::queue::Queue;
 use crate::redis;
@@ -36,8 +37,6 @@ pub struct Record {
     pub redis: redis::Config,
 }
 
-/// Connections that the engine uses at once: one for the claim in the air, two for settles.
-const CONNECTIONS: usize = 3;
 /// Results put into the queue one by one.
 const ENQUEUED: i64 = 2_000;
 /// Before every key. The braces are the hash tag that a cluster needs.
@@ -49,29 +48,17 @@ pub struct Recorded {
     /// Results popped, claimed, judged, compared and written in a second, end to end: its start, its lease and its last
     /// commit included.
     pub results_per_second: f64,
-    /// That, as a share of `ceiling_results_per_second`.
-    pub ceiling_share: f64,
     /// The same statements, prepared, in a bare loop over as many connections as the engine uses at once.
     pub ceiling_results_per_second: f64,
     /// Half of the single results were in the queue after this many milliseconds.
     pub enqueue_p50_ms: f64,
     /// All but one in a hundred were.
     pub enqueue_p99_ms: f64,
-    /// Each of the engine's rounds.
-    pub engine_rounds: Vec<f64>,
-    /// Each of the bare loop's rounds.
-    pub ceiling_rounds: Vec<f64>,
     /// Results per round.
     pub results: u32,
-    /// Results per claim and per settle.
-    pub batch: usize,
-    /// Results in hand at most.
-    pub concurrency: usize,
-    /// The smallest durable transaction on this server, in milliseconds.
-    pub commit_ms: f64,
-    /// Whose server it was.
+    /// Each round, and what it was measured on.
     #[serde(flatten)]
-    pub server: ServerSettings,
+    pub turns: Turns,
 }
 
 /// Measures.
@@ -83,36 +70,20 @@ pub async fn record(scratch: &mut Scratch, what: &Record) -> Result<Recorded, Be
     redis.prefix = format!("{PREFIX}{}", redis.prefix);
     let queue = Queue::connect(&redis).await?;
     queue.clear().await?;
-    let mut engine_rounds = Vec::new();
-    let mut ceiling_rounds = Vec::new();
-    for round in 1..=what.rounds.max(1) {
+    let mut rounds = Rounds::default();
+    for _ in 0..what.rounds.max(1) {
         let rate = engine_round(scratch, what, &queue).await?;
-        let ceiling = ceiling_round(scratch, what).await?;
-        tracing::info!(
-            round,
-            engine = rate.round(),
-            bare_loop = ceiling.round(),
-            "results per second"
-        );
-        engine_rounds.push(rounded(rate));
-        ceiling_rounds.push(rounded(ceiling));
+        rounds.note(rate, ceiling_round(scratch, what).await?);
     }
     let enqueued = enqueue_times(&queue).await;
     queue.clear().await?;
-    let (engine, ceiling) = (median(&engine_rounds), median(&ceiling_rounds));
     Ok(Recorded {
-        results_per_second: engine,
-        ceiling_share: rounded(engine / ceiling.max(f64::MIN_POSITIVE)),
-        ceiling_results_per_second: ceiling,
+        results_per_second: rounds.engine(),
+        ceiling_results_per_second: rounds.ceiling(),
         enqueue_p50_ms: rounded(percentile(&enqueued, 50)),
         enqueue_p99_ms: rounded(percentile(&enqueued, 99)),
-        engine_rounds,
-        ceiling_rounds,
         results: what.results,
-        batch: what.load.batch,
-        concurrency: what.load.concurrency,
-        commit_ms: scratch.commit_ms().await?,
-        server: scratch.server_settings().await?,
+        turns: rounds.end(scratch, &what.load).await?,
     })
 }
 
@@ -186,22 +157,7 @@ async fn engine_round(
 /// Fills, and records it with bare loops. Results per second.
 async fn ceiling_round(scratch: &mut Scratch, what: &Record) -> Result<f64, BenchError> {
     fill(scratch, what.results).await?;
-    let mut clients = Vec::new();
-    for _ in 0..CONNECTIONS {
-        clients.push(scratch.connector().raw().await?);
-    }
-    let [first, ..] = clients.as_slice() else {
-        return Err(BenchError::Stuck("no connection".to_owned()));
-    };
-    let lease: i64 = first
-        .query_one(
-            "WITH holder AS (INSERT INTO node (host, pid, version) VALUES ('bench', 0, '') RETURNING id) \
-             INSERT INTO lease (node_id, workflow, expires_at) \
-             SELECT id, 'bench', now() + interval '1 hour' FROM holder RETURNING id",
-            &[],
-        )
-        .await?
-        .get(0);
+    let (mut clients, lease) = bare_clients(scratch).await?;
     let next = AtomicI64::new(1);
     let start = Instant::now();
     let done = try_join_all(
@@ -229,10 +185,6 @@ async fn bare_loop(
     next: &AtomicI64,
 ) -> Result<u64, BenchError> {
     let stage = Stage::new(AutoRecord::TABLE, AutoRecord::STAGE, AutoRecord::TOUCHES);
-    // As the engine's sessions are set.
-    client
-        .batch_execute("SET plan_cache_mode = force_custom_plan")
-        .await?;
     let claim = client.prepare(stage.claim_these_sql()).await?;
     let load = client.prepare(sql::LOAD).await?;
     let settle = client.prepare(stage.settle_sql()).await?;

@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 
 use super::run::start_private;
 use super::{Global, OK, print};
-use crate::bench::{self, Drain, Load, Pulls, Rate, Record, Renders, Scratch, Wake};
+use crate::bench::{
+    self, Drain, Load, Pulls, Rate, Record, Renders, Schedule, Scratch, Wake,
+};
 use crate::config::Config;
 use crate::secret::Secret;
 use crate::signals::{Asked, Signals};
@@ -98,6 +100,18 @@ enum What {
         /// Tabs at a time; as configured unless given.
         #[arg(long, value_name = "N")]
         tabs: Option<NonZeroUsize>,
+    },
+    /// How long a round of the crawl-scheduler takes: when nothing is due, when one URL in a hundred is, and when all are.
+    Schedule {
+        /// Product URLs, each with its job.
+        #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(100..=100_000_000))]
+        urls: u64,
+        /// Shops that they are spread over.
+        #[arg(long, value_name = "N", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+        sites: u64,
+        /// Rounds with nothing due, and with one in a hundred; the median counts.
+        #[arg(long, value_name = "N", default_value_t = 5)]
+        rounds: usize,
     },
     /// What a process costs that has nothing to do.
     Idle {
@@ -253,6 +267,18 @@ async fn measure(scratch: &mut Scratch, config: &Config, what: &What) -> anyhow:
             object(&bench::pull(scratch, config, &pulls).await?)?
         }
         What::Render { .. } => bail!("this benchmark needs no database"),
+        What::Schedule {
+            urls,
+            sites,
+            rounds,
+        } => {
+            let schedule = Schedule {
+                urls: *urls,
+                sites: *sites,
+                rounds: *rounds,
+            };
+            object(&bench::schedule(scratch, config, &schedule).await?)?
+        }
         What::Idle { seconds } => {
             let program = std::env::current_exe().context("cannot find this program's file")?;
             let watched = bench::idle(scratch, &program, Duration::from_secs(*seconds)).await?;

@@ -1,6 +1,7 @@
 //! Bots: outside workers that are handed crawl jobs and report on them. Their accounts, and every statement of their API.
 //!
-//! A hand-out is a claim like any other: one statement, a lease of the bot's on the jobs, attempts counted. A bot that dies is
+//! A hand-out is a claim like any other: one statement, a lease of the bot's on the jobs, attempts counted. That statement takes
+//! most of its time to be planned and committed, so it serves as many pulls as there are at the moment. A bot that dies is
 //! noticed by the end of its lease, and the timeout-checker takes the jobs back. A report is a settle like any other: fenced
 //! by lease and attempt, in one transaction with the result.
 
@@ -11,14 +12,12 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use diesel::sql_types::{
-    Array, BigInt, Bool, Double, Interval, Nullable, SmallInt, Text, Timestamptz,
-};
+use diesel::sql_types::{Array, BigInt, Bool, Double, Nullable, SmallInt, Text, Timestamptz};
 use diesel::{QueryResult, QueryableByName};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use gleaner_actors::port::LeaseId;
 
-pub use account::{Account, Listed, create, disable, enable, find, list, rotate};
+pub use account::{Account, Listed, create, disable, enable, find, find_all, list, rotate};
 pub use report::{Done, Refusal, Report, Reported, report};
 
 use super::stage::Stage;
@@ -31,17 +30,26 @@ pub const STAGE_NAME: &str = "crawl_job/crawl";
 pub(crate) static STAGE: LazyLock<Stage> =
     LazyLock::new(|| Stage::limited("crawl_job", "crawl", true, Some("max_retries")));
 
-/// What a pull asks for.
-#[derive(Clone, Debug)]
-pub struct Pull<'a> {
-    /// At most this many jobs.
+/// One of the pulls that a claim answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pull {
+    /// The bot.
+    pub bot: i64,
+    /// At most this many jobs, and no more than the bot may have at a time.
     pub jobs: i64,
-    /// Only of this domain and what is below it.
-    pub domain: Option<&'a str>,
-    /// Between two jobs of a shop that says nothing itself.
-    pub pace: Duration,
     /// Whether it counts against the bot's rate; looking again for a request that waits does not.
     pub counts: bool,
+}
+
+/// Among which jobs a claim looks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Among<'a> {
+    /// Only of this domain and what is below it.
+    pub domain: Option<&'a str>,
+    /// Only of these shops; empty for all.
+    pub shops: &'a [String],
+    /// Between two jobs of a shop that says nothing itself.
+    pub pace: Duration,
 }
 
 /// The right to one job.
@@ -79,12 +87,14 @@ pub enum Pulled {
     Jobs(Vec<Job>),
     /// The bot has pulled too often; so long until it may again.
     TooOften(Duration),
-    /// The bot is gone or switched off since it was looked up.
-    Gone,
+    /// The bot's row is locked by somebody else at this moment, or it is gone or switched off.
+    Missing,
 }
 
 #[derive(QueryableByName)]
 struct PulledRow {
+    #[diesel(sql_type = BigInt)]
+    pull: i64,
     #[diesel(sql_type = Bool)]
     is_open: bool,
     #[diesel(sql_type = Nullable<Double>)]
@@ -124,43 +134,81 @@ impl PulledRow {
     }
 }
 
-/// Hands due jobs to a bot, in one statement.
+/// Hands due jobs to bots, in one statement for all these pulls; what each yields is in their order.
 ///
-/// A bot never gets what it may not have: its rate, its cap, its shops, and the
-/// shops' own switches and paces are part of that statement, so they hold across nodes.
+/// A bot never gets what it may not have: its rate, its cap, and the shops' own switches and paces are part of that statement,
+/// so they hold across nodes. Its shops are for the caller to name. It waits for no lock.
 ///
 /// # Errors
 /// Whatever the database answers.
 pub async fn pull(
     conn: &mut AsyncPgConnection,
-    bot: &Account,
-    pull: &Pull<'_>,
-) -> QueryResult<Pulled> {
-    let ttl = bot.lock_ttl_seconds.map(|seconds| {
-        diesel::data_types::PgInterval::from_microseconds(i64::from(seconds) * 1_000_000)
-    });
+    pulls: &[Pull],
+    among: &Among<'_>,
+) -> QueryResult<Vec<Pulled>> {
+    let bots: Vec<i64> = pulls.iter().map(|pull| pull.bot).collect();
+    let jobs: Vec<i64> = pulls.iter().map(|pull| pull.jobs.max(0)).collect();
+    let counts: Vec<bool> = pulls.iter().map(|pull| pull.counts).collect();
     let rows: Vec<PulledRow> = statement(include_str!("bot/pull.sql"))
-        .bind::<BigInt, _>(bot.id)
-        .bind::<BigInt, _>(pull.jobs.clamp(0, i64::from(bot.max_jobs_per_pull)))
-        .bind::<Nullable<Text>, _>(pull.domain)
-        .bind::<Array<Text>, _>(&bot.allowed_domains)
-        .bind::<Double, _>(pull.pace.as_secs_f64())
-        .bind::<Nullable<Interval>, _>(ttl)
-        .bind::<Bool, _>(pull.counts)
+        .bind::<Array<BigInt>, _>(&bots)
+        .bind::<Array<BigInt>, _>(&jobs)
+        .bind::<Array<Bool>, _>(&counts)
+        .bind::<BigInt, _>(jobs.iter().sum::<i64>())
+        .bind::<Nullable<Text>, _>(among.domain)
+        .bind::<Array<Text>, _>(among.shops)
+        .bind::<Double, _>(among.pace.as_secs_f64())
         .load(conn)
         .await?;
-    let Some(first) = rows.as_slice().first() else {
-        return Ok(Pulled::Gone);
-    };
-    if !first.is_open {
-        let seconds = first.opens_in.unwrap_or_default().max(0.0);
-        return Ok(Pulled::TooOften(
-            Duration::try_from_secs_f64(seconds).unwrap_or_default(),
-        ));
+    let mut yields = vec![Pulled::Missing; pulls.len()];
+    for row in rows {
+        let place = usize::try_from(row.pull - 1).unwrap_or(usize::MAX);
+        if let Some(pulled) = yields.get_mut(place) {
+            pulled.take_in(row);
+        }
     }
-    Ok(Pulled::Jobs(
-        rows.into_iter().filter_map(PulledRow::job).collect(),
-    ))
+    Ok(yields)
+}
+
+impl Pulled {
+    fn take_in(&mut self, row: PulledRow) {
+        if !row.is_open {
+            let seconds = row.opens_in.unwrap_or_default().max(0.0);
+            *self = Self::TooOften(Duration::try_from_secs_f64(seconds).unwrap_or_default());
+        } else if let Self::Jobs(jobs) = self {
+            jobs.extend(row.job());
+        } else {
+            *self = Self::Jobs(Vec::from_iter(row.job()));
+        }
+    }
+}
+
+/// Waits until nobody else has the row of the bot with this name locked, and keeps it locked until the transaction ends.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn hold(conn: &mut AsyncPgConnection, bot_id: &str) -> QueryResult<()> {
+    statement("SELECT FROM bot WHERE bot_id = $1 FOR UPDATE")
+        .bind::<Text, _>(bot_id)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Takes back what was handed to a bot that is not there any more to be told, unharmed.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn take_back(conn: &mut AsyncPgConnection, bot: i64, jobs: &[Job]) -> QueryResult<()> {
+    let reports: Vec<Report<'_>> = jobs
+        .iter()
+        .map(|job| Report {
+            job: job.id,
+            token: Some(job.token),
+            done: Done::Released,
+        })
+        .collect();
+    report(conn, bot, &reports).await?;
+    Ok(())
 }
 
 /// Prolongs a bot's leases, each by the time it was given for. Returns those that stand, with their new ends: the others have

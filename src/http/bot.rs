@@ -12,8 +12,11 @@
 //! Bearer`); every answer is `{"success": true, "data": {…}}` or `{"success": false, "error": CODE, "detail": TEXT}`. An
 //! answer never quotes the database or the program. `/api/openapi.json` describes all of it.
 
+mod desk;
 mod fields;
 mod openapi;
+mod polls;
+mod pull;
 mod work;
 
 use std::time::Duration;
@@ -26,17 +29,27 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use chrono::{DateTime, SecondsFormat, Utc};
+use diesel_async::AsyncPgConnection;
+use serde::Serialize;
 use serde_json::{Value, json};
 use tracing::warn;
+
+pub(super) use self::desk::Desk;
+pub(super) use self::polls::Polls;
 
 use self::fields::Fields;
 use super::{State, guard};
 use crate::db::PooledConnection;
 use crate::db::bot::{self, Account, Refusal};
+use crate::metrics;
 use crate::telemetry::chain;
 
 /// Longest time of one request: the longest wait for jobs, and some.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// What a bot may ask for.
+const ENDPOINTS: [&str; 5] = ["pull", "submit", "submit-batch", "heartbeat", "release"];
 
 /// The routes, with their own limits. The bots' tokens are all the protection they have and need.
 pub(super) fn routes(state: &State) -> Router<State> {
@@ -44,7 +57,7 @@ pub(super) fn routes(state: &State) -> Router<State> {
     for slash in ["", "/"] {
         let path = |name: &str| format!("/api/crawl/{name}{slash}");
         router = router
-            .route(&path("pull"), post(work::pull))
+            .route(&path("pull"), post(pull::pull))
             .route(&path("submit"), post(work::submit))
             .route(&path("submit-batch"), post(work::submit_batch))
             .route(&path("heartbeat"), post(work::heartbeat))
@@ -56,6 +69,7 @@ pub(super) fn routes(state: &State) -> Router<State> {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(limit))
         .layer(middleware::from_fn(in_time))
+        .layer(middleware::from_fn(counted))
 }
 
 async fn describe() -> Response {
@@ -80,6 +94,29 @@ async fn in_time(request: Request, next: Next) -> Response {
         Ok(response) => response,
         Err(_elapsed) => Trouble::unavailable().into_response(),
     }
+}
+
+/// Counts every request, by what became of it.
+async fn counted(request: Request, next: Next) -> Response {
+    let endpoint = endpoint(request.uri().path());
+    let response = next.run(request).await;
+    if let Some(endpoint) = endpoint {
+        metrics::bot_answered(endpoint, response.status().as_u16());
+        if let Some(Refused(code)) = response.extensions().get() {
+            metrics::bot_refused(code);
+        }
+    }
+    response
+}
+
+/// The code with which a request was refused, for those who count.
+#[derive(Clone, Copy, Debug)]
+struct Refused(&'static str);
+
+/// The endpoint of this path, with or without the last slash.
+fn endpoint(path: &str) -> Option<&'static str> {
+    let name = path.strip_prefix("/api/crawl/")?.trim_end_matches('/');
+    ENDPOINTS.into_iter().find(|endpoint| *endpoint == name)
 }
 
 /// Why a request is refused.
@@ -143,29 +180,19 @@ impl Trouble {
     }
 
     fn refused(refusal: Refusal) -> Self {
-        let (status, code, detail) = match refusal {
-            Refusal::NotFound => (
-                StatusCode::NOT_FOUND,
-                "job_not_found",
-                "there is no such job",
-            ),
+        let (status, detail) = match refusal {
+            Refusal::NotFound => (StatusCode::NOT_FOUND, "there is no such job"),
             Refusal::NotLocked => (
                 StatusCode::BAD_REQUEST,
-                "job_not_locked",
                 "nobody has this job in hand; pull it first",
             ),
-            Refusal::NotAssigned => (
-                StatusCode::FORBIDDEN,
-                "not_assigned",
-                "somebody else has this job in hand",
-            ),
+            Refusal::NotAssigned => (StatusCode::FORBIDDEN, "somebody else has this job in hand"),
             Refusal::Expired => (
                 StatusCode::BAD_REQUEST,
-                "lock_expired",
                 "the time for this job was up, and it went on without this result",
             ),
         };
-        Self::new(status, code, detail)
+        Self::new(status, refusal_code(refusal), detail)
     }
 
     fn body(&self) -> Value {
@@ -176,6 +203,7 @@ impl Trouble {
 impl IntoResponse for Trouble {
     fn into_response(self) -> Response {
         let mut response = (self.status, axum::Json(self.body())).into_response();
+        response.extensions_mut().insert(Refused(self.code));
         let headers = response.headers_mut();
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -187,25 +215,49 @@ impl IntoResponse for Trouble {
     }
 }
 
+/// The code by which bots know a refusal.
+fn refusal_code(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::NotFound => "job_not_found",
+        Refusal::NotLocked => "job_not_locked",
+        Refusal::NotAssigned => "not_assigned",
+        Refusal::Expired => "lock_expired",
+    }
+}
+
 /// A good answer.
-fn answer(status: StatusCode, data: &Value) -> Response {
-    let body = json!({ "success": true, "data": data });
+fn answer(status: StatusCode, data: &impl Serialize) -> Response {
+    #[derive(Serialize)]
+    struct Good<'a, T> {
+        success: bool,
+        data: &'a T,
+    }
+    let body = Good {
+        success: true,
+        data,
+    };
     (status, axum::Json(body)).into_response()
+}
+
+/// Who a request says it comes from.
+#[derive(Clone, Debug)]
+struct Login {
+    bot_id: String,
+    /// SHA-256 of the token.
+    token_hash: Vec<u8>,
 }
 
 /// What every request brings.
 struct Asked {
     fields: Fields,
-    account: Account,
-    conn: PooledConnection,
+    login: Login,
 }
 
-/// Reads a request and lets its bot in.
-async fn admit(
-    state: &State,
-    headers: &HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Asked, Trouble> {
+/// The body of a request, as it arrived.
+type Body = Result<Bytes, BytesRejection>;
+
+/// Reads a request.
+fn read(state: &State, headers: &HeaderMap, body: Body) -> Result<Asked, Trouble> {
     let body = body.map_err(|rejection| {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
             let limit = state.shared.config.get().bots.max_body_bytes;
@@ -225,28 +277,42 @@ async fn admit(
     let token = token.ok_or_else(|| {
         Trouble::invalid("api_token: this field is required, or the header Authorization: Bearer")
     })?;
-    let mut conn = state
+    let login = Login {
+        bot_id: bot_id.trim().to_owned(),
+        token_hash: hash(token.trim()).as_ref().to_vec(),
+    };
+    Ok(Asked { fields, login })
+}
+
+/// The account of the bot that logs in, if this is its, and it is switched on.
+fn let_in<'a>(login: &Login, account: Option<&'a Account>) -> Option<&'a Account> {
+    // A bot that there is not is compared with as well.
+    let expected = account.map_or(&[0; 32][..], |account| &account.token_hash);
+    let is_known = guard::is_same(&login.token_hash, expected);
+    account.filter(|account| is_known && account.enabled)
+}
+
+/// Looks who it is, and lets them in or not.
+async fn authenticate(conn: &mut AsyncPgConnection, login: &Login) -> Result<Account, Trouble> {
+    let account = bot::find(conn, &login.bot_id)
+        .await
+        .map_err(|error| Trouble::database(&error))?;
+    let_in(login, account.as_ref())
+        .cloned()
+        .ok_or_else(Trouble::stranger)
+}
+
+async fn connection(state: &State) -> Result<PooledConnection, Trouble> {
+    state
         .shared
         .pool
         .get()
         .await
-        .map_err(|error| Trouble::database(&error))?;
-    let account = bot::find(&mut conn, bot_id.trim())
-        .await
-        .map_err(|error| Trouble::database(&error))?;
-    // A bot that there is not is compared with as well.
-    let expected = account
-        .as_ref()
-        .map_or(&[0; 32][..], |account| &account.token_hash);
-    let is_known = guard::is_same(hash(token.trim()).as_ref(), expected);
-    match account {
-        Some(account) if is_known && account.enabled => Ok(Asked {
-            fields,
-            account,
-            conn,
-        }),
-        _ => Err(Trouble::stranger()),
-    }
+        .map_err(|error| Trouble::database(&error))
+}
+
+fn show_time(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 /// SHA-256 of a token, as it is stored.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::Router;
 use axum::extract::Request;
+use axum::{Extension, Router};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -25,7 +25,7 @@ use tracing::{debug, warn};
 use super::{State, bot_router, router};
 
 /// Connections at a time; more wait to be accepted.
-const MAX_CONNECTIONS: usize = 256;
+pub const MAX_CONNECTIONS: usize = 256;
 /// How long a client may take to send a request's head, and how long a connection may idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a connection lives before it is asked to end.
@@ -36,6 +36,10 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 const MAX_HEAD: usize = 64 * 1024;
 /// Pause after a failed accept: the process is out of file descriptors, which passes.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Tells a handler that the server stops, for those that would wait.
+#[derive(Clone, Debug)]
+pub(super) struct Stopping(pub(super) CancellationToken);
 
 /// A running server.
 pub struct Server {
@@ -72,6 +76,7 @@ impl Server {
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
+        let router = router.layer(Extension(Stopping(stop.clone())));
         drop(tokio::spawn(accept(
             listener,
             router,

@@ -80,6 +80,11 @@ fn rendered() -> String {
         workflow_healthy(workflow, true);
         fetch_turn(Pacing::Shared);
         redis_up(true);
+        bot_answered("pull", 200);
+        bot_refused("rate_limited");
+        bot_pulled(1, elapsed);
+        bot_result("done");
+        polls_waiting(1);
         record_queue("queue", 1);
         record_head(1.0);
         recorded(Recorded::Recorded);

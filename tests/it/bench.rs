@@ -86,6 +86,25 @@ async fn pull_hands_every_job_out_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn schedule_queues_what_is_due() {
+    let result = bench(&[
+        "schedule", "--urls", "1000", "--sites", "10", "--rounds", "2",
+    ])
+    .await;
+    for times in [
+        ["nothing_due_ms", "nothing_due_slowest_ms"],
+        ["few_due_ms", "few_due_slowest_ms"],
+    ] {
+        let [middle, slowest] = times.map(|field| number(&result, field));
+        assert!(0.0 < middle && middle <= slowest, "{result}");
+    }
+    // Two rounds of one in a hundred, and then the rest.
+    assert_eq!(result["few_due"], 10, "{result}");
+    assert_eq!(result["all_due"], 980, "{result}");
+    assert!(number(&result, "resident_before_bytes") > 1e6, "{result}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn idle_tells_queries_and_memory() {
     let result = bench(&["idle", "--seconds", "3"]).await;
     assert!(

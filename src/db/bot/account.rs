@@ -14,21 +14,31 @@ pub struct Account {
     /// Its key.
     #[diesel(sql_type = BigInt)]
     pub id: i64,
+    /// The name it logs in with.
+    #[diesel(sql_type = Text)]
+    pub bot_id: String,
     /// SHA-256 of its token.
     #[diesel(sql_type = Binary)]
     pub token_hash: Vec<u8>,
     /// Whether it is let in.
     #[diesel(sql_type = Bool)]
     pub enabled: bool,
-    /// Its cap per pull.
-    #[diesel(sql_type = Integer)]
-    pub max_jobs_per_pull: i32,
-    /// How long it may keep a job, in place of the job's own time.
-    #[diesel(sql_type = Nullable<Integer>)]
-    pub lock_ttl_seconds: Option<i32>,
     /// The shops whose jobs it may have; empty for all.
     #[diesel(sql_type = Array<Text>)]
     pub allowed_domains: Vec<String>,
+}
+
+/// The accounts of the bots that log in with these names; of names that nobody has there is none.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn find_all(conn: &mut AsyncPgConnection, bot_ids: &[&str]) -> QueryResult<Vec<Account>> {
+    statement(
+        "SELECT id, bot_id, token_hash, enabled, allowed_domains FROM bot WHERE bot_id = ANY ($1)",
+    )
+    .bind::<Array<Text>, _>(bot_ids)
+    .load(conn)
+    .await
 }
 
 /// The account of the bot that logs in with this name.
@@ -36,13 +46,7 @@ pub struct Account {
 /// # Errors
 /// Whatever the database answers.
 pub async fn find(conn: &mut AsyncPgConnection, bot_id: &str) -> QueryResult<Option<Account>> {
-    let found: Vec<Account> = statement(
-        "SELECT id, token_hash, enabled, max_jobs_per_pull, lock_ttl_seconds, allowed_domains FROM bot WHERE bot_id = $1",
-    )
-    .bind::<Text, _>(bot_id)
-    .load(conn)
-    .await?;
-    Ok(found.into_iter().next())
+    Ok(find_all(conn, &[bot_id]).await?.pop())
 }
 
 /// A bot as people see it.

@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
-use super::work::{AVAILABILITIES, DEFAULT_JOBS, MAX_BATCH, MAX_JOBS, MAX_WAIT};
+use super::pull::{DEFAULT_JOBS, MAX_JOBS, MAX_WAIT};
+use super::work::{AVAILABILITIES, MAX_BATCH};
 
 /// The document, as it is served.
 pub(super) static DOCUMENT: LazyLock<String> = LazyLock::new(|| document().to_string());
@@ -28,13 +29,13 @@ const REFUSALS: [(&str, &str, &[&str]); 8] = [
     ("413", "The body is too large.", &["too_large"]),
     (
         "429",
-        "Too many pulls in this minute; Retry-After says when.",
-        &["rate_limited"],
+        "Too many pulls in this minute, or waiting; Retry-After says when.",
+        &["rate_limited", "too_many_waiting"],
     ),
     (
         "503",
-        "No answer can be had now; a repeat is safe.",
-        &["unavailable"],
+        "No answer can be had now, or too many pulls wait; a repeat is safe, and Retry-After says when.",
+        &["unavailable", "too_many_waiting"],
     ),
 ];
 

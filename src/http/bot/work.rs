@@ -1,112 +1,31 @@
-//! The requests of bots, from fields to statements and back.
+//! What bots say about the jobs in their hands, from fields to statements and back.
 
 use std::io::Write as _;
-use std::time::Duration;
 
-use axum::body::Bytes;
 use axum::extract::State as Held;
-use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, SecondsFormat, Utc};
+use axum::response::Response;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use super::super::State;
 use super::fields::{Fields, show_token};
-use super::{Asked, REPLAYED, Trouble, admit, answer};
-use crate::db::bot::{self, Done, Job, Pull, Pulled, Refusal, Report, Reported};
+use super::{
+    Asked, Body, REPLAYED, Trouble, answer, authenticate, connection, read, refusal_code, show_time,
+};
+use crate::db::bot::{self, Account, Done, Refusal, Report, Reported};
 use crate::db::crawl::{Offer, Seen};
 use crate::db::uid::Uid;
+use crate::metrics;
 use crate::workflow::compute;
 
-/// Jobs of one pull at most, whatever the bot's own cap.
-pub(super) const MAX_JOBS: i64 = 100;
-/// Jobs of a pull that does not say.
-pub(super) const DEFAULT_JOBS: i64 = 10;
-/// Longest wait for jobs, in seconds.
-pub(super) const MAX_WAIT: i64 = 30;
-/// While a request waits for jobs and no notification comes, it looks this often: jobs also come due by time.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// Reports, tokens and releases of one request at most.
 pub(super) const MAX_BATCH: usize = 100;
 /// Sources of a price that are kept, and the length of each.
 const MAX_SOURCES: usize = 20;
 
-type Body = Result<Bytes, BytesRejection>;
 type Outcome = Result<Response, Trouble>;
-
-pub(super) async fn pull(Held(state): Held<State>, headers: HeaderMap, body: Body) -> Outcome {
-    let Asked {
-        fields,
-        account,
-        mut conn,
-    } = admit(&state, &headers, body).await?;
-    let jobs = fields
-        .integer("max_jobs", 1..=MAX_JOBS)?
-        .unwrap_or(DEFAULT_JOBS);
-    let domain = fields
-        .text("domain", 255)?
-        .map(|domain| domain.trim().trim_end_matches('.').to_lowercase());
-    let wait = fields.integer("wait_seconds", 0..=MAX_WAIT)?.unwrap_or(0);
-    let wait = Duration::from_secs(u64::try_from(wait).unwrap_or(0));
-    let deadline = Instant::now() + wait;
-    let mut ask = Pull {
-        jobs,
-        domain: domain.as_deref().filter(|domain| !domain.is_empty()),
-        pace: state.shared.config.get().fetch.per_host_delay,
-        counts: true,
-    };
-    loop {
-        // Asked for before the look, so that what comes due between the two is not missed.
-        let news = state.shared.jobs_due.notified();
-        tokio::pin!(news);
-        news.as_mut().enable();
-        let pulled = bot::pull(&mut conn, &account, &ask)
-            .await
-            .map_err(|error| Trouble::database(&error))?;
-        let jobs = match pulled {
-            Pulled::Jobs(jobs) => jobs,
-            Pulled::TooOften(wait) => return Err(Trouble::too_often(wait)),
-            Pulled::Gone => return Err(Trouble::stranger()),
-        };
-        let left = deadline.saturating_duration_since(Instant::now());
-        if !jobs.is_empty() || left.is_zero() {
-            let jobs: Vec<Value> = jobs.iter().map(show_job).collect();
-            let data = json!({ "jobs": jobs, "count": jobs.len(), "skipped": 0 });
-            return Ok(answer(StatusCode::OK, &data));
-        }
-        drop(conn);
-        ask.counts = false;
-        // Either way it looks again.
-        drop(tokio::time::timeout(left.min(LOOK_AGAIN), news).await);
-        conn = state
-            .shared
-            .pool
-            .get()
-            .await
-            .map_err(|error| Trouble::database(&error))?;
-    }
-}
-
-fn show_time(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Millis, true)
-}
-
-fn show_job(job: &Job) -> Value {
-    json!({
-        "job_id": Uid(job.id).to_string(),
-        "url": job.url,
-        "priority": job.priority,
-        "max_retries": job.max_retries,
-        "timeout_seconds": job.timeout_seconds,
-        "retry_count": job.token.attempt.saturating_sub(1),
-        "locked_until": show_time(job.locked_until),
-        "lease_token": show_token(job.token),
-    })
-}
 
 /// A submit as it was read; owns what its [`Report`] borrows.
 struct Submit {
@@ -301,22 +220,59 @@ fn price_sources(parsed_data: &Value) -> Vec<&str> {
         .collect()
 }
 
-pub(super) async fn submit(Held(state): Held<State>, headers: HeaderMap, body: Body) -> Outcome {
-    let Asked {
-        fields,
-        account,
-        conn,
-    } = admit(&state, &headers, body).await?;
-    // Not while the page is packed.
-    drop(conn);
-    let submit = Submit::read(&fields, state.shared.config.get().bots.max_html_bytes).await?;
-    let mut conn = connection(&state).await?;
-    let reported = bot::report(&mut conn, account.id, &[submit.report()])
+/// Reads a request and lets its bot in. No connection is kept while the rest is read.
+async fn admit(
+    state: &State,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(Fields, Account), Trouble> {
+    let Asked { fields, login } = read(state, headers, body)?;
+    let mut conn = connection(state).await?;
+    let account = authenticate(&mut conn, &login).await?;
+    Ok((fields, account))
+}
+
+/// Stores what a bot reports, and puts what is to be recorded into the queue in Redis, if there is one: the rows are committed.
+async fn report(
+    state: &State,
+    account: &Account,
+    reports: &[Report<'_>],
+) -> Result<Vec<Result<Reported, Refusal>>, Trouble> {
+    let mut conn = connection(state).await?;
+    let reported = bot::report(&mut conn, account.id, reports)
         .await
         .map_err(|error| Trouble::database(&error))?;
     drop(conn);
-    enqueue(&state, &reported).await;
-    let reported = reported
+    let fresh: Vec<i64> = reported
+        .iter()
+        .flatten()
+        .filter(|reported| reported.success && !reported.is_repeat)
+        .filter_map(|reported| reported.result)
+        .collect();
+    state.shared.queue.enqueue(&fresh).await;
+    for own in &reported {
+        metrics::bot_result(outcome(own));
+    }
+    Ok(reported)
+}
+
+/// What became of a report, in one word.
+fn outcome(reported: &Result<Reported, Refusal>) -> &'static str {
+    match reported {
+        Err(refusal) => refusal_code(*refusal),
+        Ok(reported) if reported.is_repeat => "repeated",
+        Ok(reported) if reported.success => "done",
+        Ok(reported) if reported.result.is_none() => "released",
+        Ok(reported) if reported.is_retried => "retried",
+        Ok(_) => "failed",
+    }
+}
+
+pub(super) async fn submit(Held(state): Held<State>, headers: HeaderMap, body: Body) -> Outcome {
+    let (fields, account) = admit(&state, &headers, body).await?;
+    let submit = Submit::read(&fields, state.shared.config.get().bots.max_html_bytes).await?;
+    let reported = report(&state, &account, &[submit.report()])
+        .await?
         .into_iter()
         .next()
         .unwrap_or(Err(Refusal::NotFound))
@@ -331,85 +287,50 @@ pub(super) async fn submit(Held(state): Held<State>, headers: HeaderMap, body: B
     Ok(response)
 }
 
-/// Puts what is to be recorded into the queue in Redis, if there is one: the rows are committed.
-async fn enqueue(state: &State, reported: &[Result<Reported, Refusal>]) {
-    let fresh: Vec<i64> = reported
-        .iter()
-        .flatten()
-        .filter(|reported| reported.success && !reported.is_repeat)
-        .filter_map(|reported| reported.result)
-        .collect();
-    state.shared.queue.enqueue(&fresh).await;
-}
-
-async fn connection(state: &State) -> Result<crate::db::PooledConnection, Trouble> {
-    state
-        .shared
-        .pool
-        .get()
-        .await
-        .map_err(|error| Trouble::database(&error))
-}
-
 pub(super) async fn submit_batch(
     Held(state): Held<State>,
     headers: HeaderMap,
     body: Body,
 ) -> Outcome {
-    let Asked {
-        fields,
-        account,
-        conn,
-    } = admit(&state, &headers, body).await?;
-    drop(conn);
+    let (fields, account) = admit(&state, &headers, body).await?;
     let max_html_bytes = state.shared.config.get().bots.max_html_bytes;
     let mut submits = Vec::new();
     for own in fields.list("results", MAX_BATCH)? {
         submits.push(Submit::read(&own, max_html_bytes).await);
     }
     let reports: Vec<Report<'_>> = submits.iter().flatten().map(Submit::report).collect();
-    let mut conn = connection(&state).await?;
-    let reported = bot::report(&mut conn, account.id, &reports)
-        .await
-        .map_err(|error| Trouble::database(&error))?;
-    drop(conn);
-    enqueue(&state, &reported).await;
-    let mut reported = reported.into_iter();
+    let mut reported = report(&state, &account, &reports).await?.into_iter();
     let results: Vec<Value> = submits
         .iter()
-        .map(|submit| {
-            let outcome = submit.as_ref().map_err(Clone::clone).and_then(|submit| {
-                let reported = reported.next().unwrap_or(Err(Refusal::NotFound));
-                reported
-                    .map(|reported| submit.answer(&reported).1)
-                    .map_err(Trouble::refused)
-            });
-            match outcome {
-                Ok(data) => json!({ "success": true, "data": data }),
-                Err(trouble) => trouble.body(),
-            }
+        .map(|submit| -> Result<Value, Trouble> {
+            let submit = submit.as_ref().map_err(|mistake| {
+                metrics::bot_result(mistake.code);
+                mistake.clone()
+            })?;
+            let reported = reported.next().unwrap_or(Err(Refusal::NotFound));
+            reported
+                .map(|reported| submit.answer(&reported).1)
+                .map_err(Trouble::refused)
+        })
+        .map(|outcome| match outcome {
+            Ok(data) => json!({ "success": true, "data": data }),
+            Err(trouble) => trouble.body(),
         })
         .collect();
     Ok(answer(StatusCode::OK, &json!({ "results": results })))
 }
 
 pub(super) async fn heartbeat(Held(state): Held<State>, headers: HeaderMap, body: Body) -> Outcome {
-    let Asked {
-        fields,
-        account,
-        mut conn,
-    } = admit(&state, &headers, body).await?;
-    let mut asked = Vec::new();
-    for own in fields.list("jobs", MAX_BATCH)? {
-        asked.push((own.job()?, required_token(&own)?));
-    }
-    let mut leases: Vec<i64> = asked.iter().map(|(_, token)| token.lease.0).collect();
+    let (fields, account) = admit(&state, &headers, body).await?;
+    let rights = rights(&fields)?;
+    let mut leases: Vec<i64> = rights.iter().map(|(_, token)| token.lease.0).collect();
     leases.sort_unstable();
     leases.dedup();
+    let mut conn = connection(&state).await?;
     let standing = bot::extend(&mut conn, account.id, &leases)
         .await
         .map_err(|error| Trouble::database(&error))?;
-    let jobs: Vec<Value> = asked
+    let jobs: Vec<Value> = rights
         .iter()
         .map(|(job, token)| {
             let until = standing
@@ -427,6 +348,15 @@ pub(super) async fn heartbeat(Held(state): Held<State>, headers: HeaderMap, body
     Ok(answer(StatusCode::OK, &json!({ "jobs": jobs })))
 }
 
+/// The jobs that a request names, each with the right to it.
+fn rights(fields: &Fields) -> Result<Vec<(i64, bot::Token)>, Trouble> {
+    fields
+        .list("jobs", MAX_BATCH)?
+        .iter()
+        .map(|own| Ok((own.job()?, required_token(own)?)))
+        .collect()
+}
+
 fn required_token(fields: &Fields) -> Result<bot::Token, Trouble> {
     fields
         .token()?
@@ -434,22 +364,16 @@ fn required_token(fields: &Fields) -> Result<bot::Token, Trouble> {
 }
 
 pub(super) async fn release(Held(state): Held<State>, headers: HeaderMap, body: Body) -> Outcome {
-    let Asked {
-        fields,
-        account,
-        mut conn,
-    } = admit(&state, &headers, body).await?;
-    let mut reports = Vec::new();
-    for own in fields.list("jobs", MAX_BATCH)? {
-        reports.push(Report {
-            job: own.job()?,
-            token: Some(required_token(&own)?),
+    let (fields, account) = admit(&state, &headers, body).await?;
+    let reports: Vec<Report<'_>> = rights(&fields)?
+        .into_iter()
+        .map(|(job, token)| Report {
+            job,
+            token: Some(token),
             done: Done::Released,
-        });
-    }
-    let reported = bot::report(&mut conn, account.id, &reports)
-        .await
-        .map_err(|error| Trouble::database(&error))?;
+        })
+        .collect();
+    let reported = report(&state, &account, &reports).await?;
     let jobs: Vec<Value> = reports
         .iter()
         .zip(reported)
@@ -458,10 +382,10 @@ pub(super) async fn release(Held(state): Held<State>, headers: HeaderMap, body: 
             match reported {
                 Ok(_) => json!({ "job_id": job_id, "released": true }),
                 Err(refusal) => {
-                    json!({ "job_id": job_id, "released": false, "error": Trouble::refused(refusal).code })
+                    json!({ "job_id": job_id, "released": false, "error": refusal_code(refusal) })
                 }
             }
         })
         .collect();
-    Ok(answer(StatusCode::OK, &json!({ "jobs": jobs })).into_response())
+    Ok(answer(StatusCode::OK, &json!({ "jobs": jobs })))
 }

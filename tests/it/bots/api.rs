@@ -5,6 +5,7 @@ mod contract;
 mod described;
 mod reading;
 mod strangers;
+mod waiting;
 
 use std::net::SocketAddr;
 

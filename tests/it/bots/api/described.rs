@@ -35,7 +35,7 @@ async fn every_route_is_described() {
     }
 }
 
-/// By generated requests, if schemathesis is installed.
+/// By generated requests, if schemathesis is there, which `./test` installs.
 #[tokio::test(flavor = "multi_thread")]
 async fn generated_requests_are_answered_as_described() {
     let api = Api::start(50).await;
@@ -58,5 +58,10 @@ async fn generated_requests_are_answered_as_described() {
         output.status.success(),
         "{}",
         String::from_utf8_lossy(&output.stdout)
+    );
+    let handed_out = "SELECT sum(jobs_pulled)::bigint FROM bot";
+    assert!(
+        api.app.database.count(handed_out).await > 0,
+        "all were turned away"
     );
 }
