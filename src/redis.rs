@@ -279,7 +279,15 @@ impl Failures {
 
 /// Whether the server is well, and refuses the command or the key to us.
 fn is_refusal(error: &Error) -> bool {
-    error.details().starts_with("NOPERM") || error.details().contains("unknown command")
+    let details = error.details();
+    let signs = [
+        "NOPERM",
+        // Of a command in a script, as older and newer servers say it.
+        "ERR The user executing the script can't",
+        "ERR ACL failure in script",
+        "ERR unknown command",
+    ];
+    signs.iter().any(|sign| details.starts_with(sign))
 }
 
 #[cfg(test)]
@@ -351,6 +359,11 @@ mod tests {
                 false,
             ),
             (ErrorKind::Unknown, "ERR unknown command 'CONFIG'", true),
+            (
+                ErrorKind::Unknown,
+                "ERR The user executing the script can't run this command or subcommand script: c6, on @user_script:42.",
+                true,
+            ),
             (ErrorKind::Timeout, "Request timed out.", false),
         ] {
             assert_eq!(is_refusal(&Error::new(kind, details)), expected);

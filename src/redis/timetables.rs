@@ -232,7 +232,10 @@ async fn give_back(redis: Redis, mut places: UnboundedReceiver<Place>) {
             // Only put down here; sent with the others.
             drop(pipeline.zrem::<(), _, _>(place.key, place.ticket).await);
         }
-        redis.noted(pipeline.all::<Vec<i64>>().await);
+        let answer = pipeline.all::<Vec<i64>>().await;
+        if !answer.as_ref().is_err_and(is_refusal) {
+            redis.noted(answer);
+        }
     }
 }
 

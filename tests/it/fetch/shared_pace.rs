@@ -26,8 +26,12 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The connection of one process.
 async fn connect(server: &TestRedis) -> Redis {
+    connect_to(&server.url()).await
+}
+
+async fn connect_to(url: &str) -> Redis {
     let mut config = config::load(&Sources::default()).unwrap().redis;
-    config.url = Secret::new(&server.url());
+    config.url = Secret::new(url);
     // Longer than a busy machine may keep it waiting.
     config.timeout = TIMEOUT;
     let redis = Redis::connect(&config).await.unwrap();
@@ -276,6 +280,27 @@ async fn an_outage_holds_nobody_up_and_ends() {
     let before = server.seen().len();
     visit(&server, [&one, &other], 10).await;
     assert_rate(&starts(&server)[before..]);
+}
+
+/// A server that lets us have the queue and nothing else is not away: the queue goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_no_outage() {
+    let Some(redis) = TestRedis::start().await else {
+        return;
+    };
+    let server = Nasty::fixed(response(OK, &[], b"x")).await;
+    for (user, rights) in [
+        ("keys", "~crawl:auto_record:* +@all"),
+        ("commands", "~* +@all -hset"),
+    ] {
+        let rule = format!("ACL SETUSER {user} on >secret &* {rights}");
+        assert_eq!(redis.run(&rule).await, "OK");
+        let own = connect_to(&format!("redis://{user}:secret@{}", redis.address())).await;
+        let client = client(|_| ());
+        client.share_pace(Box::new(Timetables::new(own.clone())));
+        client.get(&server.url("/")).await.unwrap();
+        assert!(own.is_up(), "{user}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
