@@ -199,14 +199,16 @@ impl App {
         let new = loaded?;
         let old = self.shared.config.get();
         let changes = config::diff(&old, &new);
-        // The only step that can refuse comes first; what follows cannot fail.
+        // The steps that can refuse come first; what follows cannot fail.
         self.fetch.reconfigure(new.fetch.clone())?;
+        // Before the tree: a workflow that is idle for want of a key is tried again by it, and has to find the key.
+        self.registry.reload(&new);
         let settings = new.workflows.settings(&new.engine);
         if let Err(error) = self.tree.reload(settings).await {
+            self.registry.reload(&old);
             self.fetch.reconfigure(old.fetch.clone())?;
             return Err(error.into());
         }
-        self.registry.reload(&new);
         if let Some(log) = log {
             log.set_level(&new.log.level);
         }
@@ -245,7 +247,12 @@ impl App {
     pub async fn is_idle(&self) -> anyhow::Result<bool> {
         use gleaner_actors::State;
 
-        let is_off = |state| matches!(state, State::Parked | State::Disabled | State::Paused);
+        let is_off = |state| {
+            matches!(
+                state,
+                State::Parked | State::Idle | State::Disabled | State::Paused
+            )
+        };
         let status = self.tree.status().await?;
         let mut connection = self.shared.pool.get().await?;
         // Entries that others put into Redis are not yet known to PostgreSQL.
