@@ -30,6 +30,9 @@ use serde_json::{Value, json};
 use tracing::warn;
 
 use self::fields::Fields;
+#[cfg(test)]
+pub(super) use self::openapi::tests as openapi_tests;
+pub(super) use self::openapi::{DOCUMENT, document};
 use super::{State, guard};
 use crate::db::PooledConnection;
 use crate::db::bot::{self, Account, Refusal};
@@ -38,8 +41,9 @@ use crate::telemetry::chain;
 /// Longest time of one request: the longest wait for jobs, and some.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(45);
 
-/// The routes, with their own limits. The bots' tokens are all the protection they have and need.
-pub(super) fn routes(state: &State) -> Router<State> {
+/// The routes, with their own limits, and the description of all that is served with them. The bots' tokens are all the
+/// protection they have and need.
+pub(super) fn routes(state: &State, description: &'static str) -> Router<State> {
     let mut router = Router::new();
     for slash in ["", "/"] {
         let path = |name: &str| format!("/api/crawl/{name}{slash}");
@@ -52,18 +56,17 @@ pub(super) fn routes(state: &State) -> Router<State> {
     }
     let limit = state.shared.config.get().bots.max_body_bytes;
     router
-        .route("/api/openapi.json", get(describe))
+        .route(
+            "/api/openapi.json",
+            get(async move || describe(description)),
+        )
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(limit))
         .layer(middleware::from_fn(in_time))
 }
 
-async fn describe() -> Response {
-    (
-        [(header::CONTENT_TYPE, "application/json")],
-        openapi::DOCUMENT.as_str(),
-    )
-        .into_response()
+fn describe(description: &'static str) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], description).into_response()
 }
 
 async fn method_not_allowed() -> Response {

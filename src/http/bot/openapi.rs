@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::work::{AVAILABILITIES, DEFAULT_JOBS, MAX_BATCH, MAX_JOBS, MAX_WAIT};
 
-/// The document, as it is served.
-pub(super) static DOCUMENT: LazyLock<String> = LazyLock::new(|| document().to_string());
+/// The document, as it is served on an address of the bots' own.
+pub(in crate::http) static DOCUMENT: LazyLock<String> = LazyLock::new(|| document().to_string());
 
 /// The codes of refusals, by status.
 const REFUSALS: [(&str, &str, &[&str]); 8] = [
@@ -38,7 +38,7 @@ const REFUSALS: [(&str, &str, &[&str]); 8] = [
     ),
 ];
 
-fn document() -> Value {
+pub(in crate::http) fn document() -> Value {
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -214,13 +214,11 @@ fn schemas() -> Value {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::http) mod tests {
     use super::*;
 
     /// Every reference leads somewhere, and every schema is referred to.
-    #[test]
-    fn the_description_hangs_together() {
-        let document = document();
+    pub(in crate::http) fn assert_whole(document: &Value) {
         let text = document.to_string();
         let schemas = document["components"]["schemas"]
             .as_object()
@@ -238,5 +236,10 @@ mod tests {
             let name = rest.split('"').next().unwrap_or_default();
             assert!(schemas.contains_key(name), "{name}");
         }
+    }
+
+    #[test]
+    fn the_description_hangs_together() {
+        assert_whole(&document());
     }
 }
