@@ -215,13 +215,15 @@ impl App {
         // The steps that can refuse come first; what follows cannot fail.
         render::check(&new.render)?;
         self.fetch.reconfigure(new.fetch.clone())?;
+        // Before the tree: a workflow that is idle for want of a key is tried again by it, and has to find the key.
+        self.registry.reload(&new);
         let settings = new.workflows.settings(&new.engine);
         if let Err(error) = self.tree.reload(settings).await {
+            self.registry.reload(&old);
             self.fetch.reconfigure(old.fetch.clone())?;
             return Err(error.into());
         }
         self.renderer.reconfigure(new.render.clone());
-        self.registry.reload(&new);
         if let Some(log) = log {
             log.set_level(&new.log.level);
         }
@@ -261,7 +263,12 @@ impl App {
     pub async fn is_idle(&self) -> anyhow::Result<bool> {
         use gleaner_actors::State;
 
-        let is_off = |state| matches!(state, State::Parked | State::Disabled | State::Paused);
+        let is_off = |state| {
+            matches!(
+                state,
+                State::Parked | State::Idle | State::Disabled | State::Paused
+            )
+        };
         let status = self.tree.status().await?;
         let mut connection = self.shared.pool.get().await?;
         // Entries that others put into Redis are not yet known to PostgreSQL.

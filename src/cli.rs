@@ -3,6 +3,7 @@
 mod bench;
 mod bot;
 mod check_config;
+mod convert;
 mod demo;
 mod doctor;
 mod explain;
@@ -84,6 +85,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Check the configuration and print what is in force, without secrets.
     CheckConfig,
+    /// Say in our terms what the older service's rules for recording say.
+    Convert(convert::Arguments),
     /// Show processes, workflows and queues; exit code 1 when something is wrong.
     Status,
     /// List workflows, or pause, resume, run or unpark them on every node.
@@ -198,6 +201,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<u8> {
         Command::Migrate(arguments) => migrate::run(&cli.global, arguments).await,
         Command::Bench(arguments) => bench::run(&cli.global, arguments).await,
         Command::CheckConfig => check_config::run(&cli.global),
+        Command::Convert(arguments) => convert::run(&cli.global, &arguments),
         Command::Status => status::run(&cli.global).await,
         Command::Workflows(arguments) => workflows::run(&cli.global, arguments).await,
         Command::Doctor => doctor::run(&cli.global).await,

@@ -525,10 +525,26 @@ impl Config {
         self.redis
             .validate()
             .map_err(|error| inconsistent("redis", error.to_string()))?;
-        if let Err((key, problem)) = self.workflows.auto_record.options.check() {
-            let key = format!("workflows.auto-record.options.{key}");
-            return Err(inconsistent(&key, problem));
-        }
+        self.database
+            .check_urls()
+            .map_err(|(key, error)| inconsistent(key, error.to_string()))?;
+        let refuse = |name: &str, key: &str, problem: &str| {
+            inconsistent(&format!("workflows.{name}.options.{key}"), problem)
+        };
+        let workflows = &self.workflows;
+        let (scan, delivery) = (&workflows.deep_scan, &workflows.notification_delivery);
+        scan.options
+            .check()
+            .map_err(|(key, problem)| refuse("deep-scan", key, &problem))?;
+        workflows
+            .auto_record
+            .options
+            .check()
+            .map_err(|(key, problem)| refuse("auto-record", &key, problem))?;
+        delivery
+            .options
+            .check()
+            .map_err(|(key, problem)| refuse("notification-delivery", key, &problem))?;
         if self.database.pool_size < 2 {
             return Err(inconsistent("database.pool_size", "must be at least 2"));
         }
@@ -654,6 +670,79 @@ mod tests {
             ] {
                 let message = with_file(jail, text).expect_err(text);
                 assert!(message.contains(wanted), "{text}: {message}");
+            }
+            Ok(())
+        });
+    }
+
+    /// A wrong address is found by `check-config`, not by the first item that needs it; and what it holds is not repeated.
+    #[test]
+    fn addresses_are_checked_before_they_are_needed() {
+        Jail::expect_with(|jail| {
+            jail.clear_env();
+            for (section, key, good, bad) in [
+                (
+                    "redis",
+                    "url",
+                    "rediss://h:1/0",
+                    &["http://h", "h:1", "redis://"][..],
+                ),
+                (
+                    "database",
+                    "url",
+                    "postgres://u:hunter2@h/d",
+                    &["http://u:hunter2@h", "h"],
+                ),
+                (
+                    "database",
+                    "direct_url",
+                    "host=h user=u",
+                    &["mysql://u:hunter2@h/d"],
+                ),
+                (
+                    "workflows.deep-scan.options",
+                    "base_url",
+                    "http://127.0.0.1:8099",
+                    &["maps.example.com", "ftp://maps.example.com", "/maps"],
+                ),
+                (
+                    "fetch",
+                    "proxy_hosts_to",
+                    "127.0.0.1:8099",
+                    &["http://h", "h"],
+                ),
+            ] {
+                let file = |value: &str| format!("[{section}]\n{key} = \"{value}\"\n");
+                with_file(jail, &file(good)).expect(good);
+                for value in bad {
+                    let message = with_file(jail, &file(value)).expect_err(value);
+                    let wanted = format!("{section}.{key}: ");
+                    assert!(message.contains(&wanted), "{value}: {message}");
+                    assert!(!message.contains("hunter2"), "{message}");
+                }
+            }
+            for (url, from, wanted) in [
+                (
+                    "smtps://u:hunter2@mail.example.org",
+                    "Prices <p@example.org>",
+                    "",
+                ),
+                (
+                    "http://u:hunter2@mail.example.org",
+                    "p@example.org",
+                    "options.smtp_url: ",
+                ),
+                ("mail.example.org", "p@example.org", "options.smtp_url: "),
+                ("smtp://localhost:25", "", "options.mail_from: "),
+                ("smtp://localhost:25", "prices", "options.mail_from: "),
+            ] {
+                let text = format!(
+                    "[workflows.notification-delivery.options]\nsmtp_url = \"{url}\"\nmail_from = \"{from}\"\n"
+                );
+                let message = with_file(jail, &text).err().unwrap_or_default();
+                assert_eq!(message.is_empty(), wanted.is_empty(), "{url}: {message}");
+                assert!(message.contains(wanted), "{url}: {message}");
+                assert!(!message.contains("hunter2"), "{message}");
             }
             Ok(())
         });

@@ -16,6 +16,7 @@ pub mod items;
 pub mod lease;
 pub mod migrations;
 pub mod node;
+pub mod notification;
 pub mod notify;
 pub mod overview;
 pub mod pattern;
@@ -68,6 +69,22 @@ impl Config {
         } else {
             &self.direct_url
         }
+    }
+
+    /// Checks the URLs, if there are any.
+    ///
+    /// # Errors
+    /// The key, and [`DbError::BadUrl`].
+    pub fn check_urls(&self) -> Result<(), (&'static str, DbError)> {
+        for (key, url) in [
+            ("database.url", &self.url),
+            ("database.direct_url", &self.direct_url),
+        ] {
+            if !url.is_empty() {
+                connect::parse(url).map_err(|error| (key, error))?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -118,13 +118,19 @@ fn because(what: &str, reason: Option<&String>) -> String {
     }
 }
 
-/// What is wrong with a workflow, if anything is. Paused and switched off are somebody's wish, not trouble.
+/// What is wrong with a workflow, if anything is. Paused and switched off are somebody's wish, not trouble; nor is a workflow
+/// that lacks its key as long as nobody asks anything of it.
 fn trouble(workflow: &WorkflowStatus, queue: Option<&Gauge>) -> Option<String> {
     let reason = workflow.reason.as_ref();
     match workflow.state {
         State::Parked => return Some(because("parked", reason)),
         State::Stalled => return Some(because("stalled", reason)),
         State::Restarting => return Some(because("restarting", reason)),
+        State::Idle => {
+            let queued = queue.map_or(0, |queue| queue.queued);
+            let what = format!("cannot start, and rows queued: {queued}");
+            return (queued > 0).then(|| because(&what, reason));
+        }
         State::Paused | State::Disabled | State::Draining => return None,
         State::Starting | State::Running | State::Waiting => {}
     }
@@ -160,6 +166,7 @@ fn helper_trouble(helper: &HelperStatus) -> Option<String> {
         | State::Running
         | State::Waiting
         | State::Paused
+        | State::Idle
         | State::Disabled
         | State::Draining
         | State::Restarting => {}

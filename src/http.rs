@@ -6,7 +6,11 @@
 mod api;
 pub(crate) mod bot;
 mod dashboard;
+mod flags;
 mod guard;
+mod listing;
+mod notifications;
+mod openapi;
 mod prices;
 mod serve;
 mod status;
@@ -78,6 +82,8 @@ pub fn router(state: State, is_on_loopback: bool) -> Router {
         .route("/metrics", get(render_metrics))
         .nest("/api/v1", api::routes())
         .merge(prices::routes())
+        .merge(flags::routes())
+        .merge(notifications::routes())
         .layer(middleware::from_fn(guard::own_pages_only))
         .layer(middleware::from_fn_with_state(
             state.clone(),
@@ -94,7 +100,7 @@ pub fn router(state: State, is_on_loopback: bool) -> Router {
         .layer(middleware::from_fn(guard::small_body))
         .layer(DefaultBodyLimit::max(guard::MAX_BODY))
         .layer(middleware::from_fn(guard::in_time))
-        .merge(bot::routes(&state));
+        .merge(bot::routes(&state, &openapi::DOCUMENT));
     if is_on_loopback && state.admin_token.is_empty() {
         router = router.layer(middleware::from_fn(guard::loopback_host_only));
     }
@@ -110,7 +116,7 @@ pub fn bot_router(state: State) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(guard::in_time))
-        .merge(bot::routes(&state))
+        .merge(bot::routes(&state, &bot::DOCUMENT))
         .layer(middleware::from_fn(guard::with_headers))
         .with_state(state)
 }

@@ -22,6 +22,7 @@ use fred::prelude::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::Receiver;
 use tracing::{info, warn};
+use url::Url;
 
 use crate::secret::Secret;
 use crate::telemetry::chain;
@@ -86,6 +87,24 @@ pub enum RedisError {
     Command(#[from] Error),
 }
 
+/// What an URL that is none of Redis's is told.
+const SCHEMES: &str =
+    "it must begin with redis://, rediss://, redis-sentinel://, redis-cluster:// or redis+unix://";
+
+/// Whether fred reads this scheme for what it says; it takes any other for plain TCP.
+fn is_redis(scheme: &str) -> bool {
+    ["redis", "valkey"].iter().any(|name| {
+        let rest = scheme.strip_prefix(name);
+        rest.is_some_and(|rest| {
+            rest == "+unix"
+                || matches!(
+                    rest.strip_prefix('s').unwrap_or(rest),
+                    "" | "-cluster" | "-sentinel"
+                )
+        })
+    })
+}
+
 impl Config {
     /// Whether a Redis is configured.
     #[must_use]
@@ -97,6 +116,10 @@ impl Config {
     fn parse(&self) -> Result<fred::prelude::Config, RedisError> {
         if !self.is_on() {
             return Err(RedisError::Off);
+        }
+        let is_ours = Url::parse(self.url.expose()).is_ok_and(|url| is_redis(url.scheme()));
+        if !is_ours {
+            return Err(RedisError::BadUrl(SCHEMES.to_owned()));
         }
         let mut parsed = fred::prelude::Config::from_url(self.url.expose())
             .map_err(|error| RedisError::BadUrl(error.details().to_owned()))?;
@@ -323,6 +346,14 @@ mod tests {
             ("redis-cluster://a:1?node=b:2", "{gleaner}:", "", ""),
             ("redis-cluster://a:1?node=b:2", "", "", "hash tag"),
             ("redis-cluster://a:1?node=b:2", "{}:", "", "hash tag"),
+            ("rediss-cluster://a:1?node=b:2", "{gleaner}:", "", ""),
+            ("redis+unix:///run/redis.sock", "", "", ""),
+            ("valkey://localhost", "", "", ""),
+            ("http://x", "", "", "must begin with redis://"),
+            ("postgres://user:secret@x", "", "", "must begin with redis://"),
+            ("redis2://x", "", "", "must begin with redis://"),
+            ("localhost:6379", "", "", "must begin with redis://"),
+            ("redis-sentinel://a:26379", "", "", "cannot be used"),
             ("localhost", "", "", "cannot be used"),
             ("redis://local host", "", "", "cannot be used"),
             (

@@ -58,8 +58,8 @@ pub(crate) struct Seed {
     pub(crate) leases: Arc<Leases>,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) continuity: Arc<Continuity>,
-    /// Asks the supervisor to park this child, for this reason.
-    pub(crate) park: Box<dyn Fn(String) + Send + Sync>,
+    /// Tells the supervisor that this child cannot work until its configuration changes, and why.
+    pub(crate) misconfigured: Box<dyn Fn(String) + Send + Sync>,
 }
 
 /// A running child.

@@ -28,7 +28,7 @@
 //! | root | ractor | a child's death | restart after a backoff, or park |
 //! | root | its timers | `Restart`, `Watch`, `DrainDeadline`, `ClosingTime` | |
 //! | root | its tasks | `Looked`, `LeaseClosed` | a stalled actor is restarted; a drain may be over |
-//! | root | workflow | `Park` | its configuration is at fault: parked at once |
+//! | root | workflow | `Idle` | its configuration does not let it start: idle until that changes |
 //! | workflow, ticker, service | root | `Control` | `Wake`, `Pause`, `Resume`, `RunNow`, `Reload`, `Drain`, `Abort`, `Status` |
 //! | workflow | its tasks | `LeaseOpened`, `Claimed`, `ItemEnded`, `Settled`, `LeaseClosed` | then whatever has become possible |
 //! | workflow | heartbeat | `LeaseLost` | items cancelled, outcomes dropped, another lease opened |

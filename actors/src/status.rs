@@ -52,6 +52,8 @@ pub enum State {
     Paused,
     /// Given up until someone says otherwise.
     Parked,
+    /// Cannot start until its configuration changes; the reason says what is missing. No trouble while it has no items.
+    Idle,
     /// Switched off in the settings.
     Disabled,
     /// Finishing what it has, on its way down.
@@ -72,6 +74,7 @@ impl State {
             Self::Waiting => "waiting",
             Self::Paused => "paused",
             Self::Parked => "parked",
+            Self::Idle => "idle",
             Self::Disabled => "disabled",
             Self::Draining => "draining",
             Self::Stalled => "stalled",

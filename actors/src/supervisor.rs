@@ -170,7 +170,7 @@ impl Tree {
     }
 
     /// Puts new settings into force, all of them or, if one is for an unknown workflow, none. Enabling starts a workflow,
-    /// disabling drains it; a workflow parked by its configuration is tried again. Those not named stay as they are.
+    /// disabling drains it; a workflow that is idle for want of configuration is tried again. Those not named stay as they are.
     ///
     /// # Errors
     /// [`TreeError::Unknown`], [`TreeError::Stopped`].
@@ -215,12 +215,12 @@ impl Tree {
     /// Claims, or runs the ticker, now: does not wait for the interval, and ends a snooze of the workflow.
     ///
     /// # Errors
-    /// [`TreeError::Unknown`], [`TreeError::NotRunning`] if it is paused, parked or disabled, [`TreeError::Stopped`].
+    /// [`TreeError::Unknown`], [`TreeError::NotRunning`] if it is paused, parked, idle or disabled, [`TreeError::Stopped`].
     pub async fn run_now(&self, name: &str) -> Result<(), TreeError> {
         self.command(name, Command::RunNow).await
     }
 
-    /// Starts a parked member again, its deaths forgotten. Without effect on one that is not parked.
+    /// Starts a member again that is parked or idle, its deaths forgotten. Without effect on any other.
     ///
     /// # Errors
     /// [`TreeError::Unknown`], [`TreeError::Stopped`].

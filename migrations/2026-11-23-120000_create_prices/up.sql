@@ -88,6 +88,7 @@ CREATE TABLE product_url (
     held_at timestamptz,
     last_crawled_at timestamptz,
     crawl_error text,
+    canonical_url text,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT product_url_admitted_check CHECK ((url IS NULL) = (url_hash IS NULL) AND (url IS NULL) = (site_id IS NULL))
@@ -112,6 +113,7 @@ COMMENT ON COLUMN product_url.held_currency IS 'Its currency.';
 COMMENT ON COLUMN product_url.held_at IS 'When it was observed.';
 COMMENT ON COLUMN product_url.last_crawled_at IS 'When it was last crawled, well or not.';
 COMMENT ON COLUMN product_url.crawl_error IS 'Why the last crawl failed; NULL if it went well.';
+COMMENT ON COLUMN product_url.canonical_url IS 'The address by which the shop knows the page: what it declares canonical, or where it was in the end; NULL if not told.';
 COMMENT ON COLUMN product_url.created_at IS 'When the row was stored.';
 COMMENT ON COLUMN product_url.updated_at IS 'When the row last changed.';
 SELECT gleaner_add_touch('product_url');

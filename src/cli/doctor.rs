@@ -141,7 +141,13 @@ async fn examine(config: &Config, checks: &mut Vec<Check>) -> Result<(), DbError
     let is_up = |node: &&Node| nodes::is_up(node, config.engine.gauges_interval);
     let up: Vec<&Node> = all.iter().filter(is_up).collect();
     checks.push(running(&up));
-    checks.push(parked(&up));
+    let mut waiting = Vec::new();
+    for workflow in workflows::known() {
+        if workflow.stage.has_due(connection).await? {
+            waiting.push(workflow.name);
+        }
+    }
+    checks.push(parked(&up, &waiting));
     let mut stuck = Vec::new();
     for stage in &stages {
         stuck.push((stage.name(), doctor::stuck(connection, stage).await?));
@@ -461,11 +467,13 @@ fn running(up: &[&Node]) -> Check {
     }
 }
 
-fn parked(up: &[&Node]) -> Check {
+/// Workflows that do not work although they should: those that lack a key should once rows wait for them.
+fn parked(up: &[&Node], waiting: &[&str]) -> Check {
     let mut bad = Vec::new();
     for name in workflows::NAMES {
         for own in nodes::on_nodes(up, name) {
-            if matches!(own.state.as_str(), "parked" | "stalled") {
+            let is_asked = own.state == "idle" && waiting.contains(name);
+            if is_asked || matches!(own.state.as_str(), "parked" | "stalled") {
                 let reason = own.reason.as_deref().unwrap_or("no reason given");
                 bad.push(format!(
                     "{name} {} on node {}: {}",
@@ -479,7 +487,7 @@ fn parked(up: &[&Node]) -> Check {
     if bad.is_empty() {
         Check::ok("workflows", "none is parked or stalled")
     } else {
-        let advice = "mend the reason, then `gleaner workflows unpark NAME`";
+        let advice = "mend the reason, then `gleaner workflows unpark NAME`, or reload";
         Check::fail("workflows", bad.join("; "), advice)
     }
 }
@@ -551,11 +559,7 @@ fn deep_scan_key(config: &Config) -> Check {
     if !own.enabled {
         Check::ok("deep-scan key", "not needed, the workflow is switched off")
     } else if own.options.api_key.is_empty() {
-        Check::warn(
-            "deep-scan key",
-            "workflows.deep-scan.options.api_key is empty: the workflow will park",
-            "set it, or workflows.deep-scan.enabled = false",
-        )
+        Check::ok("deep-scan key", "not set, the workflow stays idle")
     } else {
         Check::ok("deep-scan key", "set")
     }

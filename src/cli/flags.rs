@@ -5,7 +5,10 @@ use serde_json::json;
 
 use super::table::{Table, cut};
 use super::{Global, Misuse, OK, connect, print};
-use crate::db::flag;
+use crate::db::flag::{self, Filter};
+
+/// Flags that are listed.
+const MOST: i64 = 1_000;
 
 /// Arguments of `gleaner flags`.
 #[derive(Clone, Debug, Args)]
@@ -64,7 +67,11 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
     if arguments.check {
         flag::judge(&mut conn).await?;
     }
-    let flags = flag::list(&mut conn, arguments.all).await?;
+    let filter = Filter {
+        statuses: if arguments.all { &[] } else { &flag::OPEN },
+        ..Filter::default()
+    };
+    let flags = flag::list(&mut conn, &filter, MOST).await?;
     if global.json {
         print(&serde_json::to_string_pretty(&flags)?);
         return Ok(OK);

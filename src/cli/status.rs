@@ -184,16 +184,19 @@ fn problems(report: &Report) -> Vec<String> {
         problems.push("no process is running: start `gleaner run`".to_owned());
     }
     for workflow in &report.workflows {
+        let queued = workflow.counts.get("Queued").copied().unwrap_or(0);
         for own in &workflow.nodes {
-            if matches!(own.state.as_str(), "parked" | "stalled" | "restarting") {
-                let reason = own.reason.as_deref().unwrap_or("no reason given");
-                problems.push(format!(
-                    "{} is {} on node {}: {}",
-                    workflow.name,
-                    own.state,
-                    own.node,
-                    plain(reason)
-                ));
+            let reason = own.reason.as_deref().unwrap_or("no reason given");
+            let (name, node, reason) = (workflow.name, own.node, plain(reason));
+            match own.state.as_str() {
+                word @ ("parked" | "stalled" | "restarting") => {
+                    problems.push(format!("{name} is {word} on node {node}: {reason}"));
+                }
+                // It lacks its key, which is no trouble as long as nobody asks anything of it.
+                "idle" if queued > 0 => problems.push(format!(
+                    "{name} cannot start on node {node}, and rows queued: {queued}: {reason}"
+                )),
+                _ => {}
             }
         }
         problems.extend(backlog(workflow).map(|text| format!("{}: {text}", workflow.name)));
@@ -298,6 +301,12 @@ fn show(report: &Report) {
         table.lines().iter().for_each(|line| print(line));
     }
     print("");
+    for workflow in &report.workflows {
+        let idle = workflow.nodes.iter().find(|own| own.state == "idle");
+        if let Some(reason) = idle.and_then(|own| own.reason.as_deref()) {
+            print(&format!("{} is idle: {}", workflow.name, plain(reason)));
+        }
+    }
     if report.problems.is_empty() {
         print("healthy");
     }
@@ -312,10 +321,11 @@ fn dash() -> String {
 
 /// The state in a word: the worst of the nodes', then what was asked for.
 fn state(workflow: &WorkflowReport) -> String {
-    const WORST_FIRST: [&str; 9] = [
+    const WORST_FIRST: [&str; 10] = [
         "parked",
         "stalled",
         "restarting",
+        "idle",
         "starting",
         "draining",
         "running",
@@ -369,7 +379,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         type Spoil = fn(&mut Report);
-        let cases: [(&str, Spoil, Option<&str>); 10] = [
+        let cases: [(&str, Spoil, Option<&str>); 12] = [
             ("all well", |_| {}, None),
             (
                 "migrations",
@@ -389,6 +399,20 @@ mod tests {
                     report.workflows[0].nodes[0].reason = Some("no api_key".into());
                 },
                 Some("deep-scan is parked on node 1: no api_key"),
+            ),
+            (
+                "without its key",
+                |report| report.workflows[0].nodes[0].state = "idle".into(),
+                None,
+            ),
+            (
+                "without its key, and asked for",
+                |report| {
+                    report.workflows[0].nodes[0].state = "idle".into();
+                    report.workflows[0].nodes[0].reason = Some("no api_key".into());
+                    report.workflows[0].counts.insert("Queued".into(), 3);
+                },
+                Some("deep-scan cannot start on node 1, and rows queued: 3: no api_key"),
             ),
             (
                 "paused",

@@ -28,17 +28,7 @@ impl Connector {
     /// # Errors
     /// [`DbError::NoUrl`], [`DbError::BadUrl`], [`DbError::Tls`].
     pub fn new(url: &Secret, config: &Config) -> Result<Self, DbError> {
-        if url.is_empty() {
-            return Err(DbError::NoUrl);
-        }
-        let text = url
-            .expose()
-            .replace("sslmode=verify-full", "sslmode=require")
-            .replace("sslmode=verify-ca", "sslmode=require");
-        let mut parsed: tokio_postgres::Config =
-            text.parse().map_err(|error: tokio_postgres::Error| {
-                DbError::BadUrl(crate::telemetry::chain(&error))
-            })?;
+        let mut parsed = parse(url)?;
         if parsed.get_hosts().is_empty() && parsed.get_hostaddrs().is_empty() {
             parsed.host("/var/run/postgresql");
         }
@@ -181,6 +171,22 @@ impl Connector {
             .await?;
         Ok(connection)
     }
+}
+
+/// Reads the URL.
+///
+/// # Errors
+/// [`DbError::NoUrl`], [`DbError::BadUrl`].
+pub(super) fn parse(url: &Secret) -> Result<tokio_postgres::Config, DbError> {
+    if url.is_empty() {
+        return Err(DbError::NoUrl);
+    }
+    let text = url
+        .expose()
+        .replace("sslmode=verify-full", "sslmode=require")
+        .replace("sslmode=verify-ca", "sslmode=require");
+    text.parse()
+        .map_err(|error: tokio_postgres::Error| DbError::BadUrl(crate::telemetry::chain(&error)))
 }
 
 fn boxed(

@@ -813,6 +813,8 @@ diesel::table! {
         last_crawled_at -> Nullable<Timestamptz>,
         /// Why the last crawl failed; NULL if it went well.
         crawl_error -> Nullable<Text>,
+        /// The address by which the shop knows the page: what it declares canonical, or where it was in the end; NULL if not told.
+        canonical_url -> Nullable<Text>,
         /// When the row was stored.
         created_at -> Timestamptz,
         /// When the row last changed.

@@ -1,7 +1,11 @@
 //! The address of a product page: its URL as it is fetched, and the shop it belongs to.
 
+use url::Url;
+
 use super::domain::registrable;
-use super::url::{UrlError, normalize};
+use super::html::Page;
+use super::page;
+use super::url::{TrackingParameters, UrlError, normalize};
 
 /// A product page's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,9 +30,62 @@ pub fn address(raw: &str) -> Result<Address, UrlError> {
     })
 }
 
+/// The address by which a shop knows a page that was fetched from `url`: what the page declares canonical, or where it was.
+///
+/// What leads to another shop or to a home page is a slip of a template, or a product that is gone, and says nothing.
+#[must_use]
+pub fn canonical(page: &Page, url: &Url) -> Option<String> {
+    let here = address(url.as_str()).ok()?;
+    let is_page = |told: &Address| told.shop == here.shop && !is_home(&told.url);
+    let declared = page::canonical(TrackingParameters::built_in(), page, &page.base_url(url));
+    declared
+        .and_then(|declared| address(&declared).ok())
+        .filter(is_page)
+        .or_else(|| Some(here.clone()).filter(is_page))
+        .map(|known| known.url)
+}
+
+fn is_home(url: &str) -> bool {
+    Url::parse(url).is_ok_and(|url| url.path() == "/" && url.query().is_none())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_is_known_by_what_it_declares_unless_that_is_a_slip() {
+        let fetched = "https://shop-example.com/p?id=2&utm_source=mail";
+        for (url, declared, expected) in [
+            (
+                fetched,
+                "/kettle#reviews",
+                Some("https://shop-example.com/kettle"),
+            ),
+            (
+                fetched,
+                "https://www.shop-example.com/kettle",
+                Some("https://www.shop-example.com/kettle"),
+            ),
+            (fetched, "", Some("https://shop-example.com/p?id=2")),
+            (
+                fetched,
+                "https://other.example/kettle",
+                Some("https://shop-example.com/p?id=2"),
+            ),
+            (fetched, "/", Some("https://shop-example.com/p?id=2")),
+            (
+                "https://shop-example.com/",
+                "/?id=2",
+                Some("https://shop-example.com/?id=2"),
+            ),
+            ("https://shop-example.com/", "", None),
+        ] {
+            let html = format!("<link rel=canonical href='{declared}'><h1>Kettle</h1>");
+            let found = canonical(&Page::parse(&html), &Url::parse(url).expect("a URL"));
+            assert_eq!(found.as_deref(), expected, "{url} {declared}");
+        }
+    }
 
     /// W-45: what is stored fetches the page that was given: path and meaningful parameters stay as they are.
     #[test]

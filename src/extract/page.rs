@@ -98,11 +98,7 @@ pub fn extract_with(tracking: &TrackingParameters, page: &Page, url: &Url) -> Pa
             ],
             MAX_DESCRIPTION_CHARS,
         ),
-        canonical: link_target(
-            page,
-            |rel| rel == "canonical",
-            |href| page_address(tracking, &base, href),
-        ),
+        canonical: canonical(tracking, page, &base),
         language: language(page),
         h1: first_heading(page),
         favicon: link_target(page, |rel| rel == "icon", |href| resolve(&base, href)).or_else(
@@ -123,6 +119,15 @@ pub fn extract_with(tracking: &TrackingParameters, page: &Page, url: &Url) -> Pa
         schema_types: schema_types(page),
         meta_robots: meta(page, &["robots"], 200).map(|value| value.to_lowercase()),
     }
+}
+
+/// The address that a page with this base declares canonical, normalised.
+pub(super) fn canonical(tracking: &TrackingParameters, page: &Page, base: &Url) -> Option<String> {
+    link_target(
+        page,
+        |rel| rel == "canonical",
+        |href| page_address(tracking, base, href),
+    )
 }
 
 /// The absolute form of a link as written in a page; only `http` and `https`.

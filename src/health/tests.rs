@@ -211,6 +211,27 @@ fn a_workflow_is_judged_by_what_it_gets_done() {
             "parked",
         ),
         (
+            "without its key, not counted yet",
+            state(State::Idle, Some("no key")),
+            None,
+            "ok",
+        ),
+        (
+            "without its key, nothing queued",
+            state(State::Idle, Some("no key")),
+            Some(Gauge::default()),
+            "ok",
+        ),
+        (
+            "without its key, rows queued for later",
+            state(State::Idle, Some("no key")),
+            Some(Gauge {
+                queued: 2,
+                ..Gauge::default()
+            }),
+            "cannot start, and rows queued: 2 (no key)",
+        ),
+        (
             "stalled",
             state(State::Stalled, Some("no answer")),
             None,

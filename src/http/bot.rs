@@ -39,6 +39,9 @@ pub(super) use self::desk::Desk;
 pub(super) use self::polls::Polls;
 
 use self::fields::Fields;
+#[cfg(test)]
+pub(super) use self::openapi::tests as openapi_tests;
+pub(super) use self::openapi::{DOCUMENT, document};
 use super::{State, guard};
 use crate::db::PooledConnection;
 use crate::db::bot::{self, Account, Refusal};
@@ -51,8 +54,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(45);
 /// What a bot may ask for.
 const ENDPOINTS: [&str; 5] = ["pull", "submit", "submit-batch", "heartbeat", "release"];
 
-/// The routes, with their own limits. The bots' tokens are all the protection they have and need.
-pub(super) fn routes(state: &State) -> Router<State> {
+/// The routes, with their own limits, and the description of all that is served with them. The bots' tokens are all the
+/// protection they have and need.
+pub(super) fn routes(state: &State, description: &'static str) -> Router<State> {
     let mut router = Router::new();
     for slash in ["", "/"] {
         let path = |name: &str| format!("/api/crawl/{name}{slash}");
@@ -65,19 +69,18 @@ pub(super) fn routes(state: &State) -> Router<State> {
     }
     let limit = state.shared.config.get().bots.max_body_bytes;
     router
-        .route("/api/openapi.json", get(describe))
+        .route(
+            "/api/openapi.json",
+            get(async move || describe(description)),
+        )
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(limit))
         .layer(middleware::from_fn(in_time))
         .layer(middleware::from_fn(counted))
 }
 
-async fn describe() -> Response {
-    (
-        [(header::CONTENT_TYPE, "application/json")],
-        openapi::DOCUMENT.as_str(),
-    )
-        .into_response()
+fn describe(description: &'static str) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], description).into_response()
 }
 
 async fn method_not_allowed() -> Response {

@@ -7,21 +7,16 @@
 //! | `GET /api/product-urls/?domain=&limit=` | pages of a shop, or of all, newest first, with the state of their jobs |
 
 use axum::Router;
-use axum::extract::{Query, State as Held};
+use axum::extract::State as Held;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tracing::warn;
 
-use super::{State, problem};
+use super::State;
+use super::listing::{self, Asked, Refusal};
 use crate::db::crawl::read;
-use crate::telemetry::chain;
-
-/// Rows of one answer, unless the request says; and at most.
-const LIMIT: i64 = 100;
-const MOST: i64 = 1_000;
 
 pub(super) fn routes() -> Router<State> {
     let mut router = Router::new();
@@ -36,52 +31,42 @@ pub(super) fn routes() -> Router<State> {
 /// What can be asked; anything else in the query is of no interest.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Asked {
+struct Wanted {
     url_hash: String,
     domain: String,
     limit: Option<i64>,
 }
 
-impl Asked {
-    fn limit(&self) -> i64 {
-        self.limit.unwrap_or(LIMIT).clamp(1, MOST)
-    }
-}
-
-async fn history(Held(state): Held<State>, Query(asked): Query<Asked>) -> Response {
-    if asked.url_hash.is_empty() || asked.url_hash.contains('\0') {
+async fn history(
+    Held(state): Held<State>,
+    Asked(wanted): Asked<Wanted>,
+) -> Result<Response, Refusal> {
+    if wanted.url_hash.is_empty() || wanted.url_hash.contains('\0') {
         let message = "name the page: url_hash, the SHA-256 of its normalised URL in hexadecimal";
-        return problem(StatusCode::BAD_REQUEST, "no_url_hash", message);
+        return Err(Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "no_url_hash",
+            message,
+        ));
     }
-    let rows = match state.shared.pool.get().await {
-        Ok(mut conn) => read::history(&mut conn, &asked.url_hash, asked.limit())
-            .await
-            .map_err(|error| chain(&error)),
-        Err(error) => Err(chain(&error)),
-    };
-    answer(rows)
+    let mut conn = listing::connection(&state).await?;
+    let limit = listing::limit(wanted.limit);
+    let rows = read::history(&mut conn, &wanted.url_hash, limit)
+        .await
+        .map_err(|error| Refusal::database(&error))?;
+    Ok(answer(&rows))
 }
 
-async fn urls(Held(state): Held<State>, Query(asked): Query<Asked>) -> Response {
-    let rows = match state.shared.pool.get().await {
-        Ok(mut conn) => read::urls(&mut conn, &asked.domain.replace('\0', "?"), asked.limit())
-            .await
-            .map_err(|error| chain(&error)),
-        Err(error) => Err(chain(&error)),
-    };
-    answer(rows)
+async fn urls(Held(state): Held<State>, Asked(wanted): Asked<Wanted>) -> Result<Response, Refusal> {
+    let mut conn = listing::connection(&state).await?;
+    let domain = listing::text(&wanted.domain).unwrap_or_default();
+    let limit = listing::limit(wanted.limit);
+    let rows = read::urls(&mut conn, &domain, limit)
+        .await
+        .map_err(|error| Refusal::database(&error))?;
+    Ok(answer(&rows))
 }
 
-fn answer(rows: Result<Vec<Value>, String>) -> Response {
-    match rows {
-        Ok(rows) => {
-            let data = json!({ "count": rows.len(), "results": rows });
-            axum::Json(json!({ "success": true, "data": data })).into_response()
-        }
-        Err(error) => {
-            warn!(error, "cannot read prices");
-            let message = "the database does not answer";
-            problem(StatusCode::SERVICE_UNAVAILABLE, "database", message)
-        }
-    }
+fn answer(rows: &[Value]) -> Response {
+    listing::good(&json!({ "count": rows.len(), "results": rows }))
 }

@@ -18,6 +18,7 @@ use tracing::debug;
 use super::State;
 use crate::db::attempt::{self, FailureGroup};
 use crate::db::estimate;
+use crate::db::flag::{self, Flag};
 use crate::db::node::{self, Node};
 use crate::db::stage::Gauge;
 use crate::health::{self, Readiness};
@@ -27,6 +28,8 @@ use crate::workflows;
 
 /// The database is looked at no more often than this.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Flags that are shown.
+const FLAGS_SHOWN: i64 = 10;
 /// It must answer within this.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -55,6 +58,10 @@ pub struct Status {
     pub nodes: Vec<NodeSummary>,
     /// Failures of the last hour by stage and class, the newest thousand at most.
     pub failures: Vec<FailureGroup>,
+    /// The newest open flags.
+    pub flags: Vec<Flag>,
+    /// How many are open.
+    pub flags_open: i64,
 }
 
 /// A workflow's place in the pipeline.
@@ -153,6 +160,8 @@ struct View {
     tables: Vec<Entity>,
     nodes: Vec<NodeSummary>,
     failures: Vec<FailureGroup>,
+    flags: Vec<Flag>,
+    flags_open: i64,
 }
 
 /// The last look at the database.
@@ -212,6 +221,12 @@ async fn see(shared: &Shared) -> Option<View> {
         let sizes = estimate::table_sizes(&mut connection, &tables()).await?;
         let nodes = node::recent(&mut connection).await?;
         let failures = attempt::recent_failures(&mut connection).await?;
+        let open = flag::Filter {
+            statuses: &flag::OPEN,
+            ..flag::Filter::default()
+        };
+        let flags = flag::list(&mut connection, &open, FLAGS_SHOWN).await?;
+        let flags_open = flag::count_open(&mut connection).await?;
         Ok(View {
             tables: sizes
                 .into_iter()
@@ -222,6 +237,8 @@ async fn see(shared: &Shared) -> Option<View> {
                 .collect(),
             nodes: nodes.into_iter().map(NodeSummary::of).collect(),
             failures,
+            flags,
+            flags_open,
         })
     }
     .await;
@@ -260,6 +277,8 @@ pub(super) async fn gather(state: &State) -> Status {
         tables: view.tables,
         nodes: view.nodes,
         failures: view.failures,
+        flags: view.flags,
+        flags_open: view.flags_open,
     }
 }
 

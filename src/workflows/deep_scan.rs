@@ -33,6 +33,21 @@ pub struct Options {
     pub advance: bool,
 }
 
+impl Options {
+    /// Checks where the API is.
+    ///
+    /// # Errors
+    /// The key within these options, and what is wrong with it.
+    pub fn check(&self) -> Result<(), (&'static str, String)> {
+        let problem = match Url::parse(&self.base_url) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") => return Ok(()),
+            Ok(_other) => "must be an http:// or https:// URL".to_owned(),
+            Err(error) => format!("is no URL: {error}"),
+        };
+        Err(("base_url", problem))
+    }
+}
+
 /// What is asked for, and stored: nothing is paid for and dropped.
 const FIELDS: &str = "place_id,name,formatted_address,address_component,international_phone_number,website,rating,\
     user_ratings_total,price_level,opening_hours,business_status,type,geometry/location,utc_offset";
@@ -97,17 +112,12 @@ impl Workflow for DeepScan {
     type Output = Business;
 
     fn ready(&self) -> Result<(), String> {
-        let options = self.options.get();
-        if options.api_key.is_empty() {
+        if self.options.get().api_key.is_empty() {
             return Err(
-                "workflows.deep-scan.options.api_key is not set: give the Places API key, \
-                or set workflows.deep-scan.enabled = false"
-                    .to_owned(),
+                "needs workflows.deep-scan.options.api_key, the key of the Places API".to_owned(),
             );
         }
-        Url::parse(&options.base_url)
-            .map(drop)
-            .map_err(|error| format!("workflows.deep-scan.options.base_url is not a URL: {error}"))
+        Ok(())
     }
 
     async fn load(

@@ -36,6 +36,16 @@ pub struct Options {
     pub answer_timeout: Duration,
 }
 
+impl Options {
+    /// Checks whether mail can be sent as configured, without asking the server.
+    ///
+    /// # Errors
+    /// The key within these options, and what is wrong with it.
+    pub fn check(&self) -> Result<(), (&'static str, String)> {
+        mail::check(self).map_err(|error| (error.key(), chain(&error)))
+    }
+}
+
 /// The workflow.
 pub struct NotificationDelivery {
     client: Client,
@@ -98,11 +108,6 @@ impl Workflow for NotificationDelivery {
     const TOUCHES: bool = false;
     type Input = Notice;
     type Output = ();
-
-    fn ready(&self) -> Result<(), String> {
-        let options = self.options.get();
-        mail::check(&options).map_err(|error| chain(&error))
-    }
 
     async fn load(
         &self,

@@ -8,6 +8,7 @@ mod reading;
 mod validate;
 
 use std::io::Write as _;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use diesel::prelude::*;
@@ -29,9 +30,10 @@ use crate::extract::pattern::Pattern;
 use crate::extract::price::Currency;
 use crate::extract::{html, media};
 use crate::fetch::{Client, FetchError, Response};
+use crate::queue::Queue;
 use crate::render::{RenderError, Rendered, Renderer};
 use crate::telemetry::chain;
-use crate::workflow::{Done, ItemId, Live, Services, Workflow, WorkflowError, compute};
+use crate::workflow::{Done, ItemId, Live, Services, Settled, Workflow, WorkflowError, compute};
 
 /// Doublings of the backoff: 5, 10, 20, 40 minutes from then on.
 const MAX_DOUBLINGS: u32 = 3;
@@ -57,6 +59,7 @@ pub struct Options {
 pub struct PriceFetch {
     client: Client,
     renderer: Renderer,
+    queue: Queue,
     options: Live<Options>,
 }
 
@@ -67,6 +70,7 @@ impl PriceFetch {
         Self {
             client: services.fetch.clone(),
             renderer: services.renderer.clone(),
+            queue: services.queue.clone(),
             options,
         }
     }
@@ -158,6 +162,15 @@ pub struct Crawl {
     page: Option<Page>,
     /// Whether the page shows a product that somebody tracks.
     has_product: bool,
+    /// The row of a good result, once that is written; zero before.
+    result: AtomicI64,
+}
+
+impl Crawl {
+    /// The row to be recorded, if there is one.
+    fn result(&self) -> Option<i64> {
+        Some(AtomicI64::load(&self.result, Ordering::Relaxed)).filter(|&result| result != 0)
+    }
 }
 
 #[derive(Debug)]
@@ -259,6 +272,7 @@ impl Workflow for PriceFetch {
             details,
             page: None,
             has_product: job.has_product,
+            result: AtomicI64::new(0),
         };
         let fetched = match self.fetch(&job).await {
             Ok(fetched) => fetched,
@@ -319,13 +333,33 @@ impl Workflow for PriceFetch {
             .iter()
             .map(|(id, crawl)| submission(*id, crawl))
             .collect();
-        crawl::submit(conn, &crawls).await?;
+        let recorded = crawl::submit(conn, &crawls).await?;
+        note_results(outputs, &recorded);
         let pages: Vec<Page> = outputs
             .iter()
             .filter_map(|(_, crawl)| crawl.page.clone())
             .collect();
         crawl::keep_pages(conn, &pages).await?;
         name_products(conn, outputs).await
+    }
+
+    /// The table has queued the good results for recording; Redis is told of them too, as of those of bots.
+    async fn committed(&self, settled: &[Settled<'_, Crawl>]) {
+        let results: Vec<i64> = settled
+            .iter()
+            .filter_map(|row| row.output?.result())
+            .collect();
+        self.queue.enqueue(&results).await;
+    }
+}
+
+/// Takes down which rows the good results have become. The transaction may be tried again: the last one counts.
+fn note_results(outputs: &[(ItemId, &Crawl)], recorded: &[crawl::Recorded]) {
+    for (job, crawl) in outputs {
+        let row = recorded.iter().find(|row| row.job == *job);
+        if let (Outcome::Offer { .. }, Some(row)) = (&crawl.outcome, row) {
+            AtomicI64::store(&crawl.result, row.result, Ordering::Relaxed);
+        }
     }
 }
 

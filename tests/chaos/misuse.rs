@@ -198,6 +198,10 @@ async fn a_workflow_without_its_key_says_so_and_the_others_work() {
     let process = Process::start(&config).await;
     add_pages(&client, 1, 20).await;
     wait_all_done(&client, PATIENCE).await;
+    client
+        .batch_execute("INSERT INTO place (place_id, status) VALUES ('p1', 'Selected')")
+        .await
+        .unwrap();
     wait_until("readiness names the workflow and the key", async || {
         let (_, detail) = process.readiness().await;
         let problems = detail["problems"].to_string();

@@ -1,6 +1,7 @@
 //! The command line, as its users meet it: the real binary, on a database of its own.
 
 mod bot;
+mod convert;
 mod doctor;
 mod extract;
 mod help;

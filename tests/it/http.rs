@@ -175,7 +175,8 @@ async fn the_status_document_keeps_its_form() {
              (3, 5, 'page/curation', 'quarantined', NULL, NULL), \
              (4, 1, 'page/curation', 'completed', NULL, NULL); \
              INSERT INTO attempt (settled_at, item_id, attempt, stage, outcome, class) VALUES \
-             (now() - interval '2 hours', 9, 1, 'place/deep_scan', 'failed', 'ancient')",
+             (now() - interval '2 hours', 9, 1, 'place/deep_scan', 'failed', 'ancient'); \
+             INSERT INTO flag (kind, message) VALUES ('price_jump', 'it jumped')",
         )
         .await;
     let app = TestApp::start_on(database, |config| {
@@ -196,6 +197,7 @@ async fn the_status_document_keeps_its_form() {
                 && status["failures"]
                     .as_array()
                     .is_some_and(|failures| !failures.is_empty())
+                && status["flags_open"] == 1
                 && status["readiness"]["ready"] == true
         },
     )
@@ -409,14 +411,15 @@ async fn the_token_opens_everything_and_health_is_open() {
 
 #[tokio::test]
 async fn a_parked_workflow_is_named() {
-    let (app, address) =
-        start(|config| config.workflows.deep_scan.options.api_key = Secret::new("")).await;
+    let (app, address) = start(|config| config.engine.max_restarts = 0).await;
+    wait_ready(address).await;
+    app.app().tree().crash("deep-scan");
     wait_state(&app, "deep-scan", State::Parked).await;
     let answer = get(address, "/health/ready").await;
     let problems = answer.json()["problems"].to_string();
     assert_eq!(answer.status, 503, "{problems}");
     assert!(
-        problems.contains("deep-scan: parked") && problems.contains("api_key"),
+        problems.contains("deep-scan: parked (died more than 0 times"),
         "{problems}"
     );
     assert_eq!(get(address, "/health/live").await.status, 200);

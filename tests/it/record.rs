@@ -6,6 +6,7 @@ mod commands;
 mod history;
 mod notifications;
 mod outage;
+mod producer;
 mod queue;
 mod topology;
 

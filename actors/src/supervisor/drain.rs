@@ -64,7 +64,7 @@ impl RootState {
                 slot.phase = Phase::Disabled;
                 self.close_lease(index);
             }
-            Phase::Parked { .. } | Phase::Disabled => {}
+            Phase::Parked { .. } | Phase::Idle { .. } | Phase::Disabled => {}
         }
     }
 

@@ -69,8 +69,8 @@ pub(super) enum RootMsg {
         name: &'static str,
         incarnation: u64,
     },
-    /// From a workflow's actor: its configuration is at fault.
-    Park {
+    /// From a workflow's actor: its configuration does not let it start.
+    Idle {
         name: &'static str,
         incarnation: u64,
         reason: String,
@@ -180,11 +180,11 @@ impl Actor for Root {
             RootMsg::DrainDeadline => state.abort_drain(),
             RootMsg::ClosingTime => state.end_drain(),
             RootMsg::Restart { name, incarnation } => state.restart(name, incarnation).await,
-            RootMsg::Park {
+            RootMsg::Idle {
                 name,
                 incarnation,
                 reason,
-            } => state.park_misconfigured(name, incarnation, reason),
+            } => state.idle(name, incarnation, reason),
             RootMsg::Watch => state.watch(),
             RootMsg::Looked {
                 name,
@@ -269,8 +269,8 @@ impl RootState {
             leases: Arc::clone(&self.leases),
             observer: Arc::clone(&self.observer),
             continuity: Arc::clone(&slot.continuity),
-            park: Box::new(move |reason| {
-                let message = RootMsg::Park {
+            misconfigured: Box::new(move |reason| {
+                let message = RootMsg::Idle {
                     name,
                     incarnation,
                     reason,
@@ -360,7 +360,7 @@ impl RootState {
                     "died more than {} times within {:?}, at last of: {reason}",
                     settings.max_restarts, settings.restart_window
                 );
-                self.park(index, reason, false);
+                self.park(index, reason);
             }
         }
     }
@@ -376,22 +376,21 @@ impl RootState {
         }
     }
 
-    fn park(&mut self, index: usize, reason: String, misconfigured: bool) {
+    fn park(&mut self, index: usize, reason: String) {
         let workflow = self.slots[index].name;
         tracing::error!(workflow, reason, "parked");
         self.observer.observe(Event::Parked {
             workflow,
             reason: &reason,
         });
-        self.slots[index].phase = Phase::Parked {
-            reason,
-            misconfigured,
-        };
+        self.slots[index].phase = Phase::Parked { reason };
         // The heartbeat renews all leases of this process: one without an actor would hold its rows for ever.
         self.close_lease(index);
     }
 
-    fn park_misconfigured(&mut self, name: &'static str, incarnation: u64, reason: String) {
+    /// A workflow that lacks a key is no trouble to those who do not want it: whether anything waits for it is for others to
+    /// judge.
+    fn idle(&mut self, name: &'static str, incarnation: u64, reason: String) {
         let Some(index) = self.find(name) else {
             return;
         };
@@ -403,7 +402,9 @@ impl RootState {
             child.cell.stop(None);
         }
         self.let_go(index);
-        self.park(index, reason, true);
+        tracing::warn!(workflow = name, reason, "idle: cannot start");
+        self.slots[index].phase = Phase::Idle { reason };
+        self.close_lease(index);
     }
 
     /// Gives back the lease of a member without an actor, in the background, for as long as it takes.
@@ -489,7 +490,7 @@ impl RootState {
                 }
             }
             Command::Unpark => {
-                if matches!(slot.phase, Phase::Parked { .. }) {
+                if matches!(slot.phase, Phase::Parked { .. } | Phase::Idle { .. }) {
                     self.unpark(index).await;
                 }
             }
@@ -551,11 +552,10 @@ impl RootState {
                 self.close_lease(index);
             }
             Phase::Disabled if enabled => self.start(index).await,
-            Phase::Parked { .. } if !enabled => slot.phase = Phase::Disabled,
-            Phase::Parked {
-                misconfigured: true,
-                ..
-            } => self.unpark(index).await,
+            Phase::Parked { .. } | Phase::Idle { .. } if !enabled => {
+                slot.phase = Phase::Disabled;
+            }
+            Phase::Idle { .. } => self.unpark(index).await,
             // One that is retiring starts again, if it is to, when it has come down.
             Phase::Restarting { .. } | Phase::Disabled | Phase::Retiring | Phase::Parked { .. } => {
             }

@@ -22,8 +22,10 @@ pub(super) enum Phase {
     },
     Parked {
         reason: String,
-        /// To be tried again when the configuration changes.
-        misconfigured: bool,
+    },
+    /// Misconfigured: to be tried again when the configuration changes.
+    Idle {
+        reason: String,
     },
     Disabled,
 }
@@ -105,13 +107,16 @@ impl Slot {
             Phase::Retiring => State::Draining,
             Phase::Restarting { .. } => State::Restarting,
             Phase::Parked { .. } => State::Parked,
+            Phase::Idle { .. } => State::Idle,
             Phase::Disabled => State::Disabled,
         }
     }
 
     pub(super) fn reason(&self) -> Option<String> {
         match &self.phase {
-            Phase::Restarting { reason } | Phase::Parked { reason, .. } => Some(reason.clone()),
+            Phase::Restarting { reason } | Phase::Parked { reason } | Phase::Idle { reason } => {
+                Some(reason.clone())
+            }
             Phase::Running | Phase::Retiring | Phase::Disabled => None,
         }
     }

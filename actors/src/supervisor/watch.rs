@@ -72,6 +72,7 @@ fn idle_for(status: &WorkflowStatus, grace: Duration) -> Option<Duration> {
         }
         State::Paused
         | State::Parked
+        | State::Idle
         | State::Disabled
         | State::Draining
         | State::Stalled

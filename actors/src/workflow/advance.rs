@@ -118,7 +118,7 @@ impl<P: Port> Incarnation<P> {
         let Lease::None { not_before } = self.lease else {
             return;
         };
-        if self.parked
+        if self.misconfigured
             || self.draining
             || now < not_before
             || !self.trouble.allows(Operation::OpenLease, now)
@@ -184,7 +184,7 @@ impl<P: Port> Incarnation<P> {
             unsettled: self.pending.len(),
             allowance: self.allowance(now),
             barred: self.paused
-                || self.parked
+                || self.misconfigured
                 || self.draining
                 || too_doubtful
                 || self.snoozed_until(now).is_some()

@@ -47,8 +47,8 @@ pub(super) struct Incarnation<P: Port> {
     pub(super) paused: bool,
     pub(super) draining: bool,
     pub(super) aborting: bool,
-    /// Asked the supervisor to park it: nothing more is to be tried.
-    pub(super) parked: bool,
+    /// Told the supervisor that it cannot start: nothing more is to be tried.
+    pub(super) misconfigured: bool,
     pub(super) lease: Lease,
     pub(super) trouble: Trouble,
     /// The claim in the air, if one is.
@@ -109,7 +109,7 @@ impl<P: Port> Incarnation<P> {
             paused: seed.paused,
             draining: false,
             aborting: false,
-            parked: false,
+            misconfigured: false,
             lease: Lease::None { not_before: now },
             trouble: Trouble::default(),
             claiming: None,
@@ -474,8 +474,8 @@ impl<P: Port> Incarnation<P> {
             return;
         }
         if let PortError::Misconfigured(reason) = error {
-            (self.seed.park)(reason);
-            self.parked = true;
+            (self.seed.misconfigured)(reason);
+            self.misconfigured = true;
             return;
         }
         let error = crate::chain(&error);

@@ -147,11 +147,11 @@ async fn a_crash_during_a_drain_still_gives_the_lease_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn parked_and_restarting_workflows_do_not_hold_the_drain() {
+async fn idle_and_restarting_workflows_do_not_hold_the_drain() {
     let port = MemoryPort::new();
     port.fail(Call::OpenLease, Fault::Misconfigured("no key"));
     let world = World::start(port, settings()).await;
-    world.until_state(State::Parked).await;
+    world.until_state(State::Idle).await;
     let report = world.tree.drain(Duration::from_secs(60)).await;
     assert!(report.finished);
     assert!(report.elapsed < Duration::from_secs(1));

@@ -141,7 +141,7 @@ async fn deaths_far_apart_do_not_park() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_misconfigured_workflow_is_parked_at_once_until_a_reload() {
+async fn a_misconfigured_workflow_is_idle_until_a_reload() {
     let port = MemoryPort::new();
     port.enqueue([1]);
     port.fail(
@@ -149,18 +149,18 @@ async fn a_misconfigured_workflow_is_parked_at_once_until_a_reload() {
         Fault::Misconfigured("GOOGLE_KEY is not set"),
     );
     let world = World::start(port, settings()).await;
-    world.until_state(State::Parked).await;
+    world.until_state(State::Idle).await;
     let status = world.status().await;
     assert_eq!(status.reason.as_deref(), Some("GOOGLE_KEY is not set"));
     assert_eq!((status.incarnation, status.restarts), (1, 0));
     tokio::time::advance(Duration::from_secs(4_000)).await;
-    world.until_state(State::Parked).await;
+    world.until_state(State::Idle).await;
     // Still wrong after an unpark.
     world.tree.unpark(NAME).await.unwrap();
     world
         .until("it was tried", |status| status.incarnation == 2)
         .await;
-    world.until_state(State::Parked).await;
+    world.until_state(State::Idle).await;
     world.port.mend();
     world
         .tree

@@ -165,13 +165,20 @@ fn processes_are_judged() {
     assert_eq!(running(&[]).outcome, Outcome::Warn);
     assert_eq!(running(&[&old, &old]).outcome, Outcome::Ok);
     assert_eq!(running(&[&old, &new]).outcome, Outcome::Warn);
-    assert_eq!(parked(&[&old]).outcome, Outcome::Ok);
-    let check = parked(&[&old, &new]);
+    assert_eq!(parked(&[&old], &[]).outcome, Outcome::Ok);
+    let check = parked(&[&old, &new], &[]);
     assert_eq!(check.outcome, Outcome::Fail);
     assert!(
         check.found.contains("deep-scan parked on node 1: no key"),
         "{check:?}"
     );
+    // One that lacks its key is found only where rows wait for it.
+    let idle_status = serde_json::json!({"workflows": [{"name": "deep-scan", "state": "idle", "reason": "no key"}]});
+    let idle = node("1", idle_status);
+    assert_eq!(parked(&[&idle], &["page-curation"]).outcome, Outcome::Ok);
+    let check = parked(&[&idle], &["deep-scan"]);
+    assert_eq!(check.outcome, Outcome::Fail);
+    assert!(check.found.contains("deep-scan idle on node 1: no key"));
 }
 
 #[test]

@@ -27,7 +27,8 @@ WITH fresh AS MATERIALIZED (
 ), seen AS (
     UPDATE product_url AS known
     SET last_crawled_at = now(), crawl_error = CASE WHEN NOT last.success THEN coalesce(last.error, last.error_class) END,
-        title = coalesce(nullif(last.title, ''), known.title)
+        title = coalesce(nullif(last.title, ''), known.title),
+        canonical_url = coalesce(left(CASE WHEN last.success THEN last.parsed_data->>'canonical_url' END, 2048), known.canonical_url)
     FROM url, (SELECT DISTINCT ON (product_url_id) * FROM news ORDER BY product_url_id, place DESC) AS last
     WHERE known.id = url.id AND last.product_url_id = url.id
 ), planned AS (

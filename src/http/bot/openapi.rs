@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::pull::{DEFAULT_JOBS, MAX_JOBS, MAX_WAIT};
 use super::work::{AVAILABILITIES, MAX_BATCH};
 
-/// The document, as it is served.
-pub(super) static DOCUMENT: LazyLock<String> = LazyLock::new(|| document().to_string());
+/// The document, as it is served on an address of the bots' own.
+pub(in crate::http) static DOCUMENT: LazyLock<String> = LazyLock::new(|| document().to_string());
 
 /// The codes of refusals, by status.
 const REFUSALS: [(&str, &str, &[&str]); 8] = [
@@ -39,7 +39,7 @@ const REFUSALS: [(&str, &str, &[&str]); 8] = [
     ),
 ];
 
-fn document() -> Value {
+pub(in crate::http) fn document() -> Value {
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -215,13 +215,11 @@ fn schemas() -> Value {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::http) mod tests {
     use super::*;
 
     /// Every reference leads somewhere, and every schema is referred to.
-    #[test]
-    fn the_description_hangs_together() {
-        let document = document();
+    pub(in crate::http) fn assert_whole(document: &Value) {
         let text = document.to_string();
         let schemas = document["components"]["schemas"]
             .as_object()
@@ -239,5 +237,10 @@ mod tests {
             let name = rest.split('"').next().unwrap_or_default();
             assert!(schemas.contains_key(name), "{name}");
         }
+    }
+
+    #[test]
+    fn the_description_hangs_together() {
+        assert_whole(&document());
     }
 }

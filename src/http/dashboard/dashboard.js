@@ -14,7 +14,7 @@ const CURVE_OVER = 120_000;
 const LABELS = { local_business: "business", sitemap_file: "sitemap" };
 const TONES = {
   starting: "idle", running: "busy", waiting: "ok", paused: "warn", parked: "bad",
-  disabled: "idle", draining: "warn", stalled: "bad", restarting: "bad",
+  disabled: "idle", idle: "idle", draining: "warn", stalled: "bad", restarting: "bad",
 };
 const DONE = ["completed", "filtered", "retried", "failed"];
 
@@ -49,6 +49,9 @@ function tone(element, value) {
 
 const whole = new Intl.NumberFormat("en");
 const number = (value) => whole.format(value ?? 0);
+const short = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
+/** An estimate, in no more letters than its precision is worth. */
+const about = (value) => `≈ ${value < 100_000 ? number(value) : short.format(value)}`;
 
 function perSecond(value) {
   if (value === null || value === undefined) return "–";
@@ -66,6 +69,8 @@ function age(seconds) {
   return `${Math.round(seconds / 86_400)} d`;
 }
 
+/** A day and time as it is written, without its seconds. */
+const since = (text) => text.replace("T", " ").slice(0, 16);
 const ageOfMs = (ms) => (ms === null || ms === undefined ? "–" : age(ms / 1000));
 const label = (table) => LABELS[table] ?? table.replaceAll("_", " ");
 const plural = (count, word) => `${number(count)} ${word}${count === 1 ? "" : "s"}`;
@@ -240,7 +245,7 @@ function showCard(card, workflow, verdict, queue, bound, now) {
   say(card.pause, isPaused ? "Resume" : "Pause");
   card.pause.setAttribute("aria-label", `${isPaused ? "Resume" : "Pause"} ${name}`);
   card.pause.hidden = isOff;
-  card.run.hidden = isOff || isPaused || isParked;
+  card.run.hidden = isOff || isPaused || isParked || workflow.state === "idle";
   card.unpark.hidden = !isParked;
 }
 
@@ -310,6 +315,16 @@ function showTables(status) {
       number(group.failures), number(group.given_up), `${age(group.seconds_ago + status.looked_ms_ago / 1000)} ago`, `row ${group.item}: ${group.message}`,
     ]),
     status.looked_ms_ago === null ? "Not known: the database has not answered yet." : "None. Every attempt of the last hour went well.");
+
+  by("flags-section").hidden = status.flags_open === 0;
+  table("flags",
+    [["number", "Flag"], ["", "Kind"], ["", "Since"], ["text", "About"], ["text", "Message"]],
+    status.flags.map((flag) => [
+      number(flag.id), badge("warn", flag.kind.replaceAll("_", " ")), since(flag.opened_at), flag.url ?? flag.domain ?? "", flag.message,
+    ]),
+    "None.");
+  const hidden = status.flags_open > status.flags.length ? `the newest ${number(status.flags.length)} of ${number(status.flags_open)}; ` : "";
+  say(by("flags-count"), `What needs a person's eye; ${hidden}closed by gleaner flags resolve or POST /api/flags/NUMBER/close/.`);
 
   table("nodes",
     [["", "Node"], ["", "State"], ["number", "In flight"], ["number", "Completed"], ["number", "Up"], ["number", "Reported"]],
@@ -395,7 +410,7 @@ function show(status) {
   }
   for (const entity of status.tables) {
     const rows = flow.rows.get(entity.table);
-    if (rows) say(rows, `≈ ${number(entity.rows)}`);
+    if (rows) say(rows, about(entity.rows));
   }
   showTables(status);
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::validate::{self, Limits, Previous, Validation};
+use crate::extract::address;
 use crate::extract::html::Page;
 use crate::extract::offer::{Offer, Source, SourceKind, availability_of, offer_of};
 use crate::extract::pattern::{Fields, Pattern, format_score};
@@ -26,6 +27,8 @@ pub(super) struct Read {
     pub(super) fields: Option<Fields>,
     /// Whether the price is the pattern's.
     pub(super) validation: Validation,
+    /// The address by which the shop knows the page.
+    pub(super) canonical: Option<String>,
 }
 
 /// What is known of a shop.
@@ -82,6 +85,7 @@ pub(super) fn read(
         offer,
         fields,
         validation,
+        canonical: address::canonical(page, url),
     }
 }
 
@@ -163,6 +167,7 @@ impl Read {
     pub(super) fn details(&self, url: &Url) -> Value {
         json!({
             "url": url.as_str(),
+            "canonical_url": self.canonical,
             "offer": self.offer,
             "pattern": self.fields,
             "validation": self.validation,

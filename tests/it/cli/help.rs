@@ -19,6 +19,7 @@ fn help_is_as_reviewed() {
         &["recategorise", "--help"],
         &["extract", "--help"],
         &["doctor", "--help"],
+        &["convert", "--help"],
         &["track", "--help"],
         &["policy", "--help"],
         &["policy", "add", "--help"],

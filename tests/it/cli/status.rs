@@ -111,6 +111,24 @@ async fn rows_are_counted_and_trouble_is_named() {
         "{ran:?}"
     );
     assert!(ran.stdout.contains("no key"), "{ran:?}");
+
+    // Without its key it is a problem only as long as rows wait for it.
+    database.run("DELETE FROM node").await;
+    database.run(&node("idle")).await;
+    let ran = gleaner(Some(&database), &["status"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(
+        ran.stdout
+            .contains("problem: deep-scan cannot start on node")
+            && ran.stdout.contains("rows queued: 3: no key"),
+        "{ran:?}"
+    );
+    database
+        .run("UPDATE place SET deep_scan_status = NULL WHERE deep_scan_status = 'Queued'")
+        .await;
+    let ran = gleaner(Some(&database), &["status"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stdout.contains("deep-scan is idle: no key"), "{ran:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,8 +1,10 @@
 //! `crawl_job/crawl`: product pages of a shop on loopback, to rows of `crawl_result`.
 
+use gleaner::secret::Secret;
+
 use super::start;
-use crate::support::TestApp;
 use crate::support::site::{Answer, Site};
+use crate::support::{TestApp, TestRedis, wait_until};
 
 /// A shop, and a job for each of these paths; retries come at once.
 fn jobs(paths: &[&str], sql: &str) -> String {
@@ -100,6 +102,69 @@ async fn a_good_page_is_recorded_with_all_it_tells() {
             .count("SELECT count(*) FROM crawl_result WHERE success AND attempt = 1")
             .await,
         2
+    );
+    app.stop().await;
+}
+
+/// What our own fetcher finds stands in the list like what bots find; what it does not find does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn good_results_are_put_into_the_queue() {
+    let Some(redis) = TestRedis::start().await else {
+        return;
+    };
+    let site = Site::start().await;
+    let page = || told("1299.00", "NOK", "https://schema.org/InStock");
+    site.put("shop-example.no/a", page());
+    site.put("shop-example.no/b", page());
+    site.put("shop-example.no/gone", Answer::status(404));
+    let sql = jobs(&["a", "b", "gone"], "");
+    let app = start(&site, &["price-fetch"], &sql, |config| {
+        config.redis.url = Secret::new(&redis.url());
+        // Not by the reconciler.
+        config.redis.reconcile_interval = std::time::Duration::from_secs(3_600);
+    })
+    .await;
+    app.wait_settled("crawl_job", "crawl").await;
+    let good = app
+        .database
+        .rows("SELECT id FROM crawl_result WHERE success ORDER BY id")
+        .await;
+    assert_eq!(good.len(), 2);
+    wait_until("both stand in the list", async || {
+        let list = redis.run("LRANGE crawl:auto_record:queue 0 -1").await;
+        let mut found: Vec<&str> = list.lines().collect();
+        found.sort_by_key(|id| id.parse::<i64>().unwrap_or(0));
+        found == good
+    })
+    .await;
+    app.stop().await;
+}
+
+/// The address by which the shop knows a page is kept, for finding out which pages are the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_canonical_address_is_kept() {
+    let site = Site::start().await;
+    let page = |declared: &str| {
+        Answer::html(&format!(
+            r#"<html><head><title>Brass kettle</title><link rel=canonical href="{declared}"><script type="application/ld+json">
+            {{"@type": "Product", "name": "Brass kettle", "offers": {{"@type": "Offer", "price": "12.50", "priceCurrency": "NOK"}}}}</script>
+            </head><body><h1>Brass kettle</h1></body></html>"#
+        ))
+    };
+    site.put("shop-example.no/a", page("/kettle"));
+    site.put(
+        "shop-example.no/b",
+        page("https://other-example.com/kettle"),
+    );
+    let app = crawl(&site, &["a", "b"], "").await;
+    assert_eq!(
+        app.database
+            .rows("SELECT url_hash, canonical_url FROM product_url ORDER BY id")
+            .await,
+        [
+            "a|https://shop-example.no/kettle",
+            "b|https://shop-example.no/b"
+        ]
     );
     app.stop().await;
 }

@@ -2,6 +2,8 @@
 
 use gleaner::secret::Secret;
 
+use gleaner_actors::State;
+
 use super::start;
 use crate::support::app::test_config;
 use crate::support::http::get;
@@ -9,16 +11,26 @@ use crate::support::site::Site;
 use crate::support::wait_until;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_workflow_without_its_key_is_named_and_holds_nobody_up() {
+async fn a_workflow_without_its_key_is_no_trouble_until_it_is_asked_for() {
     let site = Site::start().await;
     let app = start(
         &site,
         &["deep-scan", "domain-extraction"],
-        "INSERT INTO place (place_id, status) VALUES ('p1', 'Selected');
-         INSERT INTO local_business (name, status) VALUES ('no site', 'Selected')",
+        "INSERT INTO local_business (name, status) VALUES ('no site', 'Selected')",
         |config| config.workflows.deep_scan.options.api_key = Secret::new(""),
     )
     .await;
+    wait_until("it is idle, and all is ready", async || {
+        let status = app.status().await;
+        let own = status.workflow("deep-scan").unwrap();
+        own.state == State::Idle
+            && own.reason.as_deref().unwrap().contains("options.api_key")
+            && get(&app.http("/health/ready")).await.0 == 200
+    })
+    .await;
+    app.database
+        .run("INSERT INTO place (place_id, status) VALUES ('p1', 'Selected')")
+        .await;
     wait_until("readiness says what is missing", async || {
         let (code, body) = get(&app.http("/health/ready")).await;
         code == 503
@@ -36,11 +48,10 @@ async fn a_workflow_without_its_key_is_named_and_holds_nobody_up() {
             .await,
         ["Queued|0"]
     );
-    // A reload brings the key; an operator starts it again.
+    // A reload brings the key, and with it the workflow.
     let mut config = test_config(&app.database);
     config.fetch.proxy_hosts_to = Some(site.address);
     app.app().reload(Ok(config), None).await.unwrap();
-    app.app().tree().unpark("deep-scan").await.unwrap();
     wait_until("it is ready", async || {
         get(&app.http("/health/ready")).await.0 == 200
     })

@@ -16,8 +16,9 @@ async fn every_route_is_described() {
     let document = document.json();
     assert_eq!(document["openapi"], "3.1.0");
     let paths = document["paths"].as_object().expect("paths");
-    assert_eq!(paths.len(), 5);
-    for (path, methods) in paths {
+    let of_bots = |path: &str| path.starts_with("/api/crawl/");
+    assert_eq!(paths.keys().filter(|path| of_bots(path)).count(), 5);
+    for (path, methods) in paths.iter().filter(|(path, _)| of_bots(path)) {
         let responses = methods["post"]["responses"].as_object().expect("responses");
         assert!(
             responses.contains_key("401") && responses.contains_key("503"),
@@ -33,6 +34,52 @@ async fn every_route_is_described() {
             );
         }
     }
+}
+
+/// The lists of the operators stand beside, as they are served; on an address of the bots' own they are neither.
+#[tokio::test]
+async fn the_lists_are_described_where_they_are_served() {
+    let api = Api::start_with(0, |config| {
+        "127.0.0.1:0".clone_into(&mut config.bots.listen);
+    })
+    .await;
+    let document = exchange(api.address, "GET /api/openapi.json", &[])
+        .await
+        .json();
+    let paths = document["paths"].as_object().expect("paths");
+    let lists = paths
+        .iter()
+        .filter(|(path, _)| !path.starts_with("/api/crawl/"));
+    let mut count = 0;
+    for (path, methods) in lists {
+        let methods = methods.as_object().expect("methods");
+        let known: Vec<String> = methods.keys().map(|name| name.to_uppercase()).collect();
+        for path in [path.as_str(), path.trim_end_matches('/')] {
+            let path = path.replace("{id}", "1");
+            let answer = exchange(
+                api.address,
+                &format!("DELETE {path}"),
+                &["X-Requested-By: test"],
+            )
+            .await;
+            assert_eq!(answer.status, 405, "{path}");
+            let allowed = answer.header("allow").unwrap_or_default();
+            assert!(
+                known.iter().all(|name| allowed.contains(name.as_str())),
+                "{path}: {allowed}"
+            );
+        }
+        count += 1;
+    }
+    assert_eq!(count, 7);
+    let own = api.app.app().bot_address().expect("it serves");
+    let document = exchange(own, "GET /api/openapi.json", &[]).await.json();
+    assert_eq!(
+        document["paths"].as_object().map(serde_json::Map::len),
+        Some(5)
+    );
+    let answer = exchange(own, "GET /api/flags/", &[]).await;
+    assert_eq!(answer.status, 404);
 }
 
 /// By generated requests, if schemathesis is there, which `./test` installs.
