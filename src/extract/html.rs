@@ -5,10 +5,12 @@
 //! bound is cut, never refused; [`Page::is_truncated`] says so.
 
 mod bounded;
+mod quick;
 mod text;
 
 use std::borrow::Cow;
 
+use ego_tree::NodeId;
 use scraper::{Html, Node, node::Element};
 use url::Url;
 
@@ -58,6 +60,8 @@ pub fn decode_from(host: Option<&str>, body: &[u8], content_type: Option<&str>) 
 #[derive(Debug)]
 pub struct Page {
     document: Html,
+    /// All elements in document order: they are gone through many times.
+    elements: Vec<NodeId>,
     blocks: Vec<Block>,
     is_truncated: bool,
 }
@@ -82,8 +86,14 @@ impl Page {
         };
         let (document, is_bounded) = bounded::parse(&head);
         let blocks = text::blocks(&document);
+        let nodes = document.tree.root().descendants();
+        let elements = nodes
+            .filter(|node| node.value().is_element())
+            .map(|node| node.id())
+            .collect();
         Self {
             document,
+            elements,
             blocks,
             is_truncated: is_cut || is_bounded,
         }
@@ -106,11 +116,10 @@ impl Page {
 
     /// All elements in document order, with their node for looking around.
     pub fn elements(&self) -> impl Iterator<Item = (ego::NodeRef<'_>, &Element)> {
-        self.document
-            .tree
-            .root()
-            .descendants()
-            .filter_map(|node| node.value().as_element().map(|element| (node, element)))
+        self.elements.iter().filter_map(|id| {
+            let node = self.document.tree.get(*id)?;
+            Some((node, node.value().as_element()?))
+        })
     }
 
     /// The language that the document says it is in (a BCP 47 tag, if it keeps to the rules).
@@ -118,7 +127,7 @@ impl Page {
         self.elements()
             .map(|(_, element)| element)
             .find(|element| element.name() == "html")?
-            .attr("lang")
+            .attribute("lang")
             .map(str::trim)
             .filter(|language| !language.is_empty())
     }
@@ -127,7 +136,7 @@ impl Page {
     pub fn base_url(&self, url: &Url) -> Url {
         self.elements()
             .filter(|(_, element)| element.name() == "base")
-            .find_map(|(_, element)| element.attr("href"))
+            .find_map(|(_, element)| element.attribute("href"))
             .and_then(|href| url.join(href.trim()).ok())
             .filter(|base| matches!(base.scheme(), "http" | "https"))
             .unwrap_or_else(|| url.clone())
@@ -140,6 +149,24 @@ pub(in crate::extract) mod ego {
 
     /// A node of the tree.
     pub(in crate::extract) type NodeRef<'a> = ego_tree::NodeRef<'a, Node>;
+}
+
+/// The attributes of an element.
+pub(in crate::extract) trait Attributes {
+    /// The value of an attribute without a namespace.
+    ///
+    /// [`Element::attr`] does the same by making an interned name of `name` first and then searching for that, which costs several
+    /// times as much as to look at the few attributes that an element has.
+    fn attribute(&self, name: &str) -> Option<&str>;
+}
+
+impl Attributes for Element {
+    fn attribute(&self, name: &str) -> Option<&str> {
+        self.attrs
+            .iter()
+            .find(|(known, _)| &*known.local == name && known.ns.is_empty())
+            .map(|(_, value)| &**value)
+    }
 }
 
 /// The text below a node, whitespace folded, at most `limit` characters.

@@ -25,7 +25,7 @@ use self::meta::Meta;
 use self::name::Names;
 use self::product::{Context, Product};
 use self::visible::Visible;
-use super::html::{Page, folded, node_text};
+use super::html::{Attributes, Page, folded, node_text};
 use super::price::{Amount, Currency, Hints};
 use super::structured::json_ld;
 
@@ -401,7 +401,11 @@ fn document_title(page: &Page) -> Option<String> {
 fn language(page: &Page) -> Option<String> {
     page.elements()
         .find(|(_, element)| element.name() == "html")
-        .and_then(|(_, element)| element.attr("lang").or_else(|| element.attr("xml:lang")))
+        .and_then(|(_, element)| {
+            element
+                .attribute("lang")
+                .or_else(|| element.attribute("xml:lang"))
+        })
         .map(|tag| tag.trim().chars().take(20).collect())
 }
 

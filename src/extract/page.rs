@@ -14,7 +14,7 @@ use serde_json::Value;
 use url::Url;
 
 pub use self::technology::{Technology, technology};
-use super::html::{Page, ego::NodeRef, folded, node_text};
+use super::html::{Attributes, Page, ego::NodeRef, folded, node_text};
 use super::structured::json_ld;
 use super::url::{self, TrackingParameters};
 
@@ -182,12 +182,12 @@ fn meta(page: &Page, names: &[&str], limit: usize) -> Option<String> {
             .filter(|element| {
                 ["name", "property", "http-equiv", "itemprop"]
                     .iter()
-                    .filter_map(|attribute| element.attr(attribute))
+                    .filter_map(|attribute| element.attribute(attribute))
                     .any(|value| value.trim().eq_ignore_ascii_case(name))
             })
             .find_map(|element| {
                 element
-                    .attr("content")
+                    .attribute("content")
                     .and_then(|content| folded(content, limit))
             })
     })
@@ -201,19 +201,23 @@ fn link_target(
     page.elements()
         .filter(|(_, element)| element.name() == "link")
         .filter(|(_, element)| {
-            element.attr("rel").is_some_and(|rel| {
+            element.attribute("rel").is_some_and(|rel| {
                 rel.split_ascii_whitespace()
                     .any(|rel| matches(&rel.to_ascii_lowercase()))
             })
         })
-        .find_map(|(_, element)| resolve(element.attr("href")?))
+        .find_map(|(_, element)| resolve(element.attribute("href")?))
         .map(String::from)
 }
 
 fn language(page: &Page) -> Option<String> {
     page.elements()
         .filter(|(_, element)| element.name() == "html")
-        .find_map(|(_, element)| element.attr("lang").or_else(|| element.attr("xml:lang")))
+        .find_map(|(_, element)| {
+            element
+                .attribute("lang")
+                .or_else(|| element.attribute("xml:lang"))
+        })
         .and_then(language_tag)
         .or_else(|| {
             ["content-language", "og:locale", "dc.language", "language"]
@@ -305,7 +309,7 @@ fn links(tracking: &TrackingParameters, page: &Page, url: &Url, base: &Url) -> V
             continue;
         }
         let Some(target) = element
-            .attr("href")
+            .attribute("href")
             .and_then(|href| page_address(tracking, base, href))
         else {
             continue;
@@ -313,7 +317,7 @@ fn links(tracking: &TrackingParameters, page: &Page, url: &Url, base: &Url) -> V
         if own.as_ref() == Some(&target) || !seen.insert(target.clone()) {
             continue;
         }
-        let is_nofollow = element.attr("rel").is_some_and(|rel| {
+        let is_nofollow = element.attribute("rel").is_some_and(|rel| {
             rel.split_ascii_whitespace().any(|rel| {
                 ["nofollow", "ugc", "sponsored"]
                     .iter()
@@ -338,10 +342,10 @@ fn link_text(node: NodeRef<'_>, element: &Element) -> String {
         .descendants()
         .take(50)
         .filter_map(|child| child.value().as_element())
-        .find_map(|child| child.attr("alt"));
-    alt.or_else(|| element.attr("aria-label"))
-        .or_else(|| element.attr("title"))
-        .or_else(|| element.attr("alt"))
+        .find_map(|child| child.attribute("alt"));
+    alt.or_else(|| element.attribute("aria-label"))
+        .or_else(|| element.attribute("title"))
+        .or_else(|| element.attribute("alt"))
         .and_then(|text| folded(text, 200))
         .unwrap_or_default()
 }
@@ -356,12 +360,14 @@ fn logo(page: &Page, base: &Url) -> Option<String> {
             .filter(|(_, element)| {
                 ["itemprop", "property"]
                     .iter()
-                    .filter_map(|attribute| element.attr(attribute))
+                    .filter_map(|attribute| element.attribute(attribute))
                     .any(|value| matches!(value, "logo" | "og:logo" | "schema:logo"))
             })
             .find_map(|(_, element)| {
-                let href = element.attr("content").or_else(|| image_source(element));
-                resolve(base, href.or_else(|| element.attr("href"))?)
+                let href = element
+                    .attribute("content")
+                    .or_else(|| image_source(element));
+                resolve(base, href.or_else(|| element.attribute("href"))?)
             })
     };
     // The owner's stands in the header or leads home; any other place is a second guess.
@@ -415,7 +421,7 @@ fn leads_home(node: NodeRef<'_>, base: &Url) -> bool {
         .take(5)
         .filter_map(|ancestor| ancestor.value().as_element())
         .filter(|element| element.name() == "a")
-        .filter_map(|element| resolve(base, element.attr("href")?))
+        .filter_map(|element| resolve(base, element.attribute("href")?))
         .any(|target| target.path() == "/" && target.host_str() == base.host_str())
 }
 
@@ -423,7 +429,7 @@ fn leads_home(node: NodeRef<'_>, base: &Url) -> bool {
 fn image_source(element: &Element) -> Option<&str> {
     ["data-src", "data-lazy-src", "src"]
         .iter()
-        .filter_map(|name| element.attr(name))
+        .filter_map(|name| element.attribute(name))
         .find(|source| !source.trim().is_empty() && !source.trim_start().starts_with("data:"))
 }
 
@@ -438,7 +444,7 @@ fn calls_itself_logo(node: NodeRef<'_>, element: &Element) -> bool {
     };
     ["class", "id", "alt"]
         .iter()
-        .filter_map(|name| element.attr(name))
+        .filter_map(|name| element.attribute(name))
         .any(says_logo)
         || file(element)
         || node
@@ -448,7 +454,7 @@ fn calls_itself_logo(node: NodeRef<'_>, element: &Element) -> bool {
             .any(|parent| {
                 ["class", "id"]
                     .iter()
-                    .filter_map(|name| parent.attr(name))
+                    .filter_map(|name| parent.attribute(name))
                     .any(says_logo)
             })
 }
@@ -523,7 +529,7 @@ fn schema_types(page: &Page) -> BTreeSet<String> {
     }
     for (_, element) in page.elements() {
         for name in element
-            .attr("itemtype")
+            .attribute("itemtype")
             .unwrap_or_default()
             .split_ascii_whitespace()
             .take(5)

@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use super::html::Page;
+use super::html::{Attributes, Page};
 use super::url::{TrackingParameters, resolve_with};
 
 /// Most links returned.
@@ -14,11 +14,11 @@ pub fn sitemap_links(tracking: &TrackingParameters, page: &Page, url: &Url) -> V
     let base = page.base_url(url);
     let (mut declared, mut linked) = (Vec::new(), Vec::new());
     for (_, element) in page.elements() {
-        let Some(href) = element.attr("href") else {
+        let Some(href) = element.attribute("href") else {
             continue;
         };
         let found = match element.name() {
-            "link" if has_word(element.attr("rel"), "sitemap") => &mut declared,
+            "link" if has_word(element.attribute("rel"), "sitemap") => &mut declared,
             "a" if href.to_ascii_lowercase().contains("sitemap") => &mut linked,
             _ => continue,
         };

@@ -4,7 +4,7 @@ mod lenient;
 
 use serde_json::Value;
 
-use super::html::{Page, ego::NodeRef};
+use super::html::{Attributes, Page, ego::NodeRef};
 
 pub(in crate::extract) use self::lenient::{Literal, literal};
 
@@ -17,7 +17,7 @@ pub(in crate::extract) fn json_ld(page: &Page) -> Vec<Value> {
         .filter(|(_, element)| element.name() == "script")
         .filter(|(_, element)| {
             element
-                .attr("type")
+                .attribute("type")
                 .is_some_and(|kind| kind.to_ascii_lowercase().contains("ld+json"))
         })
         .take(MAX_SCRIPTS)

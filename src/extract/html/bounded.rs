@@ -4,16 +4,19 @@
 //! elements are re-created for every paragraph, and each attribute is compared with all others of
 //! its tag. A few hundred kilobytes of hostile markup cost minutes or gigabytes. So a wrapper
 //! stands between its tokenizer and its tree builder and drops tags that nest too deep, and the
-//! input is fed in small pieces so that parsing can stop between two of them.
+//! input is fed in small pieces so that parsing can stop between two of them. Most pieces do not even
+//! go through its tokenizer: see [`quick`].
 
+use std::borrow::Cow;
 use std::cell::Cell;
 
-use html5ever::tendril::StrTendril;
 use html5ever::tokenizer::{
     BufferQueue, Tag, TagKind, Token, TokenSink, TokenSinkResult, Tokenizer, TokenizerOpts,
 };
 use html5ever::tree_builder::{TreeBuilder, TreeBuilderOpts};
 use scraper::{Html, HtmlTreeSink};
+
+use super::quick;
 
 /// Deepest nesting of elements that is kept. Browsers stop at 512.
 pub const MAX_DEPTH: usize = 256;
@@ -31,6 +34,21 @@ type Handle = <HtmlTreeSink as html5ever::tree_builder::TreeSink>::Handle;
 
 /// Parses `html`; the flag says whether a bound was hit.
 pub(super) fn parse(html: &str) -> (Html, bool) {
+    parse_by(html, Way::Quick)
+}
+
+/// Who reads the markup.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// [`quick`](super::quick) where it can, html5ever's tokenizer else.
+    Quick,
+    /// html5ever's tokenizer alone; both give the same tree.
+    #[cfg(test)]
+    Plain,
+}
+
+fn parse_by(html: &str, way: Way) -> (Html, bool) {
+    let html = newlines(html.strip_prefix('\u{feff}').unwrap_or(html));
     let options = TreeBuilderOpts {
         scripting_enabled: false,
         ..TreeBuilderOpts::default()
@@ -44,31 +62,49 @@ pub(super) fn parse(html: &str) -> (Html, bool) {
         markup_seen: Cell::new(false),
         is_raw: Cell::new(false),
     };
-    let tokenizer = Tokenizer::new(bounded, TokenizerOpts::default());
+    let reading = TokenizerOpts {
+        // It would drop a byte order mark at the start of any piece.
+        discard_bom: false,
+        ..TokenizerOpts::default()
+    };
+    let tokenizer = Tokenizer::new(bounded, reading);
     let queue = BufferQueue::default();
-    let whole = StrTendril::from_slice(html);
+    let document = quick::Document::new(&html);
     let mut scan = TagScan::default();
+    // Whether the tokenizer is between two pieces of markup, where another may go on.
+    let mut is_between = way == Way::Quick;
     let mut start = 0;
     while start < html.len() {
-        let end = piece_end(html, start);
+        if tokenizer.sink.node_count() > MAX_NODES {
+            tokenizer.sink.is_bounded.set(true);
+            break;
+        }
+        if is_between && let Some(end) = document.step(start, &tokenizer.sink) {
+            start = end;
+            continue;
+        }
+        let end = piece_end(&html, start);
         let Some(piece) = html.get(start..end) else {
             break;
         };
         scan.feed(piece);
-        if scan.attributes > MAX_TAG_ATTRIBUTES || tokenizer.sink.node_count() > MAX_NODES {
+        if scan.attributes > MAX_TAG_ATTRIBUTES {
             tokenizer.sink.is_bounded.set(true);
             break;
         }
-        let (Ok(offset), Ok(length)) = (u32::try_from(start), u32::try_from(end - start)) else {
+        let Some(piece) = document.piece(start, end) else {
             break;
         };
-        queue.push_back(whole.subtendril(offset, length));
+        queue.push_back(piece);
         tokenizer.sink.markup_seen.set(false);
         // The tokenizer pauses after each script, so that a browser could run it.
         while !matches!(tokenizer.feed(&queue), html5ever::TokenizerResult::Done) {}
+        is_between = false;
         if tokenizer.sink.markup_seen.get() {
+            let is_raw = tokenizer.sink.is_raw.get();
+            is_between = way == Way::Quick && !is_raw;
             scan = TagScan {
-                is_raw: tokenizer.sink.is_raw.get(),
+                is_raw,
                 ..TagScan::default()
             };
         }
@@ -80,16 +116,21 @@ pub(super) fn parse(html: &str) -> (Html, bool) {
     (document, is_bounded)
 }
 
+/// The text with its line breaks as line feeds, as the standard has them before anything is read (13.2.3.5).
+fn newlines(html: &str) -> Cow<'_, str> {
+    if memchr::memchr(b'\r', html.as_bytes()).is_none() {
+        return Cow::Borrowed(html);
+    }
+    Cow::Owned(html.replace("\r\n", "\n").replace('\r', "\n"))
+}
+
 /// A piece ends after `>`, where a tag can end, or at its size limit.
 fn piece_end(html: &str, start: usize) -> usize {
     let limit = html
         .floor_char_boundary(start.saturating_add(PIECE_BYTES))
         .max(start + 1);
     let piece = html.as_bytes().get(start..limit).unwrap_or_default();
-    piece
-        .iter()
-        .position(|byte| *byte == b'>')
-        .map_or(limit, |position| start + position + 1)
+    memchr::memchr(b'>', piece).map_or(limit, |position| start + position + 1)
 }
 
 /// The tree builder behind a filter on tags.
@@ -290,5 +331,87 @@ impl TagScan {
     fn open_tag(&mut self) -> ScanState {
         self.attributes = 0;
         ScanState::TagName
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Both ways give the same tree, and cut it alike.
+    fn check(html: &str) {
+        let (quick, is_quick_bounded) = parse_by(html, Way::Quick);
+        let (plain, is_plain_bounded) = parse_by(html, Way::Plain);
+        let nodes = |document: &Html| {
+            let root = document.tree.root();
+            let line = |node: ego_tree::NodeRef<'_, scraper::Node>| {
+                format!("{} {:?}", node.ancestors().count(), node.value())
+            };
+            root.descendants().map(line).collect::<Vec<_>>()
+        };
+        let (quick, plain) = (nodes(&quick), nodes(&plain));
+        for (quick, plain) in quick.iter().zip(&plain) {
+            assert_eq!(quick, plain);
+        }
+        assert_eq!(quick.len(), plain.len());
+        assert_eq!(is_quick_bounded, is_plain_bounded);
+    }
+
+    #[test]
+    fn the_quick_way_gives_the_same_tree_for_every_page_of_the_data() {
+        for kind in ["contacts", "products"] {
+            let Some(folder) = crate::extract::test_data(kind) else {
+                return;
+            };
+            for entry in std::fs::read_dir(folder).unwrap().flatten() {
+                let bytes = std::fs::read(entry.path()).unwrap();
+                let mut text = Vec::new();
+                let mut unzipped = flate2::read::MultiGzDecoder::new(&bytes[..]);
+                if std::io::Read::read_to_end(&mut unzipped, &mut text).is_err() {
+                    text = bytes;
+                }
+                check(&String::from_utf8_lossy(&text).replace('\0', ""));
+            }
+        }
+    }
+
+    #[test]
+    fn the_quick_way_gives_the_same_tree_for_what_is_special() {
+        for html in [
+            "<p a=1 A=2 b='x&amp;y' c=\"?a=1&b=2&copy=3&lt;&ampx\" d=/x/>t</p>",
+            "a &amp; b &nbsp;&copy &copycat; &notit; &#64;&#x40;&#128;&#0;&#xD800;&; & &#; &#x; &bogus; &fjlig;",
+            "<script>if (a < b) x('</p>')</script><script><!-- <script>x</script> --></script>y",
+            "<title>a &amp; <b>c</title><textarea>\n\nx</textarea><pre>\n\nx</pre>",
+            "<svg><title><b>x</b></title><style><b>y</b></style><![CDATA[z]]></svg>",
+            "<style>a</style ><style>b</STYLE\n><style>c</style x><style>d</styles></style>",
+            "<!-- a --><!--> b --><!---> c --><!----> d <!--e--!> f <!-- g <!-- h --> <!--i--->",
+            "<br/><br / ><a href=x/><img/ src=y><p/x></p x></p/></ p></>",
+            "<table>a<tr> <td>b</table><noscript><p>x</noscript><iframe><p>y</iframe>",
+            "<a =x><a x==y><a x=><a x=\"y\"z><a x='y'/z><A HREF='Z'></A><1><?x?><p",
+            "\u{feff}<p>\u{feff}x\r\ny\rz</p><p a='\r\n&#13;'>&#10;",
+            "<plaintext><p>x</plaintext>",
+            "<frameset><frame></frameset><noframes><p></noframes>",
+            "x<script>y",
+            "x<!-- y",
+        ] {
+            check(html);
+        }
+        check(&"<div>".repeat(600));
+        let attributes: String = (0..4_000).map(|n| format!(" a{n}=x")).collect();
+        check(&format!("<p>x<p{attributes}>y"));
+    }
+
+    proptest! {
+        #[test]
+        fn the_quick_way_gives_the_same_tree(pieces in proptest::collection::vec(proptest::sample::select(vec![
+            "<", ">", "/", "</", "<!", "<!--", "-->", "--", "-", "!", "&", "&amp;", "&nbsp", "&#6", ";", "#", "=", "\"", "'", " ", "\n",
+            "\r", "a", "b", "é", "<p>", "</p>", "<a href=\"x\">", "<a b='c' d>", "</a>", "<script>", "</script>", "<title>",
+            "</title>", "<style>", "</style", "<svg>", "</svg>", "<table>", "<td>", "<textarea>", "</textarea>", "<br/>", "<select>",
+            "<option>", "<template>", "</template>", "<math>", "<mi>", "<noscript>", "<![CDATA[", "]]>", "<b>", "<i>", "<form>", "x y",
+        ]), 0..40)) {
+            check(&pieces.concat());
+        }
     }
 }

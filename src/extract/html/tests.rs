@@ -58,7 +58,7 @@ fn texts(html: &str) -> Vec<String> {
     Page::parse(html)
         .blocks()
         .iter()
-        .map(Block::plain)
+        .map(|block| block.plain().into_owned())
         .collect()
 }
 
@@ -120,7 +120,10 @@ fn text_after_a_deep_nest_is_kept() {
     let page = bounded(&html);
     assert!(page.is_truncated());
     assert_eq!(
-        page.blocks().iter().map(Block::plain).collect::<Vec<_>>(),
+        page.blocks()
+            .iter()
+            .map(|block| block.plain().into_owned())
+            .collect::<Vec<_>>(),
         ["x", "after"]
     );
 }

@@ -1,10 +1,12 @@
 //! The text a reader sees, in pieces.
 
+use std::borrow::Cow;
+
 use ego_tree::iter::Edge;
 use scraper::node::Element;
 use scraper::{Html, Node};
 
-use super::is_invisible;
+use super::{Attributes, is_invisible};
 
 /// Stands in [`Block::text`] where an inline element begins or ends (U+2060, word joiner).
 ///
@@ -29,8 +31,12 @@ pub struct Block {
 
 impl Block {
     /// The text without boundary marks.
-    pub fn plain(&self) -> String {
-        self.text.replace(INLINE_BOUNDARY, "")
+    pub fn plain(&self) -> Cow<'_, str> {
+        if self.text.contains(INLINE_BOUNDARY) {
+            Cow::Owned(self.text.replace(INLINE_BOUNDARY, ""))
+        } else {
+            Cow::Borrowed(&self.text)
+        }
     }
 }
 
@@ -125,8 +131,8 @@ fn is_hidden_inline(element: &Element) -> bool {
     if is_break(element.name()) {
         return false;
     }
-    let Some(style) = element.attr("style") else {
-        return element.attr("hidden").is_some();
+    let Some(style) = element.attribute("style") else {
+        return element.attribute("hidden").is_some();
     };
     let style: String = style
         .chars()
@@ -138,7 +144,7 @@ fn is_hidden_inline(element: &Element) -> bool {
 }
 
 fn is_reversed(element: &Element) -> bool {
-    element.attr("style").is_some_and(|style| {
+    element.attribute("style").is_some_and(|style| {
         let style = style.to_ascii_lowercase();
         style.contains("bidi-override") && style.contains("rtl")
     })

@@ -6,7 +6,7 @@ use scraper::Node;
 use scraper::node::Element;
 use serde_json::{Map, Value};
 
-use crate::extract::html::{Page, ego::NodeRef, folded, node_text};
+use crate::extract::html::{Attributes, Page, ego::NodeRef, folded, node_text};
 
 /// Longest text of a property, in characters.
 const MAX_VALUE_CHARS: usize = 500;
@@ -27,9 +27,9 @@ impl Syntax {
     fn begins_item(self, element: &Element) -> bool {
         match self {
             Self::Microdata => {
-                element.attr("itemscope").is_some() || element.attr("itemtype").is_some()
+                element.attribute("itemscope").is_some() || element.attribute("itemtype").is_some()
             }
-            Self::Rdfa => element.attr("typeof").is_some(),
+            Self::Rdfa => element.attribute("typeof").is_some(),
         }
     }
 
@@ -39,7 +39,7 @@ impl Syntax {
             Self::Rdfa => "typeof",
         };
         element
-            .attr(attribute)
+            .attribute(attribute)
             .and_then(|kind| kind.split_ascii_whitespace().next())
             .unwrap_or_default()
     }
@@ -49,7 +49,7 @@ impl Syntax {
             Self::Microdata => "itemprop",
             Self::Rdfa => "property",
         };
-        element.attr(attribute).unwrap_or_default()
+        element.attribute(attribute).unwrap_or_default()
     }
 }
 
@@ -176,7 +176,11 @@ fn value_of(node: NodeRef<'_>, element: &Element) -> String {
         .into_iter()
         .chain(attribute)
         .chain((element.name() == "data").then_some("value"))
-        .find_map(|name| element.attr(name).filter(|value| !value.trim().is_empty()))
+        .find_map(|name| {
+            element
+                .attribute(name)
+                .filter(|value| !value.trim().is_empty())
+        })
         .map_or_else(
             || node_text(node, MAX_VALUE_CHARS),
             |value| folded(value, MAX_VALUE_CHARS).unwrap_or_default(),

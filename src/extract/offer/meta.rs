@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::availability::{availability_of, condition_of};
 use super::product::{Product, amount, valid_gtin};
-use crate::extract::html::{Page, folded};
+use crate::extract::html::{Attributes, Page, folded};
 use crate::extract::price::{Currency, Hints, parse};
 
 /// Longest value, in characters.
@@ -25,8 +25,10 @@ impl Meta {
             if element.name() != "meta" {
                 continue;
             }
-            let name = element.attr("property").or_else(|| element.attr("name"));
-            if let (Some(name), Some(content)) = (name, element.attr("content"))
+            let name = element
+                .attribute("property")
+                .or_else(|| element.attribute("name"));
+            if let (Some(name), Some(content)) = (name, element.attribute("content"))
                 && let Some(content) = folded(content, MAX_VALUE_CHARS)
                 && name.len() <= 60
             {

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use scraper::node::Element;
 
+use crate::extract::html::Attributes;
 use crate::extract::table::rows;
 
 /// Longest text of attributes that is looked at, in bytes.
@@ -106,7 +107,7 @@ pub(super) fn traits(element: &Element) -> Traits {
     let name = element.name();
     let mut words = String::new();
     for attribute in NAMING_ATTRIBUTES {
-        if let Some(value) = element.attr(attribute)
+        if let Some(value) = element.attribute(attribute)
             && words.len() < MAX_ATTRIBUTE_BYTES
         {
             push_dashed(&mut words, value);
@@ -114,7 +115,7 @@ pub(super) fn traits(element: &Element) -> Traits {
     }
     let found = found_in(&words);
     let has = |group: Group| found & (1 << group as u32) != 0;
-    let style = element.attr("style").unwrap_or_default();
+    let style = element.attribute("style").unwrap_or_default();
     let is_style_hidden = ["display:none", "display: none", "visibility:hidden"]
         .iter()
         .any(|hiding| style.contains(hiding));
@@ -133,9 +134,9 @@ pub(super) fn traits(element: &Element) -> Traits {
         is_basket: has(Group::Basket),
         is_link: name == "a"
             && element
-                .attr("href")
+                .attribute("href")
                 .is_some_and(|href| !href.starts_with('#') && !href.starts_with("javascript")),
-        is_hidden: element.attr("hidden").is_some() || is_style_hidden || has(Group::Hidden),
+        is_hidden: element.attribute("hidden").is_some() || is_style_hidden || has(Group::Hidden),
         is_extra: has(Group::Extra),
         is_choice: matches!(name, "option" | "label") || has(Group::Choice),
         is_stock: has(Group::Stock),

@@ -10,7 +10,7 @@ use super::Availability;
 use super::availability::availability_of;
 use super::name::same_page;
 use super::product::{Context, Product, amount, valid_gtin};
-use crate::extract::html::Page;
+use crate::extract::html::{Attributes, Page};
 use crate::extract::price::{Amount, Currency};
 use crate::extract::structured::{Literal, literal, roots, script_text};
 
@@ -105,10 +105,10 @@ pub(super) fn of_page(page: &Page, context: &Context<'_>) -> Option<Product> {
     let mut is_shopify = false;
     let scripts = page
         .elements()
-        .filter(|(_, element)| element.name() == "script" && element.attr("src").is_none())
+        .filter(|(_, element)| element.name() == "script" && element.attribute("src").is_none())
         .filter(|(_, element)| {
             !element
-                .attr("type")
+                .attribute("type")
                 .is_some_and(|kind| kind.contains("ld+json"))
         })
         .take(MAX_SCRIPTS);
@@ -125,7 +125,7 @@ pub(super) fn of_page(page: &Page, context: &Context<'_>) -> Option<Product> {
             continue;
         }
         let is_json = element
-            .attr("type")
+            .attribute("type")
             .is_some_and(|kind| kind.contains("json"));
         let values = if is_json {
             roots(&text)

@@ -13,7 +13,7 @@ use scraper::node::Element;
 use super::Availability;
 use super::availability::{availability_of, exact_availability, is_cart_button, is_notify_button};
 use super::region::{Traits, traits};
-use crate::extract::html::{Page, ego::NodeRef};
+use crate::extract::html::{Attributes, Page, ego::NodeRef};
 use crate::extract::price::{self, Amount, Currency, Hints};
 
 /// Most text that is read, in bytes.
@@ -282,7 +282,7 @@ impl Reader<'_> {
 /// An element for the digits after the point, which are written without one.
 fn holds_decimals(element: &Element) -> bool {
     element.name() == "sup"
-        || element.attr("class").is_some_and(|class| {
+        || element.attribute("class").is_some_and(|class| {
             let class = class.to_ascii_lowercase();
             ["cent", "fraction", "decimal", "penny", "sup", "minor"]
                 .iter()
@@ -375,7 +375,7 @@ fn is_named_title(element: &Element) -> bool {
     !matches!(element.name(), "a" | "body" | "html")
         && ["class", "id"]
             .iter()
-            .filter_map(|name| element.attr(name))
+            .filter_map(|name| element.attribute(name))
             .any(|name| {
                 let name = name.to_ascii_lowercase();
                 ["title", "name", "heading"]
@@ -415,20 +415,20 @@ fn close(
     }
     let is_input = element.name() == "input"
         && element
-            .attr("type")
+            .attribute("type")
             .is_some_and(|kind| matches!(kind, "submit" | "button"));
     let is_button =
-        element.name() == "button" || is_input || element.attr("role") == Some("button");
+        element.name() == "button" || is_input || element.attribute("role") == Some("button");
     let is_link = element.name() == "a"
         && (is_button
-            || element.attr("class").is_some_and(|class| {
+            || element.attribute("class").is_some_and(|class| {
                 let class = class.to_ascii_lowercase();
                 ["btn", "button", "cart", "buy", "add"]
                     .iter()
                     .any(|word| class.contains(word))
             }));
     let own = if is_input {
-        element.attr("value").unwrap_or_default()
+        element.attribute("value").unwrap_or_default()
     } else if length <= 120 {
         reader.text.get(start..).unwrap_or_default().trim()
     } else {
@@ -437,13 +437,13 @@ fn close(
     if is_button || is_link {
         reader.looks -= 1;
         let label = if own.is_empty() {
-            element.attr("aria-label").unwrap_or_default()
+            element.attribute("aria-label").unwrap_or_default()
         } else {
             own
         };
-        let is_disabled = element.attr("disabled").is_some()
-            || element.attr("aria-disabled") == Some("true")
-            || element.attr("class").is_some_and(|class| {
+        let is_disabled = element.attribute("disabled").is_some()
+            || element.attribute("aria-disabled") == Some("true")
+            || element.attribute("class").is_some_and(|class| {
                 class
                     .split_ascii_whitespace()
                     .any(|class| class == "disabled")

@@ -2,7 +2,7 @@
 
 use scraper::node::Element;
 
-use crate::extract::html::{Page, ego::NodeRef};
+use crate::extract::html::{Attributes, Page, ego::NodeRef};
 
 /// Class prefixes of form plug-ins whose plain form is a contact form.
 const CONTACT_CLASSES: &[&str] = &[
@@ -51,7 +51,7 @@ fn is_contact_form(node: NodeRef<'_>, element: &Element) -> bool {
     let says = |words: &[&str]| {
         ["id", "class", "name", "action", "aria-label"]
             .iter()
-            .filter_map(|name| element.attr(name))
+            .filter_map(|name| element.attribute(name))
             .any(|value| {
                 let value = value.to_ascii_lowercase();
                 words.iter().any(|word| value.contains(word))
@@ -80,16 +80,19 @@ fn fields(form: NodeRef<'_>) -> Fields {
         match element.name() {
             "textarea" => {
                 let name = element
-                    .attr("name")
+                    .attribute("name")
                     .unwrap_or_default()
                     .to_ascii_lowercase();
                 fields.has_textarea |= !name.contains("captcha");
             }
             "input" => {
-                let kind = element.attr("type").unwrap_or("text").to_ascii_lowercase();
+                let kind = element
+                    .attribute("type")
+                    .unwrap_or("text")
+                    .to_ascii_lowercase();
                 let name = ["name", "id", "placeholder"]
                     .iter()
-                    .filter_map(|attribute| element.attr(attribute))
+                    .filter_map(|attribute| element.attribute(attribute))
                     .collect::<Vec<_>>()
                     .join(" ")
                     .to_ascii_lowercase();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use crate::extract::html::Page;
+use crate::extract::html::{Attributes, Page};
 use crate::extract::table::rows;
 
 /// Most bytes of inline scripts that are searched.
@@ -57,9 +57,9 @@ pub fn technology(page: &Page) -> Technology {
     for (node, element) in page.elements() {
         let is_generator = element.name() == "meta"
             && element
-                .attr("name")
+                .attribute("name")
                 .is_some_and(|name| name.trim().eq_ignore_ascii_case("generator"));
-        if is_generator && let Some(content) = element.attr("content") {
+        if is_generator && let Some(content) = element.attribute("content") {
             let content = content.to_ascii_lowercase();
             mark(&mut out, Place::Generator, |needle| {
                 content.contains(needle)
@@ -97,7 +97,7 @@ pub fn technology(page: &Page) -> Technology {
             }
         }
         if element.name() == "script"
-            && element.attr("src").is_none()
+            && element.attribute("src").is_none()
             && script_bytes < MAX_SCRIPT_BYTES
         {
             let text: String = node
