@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
+
 use super::Availability;
 use crate::extract::html::folded;
 use crate::extract::table::rows;
@@ -66,25 +68,24 @@ pub fn availability_of(text: &str) -> Option<Availability> {
     let text = folded(text, MAX_TEXT_CHARS)?
         .to_lowercase()
         .replace('’', "'");
-    let words = &*WORDS;
-    let has = |list: &[&str]| list.iter().any(|phrase| find(&text, phrase).is_some());
-    if has(&words.discontinued) {
+    let said = Said::in_text(&text);
+    if said.has(Kind::Discontinued) {
         return Some(Availability::Discontinued);
     }
     let count = counted(&text);
-    if count == Some(0) || has(&words.out) {
+    if count == Some(0) || said.has(Kind::Out) {
         return Some(Availability::OutOfStock);
     }
-    if has(&words.pre) {
+    if said.has(Kind::Pre) {
         return Some(Availability::PreOrder);
     }
-    let stocked = words.stocked.iter().find_map(|phrase| find(&text, phrase));
+    let stocked = said.first(Kind::Stocked);
     if let Some(at) = stocked
         && is_denied(&text, at)
     {
         return Some(Availability::OutOfStock);
     }
-    if has(&words.few) || count.is_some_and(|count| count <= FEW) {
+    if said.has(Kind::Few) || count.is_some_and(|count| count <= FEW) {
         return Some(Availability::LimitedAvailability);
     }
     (stocked.is_some() || count.is_some()).then_some(Availability::InStock)
@@ -118,21 +119,13 @@ static EXACT: LazyLock<HashMap<&'static str, Availability>> = LazyLock::new(|| {
 /// Whether a button's text says that it buys.
 pub(super) fn is_cart_button(text: &str) -> bool {
     let text = text.trim().to_lowercase();
-    text.chars().count() <= 60
-        && WORDS
-            .cart
-            .iter()
-            .any(|phrase| find(&text, phrase).is_some())
+    text.chars().count() <= 60 && Said::in_text(&text).has(Kind::Cart)
 }
 
 /// Whether a button offers to tell when there is something to buy.
 pub(super) fn is_notify_button(text: &str) -> bool {
     let text = text.trim().to_lowercase().replace('’', "'");
-    text.chars().count() <= 80
-        && WORDS
-            .notify
-            .iter()
-            .any(|phrase| find(&text, phrase).is_some())
+    text.chars().count() <= 80 && Said::in_text(&text).has(Kind::Notify)
 }
 
 /// A value of schema.org, Open Graph, Merchant Center or a shop's data, whatever its spelling.
@@ -159,28 +152,123 @@ fn schema_value(text: &str) -> Option<Availability> {
     })
 }
 
+/// What a list of phrases is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Discontinued,
+    Out,
+    Pre,
+    Few,
+    Stocked,
+    Cart,
+    Notify,
+}
+
+impl Kind {
+    const COUNT: usize = 7;
+}
+
+/// Every phrase of these lists, looked for all at once.
+struct Phrases {
+    automaton: AhoCorasick,
+    /// The list of each phrase, and its place there.
+    lists: Vec<(Kind, usize)>,
+}
+
+/// Nothing only if the automaton grew beyond its limits, which constants cannot.
+static PHRASES: LazyLock<Option<Phrases>> = LazyLock::new(|| {
+    let words = &*WORDS;
+    let (phrases, lists): (Vec<&str>, Vec<(Kind, usize)>) = [
+        (&words.discontinued, Kind::Discontinued),
+        (&words.out, Kind::Out),
+        (&words.pre, Kind::Pre),
+        (&words.few, Kind::Few),
+        (&words.stocked, Kind::Stocked),
+        (&words.cart, Kind::Cart),
+        (&words.notify, Kind::Notify),
+    ]
+    .into_iter()
+    .flat_map(|(list, kind)| {
+        let placed = list.iter().copied().enumerate();
+        placed.map(move |(place, phrase)| (phrase, (kind, place)))
+    })
+    .unzip();
+    // The kind that is built fastest: most runs of the program read few pages.
+    let automaton = AhoCorasick::builder()
+        .kind(Some(AhoCorasickKind::ContiguousNFA))
+        .build(phrases)
+        .ok()?;
+    Some(Phrases { automaton, lists })
+});
+
+/// Which lists have a phrase in a text.
+#[derive(Default)]
+struct Said {
+    /// By list: the place in it of the first phrase of the list that is in the text, and where in the text.
+    first: [Option<(usize, usize)>; Kind::COUNT],
+}
+
+impl Said {
+    fn in_text(text: &str) -> Self {
+        let mut said = Self::default();
+        let Some(phrases) = &*PHRASES else {
+            return said;
+        };
+        for found in phrases.automaton.find_overlapping_iter(text) {
+            let Some((kind, place)) = phrases.lists.get(found.pattern().as_usize()) else {
+                continue;
+            };
+            let Some(first) = said.first.get_mut(*kind as usize) else {
+                continue;
+            };
+            let is_earlier = first.is_none_or(|(known, _)| *place < known);
+            if is_earlier && is_whole(text, found.start(), found.end()) {
+                *first = Some((*place, found.start()));
+            }
+        }
+        said
+    }
+
+    fn has(&self, kind: Kind) -> bool {
+        self.first(kind).is_some()
+    }
+
+    fn first(&self, kind: Kind) -> Option<usize> {
+        self.first
+            .get(kind as usize)
+            .copied()
+            .flatten()
+            .map(|(_, at)| at)
+    }
+}
+
 /// The place of a phrase: as whole words, or anywhere in scripts that do not part words.
 fn find(text: &str, phrase: &str) -> Option<usize> {
     // Labels are short: most phrases cannot be in them.
     if phrase.len() > text.len() {
         return None;
     }
+    text.match_indices(phrase)
+        .map(|(at, _)| at)
+        .find(|at| is_whole(text, *at, at + phrase.len()))
+}
+
+/// Whether what stands there is whole words, or in a script that does not part words.
+fn is_whole(text: &str, start: usize, end: usize) -> bool {
     let is_spaced = |c: char| {
         c.is_alphanumeric()
             && !matches!(c, '\u{e00}'..='\u{e7f}' | '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}')
     };
-    text.match_indices(phrase).map(|(at, _)| at).find(|at| {
-        let before = text
-            .get(..*at)
-            .and_then(|before| before.chars().next_back());
-        let after = text
-            .get(at + phrase.len()..)
-            .and_then(|after| after.chars().next());
-        let parts = |edge: Option<char>, neighbour: Option<char>| {
-            !(edge.is_some_and(is_spaced) && neighbour.is_some_and(is_spaced))
-        };
-        parts(phrase.chars().next(), before) && parts(phrase.chars().next_back(), after)
-    })
+    let (Some(before), Some(phrase), Some(after)) =
+        (text.get(..start), text.get(start..end), text.get(end..))
+    else {
+        return false;
+    };
+    let parts = |edge: Option<char>, neighbour: Option<char>| {
+        !(edge.is_some_and(is_spaced) && neighbour.is_some_and(is_spaced))
+    };
+    parts(phrase.chars().next(), before.chars().next_back())
+        && parts(phrase.chars().next_back(), after.chars().next())
 }
 
 /// Whether a negation stands a word or two before the place.
