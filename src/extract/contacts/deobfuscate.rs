@@ -154,7 +154,8 @@ pub(super) fn in_script(script: &str) -> Vec<String> {
         return Vec::new();
     }
     let shown = MAILTO.captures_iter(&joined);
-    let assembled = LITERAL.captures_iter(&joined);
+    // Where nothing was put together, every literal stands in the script.
+    let assembled = LITERAL.captures_iter(if joined == script { "" } else { &joined });
     shown
         .filter_map(|found| found.get(1).map(|m| m.as_str().to_owned()))
         .chain(

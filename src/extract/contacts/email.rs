@@ -9,7 +9,7 @@ use url::Url;
 
 use super::structured::{self, Property, Structured};
 use super::{Email, EmailKind, Source, best_first, deobfuscate};
-use crate::extract::html::{INLINE_BOUNDARY, Page};
+use crate::extract::html::{Attributes, INLINE_BOUNDARY, Page};
 use crate::extract::table::rows;
 
 /// Most candidates looked at in one page.
@@ -155,12 +155,12 @@ impl Found {
 /// Links: `mailto:`, Cloudflare's protected address, and an address where a URL should be.
 fn from_links(page: &Page, found: &mut Found) {
     for (_, element) in page.elements() {
-        if let Some(hex) = element.attr("data-cfemail")
+        if let Some(hex) = element.attribute("data-cfemail")
             && let Some(value) = deobfuscate::cloudflare(hex)
         {
             found.add_all(&value, Source::Obfuscated, 0.95);
         }
-        let Some(href) = element.attr("href") else {
+        let Some(href) = element.attribute("href") else {
             continue;
         };
         let href = href.trim();
@@ -207,7 +207,7 @@ fn from_attributes(page: &Page, found: &mut Found) {
     for (_, element) in page.elements() {
         let is_field = matches!(element.name(), "input" | "textarea" | "select" | "option");
         let is_hidden_field = element
-            .attr("type")
+            .attribute("type")
             .is_some_and(|kind| kind.eq_ignore_ascii_case("hidden"));
         if is_field && !is_hidden_field {
             continue;
@@ -242,6 +242,9 @@ fn from_attributes(page: &Page, found: &mut Found) {
 /// `text` may carry [`INLINE_BOUNDARY`] marks. Linear in its length.
 pub(super) fn find(text: &str) -> Vec<String> {
     let mut out = Vec::new();
+    if !text.contains('@') && !text.contains('＠') {
+        return out;
+    }
     for (at, sign) in text.char_indices().filter(|(_, c)| matches!(c, '@' | '＠')) {
         let (Some(before), Some(after)) = (text.get(..at), text.get(at + sign.len_utf8()..)) else {
             continue;

@@ -5,22 +5,24 @@
 //! that country are written.
 
 mod finder;
+mod plan;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use percent_encoding::percent_decode_str;
-use phonenumber::{Mode, PhoneNumber, Type, country, metadata::DATABASE};
 use regex::Regex;
 
 use self::finder::{Group, Run};
+pub(super) use self::plan::Country;
+use self::plan::{Number, Reach, dial_abroad};
 use super::label::{self, Label};
 use super::region::Region;
 use super::structured::{Property, Structured};
 use super::{Phone, PhoneKind, Source, best_first};
-use crate::extract::html::{Block, INLINE_BOUNDARY, Page};
+use crate::extract::html::{Attributes, Block, INLINE_BOUNDARY, Page};
 
-/// Most validity checks in one page; each costs some microseconds.
+/// Most validity checks in one page; each costs up to some microseconds.
 const MAX_CHECKS: usize = 20_000;
 
 /// Most digits in a candidate: E.164 allows 15, dialling prefixes come on top.
@@ -217,7 +219,7 @@ impl Found<'_> {
     }
 
     fn international(&mut self, digits: &str) -> Option<String> {
-        self.parse(None, &format!("+{digits}"))
+        self.check(|| dial_abroad(digits)).map(|number| number.e164)
     }
 
     fn national(
@@ -235,41 +237,26 @@ impl Found<'_> {
             Evidence::Shape => is_written_so && (!region.is_guess || has_prefix(digits, region.id)),
         };
         // A labelled number in a country without prefix needs no more than the label.
-        let is_credible =
-            is_credible || (evidence == Evidence::Labelled && prefix_of(region.id).is_none());
-        if is_credible {
-            return self.parse(Some(region.id), digits);
-        }
+        let is_credible = is_credible
+            || (evidence == Evidence::Labelled && region.id.national_prefix().is_none());
         // `1300 975 707`, `400-820-8820`: dialled without prefix in the whole country.
         let is_grouped = groups.len() >= 3 && groups.iter().all(|group| group.digits.len() >= 2);
-        if evidence == Evidence::Labelled || region.is_guess || !is_grouped {
+        let may_be_national = is_grouped && evidence != Evidence::Labelled && !region.is_guess;
+        if !is_credible && !may_be_national {
             return None;
         }
-        self.parse_if(Some(region.id), digits, |number| {
-            matches!(
-                number.number_type(&DATABASE),
-                Type::TollFree | Type::SharedCost | Type::Uan
-            )
-        })
+        self.check(|| region.id.dial(digits))
+            .filter(|number| is_credible || number.reach == Reach::Nation)
+            .map(|number| number.e164)
     }
 
-    fn parse(&mut self, region: Option<country::Id>, digits: &str) -> Option<String> {
-        self.parse_if(region, digits, |_| true)
-    }
-
-    fn parse_if(
-        &mut self,
-        region: Option<country::Id>,
-        digits: &str,
-        accepts: impl Fn(&PhoneNumber) -> bool,
-    ) -> Option<String> {
+    /// The number, if not too many have been looked at.
+    fn check(&mut self, dial: impl FnOnce() -> Option<Number>) -> Option<Number> {
         if self.checks >= MAX_CHECKS {
             return None;
         }
         self.checks += 1;
-        let number = phonenumber::parse(region, digits).ok()?;
-        (number.is_valid() && accepts(&number))
-            .then(|| number.format().mode(Mode::E164).to_string())
+        dial()
     }
 
     /// North American numbers in letters (`1-800-FLOWERS`): E.164, as written, and where.
@@ -285,7 +272,7 @@ impl Found<'_> {
         let is_north_american = self
             .regions
             .iter()
-            .any(|r| matches!(r.id, country::Id::US | country::Id::CA));
+            .any(|region| matches!(region.id.code(), "US" | "CA"));
         let Some(pattern) = &*PATTERN else {
             return Vec::new();
         };
@@ -311,8 +298,8 @@ impl Found<'_> {
                 if letters < 3 || keys.len() < 7 || count > 10 || is_mixed || !is_dialled {
                     continue;
                 }
-                let digits = format!("+1{}{keys}", area.as_str());
-                if let Some(e164) = self.parse(None, &digits) {
+                let digits = format!("1{}{keys}", area.as_str());
+                if let Some(e164) = self.international(&digits) {
                     let length = rest.start() - raw.start() + word.len();
                     let raw_text = raw.as_str().get(..length).unwrap_or(raw.as_str());
                     out.push((e164, raw_text.to_owned(), raw.start()));
@@ -351,21 +338,16 @@ pub(super) fn key(c: char) -> Option<char> {
     })
 }
 
-/// The digits that callers inside a country dial before an area code, if there are any.
-fn prefix_of(region: country::Id) -> Option<&'static str> {
-    DATABASE
-        .by_id(region.as_ref())
-        .and_then(|metadata| metadata.national_prefix())
-}
-
-fn has_prefix(digits: &str, region: country::Id) -> bool {
-    prefix_of(region).is_some_and(|prefix| digits.starts_with(prefix))
+fn has_prefix(digits: &str, country: Country) -> bool {
+    country
+        .national_prefix()
+        .is_some_and(|prefix| digits.starts_with(prefix))
 }
 
 /// `tel:` and its relatives.
 fn from_links(page: &Page, found: &mut Found<'_>) {
     for (_, element) in page.elements() {
-        let Some(href) = element.attr("href").map(str::trim) else {
+        let Some(href) = element.attribute("href").map(str::trim) else {
             continue;
         };
         let Some((scheme, target)) = href.split_once(':') else {

@@ -3,18 +3,18 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use phonenumber::country;
 use regex::Regex;
 use url::Url;
 
+use super::phone::Country;
 use super::structured::Structured;
-use crate::extract::html::Page;
+use crate::extract::html::{Attributes, Page};
 use crate::extract::table::rows;
 
 /// A country to try, in the order they are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Region {
-    pub(super) id: country::Id,
+    pub(super) id: Country,
     /// From a guess (bare language, names in the text), so that a number must look the part.
     pub(super) is_guess: bool,
 }
@@ -63,7 +63,7 @@ pub(super) fn candidates(
     structured: &Structured,
 ) -> Vec<Region> {
     let mut out = Vec::new();
-    let mut add = |region: Option<country::Id>, is_guess: bool| {
+    let mut add = |region: Option<Country>, is_guess: bool| {
         if let Some(id) = region
             && !out.iter().any(|known: &Region| known.id == id)
             && out.len() < MAX_REGIONS
@@ -106,13 +106,13 @@ pub(super) fn candidates(
     out
 }
 
-fn by_code(code: &str) -> Option<country::Id> {
+fn by_code(code: &str) -> Option<Country> {
     let code = code.trim().to_ascii_uppercase();
     let code = if code == "UK" { "GB" } else { &code };
-    (code.len() == 2).then(|| code.parse().ok()).flatten()
+    Country::by_code(code)
 }
 
-fn by_name(name: &str) -> Option<country::Id> {
+fn by_name(name: &str) -> Option<Country> {
     COUNTRIES
         .by_name
         .get(name.trim().to_lowercase().as_str())
@@ -125,7 +125,11 @@ fn language_tags(page: &Page) -> Vec<String> {
     let mut tags: Vec<String> = page
         .elements()
         .filter(|(_, element)| element.name() == "html")
-        .filter_map(|(_, element)| element.attr("lang").or_else(|| element.attr("xml:lang")))
+        .filter_map(|(_, element)| {
+            element
+                .attribute("lang")
+                .or_else(|| element.attribute("xml:lang"))
+        })
         .map(str::to_owned)
         .collect();
     let names = [
@@ -146,20 +150,20 @@ fn meta_values(page: &Page, names: &[&str]) -> Vec<String> {
         .filter(|(_, element)| {
             ["name", "property", "http-equiv"]
                 .iter()
-                .filter_map(|attribute| element.attr(attribute))
+                .filter_map(|attribute| element.attribute(attribute))
                 .any(|value| {
                     names
                         .iter()
                         .any(|name| value.trim().eq_ignore_ascii_case(name))
                 })
         })
-        .filter_map(|(_, element)| element.attr("content").map(str::to_owned))
+        .filter_map(|(_, element)| element.attribute("content").map(str::to_owned))
         .take(8)
         .collect()
 }
 
 /// The region subtag of a language tag: two letters after the language (BCP 47).
-fn tag_region(tag: &str) -> Option<country::Id> {
+fn tag_region(tag: &str) -> Option<Country> {
     tag.trim()
         .split(['-', '_'])
         .skip(1)
@@ -173,13 +177,13 @@ fn hosts(page: &Page, url: &Url) -> Vec<String> {
     let claimed = page
         .elements()
         .filter_map(|(_, element)| match element.name() {
-            "base" => element.attr("href"),
+            "base" => element.attribute("href"),
             "link"
                 if element
-                    .attr("rel")
+                    .attribute("rel")
                     .is_some_and(|rel| rel.eq_ignore_ascii_case("canonical")) =>
             {
-                element.attr("href")
+                element.attribute("href")
             }
             _ => None,
         });
@@ -192,7 +196,7 @@ fn hosts(page: &Page, url: &Url) -> Vec<String> {
         .collect()
 }
 
-fn host_region(host: &str) -> Option<country::Id> {
+fn host_region(host: &str) -> Option<Country> {
     let domain = host.rsplit('.').next()?;
     if domain.len() != 2 || OPEN_DOMAINS.contains(&domain) {
         return None;
@@ -201,13 +205,13 @@ fn host_region(host: &str) -> Option<country::Id> {
 }
 
 /// Country names, British postcodes and the endings of e-mail addresses, the most frequent first.
-fn from_text(page: &Page) -> Vec<country::Id> {
+fn from_text(page: &Page) -> Vec<Country> {
     static POSTCODE: LazyLock<Option<Regex>> = LazyLock::new(|| {
         Regex::new(r"\b[A-PR-UWYZ][A-HK-Y]?[0-9][0-9A-HJKPSTUW]? [0-9][ABD-HJLNP-UW-Z]{2}\b").ok()
     });
-    let mut counts: HashMap<country::Id, (usize, usize)> = HashMap::new();
+    let mut counts: HashMap<Country, (usize, usize)> = HashMap::new();
     let mut order = 0;
-    let mut count = |region: Option<country::Id>, weight: usize| {
+    let mut count = |region: Option<Country>, weight: usize| {
         if let Some(id) = region {
             order += 1;
             counts.entry(id).or_insert((0, order)).0 += weight;
@@ -223,7 +227,8 @@ fn from_text(page: &Page) -> Vec<country::Id> {
                 count(found.get(1).and_then(|name| by_name(name.as_str())), 1);
             }
         }
-        if let Some(postcode) = &*POSTCODE
+        if plain.contains(|c: char| c.is_ascii_digit())
+            && let Some(postcode) = &*POSTCODE
             && postcode.is_match(&plain)
         {
             count(by_code("GB"), 2);
@@ -235,7 +240,7 @@ fn from_text(page: &Page) -> Vec<country::Id> {
         }
     }
     for (_, element) in page.elements() {
-        if let Some(href) = element.attr("href")
+        if let Some(href) = element.attribute("href")
             && href
                 .get(..7)
                 .is_some_and(|scheme| scheme.eq_ignore_ascii_case("mailto:"))
@@ -245,7 +250,7 @@ fn from_text(page: &Page) -> Vec<country::Id> {
             }
         }
     }
-    let mut found: Vec<(country::Id, (usize, usize))> = counts.into_iter().collect();
+    let mut found: Vec<(Country, (usize, usize))> = counts.into_iter().collect();
     found.sort_by_key(|(_, (weight, order))| (std::cmp::Reverse(*weight), *order));
     found.into_iter().map(|(id, _)| id).take(3).collect()
 }

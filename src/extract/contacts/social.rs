@@ -7,7 +7,7 @@ use url::Url;
 
 use super::structured::{Property, Structured};
 use super::{MAX_FINDINGS, Social};
-use crate::extract::html::Page;
+use crate::extract::html::{Attributes, Page};
 use crate::extract::table::rows;
 
 struct Platform {
@@ -43,12 +43,15 @@ static PLATFORMS: LazyLock<Vec<Platform>> = LazyLock::new(|| {
 /// All profiles a page links to, in document order, each once.
 pub(super) fn extract(page: &Page, url: &Url, structured: &Structured) -> Vec<Social> {
     let base = page.base_url(url);
+    let is_on_platform = base
+        .host_str()
+        .is_some_and(|host| platform_of(host).is_some());
     let mut found: Vec<Social> = Vec::new();
     let links = page.elements().filter_map(|(_, element)| {
         let is_link = matches!(element.name(), "a" | "area" | "link");
-        let href = element.attr("href").filter(|_| is_link)?;
+        let href = element.attribute("href").filter(|_| is_link)?;
         let is_me = element
-            .attr("rel")
+            .attribute("rel")
             .is_some_and(|rel| rel.split_ascii_whitespace().any(|r| r == "me"));
         Some((href, is_me))
     });
@@ -59,7 +62,9 @@ pub(super) fn extract(page: &Page, url: &Url, structured: &Structured) -> Vec<So
         .map(|(_, value, _)| (value.as_str(), false));
     for (href, is_me) in links.chain(same_as) {
         let href = href.trim();
-        if href.len() > 500 || found.len() >= MAX_FINDINGS {
+        // A path leads to where the page is.
+        let may_lead_there = is_on_platform || is_me || leads_elsewhere(href);
+        if href.len() > 500 || found.len() >= MAX_FINDINGS || !may_lead_there {
             continue;
         }
         let Ok(target) = base.join(href) else {
@@ -79,18 +84,30 @@ pub(super) fn extract(page: &Page, url: &Url, structured: &Structured) -> Vec<So
     found
 }
 
+/// Whether a link may lead to another host than the page's: it names a scheme or a host.
+fn leads_elsewhere(href: &str) -> bool {
+    href.contains(':')
+        || href.contains("//")
+        || href.contains(|c: char| c == '\\' || c.is_control())
+}
+
+/// The platform that a host belongs to.
+fn platform_of(host: &str) -> Option<&'static Platform> {
+    PLATFORMS.iter().find(|platform| {
+        platform.hosts.iter().any(|name| {
+            host.strip_suffix(name)
+                .is_some_and(|front| front.is_empty() || front.ends_with('.'))
+        })
+    })
+}
+
 /// The profile that `target` leads to, if it leads to one.
 fn profile(target: &Url) -> Option<Social> {
     if !matches!(target.scheme(), "http" | "https") {
         return None;
     }
     let host = target.host_str()?.to_ascii_lowercase();
-    let platform = PLATFORMS.iter().find(|platform| {
-        platform.hosts.iter().any(|name| {
-            host.strip_suffix(name)
-                .is_some_and(|front| front.is_empty() || front.ends_with('.'))
-        })
-    })?;
+    let platform = platform_of(&host)?;
     let query = |wanted: &str| {
         target
             .query_pairs()

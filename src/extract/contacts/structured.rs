@@ -6,7 +6,7 @@
 use serde_json::{Map, Value};
 
 use super::Source;
-use crate::extract::html::{Page, ego::NodeRef, folded, node_text};
+use crate::extract::html::{Attributes, Page, ego::NodeRef, folded, node_text};
 use crate::extract::structured::{json_ld, script_text};
 
 /// Most JSON-LD values walked in one page.
@@ -38,10 +38,10 @@ pub(super) struct Structured {
 /// The scripts of a page that are code and may hold an address.
 pub(super) fn scripts(page: &Page) -> Vec<String> {
     page.elements()
-        .filter(|(_, element)| element.name() == "script" && element.attr("src").is_none())
+        .filter(|(_, element)| element.name() == "script" && element.attribute("src").is_none())
         .filter(|(_, element)| {
             !element
-                .attr("type")
+                .attribute("type")
                 .is_some_and(|kind| kind.contains("json"))
         })
         .take(MAX_SCRIPTS)
@@ -253,15 +253,15 @@ fn read_microdata(page: &Page, out: &mut Structured) {
     let mut address = MicrodataAddress::default();
     let mut plain_address = None;
     for (node, element) in page.elements() {
-        if let Some(property) = element.attr("class").and_then(microformat) {
+        if let Some(property) = element.attribute("class").and_then(microformat) {
             let value = node_text(node, 60);
             if value.chars().count() < 60 {
                 out.properties.push((property, value, Source::Microdata));
             }
         }
         let Some(names) = element
-            .attr("itemprop")
-            .or_else(|| element.attr("property"))
+            .attribute("itemprop")
+            .or_else(|| element.attribute("property"))
         else {
             continue;
         };
@@ -287,7 +287,7 @@ fn read_microdata(page: &Page, out: &mut Structured) {
                     out.countries.push(property_value(node, 60));
                     &mut address.country
                 }
-                "address" if element.attr("itemscope").is_none() => &mut plain_address,
+                "address" if element.attribute("itemscope").is_none() => &mut plain_address,
                 "name" | "legalname" if out.name.is_none() && is_owner_scope(node) => &mut out.name,
                 _ => continue,
             };
@@ -329,8 +329,8 @@ fn is_owner_scope(node: NodeRef<'_>) -> bool {
     ];
     node.ancestors()
         .filter_map(|ancestor| ancestor.value().as_element())
-        .find(|element| element.attr("itemscope").is_some())
-        .and_then(|element| element.attr("itemtype"))
+        .find(|element| element.attribute("itemscope").is_some())
+        .and_then(|element| element.attribute("itemtype"))
         .is_some_and(|kind| OWNERS.iter().any(|owner| kind.contains(owner)))
 }
 
@@ -339,11 +339,11 @@ fn property_value(node: NodeRef<'_>, limit: usize) -> String {
     let Some(element) = node.value().as_element() else {
         return String::new();
     };
-    if let Some(content) = element.attr("content") {
+    if let Some(content) = element.attribute("content") {
         return folded(content, limit).unwrap_or_default();
     }
     if matches!(element.name(), "a" | "link" | "area")
-        && let Some(href) = element.attr("href")
+        && let Some(href) = element.attribute("href")
     {
         let text = node_text(node, limit);
         let is_target = href.starts_with("tel:") || href.starts_with("mailto:") || text.is_empty();

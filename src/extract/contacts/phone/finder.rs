@@ -1,9 +1,7 @@
 //! Finds runs of digits that may be telephone numbers, and knows the shapes that are not.
 
-use phonenumber::country;
-
 use super::super::label;
-use super::prefix_of;
+use super::Country;
 use crate::extract::html::INLINE_BOUNDARY;
 
 /// Most digit groups in a run; a longer one is a table of figures.
@@ -331,7 +329,7 @@ fn is_figure(groups: &[Group]) -> bool {
 }
 
 /// Whether the groups are how a number of this country is written without a label to help.
-pub(super) fn has_national_shape(groups: &[Group], region: country::Id) -> bool {
+pub(super) fn has_national_shape(groups: &[Group], region: Country) -> bool {
     let lengths: Vec<usize> = groups.iter().map(|group| group.digits.len()).collect();
     let Some(first) = groups.first() else {
         return false;
@@ -340,7 +338,7 @@ pub(super) fn has_national_shape(groups: &[Group], region: country::Id) -> bool 
         .iter()
         .skip(1)
         .all(|group| group.separator.chars().count() <= 3);
-    match prefix_of(region) {
+    match region.national_prefix() {
         // The North American plan: prefix 1, then 3-3-4.
         Some("1") => {
             let is_shaped = match lengths.as_slice() {
