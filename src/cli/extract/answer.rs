@@ -6,9 +6,8 @@ use std::io::{Cursor, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use chrono::SecondsFormat;
+use chrono::{DateTime, Datelike, SecondsFormat, Timelike, Utc};
 use clap::ValueEnum;
-use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 use serde_json::Number;
 use url::Url;
@@ -315,30 +314,54 @@ pub(super) struct SitemapAnswer {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Urls {
-    Entries(#[serde(serialize_with = "entries")] Vec<Entry>),
+    Entries(Vec<Shown>),
     Only(Vec<String>),
 }
 
-fn entries<S: Serializer>(entries: &[Entry], serializer: S) -> Result<S::Ok, S::Error> {
-    #[derive(Serialize)]
-    struct Shown<'a> {
-        loc: &'a str,
-        lastmod: Option<String>,
-        changefreq: Option<&'static str>,
-        priority: Option<f32>,
+/// An entry as it is printed.
+#[derive(Serialize)]
+struct Shown {
+    loc: String,
+    #[serde(serialize_with = "rfc3339")]
+    lastmod: Option<DateTime<Utc>>,
+    changefreq: Option<&'static str>,
+    priority: Option<f32>,
+}
+
+/// Writes a time in UTC as RFC 3339 has it.
+fn rfc3339<S: Serializer>(time: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
+    let Some(time) = time else {
+        return serializer.serialize_none();
+    };
+    let whole = whole_second(time);
+    match whole.as_ref().map(|text| std::str::from_utf8(text)) {
+        Some(Ok(text)) => serializer.serialize_str(text),
+        _ => serializer.serialize_str(&time.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
     }
-    let mut seq = serializer.serialize_seq(Some(entries.len()))?;
-    for entry in entries {
-        seq.serialize_element(&Shown {
-            loc: entry.given.as_deref().unwrap_or(entry.loc.as_str()),
-            lastmod: entry
-                .lastmod
-                .map(|time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
-            changefreq: entry.changefreq.map(|frequency| frequency.as_str()),
-            priority: entry.priority,
-        })?;
+}
+
+/// A time without a fraction in the years 0 to 9999, which are nearly all; chrono takes several times as long.
+fn whole_second(time: &DateTime<Utc>) -> Option<[u8; 20]> {
+    let year = u32::try_from(time.year())
+        .ok()
+        .filter(|year| *year <= 9_999)?;
+    if time.nanosecond() != 0 {
+        return None;
     }
-    seq.end()
+    let mut text = *b"0000-00-00T00:00:00Z";
+    let mut put = |range: std::ops::Range<usize>, mut value: u32| {
+        for digit in text.get_mut(range).unwrap_or_default().iter_mut().rev() {
+            *digit += u8::try_from(value % 10).unwrap_or_default();
+            value /= 10;
+        }
+    };
+    put(0..4, year);
+    put(5..7, time.month());
+    put(8..10, time.day());
+    put(11..13, time.hour());
+    put(14..16, time.minute());
+    put(17..19, time.second());
+    Some(text)
 }
 
 fn sitemap(request: &Request<'_>, context: &Context) -> Result<SitemapAnswer, Refusal> {
@@ -362,9 +385,15 @@ fn sitemap(request: &Request<'_>, context: &Context) -> Result<SitemapAnswer, Re
             relative += 1;
             return;
         }
+        let loc = entry.given.unwrap_or_else(|| entry.loc.into());
         match &mut urls {
-            Urls::Entries(entries) => entries.push(entry),
-            Urls::Only(urls) => urls.push(entry.given.unwrap_or_else(|| entry.loc.into())),
+            Urls::Entries(entries) => entries.push(Shown {
+                loc,
+                lastmod: entry.lastmod,
+                changefreq: entry.changefreq.map(|frequency| frequency.as_str()),
+                priority: entry.priority,
+            }),
+            Urls::Only(urls) => urls.push(loc),
         }
     };
     let mut buffer = vec![0; 64 * 1024];
@@ -540,4 +569,20 @@ fn page_facts(request: &Request<'_>, context: &Context) -> Result<PageAnswer, Re
         schema_types: facts.schema_types,
         truncated: page.is_truncated(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn times_are_written_as_chrono_writes_them(second in -70_000_000_000_i64..260_000_000_000, fraction in 0..3_u32) {
+            let time = DateTime::from_timestamp(second, fraction * 250_000_000).unwrap();
+            let mut written = Vec::new();
+            rfc3339(&Some(time), &mut serde_json::Serializer::new(&mut written)).unwrap();
+            let expected = format!("\"{}\"", time.to_rfc3339_opts(SecondsFormat::AutoSi, true));
+            proptest::prop_assert_eq!(String::from_utf8(written).unwrap(), expected);
+        }
+    }
 }
