@@ -272,7 +272,7 @@ impl Found<'_> {
         let is_north_american = self
             .regions
             .iter()
-            .any(|region| matches!(region.id.code(), "US" | "CA"));
+            .any(|region| matches!(region.id.region(), "US" | "CA"));
         let Some(pattern) = &*PATTERN else {
             return Vec::new();
         };

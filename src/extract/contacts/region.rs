@@ -109,7 +109,7 @@ pub(super) fn candidates(
 fn by_code(code: &str) -> Option<Country> {
     let code = code.trim().to_ascii_uppercase();
     let code = if code == "UK" { "GB" } else { &code };
-    Country::by_code(code)
+    Country::by_region(code)
 }
 
 fn by_name(name: &str) -> Option<Country> {
@@ -209,12 +209,12 @@ fn from_text(page: &Page) -> Vec<Country> {
     static POSTCODE: LazyLock<Option<Regex>> = LazyLock::new(|| {
         Regex::new(r"\b[A-PR-UWYZ][A-HK-Y]?[0-9][0-9A-HJKPSTUW]? [0-9][ABD-HJLNP-UW-Z]{2}\b").ok()
     });
-    let mut counts: HashMap<Country, (usize, usize)> = HashMap::new();
+    let mut counts: HashMap<&str, (usize, usize)> = HashMap::new();
     let mut order = 0;
     let mut count = |region: Option<Country>, weight: usize| {
         if let Some(id) = region {
             order += 1;
-            counts.entry(id).or_insert((0, order)).0 += weight;
+            counts.entry(id.region()).or_insert((0, order)).0 += weight;
         }
     };
     for block in page.blocks() {
@@ -250,9 +250,13 @@ fn from_text(page: &Page) -> Vec<Country> {
             }
         }
     }
-    let mut found: Vec<(Country, (usize, usize))> = counts.into_iter().collect();
+    let mut found: Vec<(&str, (usize, usize))> = counts.into_iter().collect();
     found.sort_by_key(|(_, (weight, order))| (std::cmp::Reverse(*weight), *order));
-    found.into_iter().map(|(id, _)| id).take(3).collect()
+    found
+        .into_iter()
+        .filter_map(|(code, _)| by_code(code))
+        .take(3)
+        .collect()
 }
 
 #[cfg(test)]

@@ -68,20 +68,14 @@ impl PartialEq for Country {
 
 impl Eq for Country {}
 
-impl std::hash::Hash for Country {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        self.0.region.hash(state);
-    }
-}
-
 impl Country {
     /// The country with this code (ISO 3166-1 alpha-2, upper case).
-    pub(in crate::extract::contacts) fn by_code(code: &str) -> Option<Self> {
+    pub(in crate::extract::contacts) fn by_region(code: &str) -> Option<Self> {
         PLANS.by_region.get(code).copied().map(Self)
     }
 
     /// Its code (ISO 3166-1 alpha-2).
-    pub(in crate::extract::contacts) fn code(self) -> &'static str {
+    pub(in crate::extract::contacts) fn region(self) -> &'static str {
         self.0.region
     }
 

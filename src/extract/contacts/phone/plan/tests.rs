@@ -112,8 +112,13 @@ fn every_pattern_is_read() {
     }
 }
 
+struct Oracle {
+    e164: String,
+    reach: Option<Reach>,
+}
+
 /// What the crate says of digits dialled in a country, or after a `+`.
-fn oracle(region: Option<&str>, digits: &str) -> Option<Number> {
+fn oracle(region: Option<&str>, digits: &str) -> Option<Oracle> {
     let region = region.map(|region| region.parse::<country::Id>().expect("a country"));
     let text = if region.is_some() {
         digits.to_owned()
@@ -121,26 +126,42 @@ fn oracle(region: Option<&str>, digits: &str) -> Option<Number> {
         format!("+{digits}")
     };
     let number = phonenumber::parse(region, text).ok()?;
+    // The crate looks at numbers without their leading zeros here, so that Botswana's 0800 is not free.
+    let is_told = number.national().zeros() == 0;
     let is_national = matches!(
         number.number_type(&DATABASE),
         Type::TollFree | Type::SharedCost | Type::Uan
     );
-    number.is_valid().then(|| Number {
+    let reach = if is_national {
+        Reach::Nation
+    } else {
+        Reach::Other
+    };
+    number.is_valid().then(|| Oracle {
         e164: number.format().mode(Mode::E164).to_string(),
-        reach: if is_national {
-            Reach::Nation
-        } else {
-            Reach::Other
-        },
+        reach: is_told.then_some(reach),
     })
 }
 
 fn check(region: Option<&str>, digits: &str) {
     let found = match region {
-        Some(region) => Country::by_code(region).expect("a country").dial(digits),
+        Some(region) => Country::by_region(region).expect("a country").dial(digits),
         None => dial_abroad(digits),
     };
-    assert_eq!(found, oracle(region, digits), "{region:?} {digits}");
+    let expected = oracle(region, digits);
+    let e164 = |number: &Number| number.e164.clone();
+    assert_eq!(
+        found.as_ref().map(e164),
+        expected.as_ref().map(|number| number.e164.clone()),
+        "{region:?} {digits}"
+    );
+    if let Some(reach) = expected.and_then(|number| number.reach) {
+        assert_eq!(
+            found.map(|number| number.reach),
+            Some(reach),
+            "{region:?} {digits}"
+        );
+    }
 }
 
 /// Countries in the order of their codes, without those that are none.
