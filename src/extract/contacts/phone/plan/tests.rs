@@ -1,3 +1,5 @@
+//! The plans against the phonenumber crate: the same table, and the same numbers out of the same digits.
+
 use std::fmt::Write as _;
 use std::path::Path;
 
