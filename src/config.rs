@@ -524,7 +524,7 @@ impl Config {
         }
         self.redis
             .validate()
-            .map_err(|error| inconsistent("redis", error.to_string()))?;
+            .map_err(|error| inconsistent(error.key(), error.to_string()))?;
         self.database
             .check_urls()
             .map_err(|(key, error)| inconsistent(key, error.to_string()))?;

@@ -87,6 +87,18 @@ pub enum RedisError {
     Command(#[from] Error),
 }
 
+impl RedisError {
+    /// The setting to look at.
+    #[must_use]
+    pub const fn key(&self) -> &'static str {
+        match self {
+            Self::ManySlots => "redis.prefix",
+            Self::BadCa { .. } => "redis.ca",
+            _ => "redis.url",
+        }
+    }
+}
+
 /// What an URL that is none of Redis's is told.
 const SCHEMES: &str =
     "it must begin with redis://, rediss://, redis-sentinel://, redis-cluster:// or redis+unix://";
@@ -350,7 +362,12 @@ mod tests {
             ("redis+unix:///run/redis.sock", "", "", ""),
             ("valkey://localhost", "", "", ""),
             ("http://x", "", "", "must begin with redis://"),
-            ("postgres://user:secret@x", "", "", "must begin with redis://"),
+            (
+                "postgres://user:secret@x",
+                "",
+                "",
+                "must begin with redis://",
+            ),
             ("redis2://x", "", "", "must begin with redis://"),
             ("localhost:6379", "", "", "must begin with redis://"),
             ("redis-sentinel://a:26379", "", "", "cannot be used"),

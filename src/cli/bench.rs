@@ -10,9 +10,7 @@ use serde_json::{Value, json};
 
 use super::run::start_private;
 use super::{Global, OK, print};
-use crate::bench::{
-    self, Drain, Load, Pulls, Rate, Record, Renders, Schedule, Scratch, Wake,
-};
+use crate::bench::{self, Drain, Load, Pulls, Rate, Record, Renders, Schedule, Scratch, Wake};
 use crate::config::Config;
 use crate::secret::Secret;
 use crate::signals::{Asked, Signals};
