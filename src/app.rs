@@ -1,11 +1,13 @@
 //! The wiring: configuration → pool → migrations → workflows → tree → HTTP; reload; drain. Read this first.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use gleaner_actors::{DrainReport, Member, Tree};
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
 use tracing::{info, warn};
 
 use crate::config::{self, Change, Config};
@@ -99,6 +101,8 @@ impl App {
             members.push(metrics::tidier(handle.clone()));
         }
 
+        let bot_listener = bind(bot_address).await?;
+        let http_listener = bind(http_address).await?;
         metrics::announce(workflows::NAMES);
         let heart = LeaseHeart::new(direct, node);
         let tree = Tree::start(tree_settings, heart, members, Arc::new(EngineMetrics)).await?;
@@ -112,16 +116,12 @@ impl App {
             admin_token,
             reload_failure.clone(),
         );
-        let bot_server = match bot_address {
-            Some(address) => {
-                Some(crate::http::Server::start_for_bots(address, http.clone()).await?)
-            }
-            None => None,
-        };
-        let server = match http_address {
-            Some(address) => Some(crate::http::Server::start(address, http).await?),
-            None => None,
-        };
+        let bot_server = bot_listener
+            .map(|listener| crate::http::Server::start_for_bots(listener, http.clone()))
+            .transpose()?;
+        let server = http_listener
+            .map(|listener| crate::http::Server::start(listener, http))
+            .transpose()?;
         Ok(Self {
             shared,
             registry,
@@ -148,13 +148,13 @@ impl App {
 
     /// Where HTTP is served, if it is.
     #[must_use]
-    pub fn http_address(&self) -> Option<std::net::SocketAddr> {
+    pub fn http_address(&self) -> Option<SocketAddr> {
         self.server.as_ref().map(crate::http::Server::address)
     }
 
     /// Where the bots' API has an address of its own, if it has.
     #[must_use]
-    pub fn bot_address(&self) -> Option<std::net::SocketAddr> {
+    pub fn bot_address(&self) -> Option<SocketAddr> {
         self.bot_server.as_ref().map(crate::http::Server::address)
     }
 
@@ -292,6 +292,13 @@ impl App {
             }
         }
         Ok(true)
+    }
+}
+
+async fn bind(address: Option<SocketAddr>) -> anyhow::Result<Option<TcpListener>> {
+    match address {
+        Some(address) => Ok(Some(crate::http::Server::bind(address).await?)),
+        None => Ok(None),
     }
 }
 

@@ -78,8 +78,9 @@ pub async fn pull(
     let pool = db::pool(&config.database)?;
     let shared = Shared::new(pool, 0, Live::new(config), Queue::none());
     let state = State::new(shared, None, secret::Secret::new(""), Live::new(None));
-    let server = Server::start_for_bots(SocketAddr::from(([127, 0, 0, 1], 0)), state)
-        .await
+    let listener = Server::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await;
+    let server = listener
+        .and_then(|listener| Server::start_for_bots(listener, state))
         .map_err(|error| BenchError::Stuck(format!("{error:#}")))?;
     let address = server.address();
 

@@ -49,30 +49,39 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds and serves.
+    /// Takes the address, so that whatever else is started need not be stopped again if somebody else has it. Connections
+    /// wait until the server starts.
     ///
     /// # Errors
     /// When the address cannot be bound.
-    pub async fn start(address: SocketAddr, state: State) -> anyhow::Result<Self> {
-        Self::serve(address, router(state, address.ip().is_loopback())).await
+    pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+        TcpListener::bind(address).await.with_context(|| {
+            format!("cannot serve HTTP on {address} (http.listen, or bots.listen)")
+        })
+    }
+
+    /// Serves all there is.
+    ///
+    /// # Errors
+    /// When the socket does not tell its address.
+    pub fn start(listener: TcpListener, state: State) -> anyhow::Result<Self> {
+        let is_loopback = listener.local_addr()?.ip().is_loopback();
+        Self::serve(listener, router(state, is_loopback))
     }
 
     /// The same for the bots' API alone.
     ///
     /// # Errors
-    /// When the address cannot be bound.
-    pub async fn start_for_bots(address: SocketAddr, state: State) -> anyhow::Result<Self> {
-        Self::serve(address, bot_router(state)).await
+    /// When the socket does not tell its address.
+    pub fn start_for_bots(listener: TcpListener, state: State) -> anyhow::Result<Self> {
+        Self::serve(listener, bot_router(state))
     }
 
     #[expect(
         clippy::disallowed_methods,
         reason = "the server's own task, ended by its token"
     )]
-    async fn serve(address: SocketAddr, router: Router) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind(address).await.with_context(|| {
-            format!("cannot serve HTTP on {address} (http.listen, or bots.listen)")
-        })?;
+    fn serve(listener: TcpListener, router: Router) -> anyhow::Result<Self> {
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
