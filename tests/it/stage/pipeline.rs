@@ -433,7 +433,7 @@ async fn whatever_is_written_by_others_no_row_is_run_twice_at_once() {
             .await;
     }
     let mut conn = bench.database.connect().await;
-    wait_until("nothing is left", async || {
+    wait_until_by("nothing is left", 3 * PATIENCE, async || {
         // The timeout-checker's part: a claim that was on its way when its actor died is stamped with a lease that is gone.
         toy::stage().rescue(&mut conn, i16::MAX).await.unwrap();
         bench
