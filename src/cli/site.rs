@@ -27,7 +27,7 @@ enum Action {
 struct Set {
     /// The shop: its domain, or any host or URL of it.
     shop: String,
-    /// Whether its pages need a browser (JavaScript) to show their prices; takes [render] enabled = true.
+    /// Whether its pages need a browser (JavaScript) to show their prices; takes render.enabled = true.
     #[arg(long, value_enum, value_name = "on|off")]
     render: Option<Switch>,
     /// Whether anything of it is crawled.
