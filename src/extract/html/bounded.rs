@@ -40,7 +40,7 @@ pub(super) fn parse(html: &str) -> (Html, bool) {
 /// Who reads the markup.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
-    /// [`quick`](super::quick) where it can, html5ever's tokenizer else.
+    /// [`super::quick`] where it can, html5ever's tokenizer else.
     Quick,
     /// html5ever's tokenizer alone; both give the same tree.
     #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Reads markup the way nearly all of it is written, several times as fast as html5ever's tokenizer.
 //!
 //! That one looks at each character on its own, in some eighty states. Text, tags with quoted values, comments and the content of
-//! scripts can be cut out of the document in whole pieces. [`step`] does so for one piece where it is certain to give the tokens
+//! scripts can be cut out of the document in whole pieces. [`Document::step`] does so for one piece where it is certain to give the tokens
 //! that the standard gives; whatever is not plain is left to html5ever, which goes on from the same place.
 
 use std::cell::Cell;
