@@ -33,9 +33,13 @@ pub mod uid;
 
 use std::time::Duration;
 
+use deadpool::managed::QueueMode;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
-use diesel_async::AsyncPgConnection;
-use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig};
+use diesel_async::pooled_connection::deadpool::{Hook, HookError};
+use diesel_async::pooled_connection::{
+    AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
+};
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use serde::{Deserialize, Serialize};
 
 use crate::secret::Secret;
@@ -141,6 +145,9 @@ pub enum DbError {
     Pending(Vec<String>),
 }
 
+/// A connection that was used this recently is used again without asking it for a sign of life, which would be a round trip.
+const TRUSTED_FOR: Duration = Duration::from_secs(30);
+
 /// Builds the pool. Connects to nothing yet.
 ///
 /// # Errors
@@ -156,11 +163,25 @@ pub fn pool(config: &Config) -> Result<Pool, DbError> {
             })
         })
     });
-    // The default stands: a connection is asked for a sign of life before each use. Trusting one that was used a moment ago
-    // saves a round trip, and turns a server's restart into lost answers, which cost the workflow a new lease each.
+    // A server that goes away says so, and the client has noticed by the next use. Only a connection that has been idle can
+    // have been dropped in silence, by a router say.
+    manager.recycling_method = RecyclingMethod::Fast;
     let manager = AsyncDieselConnectionManager::<AsyncPgConnection>::new_with_config("", manager);
+    let sign_of_life = Hook::async_fn(|conn: &mut AsyncPgConnection, metrics| {
+        Box::pin(async move {
+            if metrics.last_used() >= TRUSTED_FOR {
+                conn.batch_execute("")
+                    .await
+                    .map_err(|error| HookError::Message(crate::telemetry::chain(&error).into()))?;
+            }
+            Ok(())
+        })
+    });
     Ok(Pool::builder(manager)
         .max_size(config.pool_size)
+        // The one used last: its statements are prepared, and the others may rest.
+        .queue_mode(QueueMode::Lifo)
+        .pre_recycle(sign_of_life)
         .runtime(deadpool::Runtime::Tokio1)
         .wait_timeout(Some(config.connect_timeout))
         .create_timeout(Some(config.connect_timeout))

@@ -6,6 +6,7 @@ use tokio_postgres::Client;
 use super::engine::Load;
 use super::scratch::{Scratch, ServerSettings};
 use super::{BenchError, median, rounded};
+use crate::db::connect::PLANNING;
 
 /// Connections that the engine uses at once: one for the claim in the air, two for settles.
 const CONNECTIONS: usize = 3;
@@ -79,9 +80,7 @@ pub(super) async fn bare_clients(scratch: &Scratch) -> Result<(Vec<Client>, i64)
     let mut clients = Vec::new();
     for _ in 0..CONNECTIONS {
         let client = scratch.connector().raw().await?;
-        client
-            .batch_execute("SET plan_cache_mode = force_custom_plan")
-            .await?;
+        client.batch_execute(PLANNING).await?;
         clients.push(client);
     }
     let lease = clients[0]

@@ -35,6 +35,12 @@ enum Action {
         #[arg(long = "as", value_enum, default_value_t = End::Resolved)]
         end: End,
     },
+    /// Open closed flags again, by their numbers.
+    Reopen {
+        /// The numbers.
+        #[arg(required = true)]
+        flags: Vec<i64>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -48,21 +54,33 @@ enum End {
 pub(super) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result<u8> {
     let config = global.load()?;
     let mut conn = connect(&config).await?;
-    if let Some(Action::Resolve { flags, end }) = &arguments.action {
-        let status = match end {
-            End::Resolved => "resolved",
-            End::WontFix => "wont_fix",
-        };
-        let closed = flag::resolve(&mut conn, flags, status, "operator").await?;
-        if closed == 0 {
-            return Err(Misuse("none of these flags is open".to_owned()).into());
+    match &arguments.action {
+        Some(Action::Resolve { flags, end }) => {
+            let status = match end {
+                End::Resolved => "resolved",
+                End::WontFix => "wont_fix",
+            };
+            let closed = flag::resolve(&mut conn, flags, status, "operator").await?;
+            if closed == 0 {
+                return Err(Misuse("none of these flags is open".to_owned()).into());
+            }
+            print(&changed(global, "closed", closed));
+            return Ok(OK);
         }
-        print(&if global.json {
-            json!({ "closed": closed }).to_string()
-        } else {
-            format!("closed {closed}")
-        });
-        return Ok(OK);
+        Some(Action::Reopen { flags }) => {
+            let mut reopened = 0;
+            for own in flags {
+                reopened += usize::from(flag::reopen(&mut conn, *own).await?);
+            }
+            if reopened == 0 {
+                let reason =
+                    "none of these flags is closed, or the same trouble has an open one already";
+                return Err(Misuse(reason.to_owned()).into());
+            }
+            print(&changed(global, "reopened", reopened));
+            return Ok(OK);
+        }
+        None => {}
     }
     if arguments.check {
         flag::judge(&mut conn).await?;
@@ -93,4 +111,13 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
     }
     table.lines().iter().for_each(|line| print(line));
     Ok(OK)
+}
+
+/// What was done to how many flags.
+fn changed(global: &Global, what: &str, many: usize) -> String {
+    if global.json {
+        json!({ what: many }).to_string()
+    } else {
+        format!("{what} {many}")
+    }
 }

@@ -95,7 +95,7 @@ pub async fn is_mine(
     every: Duration,
     node: i64,
 ) -> QueryResult<bool> {
-    let fired = sql_query(
+    let fired = statement(
         "INSERT INTO schedule (name, next_at, fired_at, fired_by) \
          VALUES ($1, now() + make_interval(secs => $2), now(), $3) \
          ON CONFLICT (name) DO UPDATE \
@@ -129,7 +129,7 @@ pub async fn is_mine_by_cron(
         #[diesel(sql_type = Nullable<Timestamptz>)]
         next_at: Option<DateTime<Utc>>,
     }
-    let Row { now, next_at } = sql_query(
+    let Row { now, next_at } = statement(
         "SELECT now() AS now, schedule.next_at FROM (VALUES (0)) AS one LEFT JOIN schedule ON name = $1",
     )
     .bind::<Text, _>(name)
@@ -143,7 +143,7 @@ pub async fn is_mine_by_cron(
     }
     let is_due = next_at.is_some_and(|at| at <= now);
     // Whoever else saw the same finds another time here.
-    let written = sql_query(
+    let written = statement(
         "INSERT INTO schedule (name, next_at) VALUES ($1, $2) \
          ON CONFLICT (name) DO UPDATE SET next_at = excluded.next_at, \
          fired_at = CASE WHEN $4 THEN now() ELSE schedule.fired_at END, \

@@ -360,7 +360,7 @@ impl Stage {
             due: bool,
         }
         let (table, stage) = (self.table, self.stage);
-        let row: Row = sql_query(format!(
+        let row: Row = statement(&format!(
             "SELECT EXISTS (SELECT 1 FROM {table} WHERE {stage}_status = 'Queued' \
              AND {stage}_due_at <= now()) AS due"
         ))

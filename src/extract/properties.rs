@@ -46,7 +46,6 @@ fn entries() -> impl Strategy<Value = Entry> {
         .prop_filter_map("a URL", |(loc, lastmod, changefreq, priority)| {
             Some(Entry {
                 loc: normalize(&loc).ok()?,
-                given: None,
                 lastmod: lastmod.and_then(|seconds| DateTime::<Utc>::from_timestamp(seconds, 0)),
                 changefreq: changefreq.and_then(ChangeFrequency::parse),
                 priority: priority.map(|tenths| f32::from(tenths) / 10.0),

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use url::Url;
 
-use super::url::{TrackingParameters, normalize_with, resolve_with};
+use super::url::{MAX_URL_BYTES, TrackingParameters, normalize_with, resolve_with};
 
 pub use date::parse_lastmod;
 
@@ -52,11 +52,9 @@ impl Default for Limits {
 
 /// One URL of a sitemap, or one child of an index.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
-    /// The absolute URL, normalised as by [`super::url::resolve`].
-    pub loc: Url,
-    /// The address as the file has it, of a parser that was made to keep it, where that is absolute.
-    pub given: Option<String>,
+pub struct Entry<L = Url> {
+    /// The absolute URL: normalised as by [`super::url::resolve`], or as the file has it, as the parser was asked.
+    pub loc: L,
     /// When the page changed, if a readable date was given.
     pub lastmod: Option<DateTime<Utc>>,
     /// How often the page is said to change.
@@ -223,10 +221,10 @@ enum End {
 /// Goes on, or ends the parse.
 type Step = ControlFlow<End>;
 
-/// A parser for one file.
-pub struct Parser {
+/// A parser for one file, which passes on each address as an `L`.
+pub struct Parser<L = Url> {
     gunzip: Gunzip,
-    reader: Reader,
+    reader: Reader<L>,
     bytes_fed: u64,
     end: Option<End>,
 }
@@ -237,34 +235,17 @@ impl Parser {
     pub fn new(base: &Url, limits: Limits) -> Self {
         Self::with_tracking(base, limits, Arc::clone(TrackingParameters::built_in()))
     }
+}
 
+#[expect(private_bounds, reason = "the two kinds of addresses are ours to name")]
+impl<L: Location> Parser<L> {
     /// As [`Parser::new`], dropping the parameters in `tracking` from the URLs.
     #[must_use]
     pub fn with_tracking(base: &Url, limits: Limits, tracking: Arc<TrackingParameters>) -> Self {
-        Self::from_base(
-            Base {
-                url: base.clone(),
-                tracking,
-                keeps_given: false,
-            },
-            limits,
-        )
-    }
-
-    /// As [`Parser::with_tracking`], keeping each address as the file has it beside what it is normalised to.
-    #[must_use]
-    pub fn keeping_given(base: &Url, limits: Limits, tracking: Arc<TrackingParameters>) -> Self {
-        Self::from_base(
-            Base {
-                url: base.clone(),
-                tracking,
-                keeps_given: true,
-            },
-            limits,
-        )
-    }
-
-    fn from_base(base: Base, limits: Limits) -> Self {
+        let base = Base {
+            url: base.clone(),
+            tracking,
+        };
         Self {
             gunzip: Gunzip::new(limits.max_bytes),
             reader: Reader::new(base, limits),
@@ -281,7 +262,7 @@ impl Parser {
     pub fn feed(
         &mut self,
         chunk: &[u8],
-        mut each: impl FnMut(Entry),
+        mut each: impl FnMut(Entry<L>),
     ) -> Result<Progress, SitemapError> {
         if self.end.is_none() {
             self.bytes_fed = self.bytes_fed.saturating_add(length(chunk));
@@ -303,7 +284,7 @@ impl Parser {
     /// # Errors
     ///
     /// When the file was refused.
-    pub fn finish(mut self, mut each: impl FnMut(Entry)) -> Result<Summary, SitemapError> {
+    pub fn finish(mut self, mut each: impl FnMut(Entry<L>)) -> Result<Summary, SitemapError> {
         if self.end.is_none() {
             let reader = &mut self.reader;
             let gunzipped = self
@@ -345,33 +326,89 @@ impl Parser {
 struct Base {
     url: Url,
     tracking: Arc<TrackingParameters>,
-    keeps_given: bool,
 }
 
-/// An address of an entry.
-struct Address {
-    url: Url,
-    given: Option<String>,
+/// What becomes of the text of an address.
+trait Location: Sized {
+    /// `None` for what cannot be fetched.
+    fn resolve(base: &Base, href: &str) -> Option<Self>;
+
+    /// As [`Location::resolve`], for a text that is absolute.
+    fn normalize(base: &Base, absolute: &str) -> Option<Self>;
 }
 
-impl Base {
-    fn resolve(&self, href: &str) -> Option<Address> {
-        let url = resolve_with(&self.tracking, &self.url, href)?;
-        Some(self.address(url, href))
+impl Location for Url {
+    fn resolve(base: &Base, href: &str) -> Option<Self> {
+        resolve_with(&base.tracking, &base.url, href)
     }
 
-    fn normalize(&self, absolute: &str) -> Option<Address> {
-        let url = normalize_with(&self.tracking, absolute).ok()?;
-        Some(self.address(url, absolute))
+    fn normalize(base: &Base, absolute: &str) -> Option<Self> {
+        normalize_with(&base.tracking, absolute).ok()
     }
+}
 
-    fn address(&self, url: Url, text: &str) -> Address {
-        let given = self.keeps_given && text.contains("://");
-        Address {
-            url,
-            given: given.then(|| text.to_owned()),
+/// An address as the file has it, of one that can be fetched; a relative one resolved and normalised.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AsGiven {
+    /// The absolute URL.
+    pub url: String,
+    /// Whether it has its host from the file's own address.
+    pub is_relative: bool,
+}
+
+impl AsGiven {
+    fn of(base: &Base, text: &str, parse: impl FnOnce() -> Option<Url>) -> Option<Self> {
+        if is_plainly_fetchable(text) {
+            return Some(Self {
+                url: text.to_owned(),
+                is_relative: false,
+            });
         }
+        let url = parse()?;
+        let is_absolute = text.contains("://");
+        Some(Self {
+            is_relative: !is_absolute && url.host_str() == base.url.host_str(),
+            url: if is_absolute {
+                text.to_owned()
+            } else {
+                url.into()
+            },
+        })
     }
+}
+
+impl Location for AsGiven {
+    fn resolve(base: &Base, href: &str) -> Option<Self> {
+        Self::of(base, href, || Url::resolve(base, href))
+    }
+
+    fn normalize(base: &Base, absolute: &str) -> Option<Self> {
+        Self::of(base, absolute, || Url::normalize(base, absolute))
+    }
+}
+
+/// Whether no parser can refuse a text: a web address with a host of plain letters, which is most of them. After the slash that
+/// ends the host anything goes (WHATWG URL, "path state").
+fn is_plainly_fetchable(text: &str) -> bool {
+    let Some(rest) = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"))
+    else {
+        return false;
+    };
+    let Some((host, _)) = rest.split_once('/') else {
+        return false;
+    };
+    // No numbers, which may be an address, and no Punycode.
+    let is_plain = |label: &str| {
+        label.starts_with(|first: char| first.is_ascii_lowercase())
+            && label
+                .bytes()
+                .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+            && !label.contains("--")
+            && !label.ends_with('-')
+    };
+    text.len() <= MAX_URL_BYTES && host.len() <= 253 && host.split('.').all(is_plain)
 }
 
 fn length(bytes: &[u8]) -> u64 {

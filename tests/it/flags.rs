@@ -233,6 +233,52 @@ const ALIKE: &str = "
             'https://one.example/' || CASE WHEN n >= 7 THEN 'lamp' ELSE n::text END
         FROM generate_series(1, 8) AS n;";
 
+/// The same from the command line.
+#[tokio::test(flavor = "multi_thread")]
+async fn flags_are_closed_and_opened_by_command() {
+    let database = TestDatabase::new().await;
+    database.run(FLAGS).await;
+    for (arguments, code, says) in [
+        (&["flags", "resolve", "1", "3"] as &[_], 0, "closed 1"),
+        (&["flags", "resolve", "1"], 2, "none of these flags is open"),
+        (
+            &["flags", "resolve", "2", "--as", "wont-fix"],
+            0,
+            "closed 1",
+        ),
+        (
+            &["--json", "flags", "reopen", "2", "5"],
+            0,
+            r#"{"reopened":1}"#,
+        ),
+        // Of two about the same trouble, one is open.
+        (&["flags", "reopen", "1", "3"], 0, "reopened 1"),
+        (&["flags", "reopen", "3"], 2, "has an open one already"),
+        (
+            &["flags", "reopen", "99"],
+            2,
+            "none of these flags is closed",
+        ),
+    ] {
+        let ran = gleaner(Some(&database), arguments);
+        assert_eq!(ran.code, code, "{arguments:?}: {ran:?}");
+        let told = if code == 0 { &ran.stdout } else { &ran.stderr };
+        assert!(told.contains(says), "{arguments:?}: {ran:?}");
+    }
+    assert_eq!(
+        database
+            .rows("SELECT id, status, coalesce(resolved_by, '') FROM flag ORDER BY id")
+            .await,
+        [
+            "1|pending|",
+            "2|pending|",
+            "3|resolved|gleaner",
+            "4|wont_fix|operator",
+            "5|pending|",
+        ]
+    );
+}
+
 const DUPLICATES: &str = "SELECT product_url_id, status, message, coalesce(resolved_by, '') FROM flag WHERE kind = 'duplicate_products' ORDER BY id";
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,7 +19,7 @@ use crate::extract::html::{self, MAX_HTML_BYTES, Page};
 use crate::extract::pattern::{Fields, Pattern, PatternError};
 use crate::extract::price::{self, Amount, Currency};
 use crate::extract::robots::{MAX_ROBOTS_BYTES, Robots};
-use crate::extract::sitemap::{self, Entry, Kind as Form, Limits, Progress, SitemapError};
+use crate::extract::sitemap::{self, AsGiven, Entry, Kind as Form, Limits, Progress, SitemapError};
 use crate::extract::url::{TrackingParameters, UrlError, normalize_with};
 use crate::extract::{contacts, domain, offer, page};
 
@@ -370,8 +370,11 @@ fn sitemap(request: &Request<'_>, context: &Context) -> Result<SitemapAnswer, Re
         Some(url) => url,
         None => nowhere()?,
     };
-    let mut parser =
-        sitemap::Parser::keeping_given(&base, Limits::default(), Arc::clone(&context.tracking));
+    let mut parser = sitemap::Parser::<AsGiven>::with_tracking(
+        &base,
+        Limits::default(),
+        Arc::clone(&context.tracking),
+    );
     let mut urls = if request.urls_only == Some(true) {
         Urls::Only(Vec::new())
     } else {
@@ -380,12 +383,12 @@ fn sitemap(request: &Request<'_>, context: &Context) -> Result<SitemapAnswer, Re
     // Without an address of its own, a relative entry leads nowhere.
     let mut relative = 0;
     let is_placeholder = request.url.is_none();
-    let mut each = |entry: Entry| {
-        if is_placeholder && entry.loc.host_str() == base.host_str() {
+    let mut each = |entry: Entry<AsGiven>| {
+        if is_placeholder && entry.loc.is_relative {
             relative += 1;
             return;
         }
-        let loc = entry.given.unwrap_or_else(|| entry.loc.into());
+        let loc = entry.loc.url;
         match &mut urls {
             Urls::Entries(entries) => entries.push(Shown {
                 loc,

@@ -4,7 +4,7 @@
 -- $1 bigint[]  the bots, one for each pull; one bot may be among them more than once
 -- $2 bigint[]  at most this many jobs for each, and no more than its bot may have
 -- $3 boolean[] whether it counts as a pull of its bot's
--- $4 bigint    $2 together: as a parameter of its own the planner knows it, and plans for few rows
+-- $4 bigint    $2 together
 -- $5 text      only this domain and what is below it; NULL for all
 -- $6 text[]    only these shops; empty for all
 -- $7 float8    seconds between two jobs of a shop that says nothing itself

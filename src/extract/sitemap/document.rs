@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use chrono::{DateTime, Utc};
 
 use super::date::{parse_feed_date, parse_lastmod};
-use super::{Address, Base, ChangeFrequency, End, Entry, Kind, Reason, Step};
+use super::{Base, ChangeFrequency, End, Entry, Kind, Location, Reason, Step};
 use crate::extract::url::MAX_URL_BYTES;
 
 /// How much text of one element or line is kept; a longer URL is invalid.
@@ -23,14 +23,16 @@ pub(super) struct Counts {
 ///
 /// Elements are known by their local name and their prefix's text, not by resolved namespaces: an entry's children count if they
 /// have its prefix and stand directly below it, which keeps `image:loc` out whatever it is bound to.
-pub(super) struct Document {
+pub(super) struct Document<L> {
     base: Base,
     max_urls: u64,
     kind: Kind,
     root: Vec<u8>,
     is_root_closed: bool,
     depth: u64,
-    entry: Option<OpenEntry>,
+    entry: Option<OpenEntry<L>>,
+    /// The name of the entry that is open, or was last.
+    entry_name: Vec<u8>,
     field: Option<Field>,
     field_depth: u64,
     text: Vec<u8>,
@@ -38,12 +40,11 @@ pub(super) struct Document {
 }
 
 /// An entry whose end has not been seen.
-struct OpenEntry {
-    name: Vec<u8>,
+struct OpenEntry<L> {
     depth: u64,
-    loc: Option<Address>,
+    loc: Option<L>,
     /// The second best URL of a feed item: its `guid`.
-    fallback: Option<Address>,
+    fallback: Option<L>,
     lastmod: Option<DateTime<Utc>>,
     changefreq: Option<ChangeFrequency>,
     priority: Option<f32>,
@@ -59,7 +60,7 @@ enum Field {
     FeedDate,
 }
 
-impl Document {
+impl<L: Location> Document<L> {
     pub(super) fn new(base: Base, max_urls: u64) -> Self {
         Self {
             base,
@@ -69,6 +70,7 @@ impl Document {
             is_root_closed: false,
             depth: 0,
             entry: None,
+            entry_name: Vec::new(),
             field: None,
             field_depth: 0,
             text: Vec::new(),
@@ -85,7 +87,7 @@ impl Document {
         name: &[u8],
         attributes: &[u8],
         counts: &mut Counts,
-        each: &mut dyn FnMut(Entry),
+        each: &mut dyn FnMut(Entry<L>),
     ) -> Step {
         self.depth += 1;
         let (prefix, local) = split_name(name);
@@ -103,8 +105,8 @@ impl Document {
             // A second start means that the end of the first is missing.
             self.close_entry(counts, each)?;
             self.field = None;
+            name.clone_into(&mut self.entry_name);
             self.entry = Some(OpenEntry {
-                name: name.to_owned(),
                 depth: self.depth,
                 loc: None,
                 fallback: None,
@@ -128,7 +130,7 @@ impl Document {
             }
             return ControlFlow::Continue(());
         }
-        self.field = field_of(self.kind, prefix, local, split_name(&entry.name).0);
+        self.field = field_of(self.kind, prefix, local, split_name(&self.entry_name).0);
         self.field_depth = self.depth;
         self.text.clear();
         self.is_text_too_long = false;
@@ -139,9 +141,9 @@ impl Document {
         &mut self,
         name: &[u8],
         counts: &mut Counts,
-        each: &mut dyn FnMut(Entry),
+        each: &mut dyn FnMut(Entry<L>),
     ) -> Step {
-        let closes_entry = self.entry.as_ref().is_some_and(|entry| entry.name == name);
+        let closes_entry = self.entry.is_some() && self.entry_name == name;
         if self.field.is_some() && (self.depth == self.field_depth || closes_entry) {
             self.close_field();
         }
@@ -179,7 +181,7 @@ impl Document {
         }
     }
 
-    pub(super) fn finish(&mut self, counts: &mut Counts, each: &mut dyn FnMut(Entry)) -> Step {
+    pub(super) fn finish(&mut self, counts: &mut Counts, each: &mut dyn FnMut(Entry<L>)) -> Step {
         if self.kind == Kind::None {
             return ControlFlow::Continue(());
         }
@@ -219,10 +221,10 @@ impl Document {
         let text = text.trim();
         match field {
             Some(Field::Loc) if entry.loc.is_none() && !text.is_empty() => {
-                entry.loc = self.base.resolve(text);
+                entry.loc = L::resolve(&self.base, text);
             }
             Some(Field::Guid) if text.starts_with("http") => {
-                entry.fallback = self.base.resolve(text);
+                entry.fallback = L::resolve(&self.base, text);
             }
             Some(Field::LastMod) => entry.lastmod = parse_lastmod(text),
             Some(Field::FeedDate) => entry.lastmod = parse_feed_date(text).or(entry.lastmod),
@@ -237,7 +239,7 @@ impl Document {
         }
     }
 
-    fn close_entry(&mut self, counts: &mut Counts, each: &mut dyn FnMut(Entry)) -> Step {
+    fn close_entry(&mut self, counts: &mut Counts, each: &mut dyn FnMut(Entry<L>)) -> Step {
         let Some(entry) = self.entry.take() else {
             return ControlFlow::Continue(());
         };
@@ -250,8 +252,7 @@ impl Document {
         }
         counts.urls += 1;
         each(Entry {
-            loc: loc.url,
-            given: loc.given,
+            loc,
             lastmod: entry.lastmod,
             changefreq: entry.changefreq,
             priority: entry.priority,
@@ -308,12 +309,12 @@ fn field_of(kind: Kind, prefix: &[u8], local: &[u8], entry_prefix: &[u8]) -> Opt
 }
 
 /// Reads the `href` of an Atom link that names the entry's own page (RFC 4287, section 4.2.7).
-fn atom_link(base: &Base, attributes: &[u8]) -> Option<Address> {
+fn atom_link<L: Location>(base: &Base, attributes: &[u8]) -> Option<L> {
     let rel = attribute(attributes, b"rel");
     if rel.is_some_and(|rel| rel != b"alternate") {
         return None;
     }
-    base.resolve(decode(attribute(attributes, b"href")?).trim())
+    L::resolve(base, decode(attribute(attributes, b"href")?).trim())
 }
 
 fn attribute<'a>(mut attributes: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {

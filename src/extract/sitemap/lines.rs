@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::document::{Counts, MAX_TEXT_BYTES};
-use super::{Address, Base, End, Entry, Kind, Reason, Step};
+use super::{Base, End, Entry, Kind, Location, Reason, Step};
 
 /// Reads lines. The first one that is not blank decides: if it is no URL, the file is no sitemap.
 pub(super) struct Lines {
@@ -33,11 +33,11 @@ impl Lines {
         }
     }
 
-    pub(super) fn feed(
+    pub(super) fn feed<L: Location>(
         &mut self,
         mut bytes: &[u8],
         counts: &mut Counts,
-        each: &mut dyn FnMut(Entry),
+        each: &mut dyn FnMut(Entry<L>),
     ) -> Step {
         while let Some(end) = memchr::memchr2(b'\n', b'\r', bytes) {
             let (head, tail) = bytes.split_at(end);
@@ -52,7 +52,11 @@ impl Lines {
         ControlFlow::Continue(())
     }
 
-    pub(super) fn finish(&mut self, counts: &mut Counts, each: &mut dyn FnMut(Entry)) -> Step {
+    pub(super) fn finish<L: Location>(
+        &mut self,
+        counts: &mut Counts,
+        each: &mut dyn FnMut(Entry<L>),
+    ) -> Step {
         self.end_line(counts, each)
     }
 
@@ -64,7 +68,11 @@ impl Lines {
         }
     }
 
-    fn end_line(&mut self, counts: &mut Counts, each: &mut dyn FnMut(Entry)) -> Step {
+    fn end_line<L: Location>(
+        &mut self,
+        counts: &mut Counts,
+        each: &mut dyn FnMut(Entry<L>),
+    ) -> Step {
         let line = self.line.trim_ascii();
         if line.is_empty() && !self.is_too_long {
             self.line.clear();
@@ -85,8 +93,7 @@ impl Lines {
                 self.is_sitemap = true;
                 counts.urls += 1;
                 each(Entry {
-                    loc: loc.url,
-                    given: loc.given,
+                    loc,
                     lastmod: None,
                     changefreq: None,
                     priority: None,
@@ -102,12 +109,12 @@ impl Lines {
     }
 }
 
-fn absolute_url(base: &Base, line: &[u8]) -> Option<Address> {
+fn absolute_url<L: Location>(base: &Base, line: &[u8]) -> Option<L> {
     let line = std::str::from_utf8(line).ok()?;
     let (scheme, _) = line.split_once("://")?;
     let is_web = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
     if !is_web || line.contains(char::is_whitespace) {
         return None;
     }
-    base.normalize(line)
+    L::normalize(base, line)
 }

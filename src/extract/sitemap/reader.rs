@@ -7,7 +7,7 @@ use encoding_rs::{CoderResult, Decoder, Encoding};
 use super::document::{Counts, Document};
 use super::lines::Lines;
 use super::xml::Scanner;
-use super::{Base, End, Entry, Kind, Limits, Reason, Step, length};
+use super::{Base, End, Entry, Kind, Limits, Location, Reason, Step, length};
 
 /// How many bytes the XML declaration is looked for in.
 const HEAD_BYTES: usize = 1024;
@@ -15,14 +15,14 @@ const HEAD_BYTES: usize = 1024;
 /// Bytes decoded to UTF-8 at once.
 const DECODE_BYTES: usize = 8 * 1024;
 
-pub(super) struct Reader {
+pub(super) struct Reader<L> {
     base: Base,
     limits: Limits,
     bytes: u64,
     /// The first bytes, until the encoding is known.
     head: Vec<u8>,
     encoding: Detection,
-    form: Form,
+    form: Form<L>,
     counts: Counts,
 }
 
@@ -33,13 +33,13 @@ enum Detection {
     Other(Box<Decoder>),
 }
 
-enum Form {
+enum Form<L> {
     Open,
-    Xml(Box<Scanner>, Box<Document>),
+    Xml(Box<Scanner>, Box<Document<L>>),
     Text(Box<Lines>),
 }
 
-impl Reader {
+impl<L: Location> Reader<L> {
     pub(super) fn new(base: Base, limits: Limits) -> Self {
         Self {
             base,
@@ -69,7 +69,7 @@ impl Reader {
     }
 
     /// Takes plain bytes, as many as the budget still allows.
-    pub(super) fn feed(&mut self, bytes: &[u8], each: &mut dyn FnMut(Entry)) -> Step {
+    pub(super) fn feed(&mut self, bytes: &[u8], each: &mut dyn FnMut(Entry<L>)) -> Step {
         let room = usize::try_from(self.limits.max_bytes - self.bytes).unwrap_or(usize::MAX);
         let (within, beyond) = bytes.split_at(bytes.len().min(room));
         self.bytes += length(within);
@@ -83,7 +83,7 @@ impl Reader {
         ControlFlow::Break(End::Limit(Reason::MaxBytes))
     }
 
-    pub(super) fn finish(&mut self, each: &mut dyn FnMut(Entry)) -> Step {
+    pub(super) fn finish(&mut self, each: &mut dyn FnMut(Entry<L>)) -> Step {
         if matches!(self.encoding, Detection::Open) {
             self.start(each)?;
         }
@@ -95,7 +95,7 @@ impl Reader {
         }
     }
 
-    fn detect(&mut self, bytes: &[u8], each: &mut dyn FnMut(Entry)) -> Step {
+    fn detect(&mut self, bytes: &[u8], each: &mut dyn FnMut(Entry<L>)) -> Step {
         if !matches!(self.encoding, Detection::Open) {
             return self.decode(bytes, false, each);
         }
@@ -109,7 +109,7 @@ impl Reader {
         self.decode(rest, false, each)
     }
 
-    fn start(&mut self, each: &mut dyn FnMut(Entry)) -> Step {
+    fn start(&mut self, each: &mut dyn FnMut(Entry<L>)) -> Step {
         let head = std::mem::take(&mut self.head);
         let (encoding, mark) = encoding_of(&head);
         self.encoding = if encoding == encoding_rs::UTF_8 {
@@ -120,7 +120,7 @@ impl Reader {
         self.decode(head.get(mark..).unwrap_or_default(), false, each)
     }
 
-    fn decode(&mut self, mut bytes: &[u8], is_last: bool, each: &mut dyn FnMut(Entry)) -> Step {
+    fn decode(&mut self, mut bytes: &[u8], is_last: bool, each: &mut dyn FnMut(Entry<L>)) -> Step {
         let Detection::Other(decoder) = &mut self.encoding else {
             return text(
                 &mut self.form,
@@ -152,13 +152,13 @@ impl Reader {
 }
 
 /// Takes UTF-8, decides on the form at the first character that is no white space, and hands on.
-fn text(
-    form: &mut Form,
+fn text<L: Location>(
+    form: &mut Form<L>,
     base: &Base,
     limits: Limits,
     counts: &mut Counts,
     mut bytes: &[u8],
-    each: &mut dyn FnMut(Entry),
+    each: &mut dyn FnMut(Entry<L>),
 ) -> Step {
     if matches!(form, Form::Open) {
         bytes = bytes.trim_ascii_start();

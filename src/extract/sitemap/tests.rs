@@ -472,6 +472,15 @@ proptest! {
     }
 
     #[test]
+    fn what_is_plainly_fetchable_is_refused_by_no_parser(text in "https?://[a-z0-9.-]{1,14}/(\\PC|[\t\n\\\\]){0,12}") {
+        if is_plainly_fetchable(&text) {
+            let base = Base { url: base(), tracking: Arc::clone(TrackingParameters::built_in()) };
+            prop_assert!(<Url as Location>::resolve(&base, &text).is_some());
+            prop_assert!(<Url as Location>::normalize(&base, &text).is_some());
+        }
+    }
+
+    #[test]
     fn chunks_do_not_matter(
         pieces in prop::collection::vec(
             prop::sample::select(vec![
@@ -486,6 +495,27 @@ proptest! {
         let text = pieces.concat();
         let whole = parse_in(text.as_bytes(), Limits::default(), usize::MAX);
         prop_assert_eq!(parse_in(text.as_bytes(), Limits::default(), chunk), whole);
+    }
+}
+
+#[test]
+fn what_a_parser_may_refuse_or_change_is_not_plain() {
+    assert!(is_plainly_fetchable("https://www.example-4.com/a b?c#d"));
+    for text in [
+        "https://1.2.3.4/",
+        "https://a.1/",
+        "https://xn--a.example/",
+        "https://example.com",
+        "https://example.com:x/",
+        "https://user@example.com/",
+        "https://ex ample.com/",
+        "https://.example.com/",
+        "https://example.com./",
+        "HTTPS://example.com/",
+        "ftp://example.com/",
+        "/a",
+    ] {
+        assert!(!is_plainly_fetchable(text), "{text}");
     }
 }
 

@@ -8,7 +8,7 @@
 use std::ops::ControlFlow;
 
 use super::document::{Counts, Document};
-use super::{End, Entry, SitemapError, Step};
+use super::{End, Entry, Location, SitemapError, Step};
 
 /// How much of one tag is kept. A root element with twenty namespaces has about 2 KiB.
 const MAX_TAG_BYTES: usize = 16 * 1024;
@@ -39,12 +39,12 @@ enum State {
 }
 
 impl Scanner {
-    pub(super) fn feed(
+    pub(super) fn feed<L: Location>(
         &mut self,
         bytes: &[u8],
-        document: &mut Document,
+        document: &mut Document<L>,
         counts: &mut Counts,
-        each: &mut dyn FnMut(Entry),
+        each: &mut dyn FnMut(Entry<L>),
     ) -> Step {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -61,7 +61,7 @@ impl Scanner {
         ControlFlow::Continue(())
     }
 
-    fn text<'a>(&mut self, bytes: &'a [u8], document: &mut Document) -> &'a [u8] {
+    fn text<'a, L: Location>(&mut self, bytes: &'a [u8], document: &mut Document<L>) -> &'a [u8] {
         let Some(end) = memchr::memchr(b'<', bytes) else {
             document.text(bytes);
             return &[];
@@ -108,13 +108,13 @@ impl Scanner {
         rest
     }
 
-    fn tag<'a>(
+    fn tag<'a, L: Location>(
         &mut self,
         bytes: &'a [u8],
         mut quote: Option<u8>,
-        document: &mut Document,
+        document: &mut Document<L>,
         counts: &mut Counts,
-        each: &mut dyn FnMut(Entry),
+        each: &mut dyn FnMut(Entry<L>),
     ) -> ControlFlow<End, &'a [u8]> {
         let mut end = None;
         for (at, &byte) in bytes.iter().enumerate() {
@@ -184,7 +184,12 @@ impl Scanner {
     }
 
     /// Hands on the content of a CDATA section, except for brackets at its end that may belong to the end mark.
-    fn cdata<'a>(&mut self, bytes: &'a [u8], brackets: u8, document: &mut Document) -> &'a [u8] {
+    fn cdata<'a, L: Location>(
+        &mut self,
+        bytes: &'a [u8],
+        brackets: u8,
+        document: &mut Document<L>,
+    ) -> &'a [u8] {
         let mut seen = brackets;
         for (at, &byte) in bytes.iter().enumerate() {
             match byte {
@@ -236,11 +241,11 @@ impl Scanner {
 }
 
 /// Hands on what stands between `<` and `>`.
-fn element(
+fn element<L: Location>(
     tag: &[u8],
-    document: &mut Document,
+    document: &mut Document<L>,
     counts: &mut Counts,
-    each: &mut dyn FnMut(Entry),
+    each: &mut dyn FnMut(Entry<L>),
 ) -> Step {
     if let Some(name) = tag.strip_prefix(b"/") {
         return document.end(name.trim_ascii(), counts, each);

@@ -54,11 +54,15 @@ impl Bench {
     }
 
     fn port(&self) -> Pipeline<Toy> {
+        self.port_with(settings())
+    }
+
+    fn port_with(&self, settings: Settings) -> Pipeline<Toy> {
         Pipeline::new(
             self.toy.clone(),
             self.pool.clone(),
             self.node,
-            Live::new(settings()),
+            Live::new(settings),
         )
     }
 
@@ -68,7 +72,9 @@ impl Bench {
         change(&mut settings);
         let config = self.database.config();
         let connector = connect::Connector::new(&config.url, &config).unwrap();
-        let member = Member::workflow("toy", Arc::new(self.port()), settings);
+        // The same settings for both, as in the program: the port counts attempts too, of rows it takes back.
+        let port = Arc::new(self.port_with(settings.clone()));
+        let member = Member::workflow("toy", port, settings);
         let heart = LeaseHeart::new(connector, self.node);
         Tree::start(TreeSettings::default(), heart, vec![member], Arc::new(()))
             .await
