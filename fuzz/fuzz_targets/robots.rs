@@ -11,7 +11,7 @@ fuzz_target!(|data: &[u8]| {
     let (file, path) = halves(data);
     let robots = Robots::parse(file);
     if let Ok(url) = address().join(&String::from_utf8_lossy(path)) {
-        robots.is_allowed("Gleaner", &url);
+        let _ = robots.is_allowed("Gleaner", &url);
     }
-    robots.crawl_delay("*");
+    let _ = robots.crawl_delay("*");
 });

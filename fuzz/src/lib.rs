@@ -1,7 +1,12 @@
-//! The extractors without the program around them: `extract` beside this file is a link to the program's own source, so that a
-//! fuzz build needs neither a database's nor a network's libraries.
+//! The extractors without the program around them, from the program's own source: a fuzz build needs neither a database's nor a
+//! network's libraries.
 
-pub mod extract;
+#[path = "../../src"]
+mod source {
+    pub mod extract;
+}
+
+pub use source::extract;
 
 /// Splits at the first NUL: the targets with two inputs take them from one.
 pub fn halves(data: &[u8]) -> (&[u8], &[u8]) {

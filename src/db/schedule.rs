@@ -11,6 +11,8 @@ use diesel::sql_types::{BigInt, Bool, Double, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde::{Deserialize, Serialize};
 
+use super::statement::statement;
+
 /// A cron expression of five fields (minute, hour, day of the month, month, day of the week), in UTC: no hour of it is ever
 /// skipped or repeated.
 #[derive(Clone, PartialEq, Deserialize, Serialize)]

@@ -144,15 +144,15 @@ impl Page {
 }
 
 /// Shorter names for the tree's node types.
-pub(in crate::extract) mod ego {
+pub(super) mod ego {
     use scraper::Node;
 
     /// A node of the tree.
-    pub(in crate::extract) type NodeRef<'a> = ego_tree::NodeRef<'a, Node>;
+    pub(in super::super) type NodeRef<'a> = ego_tree::NodeRef<'a, Node>;
 }
 
 /// The attributes of an element.
-pub(in crate::extract) trait Attributes {
+pub(super) trait Attributes {
     /// The value of an attribute without a namespace.
     ///
     /// [`Element::attr`] does the same by making an interned name of `name` first and then searching for that, which costs several
@@ -170,7 +170,7 @@ impl Attributes for Element {
 }
 
 /// The text below a node, whitespace folded, at most `limit` characters.
-pub(in crate::extract) fn node_text(node: ego::NodeRef<'_>, limit: usize) -> String {
+pub(super) fn node_text(node: ego::NodeRef<'_>, limit: usize) -> String {
     let mut out = String::new();
     for child in node.descendants() {
         match child.value() {
@@ -192,7 +192,7 @@ fn is_raw_text(node: ego::NodeRef<'_>) -> bool {
 }
 
 /// Appends `text` with each run of whitespace (and of invisible characters) as one space.
-pub(in crate::extract) fn push_folded(out: &mut String, text: &str) {
+pub(super) fn push_folded(out: &mut String, text: &str) {
     for character in text.chars() {
         if character.is_whitespace() {
             if !out.ends_with(' ') {
@@ -205,7 +205,7 @@ pub(in crate::extract) fn push_folded(out: &mut String, text: &str) {
 }
 
 /// Folds whitespace, trims, and cuts at `limit` characters. `None` when nothing is left.
-pub(in crate::extract) fn folded(text: &str, limit: usize) -> Option<String> {
+pub(super) fn folded(text: &str, limit: usize) -> Option<String> {
     let mut out = String::new();
     push_folded(&mut out, text);
     let out = bound(out.trim(), limit);

@@ -6,13 +6,13 @@ use serde_json::Value;
 
 use super::html::{Attributes, Page, ego::NodeRef};
 
-pub(in crate::extract) use self::lenient::{Literal, literal};
+pub(super) use self::lenient::{Literal, literal};
 
 /// Most JSON-LD scripts read from one page.
 const MAX_SCRIPTS: usize = 100;
 
 /// All JSON-LD of a page, in document order; one entry per root.
-pub(in crate::extract) fn json_ld(page: &Page) -> Vec<Value> {
+pub(super) fn json_ld(page: &Page) -> Vec<Value> {
     page.elements()
         .filter(|(_, element)| element.name() == "script")
         .filter(|(_, element)| {
@@ -26,7 +26,7 @@ pub(in crate::extract) fn json_ld(page: &Page) -> Vec<Value> {
 }
 
 /// The text of a script.
-pub(in crate::extract) fn script_text(node: NodeRef<'_>) -> String {
+pub(super) fn script_text(node: NodeRef<'_>) -> String {
     node.children()
         .filter_map(|child| child.value().as_text().map(|text| &**text))
         .collect()
@@ -36,7 +36,7 @@ pub(in crate::extract) fn script_text(node: NodeRef<'_>) -> String {
 ///
 /// First as the standard says; what that refuses is read leniently: inside comments or CDATA, with
 /// comments, raw line breaks, trailing or missing commas, entities, several roots, a missing end.
-pub(in crate::extract) fn roots(text: &str) -> Vec<Value> {
+pub(super) fn roots(text: &str) -> Vec<Value> {
     let text = text.trim().trim_start_matches('\u{feff}');
     if text.is_empty() {
         return Vec::new();

@@ -1,7 +1,7 @@
 //! Reads the rule tables under `data/`, which are compiled in.
 
 /// The rows of a table: lines split at tabs, without comments (`#`) and blank lines.
-pub(in crate::extract) fn rows(table: &'static str) -> impl Iterator<Item = Vec<&'static str>> {
+pub(super) fn rows(table: &'static str) -> impl Iterator<Item = Vec<&'static str>> {
     table
         .lines()
         .map(str::trim_end)

@@ -15,6 +15,9 @@ use crate::extract::table::rows;
 /// Most candidates looked at in one page.
 const MAX_CANDIDATES: usize = 5_000;
 
+/// What no address begins with: it belongs to the text before.
+const EDGES: [char; 3] = ['.', '-', '+'];
+
 /// Attributes that never hold an address meant for a reader.
 const SILENT_ATTRIBUTES: &[&str] = &[
     "action",
@@ -306,7 +309,7 @@ fn local_part(before: &str) -> Option<String> {
         let escape = if local.starts_with("u00") { 5 } else { 1 };
         local = local.get(escape..)?.to_owned();
     }
-    let local = local.trim_start_matches(['.', '-', '+']);
+    let local = local.trim_start_matches(EDGES);
     (!local.is_empty()).then(|| local.to_owned())
 }
 
@@ -418,7 +421,7 @@ fn checked(local: &str, domain: &str) -> Option<String> {
     let local = local.trim().to_ascii_lowercase();
     let is_well_formed = (1..=64).contains(&local.len())
         && local.chars().all(|c| is_local_char(c) && c != '%')
-        && !local.starts_with('.')
+        && !local.starts_with(EDGES)
         && !local.ends_with('.')
         && !local.contains("..")
         && local.contains(|c: char| c.is_ascii_alphanumeric());

@@ -155,6 +155,12 @@ fn what_only_looks_like_an_address_is_refused() {
     let input =
         "<input placeholder='jo@firm.com' value='jo@firm.com'><img src='/jo@firm.com/x.png'>";
     assert_eq!(emails(input), Vec::<String>::new());
+    for link in ["+a@firm.com", "-a@firm.com", ".a@firm.com"] {
+        assert_eq!(
+            emails(&format!("<a href='{link}'>x</a>")),
+            Vec::<String>::new()
+        );
+    }
 }
 
 #[test]

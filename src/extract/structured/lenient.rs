@@ -15,15 +15,15 @@ const MAX_VALUES: usize = 200_000;
 const MAX_ROOTS: usize = 50;
 
 /// A literal in a text, and where it ends.
-pub(in crate::extract) struct Literal {
+pub(in super::super) struct Literal {
     /// The object or array, if one begins there.
-    pub(in crate::extract) value: Option<Value>,
+    pub(in super::super) value: Option<Value>,
     /// The place after it, in bytes.
-    pub(in crate::extract) end: usize,
+    pub(in super::super) end: usize,
 }
 
 /// Reads the object or array that begins at `start`, after white space.
-pub(in crate::extract) fn literal(text: &str, start: usize) -> Literal {
+pub(in super::super) fn literal(text: &str, start: usize) -> Literal {
     let mut reader = Reader::new(text, start);
     reader.skip_blank();
     let value = matches!(reader.peek(), Some(b'{' | b'[')).then(|| reader.value(0));

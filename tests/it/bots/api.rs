@@ -32,6 +32,11 @@ impl Api {
     }
 
     async fn start_with(jobs: i64, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_on(Self::database(jobs).await, change).await
+    }
+
+    /// What it starts on. More jobs belong into it before: a crawl-scheduler that is in its first round holds what it decides on.
+    async fn database(jobs: i64) -> TestDatabase {
         let database = TestDatabase::new().await;
         database
             .run(&format!(
@@ -43,6 +48,10 @@ impl Api {
                  INSERT INTO bot (bot_id, token_hash) SELECT name, sha256('{TOKEN}') FROM unnest('{{ann,bob}}'::text[]) AS name"
             ))
             .await;
+        database
+    }
+
+    async fn start_on(database: TestDatabase, change: impl FnOnce(&mut Config)) -> Self {
         let app = TestApp::start_on(database, |config| {
             // One round finds nothing to do, and there is no second.
             config.crawl.interval = std::time::Duration::from_secs(3600);

@@ -40,7 +40,7 @@ const TYPES: [Reach; 10] = [
 
 /// From where a number is dialled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::extract::contacts) enum Reach {
+pub(in super::super) enum Reach {
     /// Dialled without area code or prefix in the whole country: toll free, shared cost, universal access.
     Nation,
     /// Any other.
@@ -49,16 +49,16 @@ pub(in crate::extract::contacts) enum Reach {
 
 /// A number that can be dialled.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::extract::contacts) struct Number {
+pub(in super::super) struct Number {
     /// E.164, with `+`.
-    pub(in crate::extract::contacts) e164: String,
+    pub(in super::super) e164: String,
     /// From where it is dialled.
-    pub(in crate::extract::contacts) reach: Reach,
+    pub(in super::super) reach: Reach,
 }
 
 /// A country with a numbering plan.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::extract::contacts) struct Country(&'static Plan);
+pub(in super::super) struct Country(&'static Plan);
 
 impl PartialEq for Country {
     fn eq(&self, other: &Self) -> bool {
@@ -70,22 +70,22 @@ impl Eq for Country {}
 
 impl Country {
     /// The country with this code (ISO 3166-1 alpha-2, upper case).
-    pub(in crate::extract::contacts) fn by_region(code: &str) -> Option<Self> {
+    pub(in super::super) fn by_region(code: &str) -> Option<Self> {
         PLANS.by_region.get(code).copied().map(Self)
     }
 
     /// Its code (ISO 3166-1 alpha-2).
-    pub(in crate::extract::contacts) fn region(self) -> &'static str {
+    pub(in super::super) fn region(self) -> &'static str {
         self.0.region
     }
 
     /// The digits that callers inside the country dial before an area code, if there are any.
-    pub(in crate::extract::contacts) fn national_prefix(self) -> Option<&'static str> {
+    pub(in super::super) fn national_prefix(self) -> Option<&'static str> {
         self.0.national_prefix
     }
 
     /// The number that these digits are when dialled in this country.
-    pub(in crate::extract::contacts) fn dial(self, digits: &str) -> Option<Number> {
+    pub(in super::super) fn dial(self, digits: &str) -> Option<Number> {
         let plan = self.0;
         let abroad = plan
             .international_prefix
@@ -101,7 +101,7 @@ impl Country {
 }
 
 /// The number that these digits are after a `+`.
-pub(in crate::extract::contacts) fn dial_abroad(digits: &str) -> Option<Number> {
+pub(in super::super) fn dial_abroad(digits: &str) -> Option<Number> {
     let (code, national) = split_code(digits)?;
     match plan_of(code, national.trim_start_matches('0')) {
         Some(plan) => number(code, &plan.significant(national)),

@@ -33,7 +33,7 @@ struct Anchor {
 
 impl Visible<'_> {
     /// The heading most like the page's names, and how much it is the same.
-    pub(in crate::extract::offer) fn heading(&self, names: &Names) -> Option<(&str, f32)> {
+    pub(in super::super) fn heading(&self, names: &Names) -> Option<(&str, f32)> {
         self.best_heading(names)
             .map(|(heading, likeness)| (heading.text.as_str(), likeness))
     }
@@ -58,7 +58,7 @@ impl Visible<'_> {
     }
 
     /// The texts of all level-one headings.
-    pub(in crate::extract::offer) fn headings(&self) -> impl Iterator<Item = &str> {
+    pub(in super::super) fn headings(&self) -> impl Iterator<Item = &str> {
         self.headings
             .iter()
             .filter(|heading| heading.is_first_level)
@@ -106,7 +106,7 @@ impl Visible<'_> {
     }
 
     /// Scores all candidates and gives the best, if it is good enough.
-    pub(in crate::extract::offer) fn price(&self, names: &Names) -> Option<Seen> {
+    pub(in super::super) fn price(&self, names: &Names) -> Option<Seen> {
         let anchor = self.anchor(names);
         let mut memo = HashMap::new();
         let carts = self.main_carts(anchor.as_ref(), &mut memo);
@@ -185,7 +185,7 @@ impl Visible<'_> {
     }
 
     /// Whether it says "free" where a price stands, or shows an amount of nothing.
-    pub(in crate::extract::offer) fn shows_free(&self) -> bool {
+    pub(in super::super) fn shows_free(&self) -> bool {
         self.candidates.iter().any(|candidate| {
             candidate.amount.is_zero() && !candidate.is_struck || candidate.is_free
         })
@@ -311,7 +311,7 @@ impl Visible<'_> {
     /// A button that buys and can be pressed outweighs a badge ("Sold out"), which themes keep in every
     /// page and hide by a style. A button that cannot be pressed says nothing by itself: scripts
     /// enable it.
-    pub(in crate::extract::offer) fn availability(&self, names: &Names) -> Option<Availability> {
+    pub(in super::super) fn availability(&self, names: &Names) -> Option<Availability> {
         let anchor = self.anchor(names);
         let mut memo = HashMap::new();
         let (mut has_cart, mut has_notify) = (false, false);

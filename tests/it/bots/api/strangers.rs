@@ -115,9 +115,8 @@ async fn w31_a_bot_that_pulls_too_often_is_told_when() {
 /// W-31 and E29: cap, domains and times of a bot's own are kept to, and a domain is no part of another's name.
 #[tokio::test]
 async fn w31_caps_domains_and_times_are_kept() {
-    let api = Api::start(0).await;
-    api.app
-        .database
+    let database = Api::database(0).await;
+    database
         .run(
             "INSERT INTO site (domain) VALUES ('amazon.co.jp'), ('notamazon.co.jp'), ('other.example');
              INSERT INTO product_url (site_id, raw_url, url, url_hash) VALUES
@@ -128,10 +127,10 @@ async fn w31_caps_domains_and_times_are_kept() {
              UPDATE bot SET allowed_domains = '{other.example}' WHERE bot_id = 'bob'",
         )
         .await;
-    api.app
-        .database
+    database
         .run("UPDATE crawl_job SET crawl_status = 'Queued', plan = 1000")
         .await;
+    let api = Api::start_on(database, |_| {}).await;
     let urls = async |bot: &str, fields| {
         let jobs = api.pull(bot, fields).await;
         let urls: Vec<String> = jobs
@@ -184,9 +183,8 @@ async fn w31_caps_domains_and_times_are_kept() {
 /// W-31, PT-12: a shop's switch and pace hold over all bots.
 #[tokio::test]
 async fn pt12_a_shops_pace_holds_over_all_bots() {
-    let api = Api::start(0).await;
-    api.app
-        .database
+    let database = Api::database(0).await;
+    database
         .run(
             "INSERT INTO site (domain, delay_seconds, rate_per_minute, enabled) VALUES
                  ('slow.example', 3, 10, true), ('few.example', NULL, 2, true), ('free.example', 0, NULL, true), ('off.example', 0, NULL, true);
@@ -194,8 +192,7 @@ async fn pt12_a_shops_pace_holds_over_all_bots() {
                  SELECT site, 'x', 'https://' || domain || '/' || n, site || '-' || n FROM (SELECT id AS site, domain FROM site) AS s, generate_series(1, 5) AS n",
         )
         .await;
-    api.app
-        .database
+    database
         .run(
             "UPDATE crawl_job SET crawl_status = 'Queued', plan = 1000;
              UPDATE bot SET max_jobs_per_pull = 100;
@@ -203,6 +200,7 @@ async fn pt12_a_shops_pace_holds_over_all_bots() {
              UPDATE site SET enabled = false WHERE domain = 'off.example'",
         )
         .await;
+    let api = Api::start_on(database, |_| {}).await;
     let jobs = api.pull("ann", json!({"max_jobs": 15})).await;
     let of = |domain: &str| {
         jobs.iter()
