@@ -149,7 +149,13 @@ struct Reply<'a> {
     error: Option<&'a str>,
 }
 
-fn answer_line(kind: Kind, line: &Line, options: &Options, context: &Context, out: &mut Vec<u8>) {
+fn answer_line(
+    kind: Kind,
+    line: &Line<'_>,
+    options: &Options,
+    context: &Context,
+    out: &mut Vec<u8>,
+) {
     let (id, result) = match Request::parse(line) {
         Ok(request) => {
             let request = request.with(options);

@@ -365,7 +365,7 @@ impl AsGiven {
             });
         }
         let url = parse()?;
-        let is_absolute = text.contains("://");
+        let is_absolute = Url::parse(text).is_ok();
         Some(Self {
             is_relative: !is_absolute && url.host_str() == base.url.host_str(),
             url: if is_absolute {

@@ -29,19 +29,37 @@ const PIECES_WAITING: usize = 2;
 
 /// One line of the input.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Line {
+pub(super) struct Line<'a> {
     /// From 1.
     pub(super) number: u64,
     /// Without its end; `None` when it is longer than [`MAX_LINE_BYTES`].
-    pub(super) bytes: Option<Vec<u8>>,
+    pub(super) bytes: Option<&'a [u8]>,
 }
 
 /// What is done with a line: the answer is appended, with its line break.
-pub(super) type Work = dyn Fn(&Line, &mut Vec<u8>) + Send + Sync;
+pub(super) type Work = dyn Fn(&Line<'_>, &mut Vec<u8>) + Send + Sync;
+
+/// Lines one after the other in one piece of memory, so that a line costs no allocation of its own.
+#[derive(Debug, Default)]
+struct Lines {
+    bytes: Vec<u8>,
+    /// Of each line its number, and where it ends in `bytes`; `None` when it is not there, being too long.
+    ends: Vec<(u64, Option<usize>)>,
+}
+
+impl Lines {
+    fn iter(&self) -> impl Iterator<Item = Line<'_>> {
+        let mut start = 0;
+        self.ends.iter().map(move |(number, end)| Line {
+            number: *number,
+            bytes: end.and_then(|end| self.bytes.get(std::mem::replace(&mut start, end)..end)),
+        })
+    }
+}
 
 /// Lines on their way to a worker, and the way of their answers to the writer.
 struct Batch {
-    lines: Vec<Line>,
+    lines: Lines,
     outlet: SyncSender<Vec<u8>>,
 }
 
@@ -107,13 +125,6 @@ impl Bytes {
     }
 }
 
-fn weight(lines: &[Line]) -> usize {
-    lines
-        .iter()
-        .map(|line| line.bytes.as_ref().map_or(0, Vec::len))
-        .sum()
-}
-
 /// Cuts the input into lines, and hands them on. Ends early when nobody takes them any more.
 fn read(
     mut input: impl BufRead,
@@ -123,12 +134,12 @@ fn read(
     in_hand: &Bytes,
 ) -> io::Result<()> {
     let mut cutter = Cutter::default();
-    let send = |lines: Vec<Line>| -> bool {
-        if lines.is_empty() {
+    let send = |lines: Option<Lines>| -> bool {
+        let Some(lines) = lines else {
             return true;
-        }
+        };
         let (outlet, pieces) = sync_channel(PIECES_WAITING);
-        in_hand.take(weight(&lines));
+        in_hand.take(lines.bytes.len());
         order.send(pieces).is_ok() && batches.send(Batch { lines, outlet }).is_ok()
     };
     loop {
@@ -146,7 +157,7 @@ fn read(
         let mut rest = buffer;
         while !rest.is_empty() {
             rest = cutter.feed(rest);
-            if cutter.lines.len() >= batch_lines && !send(cutter.take()) {
+            if cutter.lines.ends.len() >= batch_lines && !send(cutter.take()) {
                 return Ok(());
             }
         }
@@ -161,8 +172,10 @@ fn read(
 /// Finds the ends of lines.
 #[derive(Default)]
 struct Cutter {
-    lines: Vec<Line>,
-    open: Vec<u8>,
+    /// What has ended; after that, the bytes of the line that has not.
+    lines: Lines,
+    /// Where that one starts.
+    start: usize,
     is_too_long: bool,
     number: u64,
 }
@@ -173,12 +186,13 @@ impl Cutter {
         let end = memchr::memchr(b'\n', bytes);
         let (piece, rest) = bytes.split_at(end.map_or(bytes.len(), |end| end + 1));
         let piece = piece.strip_suffix(b"\n").unwrap_or(piece);
-        if self.open.len() + piece.len() > MAX_LINE_BYTES {
+        if self.open().len() + piece.len() > MAX_LINE_BYTES {
             self.is_too_long = true;
-            self.open = Vec::new();
+            self.lines.bytes.truncate(self.start);
+            self.lines.bytes.shrink_to_fit();
         }
         if !self.is_too_long {
-            self.open.extend_from_slice(piece);
+            self.lines.bytes.extend_from_slice(piece);
         }
         if end.is_some() {
             self.end();
@@ -186,21 +200,36 @@ impl Cutter {
         rest
     }
 
+    /// What there is of the line that has not ended.
+    fn open(&self) -> &[u8] {
+        self.lines.bytes.get(self.start..).unwrap_or_default()
+    }
+
     /// Ends the line. One with nothing in it is passed over.
     fn end(&mut self) {
         self.number += 1;
-        let bytes = std::mem::take(&mut self.open);
-        let is_too_long = std::mem::take(&mut self.is_too_long);
-        if is_too_long || !bytes.trim_ascii().is_empty() {
-            self.lines.push(Line {
-                number: self.number,
-                bytes: (!is_too_long).then_some(bytes),
-            });
+        if std::mem::take(&mut self.is_too_long) {
+            self.lines.ends.push((self.number, None));
+        } else if self.open().trim_ascii().is_empty() {
+            self.lines.bytes.truncate(self.start);
+        } else {
+            self.start = self.lines.bytes.len();
+            self.lines.ends.push((self.number, Some(self.start)));
         }
     }
 
-    fn take(&mut self) -> Vec<Line> {
-        std::mem::take(&mut self.lines)
+    /// The lines that have ended, if any.
+    fn take(&mut self) -> Option<Lines> {
+        if self.lines.ends.is_empty() {
+            return None;
+        }
+        let next = Lines {
+            bytes: self.open().to_vec(),
+            ends: Vec::new(),
+        };
+        self.lines.bytes.truncate(self.start);
+        self.start = 0;
+        Some(std::mem::replace(&mut self.lines, next))
     }
 }
 
@@ -213,15 +242,14 @@ fn worker(work: &Work, waiting: &Mutex<Receiver<Batch>>, in_hand: &Bytes) {
         let Ok(Batch { lines, outlet }) = batch else {
             return;
         };
-        let weight = weight(&lines);
         let mut answers = Vec::new();
-        for line in lines {
+        for line in lines.iter() {
             work(&line, &mut answers);
             if answers.len() >= PIECE_BYTES && outlet.send(std::mem::take(&mut answers)).is_err() {
                 return;
             }
         }
-        in_hand.give_back(weight);
+        in_hand.give_back(lines.bytes.len());
         if !answers.is_empty() && outlet.send(answers).is_err() {
             return;
         }
@@ -283,7 +311,7 @@ mod tests {
     #[test]
     fn lines_are_cut_and_numbered() {
         let work: Arc<Work> = Arc::new(|line, out| {
-            let text = String::from_utf8_lossy(line.bytes.as_deref().unwrap_or(b"too long"));
+            let text = String::from_utf8_lossy(line.bytes.unwrap_or(b"too long"));
             out.extend_from_slice(format!("{}={text};", line.number).as_bytes());
         });
         let input = b"a\n\n \r\nb\r\n\xff\nlast".to_vec();
@@ -301,12 +329,15 @@ mod tests {
         let piece = vec![b'x'; 1024 * 1024];
         for _ in 0..=64 {
             assert!(cutter.feed(&piece).is_empty());
-            assert!(cutter.open.len() <= MAX_LINE_BYTES);
+            assert!(cutter.open().len() <= MAX_LINE_BYTES);
         }
         assert_eq!(cutter.feed(b"\nnext\n"), b"next\n");
         cutter.feed(b"next\n");
-        let bytes: Vec<Option<Vec<u8>>> = cutter.take().into_iter().map(|l| l.bytes).collect();
-        assert_eq!(bytes, [None, Some(b"next".to_vec())]);
+        let lines = cutter.take().unwrap();
+        assert!(lines.bytes.capacity() < 1024);
+        let bytes: Vec<Option<&[u8]>> = lines.iter().map(|line| line.bytes).collect();
+        assert_eq!(bytes, [None, Some(&b"next"[..])]);
+        assert!(cutter.take().is_none());
     }
 
     /// A reader that waits for nobody, and counts how far it was read.

@@ -96,9 +96,9 @@ impl<'a> Request<'a> {
     ///
     /// # Errors
     /// What is wrong with it, and the id if that can be read.
-    pub(super) fn parse(line: &'a Line) -> Result<Self, (Option<&'a RawValue>, RequestError)> {
+    pub(super) fn parse(line: &Line<'a>) -> Result<Self, (Option<&'a RawValue>, RequestError)> {
         let number = line.number;
-        let Some(bytes) = &line.bytes else {
+        let Some(bytes) = line.bytes else {
             return Err((None, RequestError::TooLong { number }));
         };
         let bytes = bytes.trim_ascii();

@@ -32,10 +32,10 @@ struct Row {
 }
 
 /// What a sign or word may mean.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Meaning {
     /// The currencies it may be, the usual one first.
-    candidates: &'static [Currency],
+    candidates: Box<[Currency]>,
     /// Whether the first is meant when nothing says which.
     has_default: bool,
 }
@@ -77,14 +77,13 @@ impl Table {
             table
                 .by_country
                 .extend(listed(countries).map(|country| (country, currency)));
-            let only: &'static [Currency] = Box::leak(Box::new([currency]));
             let meaning = Meaning {
-                candidates: only,
+                candidates: Box::new([currency]),
                 has_default: true,
             };
             table
                 .by_sign
-                .extend(listed(signs).map(|sign| (sign, meaning)));
+                .extend(listed(signs).map(|sign| (sign, meaning.clone())));
         }
         for row in rows(include_str!("../data/currency_signs.txt")) {
             if let [sign, codes] = row.as_slice() {
@@ -107,12 +106,11 @@ impl Table {
     }
 
     fn meaning(&self, codes: &'static str) -> Meaning {
-        let candidates: Vec<Currency> = codes
-            .split('|')
-            .filter_map(|code| self.by_code.get(code).copied())
-            .collect();
         Meaning {
-            candidates: candidates.leak(),
+            candidates: codes
+                .split('|')
+                .filter_map(|code| self.by_code.get(code).copied())
+                .collect(),
             has_default: !codes.starts_with('-'),
         }
     }
@@ -193,13 +191,13 @@ impl Serialize for Currency {
 }
 
 /// What a sign or word (lower case, without final dot) means.
-pub(super) fn sign(lower: &str) -> Option<Meaning> {
-    TABLE.by_sign.get(lower).copied()
+pub(super) fn sign(lower: &str) -> Option<&'static Meaning> {
+    TABLE.by_sign.get(lower)
 }
 
 /// What a word for hundredths (lower case) means.
-pub(super) fn minor(lower: &str) -> Option<Meaning> {
-    TABLE.by_minor.get(lower).copied()
+pub(super) fn minor(lower: &str) -> Option<&'static Meaning> {
+    TABLE.by_minor.get(lower)
 }
 
 /// The currency of a code as it stands in a text. Codes in capitals, or in one case with a capital
@@ -223,20 +221,20 @@ pub(super) fn code(text: &str, is_backed: impl FnOnce(Currency) -> bool) -> Opti
 impl Meaning {
     /// Every currency it may mean.
     #[cfg(test)]
-    pub(super) fn candidates(self) -> &'static [Currency] {
-        self.candidates
+    pub(super) fn candidates(&self) -> &[Currency] {
+        &self.candidates
     }
 
     /// Whether it may mean `currency`.
-    pub(super) fn admits(self, currency: Currency) -> bool {
+    pub(super) fn admits(&self, currency: Currency) -> bool {
         self.candidates.contains(&currency)
     }
 }
 
 /// Which currency a sign means here: the caller's, else that of the domain's country, else that of
 /// the language's, if the sign may mean it; else the usual one, if there is one.
-pub(super) fn resolve(meaning: Meaning, hints: &Hints<'_>) -> Option<Currency> {
-    if let [only] = meaning.candidates {
+pub(super) fn resolve(meaning: &Meaning, hints: &Hints<'_>) -> Option<Currency> {
+    if let [only] = &*meaning.candidates {
         return Some(*only);
     }
     hints
@@ -279,9 +277,6 @@ pub(super) fn local(hints: &Hints<'_>) -> impl Iterator<Item = Currency> {
 }
 
 #[cfg(test)]
-pub(super) fn tables() -> impl Iterator<Item = (&'static str, Meaning)> {
-    TABLE
-        .by_sign
-        .iter()
-        .map(|(sign, meaning)| (*sign, *meaning))
+pub(super) fn tables() -> impl Iterator<Item = (&'static str, &'static Meaning)> {
+    TABLE.by_sign.iter().map(|(sign, meaning)| (*sign, meaning))
 }

@@ -33,7 +33,7 @@ struct Candidate {
 /// A currency sign beside a number.
 #[derive(Debug, Clone, Copy)]
 struct Sign {
-    meaning: Option<Meaning>,
+    meaning: Option<&'static Meaning>,
     code: Option<Currency>,
     first: usize,
     after: usize,
@@ -462,7 +462,7 @@ impl Reader<'_> {
         }
     }
 
-    fn is_local(&self, meaning: Meaning) -> bool {
+    fn is_local(&self, meaning: &Meaning) -> bool {
         self.hints
             .currency
             .into_iter()
@@ -769,7 +769,7 @@ impl Reader<'_> {
 }
 
 /// Looks up a sign made of parts, without building it on the heap.
-fn joined(parts: &[&str]) -> Option<Meaning> {
+fn joined(parts: &[&str]) -> Option<&'static Meaning> {
     let mut buffer = [0_u8; 32];
     let mut length = 0;
     for part in parts {

@@ -519,6 +519,32 @@ fn what_a_parser_may_refuse_or_change_is_not_plain() {
     }
 }
 
+#[test]
+fn an_address_as_given_is_absolute_only_by_its_own_scheme() {
+    let file = "<urlset><url><loc>/a</loc></url><url><loc>b?to=https://x.example/</loc></url><url><loc>https://c.example/#d</loc></url></urlset>";
+    let base = Url::parse("https://base.example/s/sitemap.xml").expect("a URL");
+    let tracking = Arc::clone(TrackingParameters::built_in());
+    let mut parser = Parser::<AsGiven>::with_tracking(&base, Limits::default(), tracking);
+    let mut found = Vec::new();
+    parser
+        .feed(file.as_bytes(), |entry| {
+            found.push((entry.loc.url, entry.loc.is_relative));
+        })
+        .expect("no doctype");
+    parser.finish(|_| {}).expect("no doctype");
+    assert_eq!(
+        found,
+        [
+            ("https://base.example/a".to_owned(), true),
+            (
+                "https://base.example/s/b?to=https://x.example/".to_owned(),
+                true
+            ),
+            ("https://c.example/#d".to_owned(), false),
+        ]
+    );
+}
+
 /// Kinds and counts of real files, labelled by independent means.
 #[test]
 fn real_files_give_the_labelled_counts() {
