@@ -89,31 +89,11 @@ pub async fn renew(
     Ok(rows.into_iter().map(|row| LeaseId(row.id)).collect())
 }
 
-/// Seconds until the first lease of another node ends; `None` when no other holds one.
+/// Seconds until the first lease of a node other than `$1` ends, NULL when no other holds one: an expression.
 ///
-/// Leases that ended over a minute ago
-/// do not count: their rows have been seen to. Nor do bots', which last for minutes: they are left to the regular look.
-///
-/// # Errors
-/// Whatever the database answers.
-pub async fn next_expiry(
-    conn: &mut AsyncPgConnection,
-    node: i64,
-) -> diesel::QueryResult<Option<f64>> {
-    #[derive(diesel::QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = diesel::sql_types::Nullable<Double>)]
-        seconds: Option<f64>,
-    }
-    let row: Row = statement(
-        "SELECT extract(epoch FROM min(expires_at) - now())::float8 AS seconds \
-         FROM lease WHERE node_id <> $1 AND expires_at > now()",
-    )
-    .bind::<BigInt, _>(node)
-    .get_result(conn)
-    .await?;
-    Ok(row.seconds)
-}
+/// Leases that have ended do not count: their rows are being seen to. Nor do bots', which last for minutes: they are left to the
+/// regular look.
+pub(super) const NEXT_EXPIRY: &str = "(SELECT extract(epoch FROM min(expires_at) - now())::float8 FROM lease WHERE node_id <> $1 AND expires_at > now())";
 
 /// Forgets leases that ended over an hour ago. Rows still stamped with one are rescued all the same.
 ///

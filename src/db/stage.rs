@@ -12,6 +12,7 @@ use diesel::{QueryResult, QueryableByName};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use gleaner_actors::port::{ItemId, LeaseId, Settlement, Verdict};
 
+use super::lease::NEXT_EXPIRY;
 use super::statement::statement;
 
 /// Longest error text kept on a row or in the history, in bytes.
@@ -342,7 +343,7 @@ impl Stage {
             .await
     }
 
-    /// Whether rows stand in `Processing` whose lease has ended, or since `$1` seconds without one: a sub-select.
+    /// Whether rows stand in `Processing` whose lease has ended, or since `$2` seconds without one: a condition.
     fn needs_rescue(&self) -> String {
         include_str!("stage/needs_rescue.sql")
             .replace("{table}", self.table)
@@ -370,7 +371,16 @@ impl Stage {
     }
 }
 
-/// The stages among these that have rows to rescue, in one statement: looked at every few seconds, and mostly none.
+/// What a look for rows without a worker shows.
+#[derive(Debug)]
+pub struct Need<'a> {
+    /// The stages that have rows to rescue.
+    pub stages: Vec<&'a Stage>,
+    /// Until the first lease of another node ends; `None` when no other node holds one.
+    pub next_expiry: Option<Duration>,
+}
+
+/// Looks for rows to rescue, in one statement: this is done every few seconds, and mostly there are none.
 ///
 /// `foreign_after` as in [`Stage::rescue_foreign`]; zero for never.
 ///
@@ -380,31 +390,38 @@ pub async fn in_need<'a>(
     conn: &mut AsyncPgConnection,
     stages: impl IntoIterator<Item = &'a Stage>,
     foreign_after: Duration,
-) -> QueryResult<Vec<&'a Stage>> {
+    node: i64,
+) -> QueryResult<Need<'a>> {
     #[derive(QueryableByName)]
     struct Row {
-        #[diesel(sql_type = Text)]
-        stage: String,
+        #[diesel(sql_type = Nullable<Text>)]
+        stage: Option<String>,
+        #[diesel(sql_type = Nullable<Double>)]
+        next_expiry: Option<f64>,
     }
-    let stages: Vec<&Stage> = stages.into_iter().collect();
-    let questions: Vec<String> = stages
-        .iter()
-        .map(|stage| {
-            format!(
-                "SELECT '{}' AS stage WHERE {}",
-                stage.name(),
-                stage.needs_rescue()
-            )
-        })
-        .collect();
-    let rows: Vec<Row> = statement(&questions.join(" UNION ALL "))
+    let mut stages: Vec<&Stage> = stages.into_iter().collect();
+    let mut sql = format!("SELECT NULL AS stage, {NEXT_EXPIRY} AS next_expiry");
+    for stage in &stages {
+        let (name, needs_rescue) = (stage.name(), stage.needs_rescue());
+        sql.push_str(&format!(
+            " UNION ALL SELECT '{name}', NULL WHERE {needs_rescue}"
+        ));
+    }
+    let rows: Vec<Row> = statement(&sql)
+        .bind::<BigInt, _>(node)
         .bind::<Double, _>(foreign_after.as_secs_f64())
         .load(conn)
         .await?;
-    Ok(stages
-        .into_iter()
-        .filter(|stage| rows.iter().any(|row| row.stage == stage.name()))
-        .collect())
+    stages.retain(|stage| {
+        rows.iter()
+            .any(|row| row.stage.as_ref() == Some(&stage.name()))
+    });
+    Ok(Need {
+        stages,
+        next_expiry: rows
+            .iter()
+            .find_map(|row| Duration::try_from_secs_f64(row.next_expiry?).ok()),
+    })
 }
 
 /// How full the queues of these stages are, each counted no further than `bound` rows; one statement.

@@ -12,8 +12,7 @@ use gleaner_actors::port::PortError;
 use tracing::warn;
 
 use super::{Shared, unavailable};
-use crate::db::lease;
-use crate::db::stage::{self, Rescued};
+use crate::db::stage;
 use crate::{metrics, workflows};
 
 /// Added to a lease's end before looking, so that it has ended indeed.
@@ -35,22 +34,19 @@ impl TimeoutChecker {
         }
     }
 
-    /// One look at every stage.
-    ///
-    /// # Errors
-    /// [`PortError::Unavailable`].
-    pub async fn rescue(&self) -> Result<Rescued, PortError> {
+    /// One look at every stage, and until when the next lease of another node ends.
+    async fn rescue(&self) -> Result<Option<Duration>, PortError> {
         let config = self.shared.config.get();
         let settings = config.workflows.settings(&config.engine);
-        let mut total = Rescued::default();
         let mut conn = self.shared.connection().await?;
         let stages = self.workflows.iter().map(|workflow| &workflow.stage);
-        let in_need = stage::in_need(&mut conn, stages, config.engine.foreign_processing_after)
+        let foreign_after = config.engine.foreign_processing_after;
+        let need = stage::in_need(&mut conn, stages, foreign_after, self.shared.node)
             .await
             .map_err(unavailable)?;
         for workflow in &self.workflows {
             let name = workflow.stage.name();
-            if !in_need.iter().any(|stage| stage.name() == name) {
+            if !need.stages.iter().any(|stage| stage.name() == name) {
                 continue;
             }
             let max_attempts = settings
@@ -61,11 +57,10 @@ impl TimeoutChecker {
                 .rescue(&mut conn, max_attempts)
                 .await
                 .map_err(unavailable)?;
-            let age = config.engine.foreign_processing_after;
-            if !age.is_zero() {
+            if !foreign_after.is_zero() {
                 let foreign = workflow
                     .stage
-                    .rescue_foreign(&mut conn, age)
+                    .rescue_foreign(&mut conn, foreign_after)
                     .await
                     .map_err(unavailable)?;
                 rescued.freed += foreign.freed;
@@ -83,35 +78,22 @@ impl TimeoutChecker {
                     rescued.quarantined.unsigned_abs(),
                 );
             }
-            total.freed += rescued.freed;
-            total.quarantined += rescued.quarantined;
         }
-        Ok(total)
+        Ok(need.next_expiry)
     }
 
     async fn look(&self) -> Result<(), PortError> {
-        self.rescue().await?;
         let interval = self.shared.config.get().engine.rescue_interval;
         let mut waited = Duration::ZERO;
-        loop {
-            let next = {
-                let mut conn = self.shared.connection().await?;
-                lease::next_expiry(&mut conn, self.shared.node)
-                    .await
-                    .map_err(unavailable)?
-            };
-            // A lease that is renewed in time never ends this soon: whoever holds it has missed a beat.
-            let Some(ends_in) = next.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-            else {
-                return Ok(());
-            };
+        // A lease that is renewed in time never ends before the next regular look: whoever holds it has missed a beat.
+        while let Some(ends_in) = self.rescue().await? {
             waited += ends_in + AFTER_EXPIRY;
             if waited >= interval {
-                return Ok(());
+                break;
             }
             tokio::time::sleep(ends_in + AFTER_EXPIRY).await;
-            self.rescue().await?;
         }
+        Ok(())
     }
 }
 

@@ -84,13 +84,13 @@ impl Slot {
             .is_none_or(|settings| settings.enabled)
     }
 
-    /// Whether the store may be asked for a backlog now. A workflow may be idle for days: its queue is looked at a dozen times in
+    /// Whether the store may be asked for a backlog now. A workflow may be idle for days: its queue is looked at six times in
     /// the time after which it would have stalled, and at every opportunity once there is something in it.
     pub(super) fn may_ask(&self, now: Instant, stall_after: Duration) -> bool {
         self.backlog_since.is_some()
             || self
                 .asked
-                .is_none_or(|asked| now.saturating_duration_since(asked) >= stall_after / 12)
+                .is_none_or(|asked| now.saturating_duration_since(asked) >= stall_after / 6)
     }
 
     pub(super) fn send(&self, control: Control) -> bool {

@@ -16,6 +16,9 @@ use crate::port::Port;
 /// Two, so that one batch can be sent while the other's commit is on its way to the disk.
 const SETTLES_IN_THE_AIR: usize = 2;
 
+/// The part of an interval that chance may take off.
+const INTERVAL_JITTER: f64 = 0.1;
+
 /// An interval of zero must not become a busy loop.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
 
@@ -300,7 +303,10 @@ impl<P: Port> Incarnation<P> {
         .min()
     }
 
+    /// Until the next claim that nothing asks for. Never quite the same: workflows that were started together would else ask
+    /// the store in the same instant for ever, each on a connection of its own.
     pub(super) fn interval(&self) -> Duration {
-        self.settings.interval.max(SHORTEST_INTERVAL)
+        let longest = self.settings.interval.max(SHORTEST_INTERVAL);
+        longest.mul_f64(1.0 - INTERVAL_JITTER * rand::random::<f64>())
     }
 }

@@ -526,12 +526,9 @@ fn an_address_as_given_is_absolute_only_by_its_own_scheme() {
     let tracking = Arc::clone(TrackingParameters::built_in());
     let mut parser = Parser::<AsGiven>::with_tracking(&base, Limits::default(), tracking);
     let mut found = Vec::new();
-    parser
-        .feed(file.as_bytes(), |entry| {
-            found.push((entry.loc.url, entry.loc.is_relative));
-        })
-        .expect("no doctype");
-    parser.finish(|_| {}).expect("no doctype");
+    let mut each = |entry: Entry<AsGiven>| found.push((entry.loc.url, entry.loc.is_relative));
+    parser.feed(file.as_bytes(), &mut each).expect("no doctype");
+    parser.finish(&mut each).expect("no doctype");
     assert_eq!(
         found,
         [
