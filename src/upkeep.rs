@@ -106,8 +106,8 @@ fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> PortErr
 const CONTROLS_INTERVAL: Duration = Duration::from_secs(10);
 /// How often partitions and old rows are seen to.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
-/// How often it is looked whether a cron expression's time has come.
-const CRON_INTERVAL: Duration = Duration::from_secs(30);
+/// How often it is looked whether a cron expression's time has come, which is given to the minute.
+const CRON_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The tickers as members of the tree.
 #[must_use]

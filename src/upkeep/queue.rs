@@ -86,6 +86,10 @@ impl Reconciler {
 
     async fn reconcile(&self) -> Result<(), PortError> {
         let config = self.shared.config.get();
+        let (queue, options) = (&self.shared.queue, &config.workflows.auto_record.options);
+        if !queue.is_on() && options.revive_after.is_zero() {
+            return Ok(());
+        }
         let mut conn = self.shared.connection().await?;
         // A little less than the interval, or a tick that comes a moment early would be lost.
         let every = config.redis.reconcile_interval.mul_f64(0.9);
@@ -95,7 +99,6 @@ impl Reconciler {
         if !is_mine {
             return Ok(());
         }
-        let options = &config.workflows.auto_record.options;
         if !options.revive_after.is_zero() {
             let revived = revive(&mut conn, options.revive_after, options.revive_times)
                 .await
@@ -104,12 +107,11 @@ impl Reconciler {
                 info!(items = revived, "queued failed results again, as scheduled");
             }
         }
-        let due = due(&mut conn).await.map_err(unavailable)?;
-        drop(conn);
-        let queue = &self.shared.queue;
         if !queue.is_on() {
             return Ok(());
         }
+        let due = due(&mut conn).await.map_err(unavailable)?;
+        drop(conn);
         let expired = queue.expire().await;
         if expired > 0 {
             debug!(entries = expired, "forgot entries whose worker died");
