@@ -1,8 +1,8 @@
 //! Where pulls are served. Those that arrive while a claim is under way are answered by the next one together.
 //!
 //! The statement that claims jobs is started and committed in about the same time for ten jobs as for two; a claim for every
-//! pull would leave the database with little else to do. So nobody waits for others to come, but whoever comes in the meantime is
-//! served along. Every pull still gets its own jobs under a lease of its own, by the rules of its own bot.
+//! pull would leave the database with little else to do. So whoever comes while one is under way is served by the next; and bots that
+//! were answered together will soon be back together, so that the next waits for as many, though hardly a millisecond. Every pull still gets its own jobs under a lease of its own, by the rules of its own bot.
 //!
 //! What was claimed for a client that has gone in the meantime is taken back at once.
 
@@ -21,9 +21,11 @@ use crate::db::bot::{self, Account, Among, Job, Pull, Pulled};
 use crate::telemetry::chain;
 use crate::upkeep::Shared;
 
-/// Claims under way at a time: while one is committed the next is run. Measured: one at a time hands out a quarter less, three a
-/// tenth.
+/// Claims under way at a time: while one is committed the next is run. Measured: three at a time hand out a tenth less.
 const CLAIMS: usize = 2;
+/// How long a claim waits until as many have come as the one before has answered. A bot by itself never waits. Measured: a quarter
+/// more pulls with eight bots that come back at once.
+const LINGER: Duration = Duration::from_micros(500);
 /// Pulls that one claim answers at most: with the most jobs that each may ask for, it still takes a fraction of a second.
 const MAX_PULLS: usize = 32;
 
@@ -37,6 +39,13 @@ pub(super) struct Ask {
     pub(super) domain: Option<String>,
     /// Whether it counts against the bot's rate.
     pub(super) counts: bool,
+}
+
+/// Those who wait for their answers.
+struct Line {
+    waiting: mpsc::Receiver<Waiting>,
+    /// So many came last time.
+    expected: usize,
 }
 
 /// A pull that waits for its answer.
@@ -72,7 +81,10 @@ impl Desk {
     )]
     pub(in crate::http) fn open(shared: Arc<Shared>) -> Self {
         let (line, waiting) = mpsc::channel(MAX_PULLS * CLAIMS);
-        let waiting = Arc::new(Mutex::new(waiting));
+        let waiting = Arc::new(Mutex::new(Line {
+            waiting,
+            expected: 1,
+        }));
         for _ in 0..CLAIMS {
             drop(tokio::spawn(serve(
                 Arc::clone(&waiting),
@@ -164,13 +176,39 @@ impl Served {
     }
 }
 
+impl Line {
+    /// Those who are to be served next, at least one; none when there is no desk any more.
+    async fn next(&mut self) -> Vec<Waiting> {
+        let mut waiting = Vec::new();
+        self.waiting.recv_many(&mut waiting, MAX_PULLS).await;
+        if waiting.len() < self.expected {
+            let expected = self.expected;
+            // When the time is up, who has come by then is served all the same.
+            let more = async {
+                while !waiting.is_empty() && waiting.len() < expected {
+                    let room = MAX_PULLS - waiting.len();
+                    if self.waiting.recv_many(&mut waiting, room).await == 0 {
+                        break;
+                    }
+                }
+            };
+            drop(tokio::time::timeout(LINGER, more).await);
+        }
+        self.expected = waiting.len();
+        waiting
+    }
+}
+
 /// Serves those who stand in line, until there is no desk any more.
-async fn serve(line: Arc<Mutex<mpsc::Receiver<Waiting>>>, shared: Arc<Shared>) {
-    let mut waiting = Vec::new();
-    while line.lock().await.recv_many(&mut waiting, MAX_PULLS).await > 0 {
-        waiting.retain(|own: &Waiting| !own.answer.is_closed());
+async fn serve(line: Arc<Mutex<Line>>, shared: Arc<Shared>) {
+    loop {
+        let mut waiting = line.lock().await.next().await;
+        if waiting.is_empty() {
+            return;
+        }
+        waiting.retain(|own| !own.answer.is_closed());
         // A mistake in here costs its own batch an answer, not everybody theirs.
-        let served = serve_together(&shared, std::mem::take(&mut waiting));
+        let served = serve_together(&shared, waiting);
         if AssertUnwindSafe(served).catch_unwind().await.is_err() {
             error!("a hand-out of jobs panicked");
         }
