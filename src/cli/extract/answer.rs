@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{Cursor, Read};
+use std::ops::Not;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -454,17 +455,24 @@ pub(super) struct PriceAnswer {
     currency: Option<Currency>,
     currency_raw: Option<String>,
     /// What it cost before, where the text says both.
+    #[serde(skip_serializing_if = "Option::is_none")]
     old_amount: Option<Amount>,
-    /// The least of several: the lower end of a range.
+    /// The least of several: the lower end of a range. This mark and those below are left out where they do not hold.
+    #[serde(skip_serializing_if = "Not::not")]
     is_range: bool,
     /// "From".
+    #[serde(skip_serializing_if = "Not::not")]
     is_from: bool,
     /// A former price, and no current one.
+    #[serde(skip_serializing_if = "Not::not")]
     is_old: bool,
     /// By the month, the year.
+    #[serde(skip_serializing_if = "Not::not")]
     is_periodic: bool,
     /// By the kilogram, the litre.
+    #[serde(skip_serializing_if = "Not::not")]
     is_per_unit: bool,
+    #[serde(skip_serializing_if = "Not::not")]
     is_free: bool,
 }
 
