@@ -365,7 +365,8 @@ impl AsGiven {
             });
         }
         let url = parse()?;
-        let is_absolute = Url::parse(text).is_ok();
+        // Only if it leads there from anywhere: `https:/a` is a path to a base of the same scheme, and a host to none.
+        let is_absolute = Url::normalize(base, text).as_ref() == Some(&url);
         Some(Self {
             is_relative: !is_absolute && url.host_str() == base.url.host_str(),
             url: if is_absolute {

@@ -521,7 +521,7 @@ fn what_a_parser_may_refuse_or_change_is_not_plain() {
 
 #[test]
 fn an_address_as_given_is_absolute_only_by_its_own_scheme() {
-    let file = "<urlset><url><loc>/a</loc></url><url><loc>b?to=https://x.example/</loc></url><url><loc>https://c.example/#d</loc></url></urlset>";
+    let file = "<urlset><url><loc>/a</loc></url><url><loc>b?to=https://x.example/</loc></url><url><loc>https://c.example/#d</loc></url><url><loc>https:/e</loc></url></urlset>";
     let base = Url::parse("https://base.example/s/sitemap.xml").expect("a URL");
     let tracking = Arc::clone(TrackingParameters::built_in());
     let mut parser = Parser::<AsGiven>::with_tracking(&base, Limits::default(), tracking);
@@ -538,6 +538,7 @@ fn an_address_as_given_is_absolute_only_by_its_own_scheme() {
                 true
             ),
             ("https://c.example/#d".to_owned(), false),
+            ("https://base.example/e".to_owned(), true),
         ]
     );
 }
