@@ -434,6 +434,16 @@ impl Reader<'_> {
                         ..single(Some(meaning), None)
                     });
                 }
+                // `5 R$`, `5 NT$`.
+                if self.is_glued(index + 1)
+                    && matches!(self.kind(index + 1), Some(Kind::Mark(_)))
+                    && let Some(meaning) = joined(&[lower, self.written(index + 1)])
+                {
+                    return Some(Sign {
+                        after: index + 2,
+                        ..single(Some(meaning), None)
+                    });
+                }
                 // A word of two: "US dollars", "norske kroner".
                 if index > taken
                     && let Some(meaning) = joined(&[self.lower(index - 1), " ", lower])
@@ -474,6 +484,7 @@ impl Reader<'_> {
     fn is_backed(&self, currency: Currency) -> bool {
         self.hints.currency == Some(currency)
             || currency::local(self.hints).any(|local| local == currency)
+            || self.is_number(0) && self.tokens.list.len() == 2
             || self.tokens.list.iter().any(
                 |token| matches!(token.kind, Kind::Number(number) if number.has_two_decimals()),
             )
@@ -522,7 +533,7 @@ impl Reader<'_> {
     /// The currency after a number, at `after`.
     fn suffix(&self, index: usize, after: usize, has_prefix: bool) -> Option<Sign> {
         let sign = self.sign_at(after, after)?;
-        if self.lower(sign.first) == "r" {
+        if self.lower(sign.first) == "r" && sign.after == sign.first + 1 {
             return None;
         }
         let belongs_to_next = self.is_number(sign.after)
@@ -533,6 +544,7 @@ impl Reader<'_> {
         // `5 p`, `5 м` are not money unless written together or the page is of that country.
         let is_letter = self.lower(sign.first).chars().count() == 1;
         if is_letter
+            && sign.after == sign.first + 1
             && !self.is_glued(sign.first)
             && !sign.meaning.is_some_and(|meaning| self.is_local(meaning))
             && !self.is_mark(sign.after, &['.'])
@@ -682,7 +694,8 @@ impl Reader<'_> {
         };
         if is_glued_word(after, after)
             || next_kinds.any(Kinds::UNIT) && !next_kinds.any(Kinds::NOW | Kinds::TO | Kinds::OLD)
-            || self.is_mark(after, &['°', '×', '*', '"', '″', '′', '@', '#', '¼', '½'])
+            || self.is_mark(after, &['°', '×', '"', '″', '′', '@', '#', '¼', '½'])
+            || self.is_mark(after, &['*']) && self.is_number(after + 1)
         {
             return true;
         }
@@ -690,6 +703,12 @@ impl Reader<'_> {
         if self.is_mark(after, &['/', ':', '\\', '_'])
             && self.is_glued(after)
             && self.is_number(after + 1)
+        {
+            return true;
+        }
+        // A day and a month: `24. 12. 2024`.
+        if self.is_mark(after, &['.']) && self.is_glued(after) && self.is_number(after + 1)
+            || first > 1 && self.is_mark(first - 1, &['.']) && self.is_number(first - 2)
         {
             return true;
         }

@@ -3,7 +3,8 @@
 //! A number here is its digits and the separators between them; what the separators mean is
 //! decided later ([`Number::value`]), when the currency is known.
 
-use super::amount::Amount;
+use super::amount::{Amount, MAX_SCALE};
+use super::currency::{self, Currency};
 
 /// Most pieces a text is cut into.
 const MAX_TOKENS: usize = 160;
@@ -159,6 +160,33 @@ impl Scanner<'_> {
         count
     }
 
+    /// The letters from `at`, as written.
+    fn letters_from(&self, at: usize) -> &str {
+        let rest = self.text.get(at..).unwrap_or_default();
+        let end = rest.find(|c| !is_letter(c)).unwrap_or(rest.len());
+        rest.get(..end).unwrap_or_default()
+    }
+
+    /// Whether a number that ends at `at` has nothing after it but a currency, where `before` stands
+    /// in front: then it is an amount, however oddly it is written.
+    fn is_amount_until(&self, at: usize, before: Before) -> bool {
+        let place = self.after_spaces(at);
+        let Some(c) = self.peek_from(place) else {
+            return before != Before::Other;
+        };
+        if is_letter(c) {
+            let word = self.letters_from(place);
+            let is_currency = before != Before::Sign
+                && (Currency::from_code(word).is_some()
+                    || currency::sign(&word.to_lowercase()).is_some());
+            return is_currency && before != Before::List;
+        }
+        if is_sign(c) {
+            return !matches!(before, Before::Sign | Before::List);
+        }
+        before == Before::Sign && !matches!(c, '%' | '.' | ',' | ':' | '/') && digit(c).is_none()
+    }
+
     /// The place after the spaces from `at`.
     fn after_spaces(&self, mut at: usize) -> usize {
         while let Some(c) = self.peek_from(at)
@@ -169,7 +197,8 @@ impl Scanner<'_> {
         at
     }
 
-    fn number(&mut self) -> Number {
+    /// The number that begins here, or with the point of `.75`; `earlier` is what stands in front.
+    fn number(&mut self, earlier: &Tokens) -> Number {
         let mut number = Number {
             digits: 0,
             lengths: [0; MAX_GROUPS],
@@ -179,7 +208,16 @@ impl Scanner<'_> {
                 && self.digits_from(self.at, 2) == 2,
             has_dash: false,
         };
+        if self.peek().and_then(digit).is_none() {
+            // A whole part of zero that is not written.
+            self.at = self.after_points(self.at);
+            number.lengths = [1, 0, 0, 0, 0, 0];
+            number.separators = [Separator::Point; MAX_GROUPS - 1];
+            number.groups = 1;
+        }
         loop {
+            let start = self.at;
+            let whole = number.digits;
             let mut length: u8 = 0;
             while let Some(value) = self.peek().and_then(digit) {
                 self.at += self.peek().map_or(1, char::len_utf8);
@@ -191,11 +229,18 @@ impl Scanner<'_> {
                 length = length.saturating_add(1);
             }
             let index = usize::from(number.groups);
+            if index > 0
+                && length > MAX_SCALE
+                && let Some(hundredths) = self.text.get(start..self.at).and_then(without_float_tail)
+            {
+                number.digits = whole.saturating_mul(100).saturating_add(hundredths);
+                length = 2;
+            }
             if let Some(slot) = number.lengths.get_mut(index) {
                 *slot = length;
             }
             number.groups += 1;
-            let Some((separator, next)) = self.separator(&number) else {
+            let Some((separator, next)) = self.separator(&number, earlier) else {
                 break;
             };
             let Some(slot) = number.separators.get_mut(index) else {
@@ -211,12 +256,27 @@ impl Scanner<'_> {
     }
 
     /// The separator that follows and the place of the digits after it.
-    fn separator(&self, number: &Number) -> Option<(Separator, usize)> {
+    fn separator(&self, number: &Number, earlier: &Tokens) -> Option<(Separator, usize)> {
         let c = self.peek()?;
         let next = self.at + c.len_utf8();
         let has_digits = || self.digits_from(next, 1) == 1;
         let has_three = || self.digits_from(next, 4) == 3;
         let last = number.last_length();
+        // `119. 95`: a space that a template left behind.
+        let mark = match c {
+            '.' => Some(Separator::Point),
+            ',' => Some(Separator::Comma),
+            _ => None,
+        };
+        if let Some(mark) = mark
+            && self.peek_from(next).is_some_and(char::is_whitespace)
+        {
+            let decimals = self.after_spaces(next);
+            let is_amount = self.digits_from(decimals, 3) == 2
+                && number.last_separator() != Some(mark)
+                && self.is_amount_until(decimals + 2, earlier.before_next(self.text));
+            return is_amount.then_some((mark, decimals));
+        }
         match c {
             '.' | '．' if has_digits() => Some((Separator::Point, next)),
             ',' | '，' if has_digits() => Some((Separator::Comma, next)),
@@ -242,6 +302,26 @@ impl Scanner<'_> {
             }
             _ => None,
         }
+    }
+
+    /// The place after one or two points.
+    fn after_points(&self, at: usize) -> usize {
+        let next = at + 1;
+        match self.peek_from(next) {
+            Some('.') => next + 1,
+            _ => next,
+        }
+    }
+
+    /// Whether decimals without a whole part begin here: `.75 €`, `$.75`, but not `Rs.75`.
+    fn is_fraction(&self, earlier: &Tokens) -> bool {
+        let decimals = self.after_points(self.at);
+        let length = self.digits_from(decimals, 4);
+        (1..=3).contains(&length)
+            && self.is_amount_until(
+                decimals + usize::from(length),
+                earlier.before_next(self.text),
+            )
     }
 
     /// Takes `,-` and its like after a number.
@@ -305,6 +385,73 @@ impl Scanner<'_> {
     }
 }
 
+/// What stands in front of a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// Nothing.
+    Start,
+    /// The sign, code or word of a currency.
+    Sign,
+    /// A number and a comma or point.
+    List,
+    Other,
+}
+
+impl Tokens {
+    fn ends_in_word(&self) -> bool {
+        matches!(self.list.last(), Some(token) if matches!(token.kind, Kind::Word { .. }))
+    }
+
+    /// What stands in front of the piece that comes next.
+    fn before_next(&self, text: &str) -> Before {
+        let Some((last, earlier)) = self.list.split_last() else {
+            return Before::Start;
+        };
+        let is_currency = match last.kind {
+            Kind::Mark(',' | '.') => {
+                let is_after_number = earlier
+                    .last()
+                    .is_some_and(|token| matches!(token.kind, Kind::Number(_)));
+                return if is_after_number {
+                    Before::List
+                } else {
+                    Before::Other
+                };
+            }
+            Kind::Mark(c) => is_sign(c),
+            Kind::Word { .. } => {
+                let written = text.get(last.start..last.end).unwrap_or_default();
+                currency::sign(self.lower(last)).is_some() || Currency::from_code(written).is_some()
+            }
+            Kind::Number(_) => false,
+        };
+        if is_currency {
+            Before::Sign
+        } else {
+            Before::Other
+        }
+    }
+}
+
+/// Whether a character is a currency sign by itself.
+fn is_sign(c: char) -> bool {
+    (!c.is_ascii() || c == '$') && currency::sign(c.encode_utf8(&mut [0; 4])).is_some()
+}
+
+/// The hundredths that were meant by decimals such as `11000000000000009770` or `98999999999999999`, which
+/// are what is left of an amount that went through a binary number.
+fn without_float_tail(decimals: &str) -> Option<u64> {
+    let hundredths: u64 = decimals.get(..2)?.parse().ok()?;
+    let tail = decimals.get(2..9)?;
+    if tail.bytes().all(|byte| byte == b'0') {
+        Some(hundredths)
+    } else if tail.bytes().all(|byte| byte == b'9') {
+        Some(hundredths + 1)
+    } else {
+        None
+    }
+}
+
 fn ends_in_cjk(text: &str) -> bool {
     text.chars().next_back().is_some_and(is_cjk)
 }
@@ -334,7 +481,10 @@ pub(super) fn tokens(text: &str) -> Tokens {
         }
         let kind = if digit(c).is_some() {
             tokens.has_number = true;
-            Kind::Number(scanner.number())
+            Kind::Number(scanner.number(&tokens))
+        } else if c == '.' && !(is_glued && tokens.ends_in_word()) && scanner.is_fraction(&tokens) {
+            tokens.has_number = true;
+            Kind::Number(scanner.number(&tokens))
         } else if is_letter(c) {
             Kind::Word {
                 lower: scanner.word(&mut tokens.lower),
