@@ -17,12 +17,22 @@ pub use self::currency::Currency;
 pub struct Hints<'a> {
     /// The currency if the text names none, or an ambiguous sign (`$`, `kr`, `¥`).
     pub currency: Option<Currency>,
-    /// The character before the decimals, `.` or `,`, where the text leaves it open (`1.234`).
+    /// The character before the decimals, where the text leaves it open: `.` or `,` (`1.234`), or a
+    /// currency sign (`1250€600`; see [`currency_sign`]).
     pub decimal_separator: Option<char>,
     /// The language of the text or page, as a BCP 47 tag (`nb`, `en-CA`).
     pub language: Option<&'a str>,
     /// The host of the page (`www.shop.example.se`), for its country.
     pub domain: Option<&'a str>,
+}
+
+/// The character that `text` consists of, if it is a currency sign by itself (`€`, `$`).
+#[must_use]
+pub fn currency_sign(text: &str) -> Option<char> {
+    let mut chars = text.chars();
+    chars
+        .next()
+        .filter(|c| chars.next().is_none() && scan::is_sign(*c))
 }
 
 /// What stands around an amount and changes its meaning.

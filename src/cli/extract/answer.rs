@@ -79,10 +79,10 @@ pub(super) enum Refusal {
     #[error("\"url\" is not a url")]
     Address(#[source] url::ParseError),
     /// The `currency` beside the text.
-    #[error("\"currency\" must be an ISO 4217 code, not {0:?}")]
+    #[error("\"currency\" must be an ISO 4217 code or the sign of one currency, not {0:?}")]
     Currency(String),
     /// The `decimal_separator` beside the text.
-    #[error("\"decimal_separator\" must be \".\" or \",\"")]
+    #[error("\"decimal_separator\" must be \".\", \",\" or a currency sign")]
     DecimalSeparator,
     /// The sitemap is refused.
     #[error(transparent)]
@@ -479,26 +479,28 @@ pub(super) struct PriceAnswer {
 fn price_in(request: &Request<'_>, context: &Context) -> Result<PriceAnswer, Refusal> {
     let text = Document::of(request, context, "\"text\" or \"file\"")?
         .text(None, price::MAX_TEXT_BYTES)?;
-    let currency = match request.currency.as_deref().map(str::trim) {
-        None | Some("") => None,
-        Some(code) => Some(
-            Currency::from_code(code)
-                .ok_or_else(|| Refusal::Currency(code.chars().take(20).collect()))?,
-        ),
-    };
     let decimal_separator = match request.decimal_separator.as_deref() {
         None | Some("") => None,
         Some(".") => Some('.'),
         Some(",") => Some(','),
-        Some(_) => return Err(Refusal::DecimalSeparator),
+        Some(sign) => Some(price::currency_sign(sign).ok_or(Refusal::DecimalSeparator)?),
     };
     let url = address(request)?;
-    let hints = price::Hints {
-        currency,
+    let mut hints = price::Hints {
+        currency: None,
         decimal_separator,
         language: request.language.as_deref(),
         domain: url.as_ref().and_then(Url::host_str),
     };
+    if let Some(field) = request
+        .currency
+        .as_deref()
+        .filter(|field| !field.trim().is_empty())
+    {
+        let currency = Currency::from_field(field, &hints)
+            .ok_or_else(|| Refusal::Currency(field.chars().take(20).collect()))?;
+        hints.currency = Some(currency);
+    }
     let Some(price) = price::parse(&text, &hints) else {
         return Ok(PriceAnswer::default());
     };

@@ -266,6 +266,12 @@ impl Reader<'_> {
             if let Some(sign) = suffix {
                 after = after.max(sign.after);
             }
+            let split = suffix
+                .filter(|_| prefix.is_none() && times == 0)
+                .and_then(|sign| self.split_by_sign(index, &number, sign));
+            if split.is_some() {
+                after += 1;
+            }
             let start_of_search = taken;
             taken = after;
             if self.is_signed(first, index)
@@ -279,10 +285,11 @@ impl Reader<'_> {
                 .hints
                 .decimal_separator
                 .or_else(|| (minor_digits == 3).then(|| self.local_decimal()).flatten());
-            let Some(amount) = number
-                .value(decimal, minor_digits)
-                .and_then(|amount| amount.times_ten_to(times))
-            else {
+            let Some(amount) = split.or_else(|| {
+                number
+                    .value(decimal, minor_digits)
+                    .and_then(|amount| amount.times_ten_to(times))
+            }) else {
                 continue;
             };
             let Some(candidate) = self.in_context(amount, &number, (first, after), start_of_search)
@@ -301,6 +308,30 @@ impl Reader<'_> {
             });
         }
         found
+    }
+
+    /// The amount of `35€99`, whose decimals stand behind the sign, or of `35€ 99` and nothing more.
+    fn split_by_sign(&self, index: usize, number: &Number, sign: Sign) -> Option<Amount> {
+        let after = sign.first + 1;
+        let Some(Kind::Number(decimals)) = self.kind(after) else {
+            return None;
+        };
+        let is_sign = sign.first == index + 1
+            && sign.after == after
+            && self.is_glued(sign.first)
+            && matches!(self.kind(sign.first), Some(Kind::Mark(_)));
+        // `10€20€` and `35€99-45€99`.
+        let is_of_next = self.sign_at(after + 1, after + 1).is_some();
+        let is_named = self
+            .hints
+            .decimal_separator
+            .is_some_and(|decimal| self.is_mark(sign.first, &[decimal]));
+        let is_last = self.token(after + 1).is_none();
+        let has_place = decimals.digit_count() == 2 && (is_last || is_named)
+            || self.is_glued(after) && (decimals.digit_count() == 2 || is_named);
+        (is_sign && !is_of_next && has_place)
+            .then(|| number.with_decimals(&decimals))
+            .flatten()
     }
 
     /// The character before decimals in the language, where amounts of three decimals need it.

@@ -434,7 +434,7 @@ impl Tokens {
 }
 
 /// Whether a character is a currency sign by itself.
-fn is_sign(c: char) -> bool {
+pub(super) fn is_sign(c: char) -> bool {
     (!c.is_ascii() || c == '$') && currency::sign(c.encode_utf8(&mut [0; 4])).is_some()
 }
 
@@ -479,10 +479,9 @@ pub(super) fn tokens(text: &str) -> Tokens {
             scanner.at += c.len_utf8();
             continue;
         }
-        let kind = if digit(c).is_some() {
-            tokens.has_number = true;
-            Kind::Number(scanner.number(&tokens))
-        } else if c == '.' && !(is_glued && tokens.ends_in_word()) && scanner.is_fraction(&tokens) {
+        let is_fraction =
+            c == '.' && !(is_glued && tokens.ends_in_word()) && scanner.is_fraction(&tokens);
+        let kind = if is_fraction || digit(c).is_some() {
             tokens.has_number = true;
             Kind::Number(scanner.number(&tokens))
         } else if is_letter(c) {
@@ -513,6 +512,14 @@ impl Number {
     fn last_separator(&self) -> Option<Separator> {
         let last = usize::from(self.groups).checked_sub(2)?;
         self.separators.get(last).copied()
+    }
+
+    /// This number with the digits of `decimals` after its point. `None` where it has decimals of
+    /// its own or `decimals` is no plain run of digits.
+    pub(super) fn with_decimals(&self, decimals: &Self) -> Option<Amount> {
+        let whole = self.value(None, 2).filter(|whole| whole.scale() == 0)?;
+        let length = decimals.last_length();
+        whole.plus(Amount::new(decimals.digits, length).filter(|_| decimals.is_plain())?)
     }
 
     /// Digits without any separator.

@@ -148,6 +148,12 @@ fn currencies_are_known_by_sign_code_and_word() {
         ("€19,99", "19.99 EUR"),
         ("19,99 €", "19.99 EUR"),
         ("19,99€", "19.99 EUR"),
+        ("19€99", "19.99 EUR"),
+        ("1 219€05 TTC", "1219.05 EUR"),
+        ("19€ 99", "19.99 EUR"),
+        ("19€99 - 29€99", "19.99 EUR"),
+        ("19€ 24 mois", "19 EUR"),
+        ("19€20€", "19 EUR"),
         ("EUR 15 . 49", "15.49 EUR"),
         ("EUR10.37", "10.37 EUR"),
         ("19,99 Euro", "19.99 EUR"),
@@ -252,6 +258,18 @@ fn three_digits_after_a_separator_are_decimals_where_the_currency_has_three() {
             ("1.234", "1.234 -"),
             ("1,234", "1234 -"),
             ("$3.499", "3.499 USD"),
+        ],
+    );
+    let decimal_sign = Hints {
+        decimal_separator: Some('€'),
+        ..Hints::default()
+    };
+    check_with(
+        &decimal_sign,
+        &[
+            ("1250€600", "1250.600 EUR"),
+            ("1250€ 60", "1250.60 EUR"),
+            ("1250€ 600", "1250 EUR"),
         ],
     );
     let decimal_comma = Hints {
