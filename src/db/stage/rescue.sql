@@ -13,7 +13,7 @@ WITH head AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 ), freed AS (
     UPDATE {table} AS item
-    SET {stage}_status = CASE WHEN item.{stage}_status <> 'Processing' THEN item.{stage}_status
+    SET {stage}_status = CASE WHEN item.{stage}_status IS DISTINCT FROM 'Processing' THEN item.{stage}_status
             WHEN item.{stage}_due_at IS NULL AND item.{stage}_attempts >= {limit:$1} THEN 'Error' ELSE 'Queued' END,
         {stage}_error = CASE WHEN item.{stage}_status = 'Processing' AND item.{stage}_due_at IS NULL AND item.{stage}_attempts >= {limit:$1}
             THEN 'quarantined: its worker died at attempt ' || item.{stage}_attempts || ', the last' ELSE item.{stage}_error END,

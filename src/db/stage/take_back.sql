@@ -13,7 +13,7 @@ WITH head AS MATERIALIZED (
     SELECT id FROM {table} WHERE {stage}_lease = $1 AND id <> ALL ($5) ORDER BY id FOR UPDATE
 ), freed AS (
     UPDATE {table} AS item
-    SET {stage}_status = CASE WHEN item.{stage}_status <> 'Processing' THEN item.{stage}_status
+    SET {stage}_status = CASE WHEN item.{stage}_status IS DISTINCT FROM 'Processing' THEN item.{stage}_status
             WHEN item.{stage}_due_at IS NULL AND $2 = 0 AND item.{stage}_attempts >= {limit:$3} THEN 'Error' ELSE 'Queued' END,
         {stage}_error = CASE WHEN item.{stage}_status = 'Processing' AND item.{stage}_due_at IS NULL AND $2 = 0 AND item.{stage}_attempts >= {limit:$3}
             THEN 'quarantined: its worker died at attempt ' || item.{stage}_attempts || ', the last' ELSE item.{stage}_error END,
