@@ -95,6 +95,31 @@ async fn a_request_made_meanwhile_survives_the_worker() {
     assert_eq!(database.rows(STATES).await, ["1 Queued 0", "2 Cancelled 1"]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_withdrawn_meanwhile_stays_withdrawn() {
+    let database = toy::database().await;
+    database
+        .run("INSERT INTO work (toy_status) VALUES ('Queued'), ('Queued')")
+        .await;
+    let mut conn = database.connect().await;
+    let (ended, crashed) = (
+        open_lease(&mut conn, LONG).await,
+        open_lease(&mut conn, LONG).await,
+    );
+    stage().claim(&mut conn, ended, 1).await.unwrap();
+    stage().claim(&mut conn, crashed, 1).await.unwrap();
+    database.run("UPDATE work SET toy_status = NULL").await;
+    lease::end(&mut conn, ended).await.unwrap();
+    stage().rescue(&mut conn, 5).await.unwrap();
+    stage().take_back(&mut conn, crashed, 5).await.unwrap();
+    assert_eq!(
+        database
+            .count("SELECT count(*) FROM work WHERE toy_status IS NULL AND toy_lease IS NULL")
+            .await,
+        2
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nodes_that_rescue_at_once_free_each_row_once() {
     let database = toy::database().await;
