@@ -16,6 +16,7 @@ use super::engine::{Engine, Load};
 use super::scratch::Scratch;
 use super::turns::{Rounds, Turns, bare_clients};
 use super::{BenchError, number, percentile, rounded};
+use crate::db::connect::{CHECKS_PLANNED_EACH, CHECKS_PLANNED_ONCE};
 use crate::db::stage::Stage;
 use crate::queue::Queue;
 use crate::redis;
@@ -237,6 +238,7 @@ async fn bare_loop(
         transaction
             .query(&neighbours, &[&urls, &moments, &0_i64])
             .await?;
+        transaction.batch_execute(CHECKS_PLANNED_ONCE).await?;
         let inserted = transaction
             .query(
                 &insert,
@@ -256,6 +258,7 @@ async fn bare_loop(
                 ],
             )
             .await?;
+        transaction.batch_execute(CHECKS_PLANNED_EACH).await?;
         transaction
             .query(&flag_results, &[&ids, &vec!["recorded"; count]])
             .await?;

@@ -19,6 +19,15 @@ use crate::secret::Secret;
 pub const PLANNING: &str =
     "SET plan_cache_mode = force_custom_plan; SET enable_bitmapscan = off; SET jit = off";
 
+/// Before a statement that inserts many rows, in a transaction: has the server plan its checks of foreign keys once.
+///
+/// They are statements too, one for each row and key. Under [`PLANNING`] each would be planned for itself: 7 µs, about as much
+/// as the row. [`CHECKS_PLANNED_EACH`] follows the statement.
+pub const CHECKS_PLANNED_ONCE: &str = "SET LOCAL plan_cache_mode = auto";
+
+/// After such a statement.
+pub const CHECKS_PLANNED_EACH: &str = "SET LOCAL plan_cache_mode = force_custom_plan";
+
 /// Knows how to make connections to one database.
 #[derive(Clone)]
 pub struct Connector {

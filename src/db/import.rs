@@ -8,6 +8,8 @@ use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Double, Float, Integer, Nullable, SmallInt, Text};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 
+use super::connect::CHECKS_PLANNED_ONCE;
+
 /// A place.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NewPlace {
@@ -198,6 +200,7 @@ async fn store_pages(
     let confidences: Vec<f32> = pages.iter().map(|page| page.confidence).collect();
     let depths: Vec<i16> = pages.iter().map(|page| page.path_depth).collect();
     let priorities: Vec<i16> = pages.iter().map(|page| page.priority).collect();
+    conn.batch_execute(CHECKS_PLANNED_ONCE).await?;
     sql_query(include_str!("import/pages.sql"))
         .bind::<Bool, _>(queue)
         .bind::<Array<Text>, _>(columns.hosts)

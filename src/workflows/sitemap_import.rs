@@ -11,10 +11,11 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Float, Nullable, SmallInt, Text, Timestamptz};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::db::connect::{CHECKS_PLANNED_EACH, CHECKS_PLANNED_ONCE};
 use crate::db::schema::{domain, sitemap_file};
 use crate::extract::category::{self, Disposition, categorize};
 use crate::extract::domain::registrable;
@@ -224,9 +225,11 @@ impl Workflow for SitemapImport {
                 .iter()
                 .map(|(url, listed)| (url.as_str(), listed))
                 .collect();
+            conn.batch_execute(CHECKS_PLANNED_ONCE).await?;
             for rows in pages.chunks(INSERT_ROWS) {
                 store_pages(conn, *id, import.domain_id, rows, advance).await?;
             }
+            conn.batch_execute(CHECKS_PLANNED_EACH).await?;
         }
         let mut domains: Vec<i64> = outputs.iter().map(|(_, import)| import.domain_id).collect();
         domains.sort_unstable();

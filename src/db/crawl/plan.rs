@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use diesel::sql_types::{Array, BigInt, Bool, Double, Jsonb, Nullable, Text};
 use diesel::{QueryResult, QueryableByName, sql_query};
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::db::connect::CHECKS_PLANNED_ONCE;
 use crate::db::statement::statement;
 
 /// Serialises admission across nodes, so that one page is never admitted twice. Any number will do, so long as it stays.
@@ -95,6 +96,8 @@ pub async fn admit(
             .await?;
         }
         if !admitted.0.is_empty() {
+            // Their triggers store jobs, which is planned just so.
+            conn.batch_execute(CHECKS_PLANNED_ONCE).await?;
             sql_query(include_str!("admit.sql"))
                 .bind::<Array<BigInt>, _>(admitted.0)
                 .bind::<Array<Text>, _>(admitted.1)

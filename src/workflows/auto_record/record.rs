@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use diesel::sql_types::{Array, BigInt, Bool, Double, Nullable, Text, Timestamptz};
 use diesel::{QueryResult, QueryableByName};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 
 use super::alerts::{self, Subscription};
 use super::sql;
 use super::timeline::{Decision, Held, Moment, Origin, Row, Timeline, Value};
+use crate::db::connect::{CHECKS_PLANNED_EACH, CHECKS_PLANNED_ONCE};
 use crate::db::statement::statement;
 use crate::extract::price::Amount;
 
@@ -433,6 +434,7 @@ async fn insert(
     if fresh.urls.is_empty() {
         return Ok(HashMap::new());
     }
+    conn.batch_execute(CHECKS_PLANNED_ONCE).await?;
     let inserted: Vec<Inserted> = statement(sql::INSERT)
         .bind::<Array<BigInt>, _>(&fresh.urls)
         .bind::<Array<BigInt>, _>(&fresh.results)
@@ -448,6 +450,7 @@ async fn insert(
         .bind::<Array<Timestamptz>, _>(&fresh.until)
         .load(conn)
         .await?;
+    conn.batch_execute(CHECKS_PLANNED_EACH).await?;
     Ok(inserted
         .into_iter()
         .map(|row| (row.result, row.id))
