@@ -22,7 +22,7 @@ pub const PLANNING: &str =
 /// Before a statement that inserts many rows, in a transaction: has the server plan its checks of foreign keys once.
 ///
 /// They are statements too, one for each row and key. Under [`PLANNING`] each would be planned for itself: 7 µs, about as much
-/// as the row. [`CHECKS_PLANNED_EACH`] follows the statement.
+/// as the row. [`CHECKS_PLANNED_EACH`] follows the statement, unless the transaction ends with it.
 pub const CHECKS_PLANNED_ONCE: &str = "SET LOCAL plan_cache_mode = auto";
 
 /// After such a statement.
