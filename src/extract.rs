@@ -12,6 +12,8 @@ pub mod charset;
 mod config;
 pub mod contacts;
 pub mod domain;
+#[cfg(test)]
+pub mod fuzz;
 pub mod html;
 pub mod media;
 pub mod offer;

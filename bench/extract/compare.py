@@ -5,10 +5,12 @@ reading, parsing, writing JSON, over all of its threads. A peer's is that of the
 ratios are the least there is. Of Gleaner's rounds the best counts.
 
 Labels (`labels.jsonl` in each folder, one object per line):
-  products  file, url, title, price, currency, availability (null: the page sells nothing)
+  products  file, url, title, price, currency, availability (null: plain structured data name none)
   contacts  file, default_region, emails, phones, faxes (as written on the page)
   robots    file, user_agent, url, allowed
   sitemaps  file, kind, urls (their number), first (the first of them)
+`read_by_eye.jsonl` beside this program completes those of the products: what a shopper reads on each page whose label has no price, written
+down by somebody who did not see what any program had found. Pages on which reasonable people differ (`is_sure` false) do not count there.
 Prices as text have no labels of their own: they are written here, in the forms of many countries, from amounts that are known.
 """
 
@@ -342,7 +344,7 @@ class Offer(Kind):
                     price = specification.get("price") if isinstance(specification, dict) else None
                 if price is not None and answer["price"] is None:
                     amount = Parser.fromstring(str(first(price))).amount
-                    answer["price"], answer["currency"] = amount and str(amount), offer.get("priceCurrency")
+                    answer["price"], answer["currency"] = None if amount is None else str(amount), offer.get("priceCurrency")
                     answer["availability"] = str(first(offer.get("availability")) or "").rsplit("/", 1)[-1] or None
                 answer["title"] = answer["title"] or first(product.get("name"))
             for graph in found.get("opengraph", []):
@@ -350,27 +352,28 @@ class Offer(Kind):
                 answer["title"] = answer["title"] or meta.get("og:title")
                 if answer["price"] is None and (meta.get("product:price:amount") or meta.get("og:price:amount")):
                     amount = Parser.fromstring(meta.get("product:price:amount") or meta.get("og:price:amount")).amount
-                    answer["price"] = amount and str(amount)
+                    answer["price"] = None if amount is None else str(amount)
                     answer["currency"] = meta.get("product:price:currency") or meta.get("og:price:currency")
             answers.append(answer)
         return answers
 
     def score(self, items, answers, whose):
-        hits = found = wanted = stock = stock_all = money = 0
-        for label, answer in zip(self.labels, answers):
-            answer = answer or {}
-            price = answer.get("price")
-            found += price is not None
-            wanted += label["price"] is not None
-            is_hit = price is not None and label["price"] is not None and Decimal(price) == Decimal(label["price"])
-            hits += is_hit
-            money += is_hit and answer.get("currency") == label["currency"]
-            if label["availability"] is not None:
-                stock_all += 1
-                stock += answer.get("availability") == label["availability"]
-        precision, recall = share(hits, found), share(hits, wanted)
-        return {"price F1": 2 * precision * recall / ((precision + recall) or 1), "price precision": precision, "price recall": recall,
-                "currency right": share(money, hits), "availability right": share(stock, stock_all)}
+        read = {row["file"]: row for row in lines(Path(__file__).with_name("read_by_eye.jsonl"))}
+        completed = [(read.get(label["file"], label) if label["price"] is None else label, answer) for label, answer in zip(self.labels, answers)]
+        labelled = [(label, answer or {}) for label, answer in zip(self.labels, answers) if label["availability"] is not None]
+        scores = {}
+        for name, pairs in {
+            "price F1": [pair for pair in completed if pair[0].get("is_sure", True)],
+            "price F1 where a price is labelled": [pair for pair in zip(self.labels, answers) if pair[0]["price"] is not None],
+            "price F1 with no label for no price": list(zip(self.labels, answers)),
+        }.items():
+            prices = [(label["price"], (answer or {}).get("price")) for label, answer in pairs]
+            hits = sum(wanted is not None and got is not None and Decimal(wanted) == Decimal(got) for wanted, got in prices)
+            scores[name] = share(2 * hits, sum((wanted is not None) + (got is not None) for wanted, got in prices))
+        right = [(label, answer) for label, answer in completed if answer and answer.get("price") and label["price"] and Decimal(answer["price"]) == Decimal(label["price"])]
+        scores["currency right"] = share(sum(answer.get("currency") == label["currency"] for label, answer in right), len(right))
+        scores["availability right"] = share(sum(answer.get("availability") == label["availability"] for label, answer in labelled), len(labelled))
+        return scores
 
 
 def share(part, whole):

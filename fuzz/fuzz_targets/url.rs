@@ -1,16 +1,6 @@
-//! A second normalisation changes nothing.
-
 #![no_main]
 
+use gleaner_fuzz::targets;
 use libfuzzer_sys::fuzz_target;
 
-use gleaner_fuzz::extract::url::{normalize, resolve};
-
-fuzz_target!(|data: &str| {
-    if let Ok(url) = normalize(data) {
-        assert_eq!(normalize(url.as_str()), Ok(url));
-    }
-    if let Some(url) = resolve(&gleaner_fuzz::address(), data) {
-        assert_eq!(normalize(url.as_str()), Ok(url));
-    }
-});
+fuzz_target!(|data: &[u8]| targets::url(data));
