@@ -9,11 +9,13 @@ mod claim;
 mod drain;
 mod engine;
 mod idle;
+mod process;
 mod pull;
 mod record;
 mod render;
 mod schedule;
 mod scratch;
+mod sitemap;
 mod turns;
 mod wake;
 
@@ -26,6 +28,7 @@ pub use record::{Record, Recorded, record};
 pub use render::{RenderTimes, Renders, render};
 pub use schedule::{Schedule, Scheduled, schedule};
 pub use scratch::{SCHEMA, Scratch, ServerSettings};
+pub use sitemap::{Imported, Sitemaps, sitemap};
 pub use turns::Turns;
 pub use wake::{Rate, Wake, Waked, wake};
 

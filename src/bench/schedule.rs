@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
 
-use super::idle::resident;
+use super::process::resident;
 use super::scratch::{Scratch, ServerSettings};
 use super::{BenchError, median, number, rounded};
 use crate::config::Config;

@@ -1,6 +1,7 @@
 //! `gleaner bench`: measures the engine on your own server, or on the private one, in a schema of its own that it drops again.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -10,7 +11,9 @@ use serde_json::{Value, json};
 
 use super::run::start_private;
 use super::{Global, OK, print};
-use crate::bench::{self, Drain, Load, Pulls, Rate, Record, Renders, Schedule, Scratch, Wake};
+use crate::bench::{
+    self, Drain, Load, Pulls, Rate, Record, Renders, Schedule, Scratch, Sitemaps, Wake,
+};
 use crate::config::Config;
 use crate::secret::Secret;
 use crate::signals::{Asked, Signals};
@@ -110,6 +113,15 @@ enum What {
         /// Rounds with nothing due, and with one in a hundred; the median counts.
         #[arg(long, value_name = "N", default_value_t = 5)]
         rounds: usize,
+    },
+    /// How fast sitemaps become pages, and what memory that takes.
+    Sitemap {
+        /// Sitemaps; as many at a time as is configured.
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        sitemaps: u32,
+        /// Addresses in each.
+        #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(1..=50_000))]
+        urls: u32,
     },
     /// What a process costs that has nothing to do.
     Idle {
@@ -277,13 +289,24 @@ async fn measure(scratch: &mut Scratch, config: &Config, what: &What) -> anyhow:
             };
             object(&bench::schedule(scratch, config, &schedule).await?)?
         }
+        What::Sitemap { sitemaps, urls } => {
+            let sitemaps = Sitemaps {
+                sitemaps: *sitemaps,
+                urls: *urls,
+            };
+            object(&bench::sitemap(scratch, &this_program()?, sitemaps).await?)?
+        }
         What::Idle { seconds } => {
-            let program = std::env::current_exe().context("cannot find this program's file")?;
-            let watched = bench::idle(scratch, &program, Duration::from_secs(*seconds)).await?;
+            let duration = Duration::from_secs(*seconds);
+            let watched = bench::idle(scratch, &this_program()?, duration).await?;
             object(&watched)?
         }
     };
     Ok(result)
+}
+
+fn this_program() -> anyhow::Result<PathBuf> {
+    std::env::current_exe().context("cannot find this program's file")
 }
 
 fn object(result: &impl Serialize) -> anyhow::Result<Value> {

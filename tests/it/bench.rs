@@ -115,6 +115,18 @@ async fn idle_tells_queries_and_memory() {
     assert!(memory > 1e6 && memory < 1e9, "{result}");
 }
 
+/// Fifty thousand addresses, the most of one sitemap, take no more memory than is promised.
+#[tokio::test(flavor = "multi_thread")]
+async fn sitemap_tells_speed_and_stays_within_its_memory() {
+    let result = bench(&["sitemap", "--urls", "50000"]).await;
+    assert!(number(&result, "urls_per_second") > 100.0, "{result}");
+    let growth = number(&result, "growth_bytes");
+    assert!(
+        1e6 < growth && growth <= number(&result, "growth_aim_bytes"),
+        "{result}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn record_tells_speed_and_share() {
     let Some(redis) = crate::support::TestRedis::start().await else {
