@@ -366,7 +366,8 @@ impl AsGiven {
         }
         let url = parse()?;
         // Only if it leads there from anywhere: `https:/a` is a path to a base of the same scheme, and a host to none.
-        let is_absolute = Url::normalize(base, text).as_ref() == Some(&url);
+        let is_absolute =
+            !text.starts_with('/') && Url::normalize(base, text).as_ref() == Some(&url);
         Some(Self {
             is_relative: !is_absolute && url.host_str() == base.url.host_str(),
             url: if is_absolute {
