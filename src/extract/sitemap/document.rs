@@ -288,26 +288,30 @@ fn kind_of_root(local: &[u8]) -> Kind {
 }
 
 fn field_of(kind: Kind, prefix: &[u8], local: &[u8], entry_prefix: &[u8]) -> Option<Field> {
-    let fields: &[(&[u8], &[u8], Field)] = match kind {
-        Kind::UrlSet | Kind::Index if prefix == entry_prefix => &[
-            (prefix, b"loc", Field::Loc),
-            (prefix, b"lastmod", Field::LastMod),
-            (prefix, b"changefreq", Field::ChangeFreq),
-            (prefix, b"priority", Field::Priority),
-        ],
-        Kind::Rss => &[
-            (b"", b"link", Field::Loc),
-            (b"", b"guid", Field::Guid),
-            (b"", b"pubDate", Field::FeedDate),
-            (b"dc", b"date", Field::FeedDate),
-        ],
-        Kind::Atom if prefix == entry_prefix => &[(prefix, b"updated", Field::LastMod)],
-        _ => &[],
-    };
-    fields
-        .iter()
-        .find(|(wanted, name, _)| prefix == *wanted && local.eq_ignore_ascii_case(name))
-        .map(|(_, _, field)| *field)
+    let mut lower = [0; "changefreq".len()];
+    let lower = lower.get_mut(..local.len())?;
+    lower.copy_from_slice(local);
+    lower.make_ascii_lowercase();
+    match kind {
+        Kind::UrlSet | Kind::Index if prefix == entry_prefix => match &*lower {
+            b"loc" => Some(Field::Loc),
+            b"lastmod" => Some(Field::LastMod),
+            b"changefreq" => Some(Field::ChangeFreq),
+            b"priority" => Some(Field::Priority),
+            _ => None,
+        },
+        Kind::Rss => match (prefix, &*lower) {
+            (b"", b"link") => Some(Field::Loc),
+            (b"", b"guid") => Some(Field::Guid),
+            (b"", b"pubdate") | (b"dc", b"date") => Some(Field::FeedDate),
+            _ => None,
+        },
+        Kind::Atom if prefix == entry_prefix => match &*lower {
+            b"updated" => Some(Field::LastMod),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// Whether a `guid` with these attributes is an address (RSS 2.0: unless it says that it is none).
@@ -317,7 +321,7 @@ fn is_permalink(attributes: &[u8]) -> bool {
 
 /// An address that was broken over several lines, in one piece.
 fn unwrapped(text: &str) -> Cow<'_, str> {
-    if text.contains(['\n', '\r']) {
+    if memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_some() {
         text.lines().map(str::trim).collect()
     } else {
         Cow::Borrowed(text)
