@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use ego_tree::NodeRef;
 use ego_tree::iter::Edge;
 use scraper::node::Element;
 use scraper::{Html, Node};
@@ -25,7 +26,7 @@ const MAX_BLOCK_BYTES: usize = 16 * 1024;
 pub struct Block {
     /// Whitespace folded, not empty, with [`INLINE_BOUNDARY`] marks.
     pub text: String,
-    /// Whether it stands in navigation, header or footer rather than in the content.
+    /// Whether it stands in navigation, header or footer rather than in the content, or in something that styles hide.
     pub is_boilerplate: bool,
 }
 
@@ -128,19 +129,24 @@ fn is_skipped(name: &str) -> bool {
 
 /// An inline element that styles hide: a trap for address collectors, not content.
 fn is_hidden_inline(element: &Element) -> bool {
-    if is_break(element.name()) {
-        return false;
-    }
-    let Some(style) = element.attribute("style") else {
-        return element.attribute("hidden").is_some();
-    };
-    let style: String = style
+    !is_break(element.name())
+        && match element.attribute("style") {
+            Some(style) => {
+                let style = folded_style(style);
+                style.contains("display:none") || style.contains("visibility:hidden")
+            }
+            None => element.attribute("hidden").is_some(),
+        }
+}
+
+/// The start of a style, in lower case and without white space.
+fn folded_style(style: &str) -> String {
+    style
         .chars()
         .take(400)
         .filter(|character| !character.is_whitespace())
         .map(|character| character.to_ascii_lowercase())
-        .collect();
-    style.contains("display:none") || style.contains("visibility:hidden")
+        .collect()
 }
 
 fn is_reversed(element: &Element) -> bool {
@@ -155,6 +161,7 @@ pub(super) fn blocks(document: &Html) -> Vec<Block> {
     let mut collector = Collector::default();
     let mut skipping = None;
     let mut reversed = None;
+    let mut boilerplate = None;
     for edge in document.tree.root().traverse() {
         match edge {
             Edge::Open(node) => match node.value() {
@@ -165,8 +172,9 @@ pub(super) fn blocks(document: &Html) -> Vec<Block> {
                         continue;
                     }
                     collector.boundary(element.name());
-                    if is_boilerplate(element.name()) {
-                        collector.boilerplate_depth += 1;
+                    if boilerplate.is_none() && is_boilerplate(node, element) {
+                        boilerplate = Some(node.id());
+                        collector.is_boilerplate = true;
                     }
                     if reversed.is_none() && is_reversed(element) {
                         reversed = Some((node.id(), collector.current.len()));
@@ -192,8 +200,9 @@ pub(super) fn blocks(document: &Html) -> Vec<Block> {
                     reversed = None;
                 }
                 collector.boundary(element.name());
-                if is_boilerplate(element.name()) {
-                    collector.boilerplate_depth = collector.boilerplate_depth.saturating_sub(1);
+                if boilerplate == Some(node.id()) {
+                    boilerplate = None;
+                    collector.is_boilerplate = false;
                 }
             }
         }
@@ -205,8 +214,26 @@ pub(super) fn blocks(document: &Html) -> Vec<Block> {
     collector.blocks
 }
 
-fn is_boilerplate(name: &str) -> bool {
-    matches!(name, "nav" | "header" | "footer" | "aside")
+/// Whether what stands in this element is not content. The header of an article has its headline.
+fn is_boilerplate(node: NodeRef<'_, Node>, element: &Element) -> bool {
+    let is_landmark = match element.name() {
+        "nav" | "footer" | "aside" => true,
+        "header" => !node
+            .parent()
+            .and_then(|parent| parent.value().as_element())
+            .is_some_and(|parent| parent.name() == "article"),
+        _ => element.attribute("role").is_some_and(|role| {
+            matches!(
+                role,
+                "navigation" | "contentinfo" | "complementary" | "search"
+            )
+        }),
+    };
+    is_landmark
+        || element.attribute("hidden").is_some()
+        || element
+            .attribute("style")
+            .is_some_and(|style| folded_style(style).contains("display:none"))
 }
 
 #[derive(Default)]
@@ -214,7 +241,7 @@ struct Collector {
     blocks: Vec<Block>,
     current: String,
     total: usize,
-    boilerplate_depth: usize,
+    is_boilerplate: bool,
 }
 
 impl Collector {
@@ -262,7 +289,7 @@ impl Collector {
             self.total += text.len();
             self.blocks.push(Block {
                 text: text.to_owned(),
-                is_boilerplate: self.boilerplate_depth > 0,
+                is_boilerplate: self.is_boilerplate,
             });
         }
         self.current.clear();
