@@ -6,7 +6,7 @@ mod lines;
 mod request;
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, ErrorKind, Read, Write};
+use std::io::{BufWriter, ErrorKind, Read, Write};
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -86,12 +86,13 @@ pub(super) fn run(global: &Global, arguments: Arguments) -> anyhow::Result<u8> {
         };
         return one(arguments.kind, &request.with(&arguments.options), &context);
     }
+    let unreadable = |error| Misuse(format!("cannot read {}: {error}", file.display()));
     let input: Box<dyn Read + Send> = if is_stdin {
         Box::new(std::io::stdin())
     } else {
-        let unreadable = |error| Misuse(format!("cannot read {}: {error}", file.display()));
         Box::new(File::open(&file).map_err(unreadable)?)
     };
+    let input = input::lines(input, READ_BYTES).map_err(unreadable)?;
     let jobs = arguments
         .jobs
         .or_else(|| std::thread::available_parallelism().ok())
@@ -105,7 +106,6 @@ pub(super) fn run(global: &Global, arguments: Arguments) -> anyhow::Result<u8> {
     let work: Arc<Work> =
         Arc::new(move |line, out| answer_line(kind, line, &options, &context, out));
     let mut output = BufWriter::with_capacity(READ_BYTES, std::io::stdout());
-    let input = BufReader::with_capacity(READ_BYTES, input);
     lines::run(input, &mut output, jobs, batch_lines, &work)?;
     Ok(OK)
 }

@@ -1,7 +1,10 @@
 //! What is asked: one line of JSON, or the flags of the command.
 
+use std::fmt::Formatter;
+
 use clap::Args;
-use serde::Deserialize;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::lines::{Line, MAX_LINE_BYTES};
@@ -61,11 +64,34 @@ pub(super) struct Request<'a> {
     pub(super) urls_only: Option<bool>,
 }
 
-/// Only what an answer needs when the question is no good.
-#[derive(Default, Deserialize)]
-struct Identified<'a> {
-    #[serde(borrow, default)]
-    id: Option<&'a RawValue>,
+/// Finds what an answer needs when the question is no good: the id, if it stands before the damage.
+struct FindId<'s, 'a>(&'s mut Option<&'a RawValue>);
+
+impl<'a> Visitor<'a> for FindId<'_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<(), M::Error> {
+        while let Some(key) = map.next_key::<String>()? {
+            if key == "id" {
+                *self.0 = Some(map.next_value()?);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn find_id(line: &[u8]) -> Option<&RawValue> {
+    let mut id = None;
+    // Whether it ends well does not matter any more.
+    let read = serde_json::Deserializer::from_slice(line).deserialize_map(FindId(&mut id));
+    drop(read);
+    id
 }
 
 /// Why a line asks nothing.
@@ -103,10 +129,8 @@ impl<'a> Request<'a> {
         };
         let bytes = bytes.trim_ascii();
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        serde_json::from_slice(bytes).map_err(|source| {
-            let found: Identified<'a> = serde_json::from_slice(bytes).unwrap_or_default();
-            (found.id, RequestError::Malformed { number, source })
-        })
+        serde_json::from_slice(bytes)
+            .map_err(|source| (find_id(bytes), RequestError::Malformed { number, source }))
     }
 
     /// Takes from the flags what it does not say itself.
@@ -125,5 +149,34 @@ impl<'a> Request<'a> {
         self.private = self.private.or(options.private);
         self.urls_only = self.urls_only.or(options.urls_only);
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_line_keeps_the_id_before_the_damage() {
+        for (line, expected) in [
+            (&b"{\"id\": 7, \"text\": 5}"[..], Some("7")),
+            (b"{\"id\": \"a\", \"text\": \"cut", Some("\"a\"")),
+            (b"{\"id\": [1], \"text\": \"\xff\"}", Some("[1]")),
+            (b"{\"text\": 5, \"id\": 7} trailing", Some("7")),
+            (b"{\"id\": 7}\0", Some("7")),
+            (b"{\"text\": nonsense, \"id\": 7}", None),
+            (b"{\"id\": 7", Some("7")),
+            (b"{\"id\": }", None),
+            (b"[7]", None),
+            (b"\"id\"", None),
+            (b"\xff", None),
+        ] {
+            let line = Line {
+                number: 1,
+                bytes: Some(line),
+            };
+            let (id, _) = Request::parse(&line).expect_err("a bad line");
+            assert_eq!(id.map(RawValue::get), expected, "{line:?}");
+        }
     }
 }
