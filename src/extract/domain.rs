@@ -5,6 +5,7 @@
 //! domain by the public suffix list, or a reason why there is none.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::LazyLock;
 
 use url::{Host, Url};
@@ -180,11 +181,11 @@ pub fn site(raw: &str) -> Result<Site, DomainError> {
 /// When the text is empty, an e-mail address or no URL.
 pub fn parts(raw: &str, suffixes: Suffixes) -> Result<Parts, DomainError> {
     if let Some(host) = plain_host(raw) {
-        return Ok(parts_of(host, suffixes));
+        return Ok(parts_of(host, true, suffixes));
     }
     let url = address(raw)?;
     match url.host() {
-        Some(Host::Domain(host)) => Ok(parts_of(host, suffixes)),
+        Some(Host::Domain(host)) => Ok(parts_of(host, is_host_name(host), suffixes)),
         Some(address) => Ok(Parts {
             host: Some(address.to_string()),
             ..Parts::default()
@@ -193,9 +194,8 @@ pub fn parts(raw: &str, suffixes: Suffixes) -> Result<Parts, DomainError> {
     }
 }
 
-/// Takes a host in ASCII and lower case apart.
-fn parts_of(host: &str, suffixes: Suffixes) -> Parts {
-    let is_name = is_host_name(host);
+/// Takes a host in ASCII and lower case apart, of which it is known whether it is a name.
+fn parts_of(host: &str, is_name: bool, suffixes: Suffixes) -> Parts {
     let listed = |host| public_suffix(host).filter(|_| is_name);
     let bare = host.strip_prefix("www.").and_then(|bare| {
         let suffix = listed(bare).filter(|suffix| suffix.start > 0)?;
@@ -303,28 +303,52 @@ fn shared_list(host: &str, suffix: Option<PublicSuffix>) -> Option<&'static str>
     let shared = &*SHARED_HOSTS;
     let mut name = host;
     // No top level is listed.
-    while let Some((_, parent)) = name.split_once('.') {
+    while let Some(dot) = name.bytes().position(|byte| byte == b'.') {
         if let Some(list) = shared.domains.get(name) {
             return Some(list);
         }
-        name = parent;
+        name = name.get(dot + 1..).unwrap_or_default();
     }
     let suffix = suffix.filter(|suffix| !suffix.is_private)?;
     let domain = host.get(label_before(host, suffix.start)?..)?;
     shared.names.get(domain.split('.').next()?).copied()
 }
 
+/// Names to the list they are in.
+type Lists = HashMap<&'static str, &'static str, BuildHasherDefault<Fnv>>;
+
 struct SharedHosts {
-    /// Whole domains, to their list.
-    domains: HashMap<&'static str, &'static str>,
-    /// The label before any public suffix, to its list.
-    names: HashMap<&'static str, &'static str>,
+    /// Whole domains.
+    domains: Lists,
+    /// The label before any public suffix.
+    names: Lists,
+}
+
+/// The FNV-1a hash: quick for short keys, and these are not an attacker's.
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for Fnv {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 static SHARED_HOSTS: LazyLock<SharedHosts> = LazyLock::new(|| {
     let mut shared = SharedHosts {
-        domains: HashMap::new(),
-        names: HashMap::new(),
+        domains: Lists::default(),
+        names: Lists::default(),
     };
     let mut list = "shared";
     for line in include_str!("data/shared_hosts.txt").lines().map(str::trim) {
@@ -842,7 +866,7 @@ mod tests {
                 let url = address(&raw).unwrap();
                 prop_assert_eq!(url.host(), Some(Host::Domain(host)), "{}", raw);
                 for suffixes in [Suffixes::Icann, Suffixes::WithPrivate] {
-                    let found = parts_of(host, suffixes);
+                    let found = parts_of(host, true, suffixes);
                     prop_assert_eq!(found.host.as_deref(), Some(without_www(host)));
                     prop_assert_eq!(found.shared, is_excluded(host));
                     if suffixes == Suffixes::WithPrivate {
