@@ -5,6 +5,7 @@ mod input;
 mod lines;
 mod request;
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{BufWriter, ErrorKind, Read, Write};
 use std::num::NonZeroUsize;
@@ -80,8 +81,8 @@ pub(super) fn run(global: &Global, arguments: Arguments) -> anyhow::Result<u8> {
     };
     if !arguments.jsonl {
         let request = Request {
-            file: Some(file.to_string_lossy().into_owned()).filter(|_| arguments.text.is_none()),
-            text: arguments.text,
+            file: Some(file.to_string_lossy()).filter(|_| arguments.text.is_none()),
+            text: arguments.text.map(Cow::Owned),
             ..Request::default()
         };
         return one(arguments.kind, &request.with(&arguments.options), &context);

@@ -1,5 +1,6 @@
 //! What is asked: one line of JSON, or the flags of the command.
 
+use std::borrow::Cow;
 use std::fmt::Formatter;
 
 use clap::Args;
@@ -45,23 +46,39 @@ pub(super) struct Request<'a> {
     #[serde(borrow, default)]
     pub(super) id: Option<&'a RawValue>,
     /// The document: a file.
-    pub(super) file: Option<String>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub(super) file: Option<Cow<'a, str>>,
     /// The document: a text.
-    pub(super) text: Option<String>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub(super) text: Option<Cow<'a, str>>,
     /// The same.
-    pub(super) html: Option<String>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub(super) html: Option<Cow<'a, str>>,
     /// pattern: the pattern, an object or its text.
     #[serde(borrow, default)]
     pub(super) pattern: Option<&'a RawValue>,
     /// As in [`Options`], and so on.
-    pub(super) url: Option<String>,
-    pub(super) user_agent: Option<String>,
-    pub(super) default_region: Option<String>,
-    pub(super) language: Option<String>,
-    pub(super) currency: Option<String>,
-    pub(super) decimal_separator: Option<String>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub(super) url: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub(super) user_agent: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub(super) default_region: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub(super) language: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub(super) currency: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub(super) decimal_separator: Option<Cow<'a, str>>,
     pub(super) private: Option<bool>,
     pub(super) urls_only: Option<bool>,
+}
+
+/// Reads a text or null; a text without escapes stays where it is in the line.
+fn text<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<Cow<'a, str>>, D::Error> {
+    #[derive(Deserialize)]
+    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+    Ok(Option::<Text<'a>>::deserialize(from)?.map(|text| text.0))
 }
 
 /// Finds what an answer needs when the question is no good: the id, if it stands before the damage.
@@ -135,9 +152,9 @@ impl<'a> Request<'a> {
 
     /// Takes from the flags what it does not say itself.
     pub(super) fn with(mut self, options: &Options) -> Self {
-        let fill = |own: &mut Option<String>, flag: &Option<String>| {
+        let fill = |own: &mut Option<Cow<'a, str>>, flag: &Option<String>| {
             if own.is_none() {
-                own.clone_from(flag);
+                *own = flag.clone().map(Cow::Owned);
             }
         };
         fill(&mut self.url, &options.url);
