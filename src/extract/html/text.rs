@@ -26,7 +26,7 @@ const MAX_BLOCK_BYTES: usize = 16 * 1024;
 pub struct Block {
     /// Whitespace folded, not empty, with [`INLINE_BOUNDARY`] marks.
     pub text: String,
-    /// Whether it stands in navigation, header or footer rather than in the content, or in something that styles hide.
+    /// Whether it stands in navigation, header or footer rather than in the content.
     pub is_boilerplate: bool,
 }
 
@@ -129,24 +129,19 @@ fn is_skipped(name: &str) -> bool {
 
 /// An inline element that styles hide: a trap for address collectors, not content.
 fn is_hidden_inline(element: &Element) -> bool {
-    !is_break(element.name())
-        && match element.attribute("style") {
-            Some(style) => {
-                let style = folded_style(style);
-                style.contains("display:none") || style.contains("visibility:hidden")
-            }
-            None => element.attribute("hidden").is_some(),
-        }
-}
-
-/// The start of a style, in lower case and without white space.
-fn folded_style(style: &str) -> String {
-    style
+    if is_break(element.name()) {
+        return false;
+    }
+    let Some(style) = element.attribute("style") else {
+        return element.attribute("hidden").is_some();
+    };
+    let style: String = style
         .chars()
         .take(400)
         .filter(|character| !character.is_whitespace())
         .map(|character| character.to_ascii_lowercase())
-        .collect()
+        .collect();
+    style.contains("display:none") || style.contains("visibility:hidden")
 }
 
 fn is_reversed(element: &Element) -> bool {
@@ -216,7 +211,7 @@ pub(super) fn blocks(document: &Html) -> Vec<Block> {
 
 /// Whether what stands in this element is not content. The header of an article has its headline.
 fn is_boilerplate(node: NodeRef<'_, Node>, element: &Element) -> bool {
-    let is_landmark = match element.name() {
+    match element.name() {
         "nav" | "footer" | "aside" => true,
         "header" => !node
             .parent()
@@ -228,12 +223,7 @@ fn is_boilerplate(node: NodeRef<'_, Node>, element: &Element) -> bool {
                 "navigation" | "contentinfo" | "complementary" | "search"
             )
         }),
-    };
-    is_landmark
-        || element.attribute("hidden").is_some()
-        || element
-            .attribute("style")
-            .is_some_and(|style| folded_style(style).contains("display:none"))
+    }
 }
 
 #[derive(Default)]

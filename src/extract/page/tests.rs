@@ -82,10 +82,10 @@ fn the_main_text_is_what_is_seen_between_header_and_footer() {
             "Title\nText",
         ),
         (
-            "<p>Text</p><div hidden><p>a</p></div><div style='Display : none'>b<div>c</div></div><p>More</p>",
-            "Text\nMore",
+            // Tabs, and what scripts move into place.
+            "<p>Text</p><div hidden><p>Tab</p></div><div style='display: none'>Later</div>",
+            "Text\nTab\nLater",
         ),
-        ("<body style='display:none'><p>Text</p>", "Text"),
         (
             "<nav><ul><li>Only</ul><aside>this</aside></nav>",
             "Only\nthis",
