@@ -213,10 +213,10 @@ pub(super) fn blocks(document: &Html) -> Vec<Block> {
 fn is_boilerplate(node: NodeRef<'_, Node>, element: &Element) -> bool {
     match element.name() {
         "nav" | "footer" | "aside" => true,
-        "header" => !node
+        "header" => node
             .parent()
             .and_then(|parent| parent.value().as_element())
-            .is_some_and(|parent| parent.name() == "article"),
+            .is_none_or(|parent| parent.name() != "article"),
         _ => element.attribute("role").is_some_and(|role| {
             matches!(
                 role,
