@@ -5,8 +5,9 @@ mod input;
 mod lines;
 mod request;
 
+use std::borrow::Cow;
 use std::fs::File;
-use std::io::{BufReader, BufWriter, ErrorKind, Read, Write};
+use std::io::{BufWriter, ErrorKind, Read, Write};
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -80,18 +81,19 @@ pub(super) fn run(global: &Global, arguments: Arguments) -> anyhow::Result<u8> {
     };
     if !arguments.jsonl {
         let request = Request {
-            file: Some(file.to_string_lossy().into_owned()).filter(|_| arguments.text.is_none()),
-            text: arguments.text,
+            file: Some(file.to_string_lossy()).filter(|_| arguments.text.is_none()),
+            text: arguments.text.map(Cow::Owned),
             ..Request::default()
         };
         return one(arguments.kind, &request.with(&arguments.options), &context);
     }
+    let unreadable = |error| Misuse(format!("cannot read {}: {error}", file.display()));
     let input: Box<dyn Read + Send> = if is_stdin {
         Box::new(std::io::stdin())
     } else {
-        let unreadable = |error| Misuse(format!("cannot read {}: {error}", file.display()));
         Box::new(File::open(&file).map_err(unreadable)?)
     };
+    let input = input::lines(input, READ_BYTES).map_err(unreadable)?;
     let jobs = arguments
         .jobs
         .or_else(|| std::thread::available_parallelism().ok())
@@ -105,7 +107,6 @@ pub(super) fn run(global: &Global, arguments: Arguments) -> anyhow::Result<u8> {
     let work: Arc<Work> =
         Arc::new(move |line, out| answer_line(kind, line, &options, &context, out));
     let mut output = BufWriter::with_capacity(READ_BYTES, std::io::stdout());
-    let input = BufReader::with_capacity(READ_BYTES, input);
     lines::run(input, &mut output, jobs, batch_lines, &work)?;
     Ok(OK)
 }

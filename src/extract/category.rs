@@ -14,7 +14,7 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 /// The version of the rules and words. It changes whenever a URL may get another answer.
-pub const RULES_VERSION: u32 = 2;
+pub const RULES_VERSION: u32 = 3;
 
 /// The least confidence with which a page is queued.
 const QUEUE_CONFIDENCE: f32 = 0.6;
@@ -526,6 +526,9 @@ impl<'a> Page<'a> {
             {
                 segments.remove(0);
             }
+        }
+        if segments.len() == 1 && segments.first().is_some_and(|only| only == "home") {
+            segments.clear();
         }
         let before_last = segments.len().saturating_sub(1);
         let wrappers = segments

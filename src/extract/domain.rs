@@ -5,11 +5,12 @@
 //! domain by the public suffix list, or a reason why there is none.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::LazyLock;
 
 use url::{Host, Url};
 
-use super::url::{UrlError, normalize};
+use super::url::{MAX_URL_BYTES, UrlError, normalize};
 
 /// The site a business's website text names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -44,6 +45,8 @@ pub struct Parts {
     pub registrable: Option<String>,
     /// The public suffix, where the list has one.
     pub suffix: Option<String>,
+    /// The list of shared hosts it is in, as by [`is_excluded`].
+    pub shared: Option<&'static str>,
 }
 
 /// Which part of the public suffix list counts.
@@ -177,39 +180,94 @@ pub fn site(raw: &str) -> Result<Site, DomainError> {
 ///
 /// When the text is empty, an e-mail address or no URL.
 pub fn parts(raw: &str, suffixes: Suffixes) -> Result<Parts, DomainError> {
+    if let Some(host) = plain_host(raw) {
+        return Ok(parts_of(host, true, suffixes));
+    }
     let url = address(raw)?;
-    let host = match url.host() {
-        Some(Host::Domain(host)) => host,
-        Some(address) => {
-            return Ok(Parts {
-                host: Some(address.to_string()),
-                ..Parts::default()
-            });
-        }
-        None => return Err(DomainError::NotAUrl(UrlError::NoHost)),
-    };
-    let host = without_www(host);
-    let labels =
-        public_suffix(host)
-            .filter(|_| is_host_name(host))
-            .and_then(|(labels, is_private)| match suffixes {
-                Suffixes::Icann if is_private => icann_suffix(host, labels),
-                Suffixes::Icann | Suffixes::WithPrivate => Some(labels),
-            });
-    let last = |count: usize| last_labels(host, count).map(str::to_owned);
-    Ok(Parts {
-        host: Some(host.to_owned()),
-        registrable: labels.and_then(|labels| last(labels + 1)),
-        suffix: labels.and_then(last),
-    })
+    match url.host() {
+        Some(Host::Domain(host)) => Ok(parts_of(host, is_host_name(host), suffixes)),
+        Some(address) => Ok(Parts {
+            host: Some(address.to_string()),
+            ..Parts::default()
+        }),
+        None => Err(DomainError::NotAUrl(UrlError::NoHost)),
+    }
 }
 
-/// Counts the labels of the registries' suffix above a private one of so many labels.
-fn icann_suffix(host: &str, private_labels: usize) -> Option<usize> {
-    (1..private_labels).rev().find_map(|count| {
-        let (labels, is_private) = public_suffix(last_labels(host, count)?)?;
-        (!is_private).then_some(labels)
-    })
+/// Takes a host in ASCII and lower case apart, of which it is known whether it is a name.
+fn parts_of(host: &str, is_name: bool, suffixes: Suffixes) -> Parts {
+    let listed = |host| public_suffix(host).filter(|_| is_name);
+    let bare = host.strip_prefix("www.").and_then(|bare| {
+        let suffix = listed(bare).filter(|suffix| suffix.start > 0)?;
+        Some((bare, Some(suffix)))
+    });
+    let (host, suffix) = bare.unwrap_or_else(|| (host, listed(host)));
+    let start = suffix.and_then(|suffix| match suffixes {
+        Suffixes::Icann if suffix.is_private => icann_suffix(host, suffix.start),
+        Suffixes::Icann | Suffixes::WithPrivate => Some(suffix.start),
+    });
+    let from = |start: usize| host.get(start..).map(str::to_owned);
+    Parts {
+        host: Some(host.to_owned()),
+        registrable: start
+            .and_then(|start| label_before(host, start))
+            .and_then(from),
+        suffix: start.and_then(from),
+        shared: shared_list(host, suffix),
+    }
+}
+
+/// The host of a plain web address, which needs no parser: `None` for whatever is not certain to come out of [`address`] as it is.
+///
+/// Such a host has letters of ASCII in lower case, no Punycode, and a last label that makes it no IP address. What follows it
+/// cannot change it (WHATWG URL, "path state"), nor be taken for an e-mail address.
+fn plain_host(raw: &str) -> Option<&str> {
+    let without_scheme = raw
+        .strip_prefix("https://")
+        .or_else(|| raw.strip_prefix("http://"));
+    let rest = without_scheme.unwrap_or(raw);
+    let end = rest
+        .bytes()
+        .position(|byte| !matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.'))
+        .unwrap_or(rest.len());
+    let (host, after) = rest.split_at_checked(end)?;
+    let ends_here = match after.as_bytes() {
+        [] | [b'/', ..] => true,
+        [b'?' | b'#', ..] => without_scheme.is_some(),
+        [b':', port @ ..] => without_scheme.is_some() && is_port(port),
+        _ => false,
+    };
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let is_plain = raw.len() <= MAX_URL_BYTES
+        && ends_here
+        && last.starts_with(|first: char| first.is_ascii_lowercase())
+        && !host.as_bytes().windows(2).any(|pair| pair == b"--")
+        && is_host_name(host);
+    is_plain.then_some(host)
+}
+
+/// Whether a port stands here, and then the path, the query, the fragment or nothing.
+fn is_port(text: &[u8]) -> bool {
+    let end = text
+        .iter()
+        .position(|byte| b"/?#".contains(byte))
+        .unwrap_or(text.len());
+    text.get(..end)
+        .filter(|port| (1..=5).contains(&port.len()) && port.iter().all(u8::is_ascii_digit))
+        .and_then(|port| std::str::from_utf8(port).ok())
+        .is_some_and(|port| port.parse::<u16>().is_ok())
+}
+
+/// Finds where the registries' suffix starts, behind a private one that starts here.
+fn icann_suffix(host: &str, private: usize) -> Option<usize> {
+    let mut start = private;
+    loop {
+        start += host.get(start..)?.find('.')? + 1;
+        let suffix = public_suffix(host.get(start..)?)?;
+        if !suffix.is_private {
+            return Some(start + suffix.start);
+        }
+    }
 }
 
 /// Returns the registrable part of a host name, or `None` for a public suffix, an unknown top level or no name at all.
@@ -221,11 +279,12 @@ pub fn registrable(host: &str) -> Option<Registrable> {
     if !is_host_name(&host) {
         return None;
     }
-    let (suffix_labels, is_private_suffix) = public_suffix(&host)?;
+    let suffix = public_suffix(&host)?;
+    let domain = label_before(&host, suffix.start)?;
     Some(Registrable {
-        domain: last_labels(&host, suffix_labels + 1)?.to_owned(),
-        suffix: last_labels(&host, suffix_labels)?.to_owned(),
-        is_private_suffix,
+        domain: host.get(domain..)?.to_owned(),
+        suffix: host.get(suffix.start..)?.to_owned(),
+        is_private_suffix: suffix.is_private,
     })
 }
 
@@ -235,36 +294,61 @@ pub fn registrable(host: &str) -> Option<Registrable> {
 #[must_use]
 pub fn is_excluded(host: &str) -> Option<&'static str> {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
+    let suffix = public_suffix(&host).filter(|_| is_host_name(&host));
+    shared_list(&host, suffix)
+}
+
+/// As [`is_excluded`], for a host in lower case, with its public suffix.
+fn shared_list(host: &str, suffix: Option<PublicSuffix>) -> Option<&'static str> {
     let shared = &*SHARED_HOSTS;
-    let mut name = host.as_str();
-    loop {
+    let mut name = host;
+    // No top level is listed.
+    while let Some(dot) = name.bytes().position(|byte| byte == b'.') {
         if let Some(list) = shared.domains.get(name) {
             return Some(list);
         }
-        match name.split_once('.') {
-            Some((_, parent)) => name = parent,
-            None => break,
-        }
+        name = name.get(dot + 1..).unwrap_or_default();
     }
-    let found = registrable(&host)?;
-    let label = found.domain.split('.').next()?;
-    if found.is_private_suffix {
-        return None;
-    }
-    shared.names.get(label).copied()
+    let suffix = suffix.filter(|suffix| !suffix.is_private)?;
+    let domain = host.get(label_before(host, suffix.start)?..)?;
+    shared.names.get(domain.split('.').next()?).copied()
 }
 
+/// Names to the list they are in.
+type Lists = HashMap<&'static str, &'static str, BuildHasherDefault<Fnv>>;
+
 struct SharedHosts {
-    /// Whole domains, to their list.
-    domains: HashMap<&'static str, &'static str>,
-    /// The label before any public suffix, to its list.
-    names: HashMap<&'static str, &'static str>,
+    /// Whole domains.
+    domains: Lists,
+    /// The label before any public suffix.
+    names: Lists,
+}
+
+/// The FNV-1a hash: quick for short keys, and these are not an attacker's.
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for Fnv {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 static SHARED_HOSTS: LazyLock<SharedHosts> = LazyLock::new(|| {
     let mut shared = SharedHosts {
-        domains: HashMap::new(),
-        names: HashMap::new(),
+        domains: Lists::default(),
+        names: Lists::default(),
     };
     let mut list = "shared";
     for line in include_str!("data/shared_hosts.txt").lines().map(str::trim) {
@@ -329,15 +413,18 @@ fn is_email_address(text: &str) -> bool {
 
 /// Checks lengths and characters of a host in ASCII form. Underscores occur in real names and are let through.
 fn is_host_name(host: &str) -> bool {
-    let is_label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    let is_end = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let is_label = |label: &[u8]| match label {
+        [one] => is_end(*one),
+        [first, within @ .., last] => {
+            label.len() <= 63
+                && is_end(*first)
+                && is_end(*last)
+                && within.iter().all(|byte| is_end(*byte) || *byte == b'-')
+        }
+        [] => false,
     };
-    host.len() <= 253 && host.split('.').all(is_label)
+    host.len() <= 253 && host.as_bytes().split(|byte| *byte == b'.').all(is_label)
 }
 
 fn is_reserved(host: &str) -> bool {
@@ -348,10 +435,19 @@ fn is_reserved(host: &str) -> bool {
         })
 }
 
-/// Counts the labels of the longest public suffix that is really listed, and says whether it is a private one.
-fn public_suffix(host: &str) -> Option<(usize, bool)> {
+/// The longest public suffix of a host.
+#[derive(Clone, Copy)]
+struct PublicSuffix {
+    /// Where in the host it starts.
+    start: usize,
+    /// It is in the list's private section.
+    is_private: bool,
+}
+
+/// Finds the longest public suffix that is really listed.
+fn public_suffix(host: &str) -> Option<PublicSuffix> {
     // The list is in Unicode.
-    let unicode = if host.contains("xn--") {
+    let unicode = if host.as_bytes().windows(4).any(|bytes| bytes == b"xn--") {
         Some(idna::domain_to_unicode(host).0)
     } else {
         None
@@ -360,20 +456,25 @@ fn public_suffix(host: &str) -> Option<(usize, bool)> {
     if !suffix.is_known() {
         return None;
     }
-    let labels = suffix.as_bytes().split(|&byte| byte == b'.').count();
-    Some((labels, suffix.typ() == Some(psl::Type::Private)))
+    let start = if unicode.is_none() {
+        host.len().checked_sub(suffix.as_bytes().len())?
+    } else {
+        let labels = suffix.as_bytes().split(|byte| *byte == b'.').count();
+        (1..labels).try_fold(label_before(host, host.len() + 1)?, |start, _| {
+            label_before(host, start)
+        })?
+    };
+    Some(PublicSuffix {
+        start,
+        is_private: suffix.typ() == Some(psl::Type::Private),
+    })
 }
 
-fn last_labels(host: &str, count: usize) -> Option<&str> {
-    let mut start = host.len();
-    for _ in 0..count {
-        if start == 0 {
-            return None;
-        }
-        let before = host.get(..start - usize::from(start != host.len()))?;
-        start = before.rfind('.').map_or(0, |dot| dot + 1);
-    }
-    host.get(start..)
+/// Where the label starts that stands before this place, which is the start of another, or one behind the end.
+fn label_before(host: &str, start: usize) -> Option<usize> {
+    let before = host.as_bytes().get(..start.checked_sub(1)?)?;
+    let dot = before.iter().rposition(|byte| *byte == b'.');
+    Some(dot.map_or(0, |dot| dot + 1))
 }
 
 #[cfg(test)]
@@ -558,10 +659,56 @@ mod tests {
                 host: Some(host.to_owned()),
                 registrable: registrable.map(str::to_owned),
                 suffix: suffix.map(str::to_owned),
+                shared: is_excluded(host),
             };
             assert_eq!(parts(raw, suffixes), Ok(expected), "{raw}");
         }
         assert_eq!(parts(" ", Icann), Err(DomainError::Empty));
+    }
+
+    /// After the test vectors of publicsuffix.org, to both parts of whose list every host belongs.
+    #[test]
+    fn registrable_domains_are_those_of_the_public_suffix_list() {
+        for (host, expected) in [
+            ("COM", None),
+            ("example.COM", Some("example.com")),
+            ("WwW.example.COM", Some("example.com")),
+            ("biz", None),
+            ("a.b.domain.biz", Some("domain.biz")),
+            ("uk.com", None),
+            ("example.uk.com", Some("example.uk.com")),
+            ("a.b.example.uk.com", Some("example.uk.com")),
+            ("test.ac", Some("test.ac")),
+            ("mm", None),
+            ("c.mm", None),
+            ("b.c.mm", Some("b.c.mm")),
+            ("a.b.c.mm", Some("b.c.mm")),
+            ("www.test.jp", Some("test.jp")),
+            ("ac.jp", None),
+            ("www.test.ac.jp", Some("test.ac.jp")),
+            ("ide.kyoto.jp", None),
+            ("a.b.ide.kyoto.jp", Some("b.ide.kyoto.jp")),
+            ("c.kobe.jp", None),
+            ("a.b.c.kobe.jp", Some("b.c.kobe.jp")),
+            ("www.city.kobe.jp", Some("city.kobe.jp")),
+            ("test.ck", None),
+            ("b.test.ck", Some("b.test.ck")),
+            ("www.ck", Some("www.ck")),
+            ("www.www.ck", Some("www.ck")),
+            ("k12.ak.us", None),
+            ("www.test.k12.ak.us", Some("test.k12.ak.us")),
+            ("食狮.com.cn", Some("xn--85x722f.com.cn")),
+            ("www.食狮.公司.cn", Some("xn--85x722f.xn--55qx5d.cn")),
+            ("shishi.公司.cn", Some("shishi.xn--55qx5d.cn")),
+            ("公司.cn", None),
+            ("www.xn--85x722f.xn--fiqs8s", Some("xn--85x722f.xn--fiqs8s")),
+            ("xn--fiqs8s", None),
+            (".com", None),
+            (".example.com", None),
+        ] {
+            let found = parts(host, Suffixes::WithPrivate).unwrap_or_default();
+            assert_eq!(found.registrable.as_deref(), expected, "{host}");
+        }
     }
 
     #[test]
@@ -706,6 +853,28 @@ mod tests {
             }
             prop_assert!(registrable(&raw).is_none_or(|found| found.domain.ends_with(&found.suffix)));
             prop_assert!(is_excluded(&raw).is_none_or(|list| !list.is_empty()));
+        }
+
+        #[test]
+        fn a_plain_host_is_what_the_parser_finds(
+            scheme in "(https?://|https?:/|//|)",
+            host in "(www[.])?([a-z0-9.-]{0,8}|[a-zA-Z0-9._@-]{0,6})[.]?(com|co[.]uk|github[.]io|kobe[.]jp|1|0x7f|xn--p1ai|facebook[.]com|)",
+            rest in "(:[0-9]{0,6})?([/?#,; @][a-z@/:,; ]{0,6})?",
+        ) {
+            let raw = format!("{scheme}{host}{rest}");
+            if let Some(host) = plain_host(&raw) {
+                let url = address(&raw).unwrap();
+                prop_assert_eq!(url.host(), Some(Host::Domain(host)), "{}", raw);
+                for suffixes in [Suffixes::Icann, Suffixes::WithPrivate] {
+                    let found = parts_of(host, true, suffixes);
+                    let bare = without_www(host);
+                    prop_assert_eq!(found.host.as_deref(), Some(bare));
+                    prop_assert_eq!(found.shared, is_excluded(bare));
+                    if suffixes == Suffixes::WithPrivate {
+                        prop_assert_eq!(found.registrable, registrable(bare).map(|found| found.domain));
+                    }
+                }
+            }
         }
 
         #[test]

@@ -1,9 +1,10 @@
 //! What a page says about itself: title, language, links, the software behind it.
 //!
-//! Every field is `None` or empty when the page does not say it. Texts have their whitespace folded
-//! and their length bounded.
+//! Every field is `None` or empty when the page does not say it; only the language is guessed then. Texts have their
+//! whitespace folded and their length bounded.
 
 mod form;
+mod language;
 mod technology;
 
 use std::collections::{BTreeSet, HashSet};
@@ -52,7 +53,7 @@ pub struct PageFacts {
     pub description: Option<String>,
     /// `<link rel="canonical">`, absolute, normalised as by [`super::url::resolve`].
     pub canonical: Option<String>,
-    /// A language tag (BCP 47) from `<html lang>`, else from the head.
+    /// A language tag (BCP 47) from `<html lang>`, `<body lang>` or the head; else a guess from the main text.
     pub language: Option<String>,
     /// The first `<h1>` with text.
     pub h1: Option<String>,
@@ -99,7 +100,7 @@ pub fn extract_with(tracking: &TrackingParameters, page: &Page, url: &Url) -> Pa
             MAX_DESCRIPTION_CHARS,
         ),
         canonical: canonical(tracking, page, &base),
-        language: language(page),
+        language: language(page).or_else(|| language::guess(&text).map(str::to_owned)),
         h1: first_heading(page),
         favicon: link_target(page, |rel| rel == "icon", |href| resolve(&base, href)).or_else(
             || {
@@ -212,13 +213,10 @@ fn link_target(
 
 fn language(page: &Page) -> Option<String> {
     page.elements()
-        .filter(|(_, element)| element.name() == "html")
-        .find_map(|(_, element)| {
-            element
-                .attribute("lang")
-                .or_else(|| element.attribute("xml:lang"))
-        })
-        .and_then(language_tag)
+        .filter(|(_, element)| matches!(element.name(), "html" | "body"))
+        .flat_map(|(_, element)| ["lang", "xml:lang"].map(|name| element.attribute(name)))
+        .flatten()
+        .find_map(language_tag)
         .or_else(|| {
             ["content-language", "og:locale", "dc.language", "language"]
                 .iter()

@@ -75,11 +75,14 @@ impl Robots {
         };
         let text = as_ascii_compatible(bytes);
         let mut builder = Builder::default();
-        for line in text.split(|&byte| byte == b'\n' || byte == b'\r') {
-            let line = line.get(..MAX_LINE_BYTES).unwrap_or(line);
+        let mut rest = &*text;
+        while !rest.is_empty() {
+            let end = memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
+            let line = rest.get(..end.min(MAX_LINE_BYTES)).unwrap_or_default();
             if let Some((key, value)) = key_and_value(line) {
                 builder.take(key, value);
             }
+            rest = rest.get(end + 1..).unwrap_or_default();
         }
         builder.finish()
     }
@@ -310,8 +313,10 @@ impl Key {
     ];
 
     fn of(key: &[u8]) -> Option<Self> {
+        let first = key.first()?.to_ascii_lowercase();
         Self::NAMES
             .iter()
+            .filter(|(name, _)| name.as_bytes().first() == Some(&first))
             .find(|(name, _)| {
                 key.get(..name.len())
                     .is_some_and(|head| head.eq_ignore_ascii_case(name.as_bytes()))
@@ -323,7 +328,10 @@ impl Key {
 /// Removes a byte order mark, and decodes UTF-16 (with a mark, or recognised by its zero bytes).
 fn as_ascii_compatible(bytes: &[u8]) -> Cow<'_, [u8]> {
     let utf16 = match bytes {
-        [0xef, 0xbb, 0xbf, rest @ ..] => return Cow::Borrowed(rest),
+        // Also one that was cut, as Google's parser has it.
+        [0xef, 0xbb, 0xbf, rest @ ..] | [0xef, 0xbb, rest @ ..] | [0xef, rest @ ..] => {
+            return Cow::Borrowed(rest);
+        }
         [0xff, 0xfe, ..] => encoding_rs::UTF_16LE,
         [0xfe, 0xff, ..] => encoding_rs::UTF_16BE,
         [first, 0, ..] if *first != 0 => encoding_rs::UTF_16LE,
@@ -334,14 +342,11 @@ fn as_ascii_compatible(bytes: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(text.into_owned().into_bytes())
 }
 
-/// Splits a line at its colon; without one, at white space if that leaves exactly two words.
+/// Splits a line at its colon; without one, at white space if that leaves exactly two words. A comment or a NUL ends it.
 fn key_and_value(line: &[u8]) -> Option<(&[u8], &[u8])> {
-    let line = line
-        .split(|&byte| byte == b'#')
-        .next()
-        .unwrap_or_default()
-        .trim_ascii();
-    let (key, value) = match line.iter().position(|&byte| byte == b':') {
+    let end = memchr::memchr2(b'#', 0, line).unwrap_or(line.len());
+    let line = line.get(..end)?.trim_ascii();
+    let (key, value) = match memchr::memchr(b':', line) {
         Some(colon) => (line.get(..colon)?, line.get(colon + 1..)?),
         None => {
             let space = line.iter().position(|byte| b" \t".contains(byte))?;
@@ -384,8 +389,12 @@ enum Wildcards {
 
 /// Writes a path or a pattern in the one spelling in which they are compared.
 fn canonical(bytes: &[u8], wildcards: Wildcards) -> String {
-    let mut out = String::with_capacity(bytes.len() + 8);
-    let mut rest = bytes;
+    // Most are in that spelling already.
+    let as_it_is = |byte: &u8| is_plain(*byte) || *byte == b'*' && wildcards == Wildcards::Special;
+    let plain = bytes.iter().take_while(|byte| as_it_is(byte)).count();
+    let (head, mut rest) = bytes.split_at(plain);
+    let mut out = String::with_capacity(bytes.len() + 2 * rest.len());
+    out.push_str(std::str::from_utf8(head).unwrap_or_default());
     loop {
         rest = match rest {
             [] => return out,
@@ -402,7 +411,7 @@ fn canonical(bytes: &[u8], wildcards: Wildcards) -> String {
                 tail
             }
             [byte, tail @ ..] => {
-                if byte.is_ascii_graphic() && !b"*$\"<>\\^`{|}".contains(byte) {
+                if is_plain(*byte) || *byte == b'%' {
                     out.push(char::from(*byte));
                 } else {
                     push_encoded(&mut out, *byte);
@@ -411,6 +420,15 @@ fn canonical(bytes: &[u8], wildcards: Wildcards) -> String {
             }
         };
     }
+}
+
+/// Whether a byte stands for itself in every spelling.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_graphic()
+        && !matches!(
+            byte,
+            b'%' | b'*' | b'$' | b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}'
+        )
 }
 
 fn hex_pair(high: u8, low: u8) -> Option<u8> {

@@ -366,7 +366,8 @@ impl AsGiven {
         }
         let url = parse()?;
         // Only if it leads there from anywhere: `https:/a` is a path to a base of the same scheme, and a host to none.
-        let is_absolute = Url::normalize(base, text).as_ref() == Some(&url);
+        let is_absolute =
+            !text.starts_with('/') && Url::normalize(base, text).as_ref() == Some(&url);
         Some(Self {
             is_relative: !is_absolute && url.host_str() == base.url.host_str(),
             url: if is_absolute {
@@ -397,19 +398,23 @@ fn is_plainly_fetchable(text: &str) -> bool {
     else {
         return false;
     };
-    let Some((host, _)) = rest.split_once('/') else {
+    let Some((host, _)) = memchr::memchr(b'/', rest.as_bytes())
+        .and_then(|slash| rest.as_bytes().split_at_checked(slash))
+    else {
         return false;
     };
     // No numbers, which may be an address, and no Punycode.
-    let is_plain = |label: &str| {
-        label.starts_with(|first: char| first.is_ascii_lowercase())
+    let is_plain = |label: &[u8]| {
+        label.first().is_some_and(u8::is_ascii_lowercase)
+            && label.last() != Some(&b'-')
             && label
-                .bytes()
+                .iter()
                 .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
-            && !label.contains("--")
-            && !label.ends_with('-')
+            && !label.windows(2).any(|pair| pair == b"--")
     };
-    text.len() <= MAX_URL_BYTES && host.len() <= 253 && host.split('.').all(is_plain)
+    text.len() <= MAX_URL_BYTES
+        && host.len() <= 253
+        && host.split(|byte| *byte == b'.').all(is_plain)
 }
 
 fn length(bytes: &[u8]) -> u64 {

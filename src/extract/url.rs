@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::{Arc, LazyLock};
 
+use percent_encoding::percent_decode_str;
 pub use url::Url;
 
 /// The longest text taken for a URL, in bytes: four times what browsers and the sitemap protocol (2,048) allow.
@@ -273,6 +274,15 @@ enum Query {
     Removed,
 }
 
+/// A name as the server reads it.
+fn decoded(name: &str) -> Cow<'_, str> {
+    if name.contains('%') {
+        percent_decode_str(name).decode_utf8_lossy()
+    } else {
+        Cow::Borrowed(name)
+    }
+}
+
 /// Drops tracking and empty parameters, and sorts the others by name; those of one name keep their order.
 fn tidy_query(tracking: &TrackingParameters, query: &str) -> Query {
     let name_of = |pair: &str| -> usize { pair.find('=').unwrap_or(pair.len()) };
@@ -280,7 +290,7 @@ fn tidy_query(tracking: &TrackingParameters, query: &str) -> Query {
     let mut dropped = false;
     for pair in query.split('&') {
         let (name, _) = pair.split_at(name_of(pair));
-        if pair.is_empty() || tracking.contains(name) {
+        if pair.is_empty() || tracking.contains(&decoded(name)) {
             dropped = true;
         } else {
             pairs.push((name, pair));
@@ -355,6 +365,10 @@ mod tests {
             (
                 "https://example.com/a?utm_source=x&UTM_Medium=y&id=7",
                 "https://example.com/a?id=7",
+            ),
+            (
+                "https://example.com/a?utm%5Fsource=x&i%64=7",
+                "https://example.com/a?i%64=7",
             ),
             (
                 "https://example.com/a?gclid=1&fbclid=2",
@@ -455,6 +469,55 @@ mod tests {
                 expected,
                 "for {href:?}"
             );
+        }
+    }
+
+    /// From the test data of the WHATWG's parser (`urltestdata.json`), without what is dropped here.
+    #[test]
+    fn urls_are_parsed_as_browsers_do() {
+        for (raw, expected) in [
+            ("http://example\t.\norg", "http://example.org/"),
+            (
+                "http://user:pass@foo:21/bar;par?b#c",
+                "http://foo:21/bar;par?b",
+            ),
+            ("http://f:00000000000000000000080/c", "http://f/c"),
+            ("http://f:0/c", "http://f:0/c"),
+            ("http://f:b/c", "the url cannot be parsed"),
+            ("http://f:999999/c", "the url cannot be parsed"),
+            ("http://::@c@d:2", "http://d:2/"),
+            ("http://foo.com/\\@", "http://foo.com//@"),
+            (
+                "http://example.com/foo/%2e%2",
+                "http://example.com/foo/%2e%2",
+            ),
+            (
+                "http://example.com/foo/%2e./%2e%2e/.%2e/%2e.bar",
+                "http://example.com/%2e.bar",
+            ),
+            ("http://example.com////../..", "http://example.com//"),
+            (
+                "http://example.com/foo%41%7a",
+                "http://example.com/foo%41%7a",
+            ),
+            ("http://www/foo%2Ehtml", "http://www/foo%2Ehtml"),
+            ("http://%25", "the url cannot be parsed"),
+            ("http://Ｇｏ.com", "http://go.com/"),
+            ("http://你好你好", "http://xn--6qqa088eba/"),
+            ("http://0Xc0.0250.01", "http://192.168.0.1/"),
+            ("http://192.168.0.257", "the url cannot be parsed"),
+            ("http://[2001::1]:80", "http://[2001::1]/"),
+            ("http://[::127.0.0.1]", "http://[::7f00:1]/"),
+            ("http://[google.com]", "the url cannot be parsed"),
+            ("http://a<b", "the url cannot be parsed"),
+            ("http://ho%20st/", "the url cannot be parsed"),
+            ("http://1e2", "http://1e2/"),
+            (
+                "https://x/\u{ffff}y?q=\u{ffff}",
+                "https://x/%EF%BF%BFy?q=%EF%BF%BF",
+            ),
+        ] {
+            check(raw, expected);
         }
     }
 

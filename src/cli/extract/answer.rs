@@ -245,10 +245,10 @@ fn domain_parts(request: &Request<'_>, context: &Context) -> Result<DomainAnswer
     // What names no host has none of the three.
     let parts = domain::parts(&raw, suffixes).unwrap_or_default();
     Ok(DomainAnswer {
-        shared: parts.host.as_deref().and_then(domain::is_excluded),
         host: parts.host,
         registrable: parts.registrable,
         suffix: parts.suffix,
+        shared: parts.shared,
     })
 }
 

@@ -1,7 +1,7 @@
 //! The document of a request: given in the line, or a file, perhaps compressed. Never more of it than the kind looks at.
 
 use std::fs::File;
-use std::io::{self, Cursor, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
@@ -49,6 +49,22 @@ pub(super) fn open(path: &Path) -> Result<File, InputError> {
         });
     }
     File::open(path).map_err(unreadable)
+}
+
+/// A reader of lines, behind gzip where the first bytes show it.
+pub(super) fn lines(
+    input: impl Read + Send + 'static,
+    buffer_bytes: usize,
+) -> io::Result<Box<dyn BufRead + Send>> {
+    let mut input = BufReader::with_capacity(buffer_bytes, input);
+    Ok(if input.fill_buf()?.starts_with(&GZIP_MAGIC) {
+        Box::new(BufReader::with_capacity(
+            buffer_bytes,
+            MultiGzDecoder::new(input),
+        ))
+    } else {
+        Box::new(input)
+    })
 }
 
 /// Reads at most `limit` bytes, after taking off gzip where the first bytes show it.
@@ -106,6 +122,24 @@ mod tests {
         ] {
             assert_eq!(read(input, limit).unwrap(), expected);
         }
+    }
+
+    #[test]
+    fn lines_may_be_compressed() {
+        let plain = b"{\"id\": 1}\n{\"id\": 2}\n";
+        for input in [plain.to_vec(), gzip(plain)] {
+            let mut read = Vec::new();
+            let mut lines = lines(Cursor::new(input), 16).unwrap();
+            lines.read_to_end(&mut read).unwrap();
+            assert_eq!(read, plain);
+        }
+        assert!(
+            lines(Cursor::new(b""), 16)
+                .unwrap()
+                .fill_buf()
+                .unwrap()
+                .is_empty()
+        );
     }
 
     #[test]

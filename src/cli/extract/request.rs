@@ -1,7 +1,11 @@
 //! What is asked: one line of JSON, or the flags of the command.
 
+use std::borrow::Cow;
+use std::fmt::Formatter;
+
 use clap::Args;
-use serde::Deserialize;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::lines::{Line, MAX_LINE_BYTES};
@@ -42,30 +46,69 @@ pub(super) struct Request<'a> {
     #[serde(borrow, default)]
     pub(super) id: Option<&'a RawValue>,
     /// The document: a file.
-    pub(super) file: Option<String>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub(super) file: Option<Cow<'a, str>>,
     /// The document: a text.
-    pub(super) text: Option<String>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub(super) text: Option<Cow<'a, str>>,
     /// The same.
-    pub(super) html: Option<String>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub(super) html: Option<Cow<'a, str>>,
     /// pattern: the pattern, an object or its text.
     #[serde(borrow, default)]
     pub(super) pattern: Option<&'a RawValue>,
     /// As in [`Options`], and so on.
-    pub(super) url: Option<String>,
-    pub(super) user_agent: Option<String>,
-    pub(super) default_region: Option<String>,
-    pub(super) language: Option<String>,
-    pub(super) currency: Option<String>,
-    pub(super) decimal_separator: Option<String>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub(super) url: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub(super) user_agent: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub(super) default_region: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub(super) language: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub(super) currency: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub(super) decimal_separator: Option<Cow<'a, str>>,
     pub(super) private: Option<bool>,
     pub(super) urls_only: Option<bool>,
 }
 
-/// Only what an answer needs when the question is no good.
-#[derive(Default, Deserialize)]
-struct Identified<'a> {
-    #[serde(borrow, default)]
-    id: Option<&'a RawValue>,
+/// Reads a text or null; a text without escapes stays where it is in the line.
+fn text<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<Cow<'a, str>>, D::Error> {
+    #[derive(Deserialize)]
+    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+    Ok(Option::<Text<'a>>::deserialize(from)?.map(|text| text.0))
+}
+
+/// Finds what an answer needs when the question is no good: the id, if it stands before the damage.
+struct FindId<'s, 'a>(&'s mut Option<&'a RawValue>);
+
+impl<'a> Visitor<'a> for FindId<'_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<(), M::Error> {
+        while let Some(key) = map.next_key::<String>()? {
+            if key == "id" {
+                *self.0 = Some(map.next_value()?);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn find_id(line: &[u8]) -> Option<&RawValue> {
+    let mut id = None;
+    // Whether it ends well does not matter any more.
+    let read = serde_json::Deserializer::from_slice(line).deserialize_map(FindId(&mut id));
+    drop(read);
+    id
 }
 
 /// Why a line asks nothing.
@@ -103,17 +146,15 @@ impl<'a> Request<'a> {
         };
         let bytes = bytes.trim_ascii();
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        serde_json::from_slice(bytes).map_err(|source| {
-            let found: Identified<'a> = serde_json::from_slice(bytes).unwrap_or_default();
-            (found.id, RequestError::Malformed { number, source })
-        })
+        serde_json::from_slice(bytes)
+            .map_err(|source| (find_id(bytes), RequestError::Malformed { number, source }))
     }
 
     /// Takes from the flags what it does not say itself.
     pub(super) fn with(mut self, options: &Options) -> Self {
-        let fill = |own: &mut Option<String>, flag: &Option<String>| {
+        let fill = |own: &mut Option<Cow<'a, str>>, flag: &Option<String>| {
             if own.is_none() {
-                own.clone_from(flag);
+                *own = flag.clone().map(Cow::Owned);
             }
         };
         fill(&mut self.url, &options.url);
@@ -125,5 +166,34 @@ impl<'a> Request<'a> {
         self.private = self.private.or(options.private);
         self.urls_only = self.urls_only.or(options.urls_only);
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_line_keeps_the_id_before_the_damage() {
+        for (line, expected) in [
+            (&b"{\"id\": 7, \"text\": 5}"[..], Some("7")),
+            (b"{\"id\": \"a\", \"text\": \"cut", Some("\"a\"")),
+            (b"{\"id\": [1], \"text\": \"\xff\"}", Some("[1]")),
+            (b"{\"text\": 5, \"id\": 7} trailing", Some("7")),
+            (b"{\"id\": 7}\0", Some("7")),
+            (b"{\"text\": nonsense, \"id\": 7}", None),
+            (b"{\"id\": 7", Some("7")),
+            (b"{\"id\": }", None),
+            (b"[7]", None),
+            (b"\"id\"", None),
+            (b"\xff", None),
+        ] {
+            let line = Line {
+                number: 1,
+                bytes: Some(line),
+            };
+            let (id, _) = Request::parse(&line).expect_err("a bad line");
+            assert_eq!(id.map(RawValue::get), expected, "{line:?}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use ego_tree::NodeRef;
 use ego_tree::iter::Edge;
 use scraper::node::Element;
 use scraper::{Html, Node};
@@ -155,6 +156,7 @@ pub(super) fn blocks(document: &Html) -> Vec<Block> {
     let mut collector = Collector::default();
     let mut skipping = None;
     let mut reversed = None;
+    let mut boilerplate = None;
     for edge in document.tree.root().traverse() {
         match edge {
             Edge::Open(node) => match node.value() {
@@ -165,8 +167,9 @@ pub(super) fn blocks(document: &Html) -> Vec<Block> {
                         continue;
                     }
                     collector.boundary(element.name());
-                    if is_boilerplate(element.name()) {
-                        collector.boilerplate_depth += 1;
+                    if boilerplate.is_none() && is_boilerplate(node, element) {
+                        boilerplate = Some(node.id());
+                        collector.is_boilerplate = true;
                     }
                     if reversed.is_none() && is_reversed(element) {
                         reversed = Some((node.id(), collector.current.len()));
@@ -192,8 +195,9 @@ pub(super) fn blocks(document: &Html) -> Vec<Block> {
                     reversed = None;
                 }
                 collector.boundary(element.name());
-                if is_boilerplate(element.name()) {
-                    collector.boilerplate_depth = collector.boilerplate_depth.saturating_sub(1);
+                if boilerplate == Some(node.id()) {
+                    boilerplate = None;
+                    collector.is_boilerplate = false;
                 }
             }
         }
@@ -205,8 +209,21 @@ pub(super) fn blocks(document: &Html) -> Vec<Block> {
     collector.blocks
 }
 
-fn is_boilerplate(name: &str) -> bool {
-    matches!(name, "nav" | "header" | "footer" | "aside")
+/// Whether what stands in this element is not content. The header of an article has its headline.
+fn is_boilerplate(node: NodeRef<'_, Node>, element: &Element) -> bool {
+    match element.name() {
+        "nav" | "footer" | "aside" => true,
+        "header" => node
+            .parent()
+            .and_then(|parent| parent.value().as_element())
+            .is_none_or(|parent| parent.name() != "article"),
+        _ => element.attribute("role").is_some_and(|role| {
+            matches!(
+                role,
+                "navigation" | "contentinfo" | "complementary" | "search"
+            )
+        }),
+    }
 }
 
 #[derive(Default)]
@@ -214,7 +231,7 @@ struct Collector {
     blocks: Vec<Block>,
     current: String,
     total: usize,
-    boilerplate_depth: usize,
+    is_boilerplate: bool,
 }
 
 impl Collector {
@@ -262,7 +279,7 @@ impl Collector {
             self.total += text.len();
             self.blocks.push(Block {
                 text: text.to_owned(),
-                is_boilerplate: self.boilerplate_depth > 0,
+                is_boilerplate: self.is_boilerplate,
             });
         }
         self.current.clear();

@@ -67,6 +67,36 @@ fn facts_are_what_the_page_says() {
 }
 
 #[test]
+fn the_main_text_is_what_is_seen_between_header_and_footer() {
+    for (html, expected) in [
+        (
+            "<header>Head</header><nav>Nav</nav><main>Text</main><aside>Side</aside><footer>Foot</footer>",
+            "Text",
+        ),
+        (
+            "<div role=navigation>Nav</div><div role=main>Text</div><div role=contentinfo>Foot</div>",
+            "Text",
+        ),
+        (
+            "<article><header><h1>Title</h1></header><p>Text</p><footer>Tags</footer></article>",
+            "Title\nText",
+        ),
+        (
+            // Tabs, and what scripts move into place.
+            "<p>Text</p><div hidden><p>Tab</p></div><div style='display: none'>Later</div>",
+            "Text\nTab\nLater",
+        ),
+        (
+            "<nav><ul><li>Only</ul><aside>this</aside></nav>",
+            "Only\nthis",
+        ),
+    ] {
+        let facts = extract(&Page::parse(html), &Url::parse("https://acme.de/").unwrap());
+        assert_eq!(facts.text, expected, "{html}");
+    }
+}
+
+#[test]
 fn an_empty_page_says_nothing() {
     let facts = extract(&Page::parse(""), &Url::parse("https://acme.de/").unwrap());
     assert_eq!(facts, PageFacts::default());
@@ -85,6 +115,27 @@ fn language_tags_are_checked() {
     check("{{lang}}", None);
     check("", None);
     check("english", None);
+}
+
+#[test]
+fn the_language_is_what_the_page_says_or_else_what_its_text_is_in() {
+    let check = |html: &str, expected: Option<&str>| {
+        let facts = extract(&Page::parse(html), &Url::parse("https://acme.de/").unwrap());
+        assert_eq!(facts.language.as_deref(), expected, "{html}");
+    };
+    let german = "<p>Wir sind ein kleiner Laden im Herzen der Stadt, und Sie finden bei uns die Waren für den Tag.</p>";
+    check(&format!("<html lang=fr>{german}"), Some("fr"));
+    check(&format!("<html lang=''><body lang=it>{german}"), Some("it"));
+    check(
+        &format!("<html lang='{{{{lang}}}}' xml:lang=nl>{german}"),
+        Some("nl"),
+    );
+    check(
+        &format!("<meta property='og:locale' content='pt_BR'>{german}"),
+        Some("pt-BR"),
+    );
+    check(german, Some("de"));
+    check("<p>Acme</p>", None);
 }
 
 #[test]

@@ -175,6 +175,15 @@ fn real_files_break_the_grammar() {
         .flat_map(u16::to_be_bytes)
         .collect();
     assert!(!Robots::parse(&utf16).is_allowed("FooBot", &url("/x")));
+    for mark in [&b"\xef"[..], b"\xef\xbb"] {
+        let cut = [mark, b"User-agent: *\nDisallow: /x"].concat();
+        assert!(!Robots::parse(&cut).is_allowed("FooBot", &url("/x")));
+    }
+    check(
+        "User-agent: *\nDisallow: /x\0y\nDisallow: /\0",
+        "FooBot",
+        &[("/xz", false), ("/", false)],
+    );
     let latin1 = b"User-agent: *\nDisallow: /caf\xe9";
     assert!(!Robots::parse(latin1).is_allowed("FooBot", &url("/caf%e9")));
     check("User-agent: Foo Bot\nDisallow: /x", "Foo", &[("/x", false)]);
@@ -211,6 +220,124 @@ fn crawl_delays_and_sitemaps_are_reported() {
     }
     assert_eq!(robots.sitemaps(), ["https://example.com/a.xml", "/b.xml"]);
     assert_eq!(Robots::default().crawl_delay("x"), None);
+}
+
+/// After the tests of Google's matcher that are not among those above.
+#[test]
+fn googles_examples_get_googles_answers() {
+    let groups = "allow: /foo/bar/\n\nuser-agent: FooBot\ndisallow: /\nallow: /x/\nuser-agent: BarBot\ndisallow: /\nallow: /y/\n\n\n\
+                  allow: /w/\nuser-agent: BazBot\n\nuser-agent: FooBot\nallow: /z/\ndisallow: /\n";
+    for (agent, answers) in [
+        (
+            "FooBot",
+            &[
+                ("/x/b", true),
+                ("/z/d", true),
+                ("/y/c", false),
+                ("/foo/bar/", false),
+            ][..],
+        ),
+        (
+            "BarBot",
+            &[
+                ("/y/c", true),
+                ("/w/a", true),
+                ("/z/d", false),
+                ("/foo/bar/", false),
+            ],
+        ),
+        ("BazBot", &[("/z/d", true), ("/foo/bar/", false)]),
+    ] {
+        check(groups, agent, answers);
+    }
+    check("foo: FooBot\nbar: /\n", "FooBot", &[("/x/y", true)]);
+    check(
+        "User-Agent: *\nDisallow: /\nUser-Agent: Foo Bar\nAllow: /x/\nDisallow: /\n",
+        "Foo",
+        &[("/x/y", true), ("/y", false)],
+    );
+    for (file, answers) in [
+        (
+            "disallow: /\nallow: /foo/bar?qux=taz&baz=http://foo.bar?tar&par",
+            &[("/foo/bar?qux=taz&baz=http://foo.bar?tar&par", true)][..],
+        ),
+        (
+            "disallow: /foo/bar/quz\nallow: /foo/*/qux",
+            &[
+                ("/foo/bar/quz", false),
+                ("/foo/quz", true),
+                ("/foo//quz", true),
+            ],
+        ),
+        (
+            "# Disallow: /\nDisallow: /foo/quz#qux\nAllow: /",
+            &[("/foo/bar", true), ("/foo/quz", false)],
+        ),
+        (
+            "allow: /allowed-slash/index.html\ndisallow: /",
+            &[
+                ("/allowed-slash/", true),
+                ("/allowed-slash/index.htm", false),
+            ],
+        ),
+        (
+            "disallow: /\nallow: /fish",
+            &[
+                ("/bar", false),
+                ("/fish/salmon.html", true),
+                ("/fish.html?id=1", true),
+                ("/Fish.asp", false),
+                ("/?id=fish", false),
+            ],
+        ),
+        (
+            "disallow: /\nallow: /fish/",
+            &[
+                ("/fish", false),
+                ("/fish/?salmon", true),
+                ("/Fish/Salmon.html", false),
+            ],
+        ),
+        (
+            "disallow: /\nallow: /*.php",
+            &[
+                ("/filename.php/", true),
+                ("/index?f=filename.php/", true),
+                ("/php/", false),
+                ("/index?php", false),
+                ("/windows.PHP", false),
+            ],
+        ),
+        (
+            "disallow: /\nallow: /*.php$",
+            &[
+                ("/folder/filename.php", true),
+                ("/filename.php?parameters", false),
+                ("/filename.php5", false),
+            ],
+        ),
+        (
+            "disallow: /\nallow: /fish*.php",
+            &[
+                ("/fishheads/catfish.php?parameters", true),
+                ("/Fish.PHP", false),
+            ],
+        ),
+        (
+            "allow: /$\ndisallow: /",
+            &[("/", true), ("/page.html", false)],
+        ),
+        ("allow: /page\ndisallow: /*.php", &[("/page.php5", false)]),
+    ] {
+        check(&format!("user-agent: FooBot\n{file}\n"), "FooBot", answers);
+    }
+    let long = format!("/x/{}", "a".repeat(MAX_LINE_BYTES - "disallow: /x/".len()));
+    let file = format!("user-agent: FooBot\ndisallow: {long}/qux\n");
+    check(
+        &file,
+        "FooBot",
+        &[("/fux", true), (&format!("{long}/fux"), false)],
+    );
 }
 
 #[test]

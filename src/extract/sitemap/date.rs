@@ -2,17 +2,16 @@
 
 use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 
-/// Reads a `lastmod`: an ISO 8601 date and time with `Z`, an offset or none (then UTC), or a date alone (its first moment).
+/// Reads a `lastmod`: an ISO 8601 date and time with `Z`, an offset or none (then UTC), or a date, a month or a year alone (its
+/// first moment).
 ///
 /// Returns `None` for anything else, and for years before 1970, which are the unset dates of some generators.
 #[must_use]
 pub fn parse_lastmod(text: &str) -> Option<DateTime<Utc>> {
     let mut rest = text.trim().as_bytes();
     let year = number(&mut rest, 4)?;
-    literal(&mut rest, b"-")?;
-    let month = number(&mut rest, 2)?;
-    literal(&mut rest, b"-")?;
-    let day = number(&mut rest, 2)?;
+    let month = date_part(&mut rest)?;
+    let day = date_part(&mut rest)?;
     if year < 1970 {
         return None;
     }
@@ -46,7 +45,10 @@ pub fn parse_lastmod(text: &str) -> Option<DateTime<Utc>> {
 /// Reads the date of a feed: RFC 2822 as RSS has it, or ISO 8601 as Atom has it.
 pub(super) fn parse_feed_date(text: &str) -> Option<DateTime<Utc>> {
     let text = text.trim();
-    DateTime::parse_from_rfc2822(text)
+    // The name of the day may be wrong, or in another language, and says nothing more.
+    let date = text.split_once(',').map_or(text, |(_, date)| date);
+    DateTime::parse_from_rfc2822(date)
+        .or_else(|_| DateTime::parse_from_rfc2822(&format!("{date} +0000")))
         .map(|date| date.to_utc())
         .ok()
         .or_else(|| parse_lastmod(text))
@@ -65,6 +67,15 @@ fn number(rest: &mut &[u8], digits: usize) -> Option<u32> {
     })?;
     *rest = tail;
     Some(value)
+}
+
+/// Reads `-` and two digits; 1 where the text has ended, which is what a month or a year alone leaves out.
+fn date_part(rest: &mut &[u8]) -> Option<u32> {
+    if rest.is_empty() {
+        return Some(1);
+    }
+    literal(rest, b"-")?;
+    number(rest, 2)
 }
 
 /// Reads the digits after the decimal point as nanoseconds; those beyond the ninth are dropped.
@@ -137,8 +148,10 @@ mod tests {
             ("2024-13-01", None),
             ("0000-00-00", None),
             ("0001-01-01T00:00:00Z", None),
-            ("2024-05", None),
-            ("2024", None),
+            ("2024-05", Some("2024-05-01T00:00:00Z")),
+            ("2024", Some("2024-01-01T00:00:00Z")),
+            ("2024-", None),
+            ("2024-5", None),
             ("06.05.2024", None),
             ("2024-05-06T25:00:00Z", None),
             ("2024-05-06T07:08:61Z", None),
@@ -155,13 +168,20 @@ mod tests {
 
     #[test]
     fn feeds_also_use_the_form_of_mail() {
-        let expected: DateTime<Utc> = "2024-05-06T05:08:09Z".parse().unwrap();
-        assert_eq!(
-            parse_feed_date("Mon, 06 May 2024 07:08:09 +0200"),
-            Some(expected)
-        );
-        assert_eq!(parse_feed_date("2024-05-06T05:08:09Z"), Some(expected));
-        assert_eq!(parse_feed_date("soon"), None);
+        let expected: Option<DateTime<Utc>> = Some("2024-05-06T05:08:09Z".parse().unwrap());
+        for text in [
+            "Mon, 06 May 2024 07:08:09 +0200",
+            "Sun, 06 May 2024 07:08:09 +0200",
+            "Mo, 6 May 2024 05:08:09 GMT",
+            "06 May 24 01:08:09 EDT",
+            "Mon, 06 May 2024 05:08:09",
+            "2024-05-06T05:08:09Z",
+        ] {
+            assert_eq!(parse_feed_date(text), expected, "for {text:?}");
+        }
+        for text in ["soon", "Mon, soon", ","] {
+            assert_eq!(parse_feed_date(text), None, "for {text:?}");
+        }
     }
 
     proptest! {

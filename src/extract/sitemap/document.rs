@@ -21,7 +21,7 @@ pub(super) struct Counts {
 
 /// The state of one XML document.
 ///
-/// Elements are known by their local name and their prefix's text, not by resolved namespaces: an entry's children count if they
+/// Elements are known by their local name, in whatever case, and their prefix's text, not by resolved namespaces: an entry's children count if they
 /// have its prefix and stand directly below it, which keeps `image:loc` out whatever it is bound to.
 pub(super) struct Document<L> {
     base: Base,
@@ -124,13 +124,14 @@ impl<L: Location> Document<L> {
         if self.depth != entry.depth + 1 {
             return ControlFlow::Continue(());
         }
-        if self.kind == Kind::Atom && local == b"link" {
+        if self.kind == Kind::Atom && local.eq_ignore_ascii_case(b"link") {
             if entry.loc.is_none() {
                 entry.loc = atom_link(&self.base, attributes);
             }
             return ControlFlow::Continue(());
         }
-        self.field = field_of(self.kind, prefix, local, split_name(&self.entry_name).0);
+        self.field = field_of(self.kind, prefix, local, split_name(&self.entry_name).0)
+            .filter(|field| *field != Field::Guid || is_permalink(attributes));
         self.field_depth = self.depth;
         self.text.clear();
         self.is_text_too_long = false;
@@ -143,7 +144,7 @@ impl<L: Location> Document<L> {
         counts: &mut Counts,
         each: &mut dyn FnMut(Entry<L>),
     ) -> Step {
-        let closes_entry = self.entry.is_some() && self.entry_name == name;
+        let closes_entry = self.entry.is_some() && self.entry_name.eq_ignore_ascii_case(name);
         if self.field.is_some() && (self.depth == self.field_depth || closes_entry) {
             self.close_field();
         }
@@ -154,7 +155,7 @@ impl<L: Location> Document<L> {
             self.close_entry(counts, each)?;
         }
         self.depth = self.depth.saturating_sub(1);
-        if name == self.root {
+        if name.eq_ignore_ascii_case(&self.root) {
             self.is_root_closed = true;
         }
         ControlFlow::Continue(())
@@ -200,13 +201,14 @@ impl<L: Location> Document<L> {
 
     /// In sitemaps `url` and `sitemap`, with the root's prefix or directly below it; in feeds `item` or `entry` anywhere.
     fn is_entry(&self, prefix: &[u8], local: &[u8]) -> bool {
+        let is = |name: &[u8]| local.eq_ignore_ascii_case(name);
         match self.kind {
             Kind::UrlSet | Kind::Index => {
-                (local == b"url" || local == b"sitemap")
+                (is(b"url") || is(b"sitemap"))
                     && (self.depth <= 2 || prefix == split_name(&self.root).0)
             }
-            Kind::Rss => local == b"item",
-            Kind::Atom => local == b"entry",
+            Kind::Rss => is(b"item"),
+            Kind::Atom => is(b"entry"),
             Kind::Text | Kind::None => false,
         }
     }
@@ -221,7 +223,7 @@ impl<L: Location> Document<L> {
         let text = text.trim();
         match field {
             Some(Field::Loc) if entry.loc.is_none() && !text.is_empty() => {
-                entry.loc = L::resolve(&self.base, text);
+                entry.loc = L::resolve(&self.base, &unwrapped(text));
             }
             Some(Field::Guid) if text.starts_with("http") => {
                 entry.fallback = L::resolve(&self.base, text);
@@ -286,25 +288,43 @@ fn kind_of_root(local: &[u8]) -> Kind {
 }
 
 fn field_of(kind: Kind, prefix: &[u8], local: &[u8], entry_prefix: &[u8]) -> Option<Field> {
+    let mut lower = [0; "changefreq".len()];
+    let lower = lower.get_mut(..local.len())?;
+    lower.copy_from_slice(local);
+    lower.make_ascii_lowercase();
     match kind {
-        Kind::UrlSet | Kind::Index if prefix == entry_prefix => match local {
+        Kind::UrlSet | Kind::Index if prefix == entry_prefix => match &*lower {
             b"loc" => Some(Field::Loc),
             b"lastmod" => Some(Field::LastMod),
             b"changefreq" => Some(Field::ChangeFreq),
             b"priority" => Some(Field::Priority),
             _ => None,
         },
-        Kind::Rss => match (prefix, local) {
+        Kind::Rss => match (prefix, &*lower) {
             (b"", b"link") => Some(Field::Loc),
             (b"", b"guid") => Some(Field::Guid),
-            (b"", b"pubDate") | (b"dc", b"date") => Some(Field::FeedDate),
+            (b"", b"pubdate") | (b"dc", b"date") => Some(Field::FeedDate),
             _ => None,
         },
-        Kind::Atom if prefix == entry_prefix => match local {
+        Kind::Atom if prefix == entry_prefix => match &*lower {
             b"updated" => Some(Field::LastMod),
             _ => None,
         },
         _ => None,
+    }
+}
+
+/// Whether a `guid` with these attributes is an address (RSS 2.0: unless it says that it is none).
+fn is_permalink(attributes: &[u8]) -> bool {
+    attribute(attributes, b"isPermaLink").is_none_or(|value| !value.eq_ignore_ascii_case(b"false"))
+}
+
+/// An address that was broken over several lines, in one piece.
+fn unwrapped(text: &str) -> Cow<'_, str> {
+    if memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_some() {
+        text.lines().map(str::trim).collect()
+    } else {
+        Cow::Borrowed(text)
     }
 }
 
@@ -336,17 +356,9 @@ fn attribute<'a>(mut attributes: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
 
 /// Turns bytes into text, and the five entities of XML and character references into characters.
 ///
-/// Any other reference stays as it is: it is an ampersand that was not escaped. Bytes that are no UTF-8 are read as
-/// windows-1252, which is what such a file was written in.
+/// Any other reference stays as it is: it is an ampersand that was not escaped.
 fn decode(bytes: &[u8]) -> Cow<'_, str> {
-    let text = match std::str::from_utf8(bytes) {
-        Ok(text) => Cow::Borrowed(text),
-        Err(_) => {
-            encoding_rs::WINDOWS_1252
-                .decode_without_bom_handling(bytes)
-                .0
-        }
-    };
+    let text = decode_text(bytes);
     if !text.contains('&') {
         return text;
     }
@@ -369,6 +381,18 @@ fn decode(bytes: &[u8]) -> Cow<'_, str> {
         }
     }
     Cow::Owned(out)
+}
+
+/// Turns bytes into text. Those that are no UTF-8 are read as windows-1252, which is what such a file was written in.
+pub(super) fn decode_text(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => {
+            encoding_rs::WINDOWS_1252
+                .decode_without_bom_handling(bytes)
+                .0
+        }
+    }
 }
 
 fn reference(name: &str) -> Option<char> {

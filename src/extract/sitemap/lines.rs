@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::document::{Counts, MAX_TEXT_BYTES};
+use super::document::{Counts, MAX_TEXT_BYTES, decode_text};
 use super::{Base, End, Entry, Kind, Location, Reason, Step};
 
 /// Reads lines. The first one that is not blank decides: if it is no URL, the file is no sitemap.
@@ -110,7 +110,7 @@ impl Lines {
 }
 
 fn absolute_url<L: Location>(base: &Base, line: &[u8]) -> Option<L> {
-    let line = std::str::from_utf8(line).ok()?;
+    let line = &*decode_text(line);
     let (scheme, _) = line.split_once("://")?;
     let is_web = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
     if !is_web || line.contains(char::is_whitespace) {

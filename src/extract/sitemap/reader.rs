@@ -28,8 +28,8 @@ pub(super) struct Reader<L> {
 
 enum Detection {
     Open,
-    /// UTF-8, which the scanners read as it is.
-    Utf8,
+    /// UTF-8 or windows-1252, which the scanners read as it is.
+    Bytes,
     Other(Box<Decoder>),
 }
 
@@ -112,8 +112,9 @@ impl<L: Location> Reader<L> {
     fn start(&mut self, each: &mut dyn FnMut(Entry<L>)) -> Step {
         let head = std::mem::take(&mut self.head);
         let (encoding, mark) = encoding_of(&head);
-        self.encoding = if encoding == encoding_rs::UTF_8 {
-            Detection::Utf8
+        // What is declared windows-1252 may be UTF-8 all the same; the scanners tell them apart value by value.
+        self.encoding = if encoding == encoding_rs::UTF_8 || encoding == encoding_rs::WINDOWS_1252 {
+            Detection::Bytes
         } else {
             Detection::Other(Box::new(encoding.new_decoder_without_bom_handling()))
         };
@@ -151,7 +152,7 @@ impl<L: Location> Reader<L> {
     }
 }
 
-/// Takes UTF-8, decides on the form at the first character that is no white space, and hands on.
+/// Takes text, decides on the form at the first character that is no white space, and hands on.
 fn text<L: Location>(
     form: &mut Form<L>,
     base: &Base,
@@ -162,6 +163,10 @@ fn text<L: Location>(
 ) -> Step {
     if matches!(form, Form::Open) {
         bytes = bytes.trim_ascii_start();
+        // What a server's script printed before the declaration (a warning, a second byte order mark) is no part of the file.
+        if let Some(declaration) = memchr::memmem::find(bytes, b"<?xml ") {
+            bytes = bytes.get(declaration..).unwrap_or_default();
+        }
         *form = match bytes.first() {
             None => return ControlFlow::Continue(()),
             Some(b'<') => Form::Xml(

@@ -122,6 +122,16 @@ fn namespaces_and_prefixes_do_not_matter() {
         ),
         ("<urlset><group><url><loc>", "</loc></url></group></urlset>"),
         ("<url><loc>", "</loc></url>"),
+        ("<URLSET><Url><LOC>", "</LOC></Url></URLSET>"),
+        ("<urlset><url><loc>", "</LOC></URL></Urlset>"),
+        (
+            "\u{feff}\u{feff}<?xml version='1.0'?><urlset><url><loc>",
+            "</loc></url></urlset>",
+        ),
+        (
+            "<br />\n<b>Notice</b>: on line <b>3</b>\n<?xml version='1.0'?><urlset><url><loc>",
+            "</loc></url></urlset>",
+        ),
     ] {
         let (summary, entries) = parse(format!("{open}https://example.com/a{close}").as_bytes());
         assert_eq!(locs(&entries), ["https://example.com/a"], "{open}");
@@ -166,6 +176,12 @@ fn feeds_are_sitemaps_too() {
     assert_eq!(entries[0].lastmod, parse_lastmod("2024-05-06T05:08:09Z"));
     assert_eq!(summary.kind, Kind::Rss);
 
+    let guids = "<rss><channel><item><guid isPermaLink='false'>https://example.com/1</guid></item>\
+                 <item><guid isPermaLink=\"true\">https://example.com/2</guid></item></channel></rss>";
+    let (summary, entries) = parse(guids.as_bytes());
+    assert_eq!(locs(&entries), ["https://example.com/2"]);
+    assert_eq!(summary.invalid_urls, 1);
+
     let rdf = "<rdf:RDF xmlns:rdf='r'><channel/><item rdf:about='x'><link>/1</link><dc:date>2024-05-06</dc:date></item></rdf:RDF>";
     let (summary, entries) = parse(rdf.as_bytes());
     assert_eq!(
@@ -198,6 +214,8 @@ fn text_is_a_sitemap_only_if_it_begins_with_a_url() {
         (summary.kind, summary.invalid_urls, summary.truncated),
         (Kind::Text, 2, None)
     );
+    let (_, entries) = parse(b"https://example.com/caf\xe9\n");
+    assert_eq!(locs(&entries), ["https://example.com/caf%C3%A9"]);
     for text in [
         "",
         "  \n",
@@ -303,6 +321,7 @@ fn encodings_are_recognised() {
     let little: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let big: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
     let latin = b"<?xml version='1.0' encoding='ISO-8859-1'?><urlset><url><loc>https://example.com/\xe4</loc></url></urlset>";
+    let wrongly = "<?xml version='1.0' encoding='ISO-8859-1'?><urlset><url><loc>https://example.com/ä</loc></url></urlset>";
     let undeclared = b"<urlset><url><loc>https://example.com/\xe4</loc></url></urlset>";
     let cyrillic = b"<?xml version='1.0' encoding = \"windows-1251\" ?><urlset><url><loc>https://example.com/\xd0</loc></url></urlset>";
     for (bytes, expected) in [
@@ -322,6 +341,7 @@ fn encodings_are_recognised() {
             "https://example.com/%C3%A4",
         ),
         (latin.to_vec(), "https://example.com/%C3%A4"),
+        (wrongly.into(), "https://example.com/%C3%A4"),
         (undeclared.to_vec(), "https://example.com/%C3%A4"),
         (cyrillic.to_vec(), "https://example.com/%D0%A0"),
     ] {
@@ -521,7 +541,8 @@ fn what_a_parser_may_refuse_or_change_is_not_plain() {
 
 #[test]
 fn an_address_as_given_is_absolute_only_by_its_own_scheme() {
-    let file = "<urlset><url><loc>/a</loc></url><url><loc>b?to=https://x.example/</loc></url><url><loc>https://c.example/#d</loc></url><url><loc>https:/e</loc></url></urlset>";
+    let file = "<urlset><url><loc>/a</loc></url><url><loc>b?to=https://x.example/</loc></url><url><loc>https://c.example/#d</loc></url><url><loc>https:/e</loc></url>\
+                <url><loc>//f.example/</loc></url><url><loc>\n  https://g.example/\n  h\n</loc></url></urlset>";
     let base = Url::parse("https://base.example/s/sitemap.xml").expect("a URL");
     let tracking = Arc::clone(TrackingParameters::built_in());
     let mut parser = Parser::<AsGiven>::with_tracking(&base, Limits::default(), tracking);
@@ -539,6 +560,8 @@ fn an_address_as_given_is_absolute_only_by_its_own_scheme() {
             ),
             ("https://c.example/#d".to_owned(), false),
             ("https://base.example/e".to_owned(), true),
+            ("https://f.example/".to_owned(), false),
+            ("https://g.example/h".to_owned(), false),
         ]
     );
 }
