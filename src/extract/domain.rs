@@ -4,10 +4,9 @@
 //! address, or a page on a platform that many businesses share. The result is a host that can be crawled, with its registrable
 //! domain by the public suffix list, or a reason why there is none.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::LazyLock;
 
+use fnv::FnvHashMap;
 use url::{Host, Url};
 
 use super::url::{MAX_URL_BYTES, UrlError, normalize};
@@ -315,34 +314,13 @@ fn shared_list(host: &str, suffix: Option<PublicSuffix>) -> Option<&'static str>
 }
 
 /// Names to the list they are in.
-type Lists = HashMap<&'static str, &'static str, BuildHasherDefault<Fnv>>;
+type Lists = FnvHashMap<&'static str, &'static str>;
 
 struct SharedHosts {
     /// Whole domains.
     domains: Lists,
     /// The label before any public suffix.
     names: Lists,
-}
-
-/// The FNV-1a hash: quick for short keys, and these are not an attacker's.
-struct Fnv(u64);
-
-impl Default for Fnv {
-    fn default() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-}
-
-impl Hasher for Fnv {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
 }
 
 static SHARED_HOSTS: LazyLock<SharedHosts> = LazyLock::new(|| {
