@@ -32,7 +32,8 @@ const OPEN_DOMAINS: &[&str] = &[
 struct Countries {
     by_language: HashMap<&'static str, &'static str>,
     by_name: HashMap<&'static str, &'static str>,
-    names: Option<Regex>,
+    /// The names that begin with a word, longest first.
+    by_word: HashMap<&'static str, Vec<&'static str>>,
 }
 
 static COUNTRIES: LazyLock<Countries> = LazyLock::new(|| {
@@ -45,15 +46,53 @@ static COUNTRIES: LazyLock<Countries> = LazyLock::new(|| {
         by_language.extend(languages.split('|').map(|language| (language, *region)));
         by_name.extend(names.split('|').map(|name| (name, *region)));
     }
-    let mut all: Vec<String> = by_name.keys().map(|name| regex::escape(name)).collect();
-    all.sort_by_key(|name| std::cmp::Reverse(name.len()));
-    let names = Regex::new(&format!(r"(?:^|\W)({})(?:\W|$)", all.join("|"))).ok();
+    let mut by_word: HashMap<&str, Vec<&str>> = HashMap::new();
+    for name in by_name.keys().filter(|name| **name != "-") {
+        let word = name.get(..word_end(name)).unwrap_or(name);
+        by_word.entry(word).or_default().push(name);
+    }
+    for names in by_word.values_mut() {
+        names.sort_by_key(|name| std::cmp::Reverse(name.len()));
+    }
     Countries {
         by_language,
         by_name,
-        names,
+        by_word,
     }
 });
+
+/// Where the word at the start of `text` ends.
+fn word_end(text: &str) -> usize {
+    text.find(|c: char| !c.is_alphanumeric())
+        .unwrap_or(text.len())
+}
+
+/// The names of countries and cities in `text`, which is in lower case.
+fn names(text: &str) -> impl Iterator<Item = &'static str> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+            let end = word_end(rest);
+            let known = rest
+                .get(..end)
+                .and_then(|word| COUNTRIES.by_word.get(word))
+                .into_iter()
+                .flatten()
+                .find(|name| {
+                    rest.strip_prefix(**name).is_some_and(|after| {
+                        !after.starts_with(|c: char| c.is_alphanumeric() || c == '_')
+                    })
+                });
+            let step = known.map_or(end, |name| name.len());
+            let gap = rest.get(step..).and_then(|rest| rest.chars().next());
+            at += step + gap.map_or(0, char::len_utf8);
+            if known.is_some() {
+                return known.copied();
+            }
+        }
+        None
+    })
+}
 
 /// The countries to try, best first, without repetition.
 pub(super) fn candidates(
@@ -174,19 +213,16 @@ fn tag_region(tag: &str) -> Option<Country> {
 
 /// The hosts the page claims to be on.
 fn hosts(page: &Page, url: &Url) -> Vec<String> {
-    let claimed = page
-        .elements()
-        .filter_map(|(_, element)| match element.name() {
-            "base" => element.attribute("href"),
-            "link"
-                if element
-                    .attribute("rel")
-                    .is_some_and(|rel| rel.eq_ignore_ascii_case("canonical")) =>
-            {
-                element.attribute("href")
-            }
-            _ => None,
-        });
+    let claimed = page.links().filter_map(|(_, element, href)| {
+        let is_claim = match element.name() {
+            "base" => true,
+            "link" => element
+                .attribute("rel")
+                .is_some_and(|rel| rel.eq_ignore_ascii_case("canonical")),
+            _ => false,
+        };
+        is_claim.then_some(href)
+    });
     let claimed = claimed
         .take(4)
         .filter_map(|href| Url::parse(href.trim()).ok());
@@ -207,7 +243,8 @@ fn host_region(host: &str) -> Option<Country> {
 /// Country names, British postcodes and the endings of e-mail addresses, the most frequent first.
 fn from_text(page: &Page) -> Vec<Country> {
     static POSTCODE: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        Regex::new(r"\b[A-PR-UWYZ][A-HK-Y]?[0-9][0-9A-HJKPSTUW]? [0-9][ABD-HJLNP-UW-Z]{2}\b").ok()
+        Regex::new(r"(?-u)\b[A-PR-UWYZ][A-HK-Y]?[0-9][0-9A-HJKPSTUW]? [0-9][ABD-HJLNP-UW-Z]{2}\b")
+            .ok()
     });
     let mut counts: HashMap<&str, (usize, usize)> = HashMap::new();
     let mut order = 0;
@@ -220,14 +257,12 @@ fn from_text(page: &Page) -> Vec<Country> {
     for block in page.blocks() {
         let plain = block.plain();
         // Long texts mention countries; addresses name theirs.
-        if plain.len() <= 400
-            && let Some(names) = &COUNTRIES.names
-        {
-            for found in names.captures_iter(&plain.to_lowercase()).take(5) {
-                count(found.get(1).and_then(|name| by_name(name.as_str())), 1);
+        if plain.len() <= 400 {
+            for name in names(&plain.to_lowercase()).take(5) {
+                count(by_name(name), 1);
             }
         }
-        if plain.contains(|c: char| c.is_ascii_digit())
+        if plain.bytes().any(|byte| byte.is_ascii_digit())
             && let Some(postcode) = &*POSTCODE
             && postcode.is_match(&plain)
         {
@@ -239,11 +274,10 @@ fn from_text(page: &Page) -> Vec<Country> {
             }
         }
     }
-    for (_, element) in page.elements() {
-        if let Some(href) = element.attribute("href")
-            && href
-                .get(..7)
-                .is_some_and(|scheme| scheme.eq_ignore_ascii_case("mailto:"))
+    for (_, _, href) in page.links() {
+        if href
+            .get(..7)
+            .is_some_and(|scheme| scheme.eq_ignore_ascii_case("mailto:"))
         {
             for email in super::email::find(href) {
                 count(host_region(&email), 2);
