@@ -15,7 +15,7 @@ use scraper::{Html, Node, node::Element};
 use url::Url;
 
 pub use self::bounded::{MAX_DEPTH, MAX_NODES, MAX_TAG_ATTRIBUTES};
-pub use self::text::{Block, INLINE_BOUNDARY};
+pub use self::text::{Block, INLINE_BOUNDARY, Icon};
 use super::charset;
 
 /// How much of a document is looked at, in bytes (4 MiB). The rest is ignored.
@@ -151,10 +151,9 @@ impl Page {
 
     /// The URL against which links resolve: `<base href>` or the page's own.
     pub fn base_url(&self, url: &Url) -> Url {
-        self.elements()
-            .filter(|(_, element)| element.name() == "base")
-            .find_map(|(_, element)| element.attribute("href"))
-            .and_then(|href| url.join(href.trim()).ok())
+        self.links()
+            .find(|(_, element, _)| element.name() == "base")
+            .and_then(|(_, _, href)| url.join(href.trim()).ok())
             .filter(|base| matches!(base.scheme(), "http" | "https"))
             .unwrap_or_else(|| url.clone())
     }

@@ -9,6 +9,9 @@ use regex::{Captures, Regex};
 /// Longest script that is looked at, in bytes.
 const MAX_SCRIPT_BYTES: usize = 256 * 1024;
 
+/// Most sums of variables that are looked up in one script: each is a search of all of it.
+const MAX_SUMS: usize = 50;
+
 /// Decodes Cloudflare's e-mail protection: hexadecimal, the first byte is the key that the others were combined with by exclusive or.
 ///
 /// The address may be followed by `?subject=…`.
@@ -73,7 +76,7 @@ const DOT_WORDS: &[&str] = &[
     ".",
 ];
 
-/// What opens and closes such words.
+/// What opens such words (the last byte of `«` is 0xab), and what closes them.
 const OPENING: &str = "[({<«|_*";
 const CLOSING: &str = "])}>»|_*";
 
@@ -180,47 +183,59 @@ fn go_together(at: &str, dot: &str) -> bool {
 
 /// Whether an address may be written out in `text`: a cheap look before the patterns.
 fn may_hide(text: &str) -> bool {
-    let has_plain_word = || {
-        let bytes = text.as_bytes();
-        memchr::memchr_iter(b' ', bytes).any(|start| {
-            let rest = text.get(start + 1..).unwrap_or_default();
-            let (word, _) = rest.split_once(' ').unwrap_or((rest, ""));
-            word.len() >= 2
-                && PLAIN_WORDS
-                    .iter()
-                    .any(|(known, _)| known.eq_ignore_ascii_case(word))
-        })
-    };
-    let has_spaced_sign = || {
-        text.contains('@') && (text.contains("@ ") || text.contains(" @") || text.contains(" ."))
-    };
+    let has_sign = text.contains('@');
+    let has_spaced_sign = || [" @", "@ ", " ."].iter().any(|gap| text.contains(gap));
     let has_dot = || {
-        has_bracketed(text, DOT_WORDS)
-            || text
-                .split(' ')
-                .any(|word| PLAIN_DOTS.iter().any(|dot| dot.eq_ignore_ascii_case(word)))
+        let is_dot = |word: &str| {
+            let word = word.trim_matches('-');
+            PLAIN_DOTS.iter().any(|dot| dot.eq_ignore_ascii_case(word))
+        };
+        has_bracketed(text, DOT_WORDS) || text.split(' ').any(is_dot)
     };
-    has_spaced_sign()
+    (has_sign && has_spaced_sign())
         || has_bracketed(text, AT_WORDS)
-        || text.contains(" -at- ")
-        || ((text.contains('@') || has_plain_word()) && has_dot())
+        || ((has_sign || has_plain_word(text)) && has_dot())
+}
+
+/// Whether a word of [`PLAIN_WORDS`] may stand in `text`, by how it begins.
+fn has_plain_word(text: &str) -> bool {
+    text.as_bytes().windows(4).any(|window| {
+        matches!(
+            window,
+            [
+                b' ',
+                b'a' | b'A',
+                b't' | b'T' | b'r' | b'R',
+                b' ' | b'r' | b'R' | b'o' | b'O'
+            ] | [b' ', b'c' | b'C', b'h' | b'H', b'i' | b'I']
+                | [b'-', b'a', b't', b'-']
+        )
+    })
 }
 
 /// Whether one of the words stands in brackets.
 fn has_bracketed(text: &str, list: &[&str]) -> bool {
-    text.match_indices(|c| OPENING.contains(c))
-        .any(|(at, sign)| {
-            let rest = text.get(at + sign.len()..).unwrap_or_default();
-            let rest = rest.strip_prefix(' ').unwrap_or(rest);
-            list.iter().any(|word| {
-                rest.get(..word.len())
-                    .is_some_and(|head| head == *word || head.to_lowercase() == *word)
-                    && rest
-                        .get(word.len()..)
-                        .map(|rest| rest.strip_prefix(' ').unwrap_or(rest))
-                        .is_some_and(|rest| rest.starts_with(|c| CLOSING.contains(c)))
-            })
+    let is_opening =
+        |byte: u8| matches!(byte, b'[' | b'(' | b'{' | b'<' | b'|' | b'_' | b'*' | 0xab);
+    let starts = text
+        .bytes()
+        .enumerate()
+        .filter(|(_, byte)| is_opening(*byte));
+    starts.map(|(at, _)| at + 1).any(|start| {
+        let rest = text.get(start..).unwrap_or_default();
+        let rest = rest.strip_prefix(' ').unwrap_or(rest);
+        list.iter().any(|word| {
+            let is_word = |head: &str| {
+                head.eq_ignore_ascii_case(word)
+                    || (!head.is_ascii() && head.to_lowercase() == *word)
+            };
+            rest.get(..word.len()).is_some_and(is_word)
+                && rest
+                    .get(word.len()..)
+                    .map(|rest| rest.strip_prefix(' ').unwrap_or(rest))
+                    .is_some_and(|rest| rest.starts_with(|c| CLOSING.contains(c)))
         })
+    })
 }
 
 /// Drops the words of the next sentence: labels are joined only as far as they make a domain.
@@ -315,7 +330,7 @@ fn with_variables(script: &str) -> Cow<'_, str> {
     if !(script.contains("\"@\"") || script.contains("'@'")) {
         return Cow::Borrowed(script);
     }
-    SUM.replace_all(script, |found: &Captures<'_>| {
+    SUM.replacen(script, MAX_SUMS, |found: &Captures<'_>| {
         let name = |index: usize| found.get(index).map_or("", |m| m.as_str());
         match (string_of(script, name(1)), string_of(script, name(2))) {
             (Some(local), Some(host)) => format!("'{local}@{host}'"),
@@ -415,10 +430,12 @@ pub(super) fn shifted(text: &str) -> Option<String> {
         let place = (i16::from(byte - first) + by).rem_euclid(i16::from(last - first) + 1);
         Some(char::from(first + u8::try_from(place).ok()?))
     };
+    let first = text.chars().next()?;
     if text.len() > 1_000 {
         return None;
     }
-    (-MOST..=MOST).find_map(|by| {
+    let mut shifts = (-MOST..=MOST).filter(|by| turn(first, *by) == Some('m'));
+    shifts.find_map(|by| {
         let text: String = text.chars().map(|c| turn(c, by).unwrap_or(c)).collect();
         text.strip_prefix("mailto:").map(str::to_owned)
     })

@@ -15,6 +15,9 @@ use crate::extract::table::rows;
 /// Most candidates looked at in one page.
 const MAX_CANDIDATES: usize = 5_000;
 
+/// How far back a URL is looked for that ends in an address, in bytes.
+const MAX_URL_BYTES: usize = 300;
+
 /// What no address begins with: it belongs to the text before.
 const EDGES: [char; 3] = ['.', '-', '+'];
 
@@ -184,18 +187,6 @@ impl Found {
 /// Links: `mailto:`, what a script makes into it, Cloudflare's protected address, and an address
 /// where a URL should be.
 fn from_links(page: &Page, found: &mut Found) {
-    for (_, element) in page.elements() {
-        for (name, value) in element.attrs() {
-            let hidden = match name {
-                "data-cfemail" => deobfuscate::cloudflare(value),
-                "data-mailto-token" => deobfuscate::shifted(value),
-                _ => continue,
-            };
-            if let Some(value) = hidden {
-                found.add_all(&value, Source::Obfuscated, 0.95);
-            }
-        }
-    }
     for (_, element, href) in page.links() {
         let href = href.trim();
         if let Some((_, hex)) = href.split_once("/cdn-cgi/l/email-protection#") {
@@ -269,10 +260,12 @@ fn strip_scheme<'a>(href: &'a str, scheme: &str) -> Option<&'a str> {
 fn from_attributes(page: &Page, found: &mut Found) {
     for (_, element) in page.elements() {
         let is_field = matches!(element.name(), "input" | "textarea" | "select" | "option");
-        let is_hidden_field = element
-            .attribute("type")
-            .is_some_and(|kind| kind.eq_ignore_ascii_case("hidden"));
-        if is_field && !is_hidden_field {
+        let is_hidden_field = || {
+            element
+                .attribute("type")
+                .is_some_and(|kind| kind.eq_ignore_ascii_case("hidden"))
+        };
+        if is_field && !is_hidden_field() {
             continue;
         }
         let mut user = None;
@@ -284,6 +277,15 @@ fn from_attributes(page: &Page, found: &mut Found) {
                     "user" | "name" | "local" | "mailbox" | "part1" => user = Some(value),
                     "domain" | "host" | "website" | "part2" => host = Some(value),
                     "tld" | "part3" => suffix = Some(value),
+                    "cfemail" | "mailto-token" => {
+                        let address = if piece == "cfemail" {
+                            deobfuscate::cloudflare(value)
+                        } else {
+                            deobfuscate::shifted(value)
+                        };
+                        let address = address.unwrap_or_default();
+                        found.add_all(&address, Source::Obfuscated, 0.95);
+                    }
                     "enc-email" => {
                         for email in deobfuscate::in_text(&deobfuscate::rot13(value), |_| true) {
                             found.add(&email, Source::Obfuscated, 0.75);
@@ -292,12 +294,18 @@ fn from_attributes(page: &Page, found: &mut Found) {
                     _ => {}
                 }
             }
-            if name == "href" || SILENT_ATTRIBUTES.contains(&name) || name.starts_with("data-cfe") {
+            let has_sign = value.contains('@');
+            let is_data = name.starts_with("data-");
+            if !(has_sign || is_data)
+                || name == "href"
+                || SILENT_ATTRIBUTES.contains(&name)
+                || name.starts_with("data-cfe")
+            {
                 continue;
             }
-            if value.contains('@') {
+            if has_sign {
                 found.add_all(value, Source::Attribute, 0.6);
-            } else if name.starts_with("data-") && value.len() < 300 {
+            } else if value.len() < 300 {
                 for email in deobfuscate::in_text(value, |_| true) {
                     found.add(&email, Source::Obfuscated, 0.75);
                 }
@@ -414,9 +422,13 @@ fn local_part(before: &str) -> Option<String> {
 /// Whether what stands before a local part shows that it is a piece of something else: a letter with
 /// a diacritic (`jörg@…`), or a URL up to its password.
 fn is_cut(before: &str) -> bool {
-    let word = before.rsplit(' ').next().unwrap_or(before);
     let is_accented = |c: char| matches!(c, '\u{c0}'..='\u{24f}') && c.is_alphabetic();
-    before.ends_with(is_accented) || (before.ends_with(':') && word.contains("//"))
+    let start = before.floor_char_boundary(before.len().saturating_sub(MAX_URL_BYTES));
+    let is_in_url = || {
+        let word = before.get(start..).and_then(|near| near.rsplit(' ').next());
+        word.is_some_and(|word| word.contains("//"))
+    };
+    before.ends_with(is_accented) || (before.ends_with(':') && is_in_url())
 }
 
 /// `O'` before a name.

@@ -20,7 +20,7 @@ use super::label::{self, Label};
 use super::region::Region;
 use super::structured::{Property, Structured};
 use super::{Phone, PhoneKind, Source, best_first};
-use crate::extract::html::{Attributes, Block, INLINE_BOUNDARY, Page};
+use crate::extract::html::{Block, INLINE_BOUNDARY, Icon, Page};
 
 /// Most validity checks in one page; each costs up to some microseconds.
 const MAX_CHECKS: usize = 20_000;
@@ -33,6 +33,9 @@ const MIN_DIGITS: usize = 7;
 
 /// Fewest digits of a labelled number that is dialled in the whole country (`Call 13 12 34`).
 const MIN_NATIONAL_DIGITS: usize = 5;
+
+/// Fewest digits of a number that nothing but a line of its own speaks for.
+const MIN_LONE_DIGITS: usize = 9;
 
 /// Fewest digits in a text with a number, which may go on in letters (`800-FLOWERS`).
 const MIN_TEXT_DIGITS: usize = 3;
@@ -256,7 +259,9 @@ impl Found<'_> {
             Evidence::Shape => is_written_so && (!region.is_guess || has_prefix(digits, region.id)),
             // `0201234567` on a line of its own.
             Evidence::Alone => {
-                let starts_with_zero = digits.starts_with('0') && has_prefix(digits, region.id);
+                let starts_with_zero = digits.starts_with('0')
+                    && digits.len() >= MIN_LONE_DIGITS
+                    && has_prefix(digits, region.id);
                 (is_written_so || starts_with_zero)
                     && (!region.is_guess || has_prefix(digits, region.id))
             }
@@ -270,7 +275,11 @@ impl Found<'_> {
         if !is_credible && !may_be_national {
             return None;
         }
+        // `(0-22) 520 90 02`: a prefix of old in a country that has none now.
+        let is_old = evidence == Evidence::Labelled && region.id.national_prefix().is_none();
+        let shorter = digits.strip_prefix('0').filter(|_| is_old);
         self.check(|| region.id.dial(digits))
+            .or_else(|| self.check(|| region.id.dial(shorter?)))
             .filter(|number| {
                 let is_long = digits.len() >= MIN_DIGITS;
                 (is_credible && is_long) || number.reach == Reach::Nation
@@ -339,14 +348,16 @@ impl Found<'_> {
     }
 }
 
-/// Whether a capital stands after a digit with nothing but separators between them: a cheap look before the pattern.
+/// Whether a capital stands after a digit with a few separators or marks of [`INLINE_BOUNDARY`] between them: a cheap look before
+/// the pattern.
 fn letters_follow_digits(text: &str) -> bool {
+    const MAX_GAP: usize = 9;
     let mut gap = usize::MAX;
     text.bytes().any(|byte| {
         match byte {
             b'0'..=b'9' => gap = 0,
-            b'-' | b'.' | b' ' | b')' if gap < 3 => gap += 1,
-            b'A'..=b'Z' if (1..=3).contains(&gap) => return true,
+            b'-' | b'.' | b' ' | b')' | 0xe2 | 0x81 | 0xa0 if gap < MAX_GAP => gap += 1,
+            b'A'..=b'Z' if (1..=MAX_GAP).contains(&gap) => return true,
             _ => gap = usize::MAX,
         }
         false
@@ -381,9 +392,7 @@ pub(super) fn key(c: char) -> Option<char> {
 }
 
 fn has_prefix(digits: &str, country: Country) -> bool {
-    country
-        .national_prefix()
-        .is_some_and(|prefix| digits.starts_with(prefix))
+    country.begins_with_prefix(digits)
 }
 
 /// `tel:` and its relatives.
@@ -446,20 +455,29 @@ fn from_text(blocks: &[Block], found: &mut Found<'_>) {
     let mut previous: Option<&str> = None;
     for block in blocks {
         if finder::count_digits(&block.text, MIN_TEXT_DIGITS) == MIN_TEXT_DIGITS {
-            block_numbers(&block.text, previous, found);
+            block_numbers(block, previous, found);
         }
-        previous = Some(&block.text);
+        // A colon in a cell of its own.
+        if block.text.contains(char::is_alphanumeric) {
+            previous = Some(&block.text);
+        }
     }
 }
 
 /// The numbers of one block; `previous` is the block before it, which may be its label.
-fn block_numbers(text: &str, previous: Option<&str>, found: &mut Found<'_>) {
+fn block_numbers(block: &Block, previous: Option<&str>, found: &mut Found<'_>) {
+    let text = block.text.as_str();
     let outer = previous.filter(|text| {
         text.chars().count() <= MAX_LABEL_BLOCK && !text.contains(|c: char| c.is_ascii_digit())
     });
     let outer = outer.and_then(label::before);
     let mut last: Option<(usize, Option<Label>)> = None;
-    let runs = finder::runs(text);
+    let has_digits = finder::count_digits(text, MIN_NATIONAL_DIGITS) == MIN_NATIONAL_DIGITS;
+    let runs = if has_digits {
+        finder::runs(text)
+    } else {
+        Vec::new()
+    };
     let has_words = |text: &str| text.contains(char::is_alphanumeric);
     for (index, run) in runs.iter().enumerate() {
         let next = runs.get(index + 1).map_or(text.len(), Run::start);
@@ -467,6 +485,7 @@ fn block_numbers(text: &str, previous: Option<&str>, found: &mut Found<'_>) {
         let before = text.get(run_start..run.start()).unwrap_or_default();
         let after = text.get(run.end()..next).unwrap_or_default();
         let (own, length) = label_of(before, after, last, outer);
+        let own = own.or_else(|| icon_of(block, run_start, run.start(), before));
         let end = run.end() + length;
         if own == Some(Label::Other) {
             last = Some((end, own));
@@ -505,6 +524,21 @@ fn block_numbers(text: &str, previous: Option<&str>, found: &mut Found<'_>) {
     }
 }
 
+/// What the last symbol between two places shows, if no words follow it.
+fn icon_of(block: &Block, start: usize, end: usize, before: &str) -> Option<Label> {
+    let (place, icon) = block
+        .icons
+        .iter()
+        .rfind(|(place, _)| (start..=end).contains(place))?;
+    let has_words = before
+        .get(place - start..)
+        .is_none_or(|rest| rest.contains(char::is_alphanumeric));
+    (!has_words).then_some(match icon {
+        Icon::Phone => Label::Voice,
+        Icon::Fax => Label::Fax,
+    })
+}
+
 /// The label of a run: before it, after it, that of the run before it in a list, or of the block.
 ///
 /// Also how far a label after it reaches, in bytes.
@@ -521,6 +555,8 @@ fn label_of(
         return (Some(label), length);
     }
     let inherited = match last {
+        // What follows an order number in a list is seldom another.
+        Some((_, Some(Label::Other))) if before.contains([',', ';', '|', '·', '+']) => None,
         Some((_, label)) if is_list_separator(before) => label,
         Some(_) => None,
         None if before.chars().all(|c| !c.is_alphanumeric()) => outer,

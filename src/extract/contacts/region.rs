@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use regex::Regex;
+use scraper::node::Element;
 use url::Url;
 
 use super::phone::Country;
@@ -34,6 +35,21 @@ struct Countries {
     by_name: HashMap<&'static str, &'static str>,
     /// The names that begin with a word, longest first.
     by_word: HashMap<&'static str, Vec<&'static str>>,
+    /// For each byte that such a word may begin with, how long it may be in bytes: one bit each.
+    lengths: Vec<u32>,
+}
+
+impl Countries {
+    /// The names that begin with this word.
+    fn names(&self, word: &str) -> &[&'static str] {
+        let first = word.bytes().next().map_or(0, usize::from);
+        let lengths = self.lengths.get(first).copied().unwrap_or_default();
+        // Most words are none, and need not be hashed to see that.
+        if lengths >> word.len().min(31) & 1 == 0 {
+            return &[];
+        }
+        self.by_word.get(word).map_or(&[], Vec::as_slice)
+    }
 }
 
 static COUNTRIES: LazyLock<Countries> = LazyLock::new(|| {
@@ -54,17 +70,31 @@ static COUNTRIES: LazyLock<Countries> = LazyLock::new(|| {
     for names in by_word.values_mut() {
         names.sort_by_key(|name| std::cmp::Reverse(name.len()));
     }
+    let mut lengths = vec![0_u32; 256];
+    for word in by_word.keys() {
+        let first = word.bytes().next().map_or(0, usize::from);
+        if let Some(lengths) = lengths.get_mut(first) {
+            *lengths |= 1 << word.len().min(31);
+        }
+    }
     Countries {
         by_language,
         by_name,
         by_word,
+        lengths,
     }
 });
 
 /// Where the word at the start of `text` ends.
 fn word_end(text: &str) -> usize {
-    text.find(|c: char| !c.is_alphanumeric())
-        .unwrap_or(text.len())
+    let others = text.bytes().position(|byte| !byte.is_ascii_alphanumeric());
+    match others.and_then(|end| Some((end, text.as_bytes().get(end)?))) {
+        Some((end, byte)) if byte.is_ascii() => end,
+        None => text.len(),
+        Some(_) => text
+            .find(|c: char| !c.is_alphanumeric())
+            .unwrap_or(text.len()),
+    }
 }
 
 /// The names of countries and cities in `text`, which is in lower case.
@@ -75,9 +105,9 @@ fn names(text: &str) -> impl Iterator<Item = &'static str> {
             let end = word_end(rest);
             let known = rest
                 .get(..end)
-                .and_then(|word| COUNTRIES.by_word.get(word))
-                .into_iter()
-                .flatten()
+                .map(|word| COUNTRIES.names(word))
+                .unwrap_or_default()
+                .iter()
                 .find(|name| {
                     rest.strip_prefix(**name).is_some_and(|after| {
                         !after.starts_with(|c: char| c.is_alphanumeric() || c == '_')
@@ -111,7 +141,8 @@ pub(super) fn candidates(
         }
     };
     add(default_region.and_then(by_code), false);
-    let tags = language_tags(page);
+    let metas = metas(page);
+    let tags = language_tags(page, &metas);
     for tag in &tags {
         add(tag_region(tag), false);
     }
@@ -121,7 +152,7 @@ pub(super) fn candidates(
     for country in &structured.countries {
         add(by_code(country).or_else(|| by_name(country)), false);
     }
-    for value in meta_values(page, &["geo.country", "geo.region", "icbm.country"]) {
+    for value in meta_values(&metas, &["geo.country", "geo.region", "icbm.country"]) {
         add(value.split('-').next().and_then(by_code), false);
     }
     for region in from_text(page) {
@@ -160,10 +191,11 @@ fn by_name(name: &str) -> Option<Country> {
 }
 
 /// `<html lang>` first, then what the head says.
-fn language_tags(page: &Page) -> Vec<String> {
+fn language_tags(page: &Page, metas: &[&Element]) -> Vec<String> {
     let mut tags: Vec<String> = page
         .elements()
         .filter(|(_, element)| element.name() == "html")
+        .take(1)
         .filter_map(|(_, element)| {
             element
                 .attribute("lang")
@@ -178,15 +210,22 @@ fn language_tags(page: &Page) -> Vec<String> {
         "dcterms.language",
         "language",
     ];
-    tags.extend(meta_values(page, &names));
+    tags.extend(meta_values(metas, &names));
     tags.truncate(8);
     tags
 }
 
-fn meta_values(page: &Page, names: &[&str]) -> Vec<String> {
+fn metas(page: &Page) -> Vec<&Element> {
     page.elements()
-        .filter(|(_, element)| element.name() == "meta")
-        .filter(|(_, element)| {
+        .map(|(_, element)| element)
+        .filter(|element| element.name() == "meta")
+        .collect()
+}
+
+fn meta_values(metas: &[&Element], names: &[&str]) -> Vec<String> {
+    metas
+        .iter()
+        .filter(|element| {
             ["name", "property", "http-equiv"]
                 .iter()
                 .filter_map(|attribute| element.attribute(attribute))
@@ -196,7 +235,7 @@ fn meta_values(page: &Page, names: &[&str]) -> Vec<String> {
                         .any(|name| value.trim().eq_ignore_ascii_case(name))
                 })
         })
-        .filter_map(|(_, element)| element.attribute("content").map(str::to_owned))
+        .filter_map(|element| element.attribute("content").map(str::to_owned))
         .take(8)
         .collect()
 }
@@ -262,7 +301,11 @@ fn from_text(page: &Page) -> Vec<Country> {
                 count(by_name(name), 1);
             }
         }
-        if plain.bytes().any(|byte| byte.is_ascii_digit())
+        let may_hold_postcode = plain
+            .as_bytes()
+            .windows(4)
+            .any(|window| matches!(window, [b' ', b'0'..=b'9', b'A'..=b'Z', b'A'..=b'Z']));
+        if may_hold_postcode
             && let Some(postcode) = &*POSTCODE
             && postcode.is_match(&plain)
         {

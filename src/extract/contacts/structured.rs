@@ -274,6 +274,9 @@ const CLASSES: &[(&str, Named)] = &[
     ("p-country-name", Named::Part(Part::Country)),
 ];
 
+/// How far above a property its card is looked for.
+const MAX_CARD_DEPTH: usize = 12;
+
 /// Classes of an element that holds a card.
 const CARDS: &[&str] = &["vcard", "h-card", "adr", "h-adr", "p-adr"];
 
@@ -296,7 +299,8 @@ fn microformat(node: NodeRef<'_>, classes: &str) -> Option<Named> {
                 .any(|class| CARDS.contains(&class))
         })
     };
-    let counts = matches!(named, Named::Property(_)) || node.ancestors().any(is_card);
+    let counts =
+        matches!(named, Named::Property(_)) || node.ancestors().take(MAX_CARD_DEPTH).any(is_card);
     counts.then_some(named)
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use ego_tree::iter::Edge;
+use ego_tree::{NodeRef, iter::Edge};
 use scraper::node::Element;
 use scraper::{Html, Node};
 
@@ -20,6 +20,9 @@ const MAX_TEXT_BYTES: usize = 2 * 1024 * 1024;
 /// Longest single block, in bytes. A longer one is split, at a space if there is one.
 const MAX_BLOCK_BYTES: usize = 16 * 1024;
 
+/// How much of a name is looked at for what an icon shows, in bytes.
+const MAX_ICON_BYTES: usize = 60;
+
 /// One piece of visible text: a paragraph, a table cell, a line up to `<br>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
@@ -27,6 +30,17 @@ pub struct Block {
     pub text: String,
     /// Whether it stands in navigation, header or footer rather than in the content.
     pub is_boilerplate: bool,
+    /// The symbols in it or between it and the block before, each with its place in `text`, in bytes.
+    pub icons: Vec<(usize, Icon)>,
+}
+
+/// A symbol without text that says what follows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Icon {
+    /// A telephone.
+    Phone,
+    /// A fax.
+    Fax,
 }
 
 impl Block {
@@ -42,64 +56,54 @@ impl Block {
 
 /// Whether an element separates text before it from text after it.
 pub(super) fn is_break(name: &str) -> bool {
-    matches!(
-        name,
-        "address"
-            | "article"
-            | "aside"
-            | "blockquote"
-            | "body"
-            | "br"
-            | "caption"
-            | "center"
-            | "dd"
-            | "details"
-            | "dialog"
-            | "dir"
-            | "div"
-            | "dl"
-            | "dt"
-            | "fieldset"
-            | "figcaption"
-            | "figure"
-            | "footer"
-            | "form"
-            | "frame"
-            | "frameset"
-            | "h1"
-            | "h2"
-            | "h3"
-            | "h4"
-            | "h5"
-            | "h6"
-            | "header"
-            | "hgroup"
-            | "hr"
-            | "html"
-            | "legend"
-            | "li"
-            | "main"
-            | "marquee"
-            | "menu"
-            | "nav"
-            | "ol"
-            | "optgroup"
-            | "option"
-            | "p"
-            | "pre"
-            | "search"
-            | "section"
-            | "summary"
-            | "table"
-            | "tbody"
-            | "td"
-            | "tfoot"
-            | "th"
-            | "thead"
-            | "title"
-            | "tr"
-            | "ul"
-    )
+    // By length first: this is asked for every tag.
+    match name.len() {
+        1 => name == "p",
+        2 => matches!(
+            name,
+            "br" | "dd"
+                | "dl"
+                | "dt"
+                | "h1"
+                | "h2"
+                | "h3"
+                | "h4"
+                | "h5"
+                | "h6"
+                | "hr"
+                | "li"
+                | "ol"
+                | "td"
+                | "th"
+                | "tr"
+                | "ul"
+        ),
+        3 => matches!(name, "dir" | "div" | "nav" | "pre"),
+        4 => matches!(name, "body" | "form" | "html" | "main" | "menu"),
+        5 => matches!(
+            name,
+            "aside" | "frame" | "table" | "tbody" | "tfoot" | "thead" | "title"
+        ),
+        6 => matches!(
+            name,
+            "center"
+                | "dialog"
+                | "figure"
+                | "footer"
+                | "header"
+                | "hgroup"
+                | "legend"
+                | "option"
+                | "search"
+        ),
+        7 => matches!(
+            name,
+            "address" | "article" | "caption" | "details" | "marquee" | "section" | "summary"
+        ),
+        8 => matches!(name, "fieldset" | "frameset" | "optgroup"),
+        10 => matches!(name, "blockquote" | "figcaption"),
+        _ => false,
+    }
 }
 
 /// Elements whose text is not text of the page.
@@ -143,6 +147,25 @@ fn is_hidden_inline(element: &Element) -> bool {
     style.contains("display:none") || style.contains("visibility:hidden")
 }
 
+/// The symbol that an empty element shows, by the names that icon fonts and pictures have (`fa-phone`, `alt="Fax"`).
+fn icon(node: NodeRef<'_, Node>, element: &Element) -> Option<Icon> {
+    let name = match element.name() {
+        "i" | "span" | "em" if !node.has_children() => element.attribute("class"),
+        "img" => element.attribute("alt"),
+        _ => None,
+    }?;
+    let name = name.get(..name.floor_char_boundary(MAX_ICON_BYTES))?;
+    let name = name.to_ascii_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
+    if has(&["fax"]) {
+        Some(Icon::Fax)
+    } else if has(&["phone", "mobile", "-tel"]) && !has(&["microphone", "headphone"]) {
+        Some(Icon::Phone)
+    } else {
+        None
+    }
+}
+
 fn is_reversed(element: &Element) -> bool {
     element.attribute("style").is_some_and(|style| {
         let style = style.to_ascii_lowercase();
@@ -165,6 +188,9 @@ pub(super) fn blocks(document: &Html) -> Vec<Block> {
                         continue;
                     }
                     collector.boundary(element.name());
+                    if let Some(icon) = icon(node, element) {
+                        collector.icons.push((collector.current.len(), icon));
+                    }
                     if is_boilerplate(element.name()) {
                         collector.boilerplate_depth += 1;
                     }
@@ -213,6 +239,8 @@ fn is_boilerplate(name: &str) -> bool {
 struct Collector {
     blocks: Vec<Block>,
     current: String,
+    /// Of the current block, or, if it is empty yet, before it.
+    icons: Vec<(usize, Icon)>,
     total: usize,
     boilerplate_depth: usize,
 }
@@ -231,6 +259,27 @@ impl Collector {
     }
 
     fn push(&mut self, text: &str) {
+        let mut rest = text;
+        // Words in ASCII are copied whole; what is between them goes by the character.
+        while let Some(first) = rest.bytes().next() {
+            let is_plain = first.is_ascii_graphic();
+            let length = rest
+                .bytes()
+                .position(|byte| byte.is_ascii_graphic() != is_plain)
+                .unwrap_or(rest.len());
+            let Some((piece, tail)) = rest.split_at_checked(length) else {
+                break;
+            };
+            if is_plain && self.current.len() + length <= MAX_BLOCK_BYTES {
+                self.current.push_str(piece);
+            } else {
+                self.push_characters(piece);
+            }
+            rest = tail;
+        }
+    }
+
+    fn push_characters(&mut self, text: &str) {
         for character in text.chars() {
             if character.is_whitespace() {
                 if self.current.len() > MAX_BLOCK_BYTES {
@@ -257,12 +306,25 @@ impl Collector {
     }
 
     fn flush(&mut self) {
-        let text = self.current.trim_matches([' ', INLINE_BOUNDARY]);
-        if !text.is_empty() {
+        let trimmed = self.current.trim_start_matches([' ', INLINE_BOUNDARY]);
+        let start = self.current.len() - trimmed.len();
+        let text = trimmed.trim_end_matches([' ', INLINE_BOUNDARY]);
+        if text.is_empty() {
+            // A symbol alone belongs to what follows.
+            if self.icons.len() > 1 {
+                self.icons.drain(..self.icons.len() - 1);
+            }
+            self.icons.iter_mut().for_each(|(place, _)| *place = 0);
+        } else {
             self.total += text.len();
+            let mut icons = std::mem::take(&mut self.icons);
+            for (place, _) in &mut icons {
+                *place = place.saturating_sub(start).min(text.len());
+            }
             self.blocks.push(Block {
                 text: text.to_owned(),
                 is_boilerplate: self.boilerplate_depth > 0,
+                icons,
             });
         }
         self.current.clear();

@@ -85,6 +85,18 @@ impl Country {
         self.0.national_prefix
     }
 
+    /// Whether digits begin with what callers inside the country dial, now or once, before an area code.
+    pub(in super::super) fn begins_with_prefix(self, digits: &str) -> bool {
+        let prefix = self.national_prefix();
+        prefix.is_some_and(|prefix| digits.starts_with(prefix))
+            || (prefix.is_some()
+                && self.0.dialled_prefix.as_ref().is_some_and(|prefix| {
+                    prefix
+                        .strip(digits)
+                        .is_some_and(|rest| rest.len() < digits.len())
+                }))
+    }
+
     /// The number that these digits are when dialled in this country.
     pub(in super::super) fn dial(self, digits: &str) -> Option<Number> {
         let plan = self.0;
