@@ -88,7 +88,7 @@ impl Page {
         };
         let (document, is_bounded) = bounded::parse(&head);
         let blocks = text::blocks(&document);
-        let mut elements = Vec::new();
+        let mut elements = Vec::with_capacity(document.tree.nodes().len() / 2);
         let mut links = Vec::new();
         for node in document.tree.root().descendants() {
             if let Node::Element(element) = node.value() {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
+use memchr::memmem;
 use percent_encoding::percent_decode_str;
 use regex::{Captures, Regex};
 
@@ -111,7 +112,7 @@ pub(super) fn in_text(text: &str, trusts: impl Fn(&str) -> bool) -> Vec<String> 
     static BRACKETED: LazyLock<Regex> = LazyLock::new(|| {
         let (at, dot, plain_dot) = (words(AT_WORDS), &*BRACKETED_DOT, &*PLAIN_DOT);
         pattern(&format!(
-            r"(?i)([a-z0-9][a-z0-9._+\-]{{0,63}}(?:(?:{plain_dot}|{dot})[a-z0-9][a-z0-9_+\-]{{0,62}}){{0,3}})\s?(?:[\[({{<«|_*]\s?(?:{at})\s?[\])}}>»|_*]|\s-at-\s|(@)|\s(at|arobase|arroba|chiocciola)\s)\s?([a-z0-9][a-z0-9\-]{{0,62}}(?:(?:\.|\s\.\s?|{plain_dot}|{dot})[a-z0-9][a-z0-9\-]{{0,62}}){{1,5}})"
+            r"(?i)([a-z0-9][a-z0-9._+\-]*(?:(?:{plain_dot}|{dot})[a-z0-9][a-z0-9_+\-]*){{0,3}})\s?(?:[\[({{<«|_*]\s?(?:{at})\s?[\])}}>»|_*]|\s-at-\s|(@)|\s(at|arobase|arroba|chiocciola)\s)\s?([a-z0-9][a-z0-9\-]*(?:(?:\.|\s\.\s?|{plain_dot}|{dot})[a-z0-9][a-z0-9\-]*){{1,5}})"
         ))
     });
     static DOT: LazyLock<Regex> =
@@ -183,7 +184,7 @@ fn go_together(at: &str, dot: &str) -> bool {
 
 /// Whether an address may be written out in `text`: a cheap look before the patterns.
 fn may_hide(text: &str) -> bool {
-    let has_sign = text.contains('@');
+    let has_sign = memchr::memchr(b'@', text.as_bytes()).is_some();
     let has_spaced_sign = || [" @", "@ ", " ."].iter().any(|gap| text.contains(gap));
     let has_dot = || {
         let is_dot = |word: &str| {
@@ -253,7 +254,7 @@ fn join_domain(domain: &str) -> String {
 pub(super) fn may_assemble(script: &str) -> bool {
     ["@", "64;", "x40", "%40", "znvygb", "fromCharCode", "atob("]
         .iter()
-        .any(|sign| script.contains(sign))
+        .any(|sign| memmem::find(script.as_bytes(), sign.as_bytes()).is_some())
 }
 
 /// Strings that a script puts together from pieces, or decodes, and that hold an `@`.
@@ -263,10 +264,8 @@ pub(super) fn may_assemble(script: &str) -> bool {
 pub(super) fn in_script(script: &str) -> Vec<String> {
     static JOIN: LazyLock<Regex> = LazyLock::new(|| pattern(r#"["'] *\+ *["']"#));
     static APPEND: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r#"["']\s*;\s*([0-9A-Za-z_]+)\s*(?:=\s*([0-9A-Za-z_]+)\s*\+|\+=)\s*["']"#)
+        pattern(r#"(?-u)["']\s*;\s*([0-9A-Za-z_]+)\s*(?:=\s*([0-9A-Za-z_]+)\s*\+|\+=)\s*["']"#)
     });
-    static MAILTO: LazyLock<Regex> = LazyLock::new(|| pattern(r#"(?i)mailto:([^"'\\<>]{5,200})"#));
-    static LITERAL: LazyLock<Regex> = LazyLock::new(|| pattern(r#"["']([^"'\s]{5,320})["']"#));
     let script = script
         .get(..script.floor_char_boundary(MAX_SCRIPT_BYTES))
         .unwrap_or(script);
@@ -304,22 +303,45 @@ pub(super) fn in_script(script: &str) -> Vec<String> {
         }
     });
     let joined = with_variables(&joined);
-    let shown = MAILTO.captures_iter(&joined);
     // Where nothing was put together, every literal stands in the script.
-    let assembled = LITERAL.captures_iter(if joined == script { "" } else { &joined });
-    shown
-        .filter_map(|found| found.get(1).map(|m| m.as_str().to_owned()))
-        .chain(
-            assembled
-                .filter_map(|found| found.get(1).map(|m| m.as_str().to_owned()))
-                .filter(|literal| {
-                    literal.contains('@')
-                        && !literal.contains(':')
-                        && !script.contains(literal.as_str())
-                }),
-        )
+    let assembled = literals(if joined == script { "" } else { &joined });
+    let assembled = assembled.filter(|literal| {
+        literal.contains('@') && !literal.contains(':') && !script.contains(literal)
+    });
+    mailto_targets(&joined)
+        .chain(assembled)
+        .map(str::to_owned)
         .take(100)
         .collect()
+}
+
+/// What follows `mailto:`, up to the end of a string or tag.
+fn mailto_targets(script: &str) -> impl Iterator<Item = &str> {
+    let colons = memchr::memchr_iter(b':', script.as_bytes());
+    colons.filter_map(|colon| {
+        let (front, rest) = script.split_at_checked(colon + 1)?;
+        let scheme = front.get(front.len().checked_sub("mailto:".len())?..)?;
+        let rest = rest.get(..rest.floor_char_boundary(200)).unwrap_or(rest);
+        let end = rest.find(['"', '\'', '\\', '<', '>']).unwrap_or(rest.len());
+        let is_link = scheme.eq_ignore_ascii_case("mailto:") && end >= 5;
+        rest.get(..end).filter(|_| is_link)
+    })
+}
+
+/// The strings without spaces between two quotes.
+fn literals(script: &str) -> impl Iterator<Item = &str> {
+    let quotes = memchr::memchr2_iter(b'"', b'\'', script.as_bytes());
+    let mut start = None;
+    quotes.filter_map(move |quote| {
+        let from = start.replace(quote + 1)?;
+        let content = script.get(from..quote)?;
+        let is_literal =
+            (5..=320).contains(&content.len()) && !content.contains(char::is_whitespace);
+        if is_literal {
+            start = None;
+        }
+        is_literal.then_some(content)
+    })
 }
 
 /// Puts the strings of variables beside an `"@"` in their places: `user + "@" + host`.

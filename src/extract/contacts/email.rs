@@ -99,9 +99,6 @@ pub(super) fn extract(page: &Page, url: &Url, structured: &Structured) -> Vec<Em
     }
     from_attributes(page, &mut found);
     for script in structured::scripts(page) {
-        if !deobfuscate::may_assemble(&script) {
-            continue;
-        }
         for value in deobfuscate::in_script(&script) {
             found.add_all(&value, Source::Obfuscated, 0.6);
         }
@@ -130,7 +127,7 @@ impl Found {
                 front.contains('.') && !back.contains('.') && !back.is_empty()
             })
         };
-        if !text.contains('@') {
+        if memchr::memchr(b'@', text.as_bytes()).is_none() {
             return;
         }
         for word in text
@@ -294,7 +291,7 @@ fn from_attributes(page: &Page, found: &mut Found) {
                     _ => {}
                 }
             }
-            let has_sign = value.contains('@');
+            let has_sign = memchr::memchr(b'@', value.as_bytes()).is_some();
             let is_data = name.starts_with("data-");
             if !(has_sign || is_data)
                 || name == "href"
@@ -340,7 +337,8 @@ fn from_attributes(page: &Page, found: &mut Found) {
 /// `text` may carry [`INLINE_BOUNDARY`] marks. Linear in its length.
 pub(super) fn find(text: &str) -> Vec<String> {
     let mut out = Vec::new();
-    if !text.contains('@') && !text.contains('＠') {
+    // The full-width sign ends in the byte 0xa0.
+    if memchr::memchr2(b'@', 0xa0, text.as_bytes()).is_none() {
         return out;
     }
     for (at, sign) in text.char_indices().filter(|(_, c)| matches!(c, '@' | '＠')) {

@@ -160,7 +160,7 @@ pub(super) fn starts_with_phone_word(text: &str) -> bool {
         )
         .unwrap_or((text, ""));
     let is_letter = word.chars().count() == 1;
-    is_phone_word(word) && (!is_letter || rest.starts_with([':', '.']))
+    is_phone_word(word) && (!is_letter || rest.starts_with(':'))
 }
 
 fn lookup(phrase: &str) -> Option<Label> {

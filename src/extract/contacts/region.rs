@@ -39,16 +39,26 @@ struct Countries {
     lengths: Vec<u32>,
 }
 
+/// Longest name that is looked for, in bytes.
+const MAX_NAME_BYTES: usize = 60;
+
 impl Countries {
-    /// The names that begin with this word.
-    fn names(&self, word: &str) -> &[&'static str] {
+    /// The longest name that `text` begins with, in any case; `word` is its first word.
+    fn name_at(&self, text: &str, word: &str) -> Option<&'static str> {
         let first = word.bytes().next().map_or(0, usize::from);
         let lengths = self.lengths.get(first).copied().unwrap_or_default();
         // Most words are none, and need not be hashed to see that.
         if lengths >> word.len().min(31) & 1 == 0 {
-            return &[];
+            return None;
         }
-        self.by_word.get(word).map_or(&[], Vec::as_slice)
+        let text = text.get(..text.floor_char_boundary(MAX_NAME_BYTES))?;
+        let text = text.to_lowercase();
+        let names = self.by_word.get(text.get(..word_end(&text))?)?;
+        let name = names.iter().find(|name| {
+            text.strip_prefix(**name)
+                .is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+        });
+        name.copied()
     }
 }
 
@@ -72,9 +82,11 @@ static COUNTRIES: LazyLock<Countries> = LazyLock::new(|| {
     }
     let mut lengths = vec![0_u32; 256];
     for word in by_word.keys() {
-        let first = word.bytes().next().map_or(0, usize::from);
-        if let Some(lengths) = lengths.get_mut(first) {
-            *lengths |= 1 << word.len().min(31);
+        for word in [(*word).to_owned(), word.to_uppercase()] {
+            let first = word.bytes().next().map_or(0, usize::from);
+            if let Some(lengths) = lengths.get_mut(first) {
+                *lengths |= 1 << word.len().min(31);
+            }
         }
     }
     Countries {
@@ -97,27 +109,21 @@ fn word_end(text: &str) -> usize {
     }
 }
 
-/// The names of countries and cities in `text`, which is in lower case.
+/// The names of countries and cities in `text`.
 fn names(text: &str) -> impl Iterator<Item = &'static str> {
-    let mut at = 0;
+    let mut rest = text;
     std::iter::from_fn(move || {
-        while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+        while !rest.is_empty() {
             let end = word_end(rest);
-            let known = rest
+            let name = rest
                 .get(..end)
-                .map(|word| COUNTRIES.names(word))
-                .unwrap_or_default()
-                .iter()
-                .find(|name| {
-                    rest.strip_prefix(**name).is_some_and(|after| {
-                        !after.starts_with(|c: char| c.is_alphanumeric() || c == '_')
-                    })
-                });
-            let step = known.map_or(end, |name| name.len());
-            let gap = rest.get(step..).and_then(|rest| rest.chars().next());
-            at += step + gap.map_or(0, char::len_utf8);
-            if known.is_some() {
-                return known.copied();
+                .and_then(|word| COUNTRIES.name_at(rest, word));
+            let end = end.max(name.map_or(0, str::len)).min(rest.len());
+            let mut tail = rest.get(rest.floor_char_boundary(end)..)?.chars();
+            tail.next();
+            rest = tail.as_str();
+            if name.is_some() {
+                return name;
             }
         }
         None
@@ -297,7 +303,7 @@ fn from_text(page: &Page) -> Vec<Country> {
         let plain = block.plain();
         // Long texts mention countries; addresses name theirs.
         if plain.len() <= 400 {
-            for name in names(&plain.to_lowercase()).take(5) {
+            for name in names(&plain).take(5) {
                 count(by_name(name), 1);
             }
         }

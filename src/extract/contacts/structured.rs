@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Source, label};
+use super::{Source, deobfuscate, label};
 use crate::extract::html::{Attributes, Page, ego::NodeRef, folded, node_lines, node_text};
 use crate::extract::structured::{json_ld, script_text};
 
@@ -36,7 +36,11 @@ pub(super) struct Structured {
 }
 
 /// The scripts of a page that are code and may hold an address.
-pub(super) fn scripts(page: &Page) -> Vec<String> {
+pub(super) fn scripts(page: &Page) -> impl Iterator<Item = String> {
+    let may_assemble = |node: &NodeRef<'_>| {
+        let mut texts = node.children().filter_map(|child| child.value().as_text());
+        texts.any(|text| deobfuscate::may_assemble(text))
+    };
     page.elements()
         .filter(|(_, element)| element.name() == "script" && element.attribute("src").is_none())
         .filter(|(_, element)| {
@@ -44,9 +48,10 @@ pub(super) fn scripts(page: &Page) -> Vec<String> {
                 .attribute("type")
                 .is_some_and(|kind| kind.contains("json"))
         })
+        .map(|(node, _)| node)
         .take(MAX_SCRIPTS)
-        .map(|(node, _)| script_text(node))
-        .collect()
+        .filter(may_assemble)
+        .map(script_text)
 }
 
 /// Reads all structured data of a page.
@@ -196,9 +201,10 @@ fn join_address(
         .collect::<Vec<_>>()
         .join(" ");
     let parts = [street, Some(town), region, country];
-    let line: Vec<String> = parts
-        .into_iter()
+    let line: Vec<&str> = parts
+        .iter()
         .flatten()
+        .map(|part| part.trim_matches([',', ' ']))
         .filter(|part| !part.is_empty())
         .collect();
     folded(&line.join(", "), 300)
@@ -501,7 +507,7 @@ fn is_other_contact(line: &str) -> bool {
     }
     let digits = line.chars().filter(char::is_ascii_digit).count();
     longest >= 7
-        || digits >= 9
+        || digits >= 10
         || line.contains('@')
         || line.contains("www.")
         || line.ends_with(':')

@@ -496,6 +496,16 @@ fn name_and_address_are_those_of_the_owner() {
         Some("Acme Ltd, 10 Downing Street, London SW1A 2AA"),
     );
     check(
+        "<address>P.O. Box 4000<br>Bellaire, TX 77402-4000<br>866-643-0919</address>",
+        None,
+        Some("P.O. Box 4000, Bellaire, TX 77402-4000"),
+    );
+    check(
+        "<p itemprop=streetAddress>Hafenstr. 5,</p><p itemprop=addressLocality>Hamburg</p>",
+        None,
+        Some("Hafenstr. 5, Hamburg"),
+    );
+    check(
         "<address>Written by Jo</address><address>Tel: 5</address>",
         None,
         None,

@@ -32,6 +32,8 @@ pub struct Block {
     pub is_boilerplate: bool,
     /// The symbols in it or between it and the block before, each with its place in `text`, in bytes.
     pub icons: Vec<(usize, Icon)>,
+    /// Whether there may be an [`INLINE_BOUNDARY`] in `text`.
+    has_boundaries: bool,
 }
 
 /// A symbol without text that says what follows it.
@@ -46,7 +48,7 @@ pub enum Icon {
 impl Block {
     /// The text without boundary marks.
     pub fn plain(&self) -> Cow<'_, str> {
-        if self.text.contains(INLINE_BOUNDARY) {
+        if self.has_boundaries {
             Cow::Owned(self.text.replace(INLINE_BOUNDARY, ""))
         } else {
             Cow::Borrowed(&self.text)
@@ -108,31 +110,20 @@ pub(super) fn is_break(name: &str) -> bool {
 
 /// Elements whose text is not text of the page.
 fn is_skipped(name: &str) -> bool {
-    matches!(
-        name,
-        "audio"
-            | "canvas"
-            | "datalist"
-            | "head"
-            | "iframe"
-            | "math"
-            | "noembed"
-            | "noframes"
-            | "object"
-            | "script"
-            | "select"
-            | "style"
-            | "svg"
-            | "template"
-            | "textarea"
-            | "title"
-            | "video"
-    )
+    match name.len() {
+        3 => name == "svg",
+        4 => matches!(name, "head" | "math"),
+        5 => matches!(name, "audio" | "style" | "title" | "video"),
+        6 => matches!(name, "canvas" | "iframe" | "object" | "script" | "select"),
+        7 => name == "noembed",
+        8 => matches!(name, "datalist" | "noframes" | "template" | "textarea"),
+        _ => false,
+    }
 }
 
 /// An inline element that styles hide: a trap for address collectors, not content.
 fn is_hidden_inline(element: &Element) -> bool {
-    if is_break(element.name()) {
+    if element.attrs.is_empty() || is_break(element.name()) {
         return false;
     }
     let Some(style) = element.attribute("style") else {
@@ -194,7 +185,7 @@ pub(super) fn blocks(document: &Html) -> Vec<Block> {
                     if is_boilerplate(element.name()) {
                         collector.boilerplate_depth += 1;
                     }
-                    if reversed.is_none() && is_reversed(element) {
+                    if reversed.is_none() && !element.attrs.is_empty() && is_reversed(element) {
                         reversed = Some((node.id(), collector.current.len()));
                     }
                 }
@@ -241,6 +232,7 @@ struct Collector {
     current: String,
     /// Of the current block, or, if it is empty yet, before it.
     icons: Vec<(usize, Icon)>,
+    has_boundaries: bool,
     total: usize,
     boilerplate_depth: usize,
 }
@@ -255,6 +247,7 @@ impl Collector {
             self.push(" ");
         } else if !self.current.is_empty() && !self.current.ends_with(INLINE_BOUNDARY) {
             self.current.push(INLINE_BOUNDARY);
+            self.has_boundaries = true;
         }
     }
 
@@ -325,8 +318,10 @@ impl Collector {
                 text: text.to_owned(),
                 is_boilerplate: self.boilerplate_depth > 0,
                 icons,
+                has_boundaries: self.has_boundaries,
             });
         }
         self.current.clear();
+        self.has_boundaries = false;
     }
 }

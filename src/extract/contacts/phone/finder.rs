@@ -107,7 +107,7 @@ pub(super) fn runs(text: &str) -> Vec<Run> {
     let mut out = Vec::new();
     let mut index = 0;
     while index < chars.len() {
-        if !chars.get(index).is_some_and(|(_, c)| digit(*c).is_some()) {
+        if chars.get(index).is_none_or(|(_, c)| digit(*c).is_none()) {
             index += 1;
             continue;
         }
