@@ -186,7 +186,9 @@ impl Found {
 fn from_links(page: &Page, found: &mut Found) {
     for (_, element, href) in page.links() {
         let href = href.trim();
-        if let Some((_, hex)) = href.split_once("/cdn-cgi/l/email-protection#") {
+        if let Some((page, hex)) = href.split_once('#')
+            && page.ends_with("/cdn-cgi/l/email-protection")
+        {
             if let Some(value) = deobfuscate::cloudflare(hex) {
                 found.add_all(&value, Source::Obfuscated, 0.95);
             }

@@ -35,8 +35,8 @@ struct Countries {
     by_name: HashMap<&'static str, &'static str>,
     /// The names that begin with a word, longest first.
     by_word: HashMap<&'static str, Vec<&'static str>>,
-    /// For each byte that such a word may begin with, how long it may be in bytes: one bit each.
-    lengths: Vec<u32>,
+    /// Such words by the first byte that they may have, in lower and in upper case.
+    by_first: Vec<Vec<&'static str>>,
 }
 
 /// Longest name that is looked for, in bytes.
@@ -46,9 +46,11 @@ impl Countries {
     /// The longest name that `text` begins with, in any case; `word` is its first word.
     fn name_at(&self, text: &str, word: &str) -> Option<&'static str> {
         let first = word.bytes().next().map_or(0, usize::from);
-        let lengths = self.lengths.get(first).copied().unwrap_or_default();
-        // Most words are none, and need not be hashed to see that.
-        if lengths >> word.len().min(31) & 1 == 0 {
+        // Most words are none, which is seen without a copy.
+        let is_known = self.by_first.get(first)?.iter().any(|known| {
+            known.len() == word.len() && (known.eq_ignore_ascii_case(word) || !word.is_ascii())
+        });
+        if !is_known {
             return None;
         }
         let text = text.get(..text.floor_char_boundary(MAX_NAME_BYTES))?;
@@ -80,12 +82,14 @@ static COUNTRIES: LazyLock<Countries> = LazyLock::new(|| {
     for names in by_word.values_mut() {
         names.sort_by_key(|name| std::cmp::Reverse(name.len()));
     }
-    let mut lengths = vec![0_u32; 256];
+    let mut by_first: Vec<Vec<&str>> = vec![Vec::new(); 256];
     for word in by_word.keys() {
-        for word in [(*word).to_owned(), word.to_uppercase()] {
-            let first = word.bytes().next().map_or(0, usize::from);
-            if let Some(lengths) = lengths.get_mut(first) {
-                *lengths |= 1 << word.len().min(31);
+        let upper = word.to_uppercase();
+        let mut firsts = vec![word.bytes().next(), upper.bytes().next()];
+        firsts.dedup();
+        for first in firsts.into_iter().flatten() {
+            if let Some(words) = by_first.get_mut(usize::from(first)) {
+                words.push(word);
             }
         }
     }
@@ -93,7 +97,7 @@ static COUNTRIES: LazyLock<Countries> = LazyLock::new(|| {
         by_language,
         by_name,
         by_word,
-        lengths,
+        by_first,
     }
 });
 

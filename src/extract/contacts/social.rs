@@ -105,8 +105,11 @@ pub(super) fn extract(page: &Page, url: &Url, structured: &Structured) -> Vec<So
 
 /// Whether a link may lead to a platform from a page that is on none: a cheap look before it is read as a URL.
 fn may_lead_to_platform(href: &str) -> bool {
-    let parts = href.split_once("//");
-    let Some((scheme, rest)) = parts.filter(|(scheme, _)| !scheme.contains(['/', '?', '#'])) else {
+    // Two slashes that nothing but a scheme precedes.
+    let parts = href
+        .split_once('/')
+        .and_then(|(scheme, rest)| Some((scheme, rest.strip_prefix('/')?)));
+    let Some((scheme, rest)) = parts.filter(|(scheme, _)| !scheme.contains(['?', '#'])) else {
         // A path leads to where the page is.
         return href.contains(':') || href.contains(|c: char| c == '\\' || c.is_control());
     };
