@@ -181,9 +181,10 @@ pub struct Contacts {
     pub phones: Vec<Phone>,
     /// One entry per profile, in document order.
     pub socials: Vec<Social>,
-    /// Name of the organisation or person, from structured data only.
+    /// Name of the organisation or person, from structured data or a card (hCard); failing that, what
+    /// the head says the site is called (`og:site_name`).
     pub name: Option<String>,
-    /// Postal address in one line, from structured data or an `<address>` with a street.
+    /// Postal address in one line, from structured data, a card, or an `<address>`.
     pub address: Option<String>,
 }
 

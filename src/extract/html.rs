@@ -10,12 +10,12 @@ mod text;
 
 use std::borrow::Cow;
 
-use ego_tree::NodeId;
+use ego_tree::{NodeId, iter::Edge};
 use scraper::{Html, Node, node::Element};
 use url::Url;
 
 pub use self::bounded::{MAX_DEPTH, MAX_NODES, MAX_TAG_ATTRIBUTES};
-pub use self::text::{Block, INLINE_BOUNDARY};
+pub use self::text::{Block, INLINE_BOUNDARY, Icon};
 use super::charset;
 
 /// How much of a document is looked at, in bytes (4 MiB). The rest is ignored.
@@ -62,6 +62,8 @@ pub struct Page {
     document: Html,
     /// All elements in document order: they are gone through many times.
     elements: Vec<NodeId>,
+    /// Those with an `href`.
+    links: Vec<NodeId>,
     blocks: Vec<Block>,
     is_truncated: bool,
 }
@@ -86,14 +88,20 @@ impl Page {
         };
         let (document, is_bounded) = bounded::parse(&head);
         let blocks = text::blocks(&document);
-        let nodes = document.tree.root().descendants();
-        let elements = nodes
-            .filter(|node| node.value().is_element())
-            .map(|node| node.id())
-            .collect();
+        let mut elements = Vec::with_capacity(document.tree.nodes().len() / 2);
+        let mut links = Vec::new();
+        for node in document.tree.root().descendants() {
+            if let Node::Element(element) = node.value() {
+                elements.push(node.id());
+                if element.attribute("href").is_some() {
+                    links.push(node.id());
+                }
+            }
+        }
         Self {
             document,
             elements,
+            links,
             blocks,
             is_truncated: is_cut || is_bounded,
         }
@@ -122,6 +130,15 @@ impl Page {
         })
     }
 
+    /// All elements with an `href` in document order, with that.
+    pub(super) fn links(&self) -> impl Iterator<Item = (ego::NodeRef<'_>, &Element, &str)> {
+        self.links.iter().filter_map(|id| {
+            let node = self.document.tree.get(*id)?;
+            let element = node.value().as_element()?;
+            Some((node, element, element.attribute("href")?))
+        })
+    }
+
     /// The language that the document says it is in (a BCP 47 tag, if it keeps to the rules).
     pub fn language(&self) -> Option<&str> {
         self.elements()
@@ -134,10 +151,9 @@ impl Page {
 
     /// The URL against which links resolve: `<base href>` or the page's own.
     pub fn base_url(&self, url: &Url) -> Url {
-        self.elements()
-            .filter(|(_, element)| element.name() == "base")
-            .find_map(|(_, element)| element.attribute("href"))
-            .and_then(|href| url.join(href.trim()).ok())
+        self.links()
+            .find(|(_, element, _)| element.name() == "base")
+            .and_then(|(_, _, href)| url.join(href.trim()).ok())
             .filter(|base| matches!(base.scheme(), "http" | "https"))
             .unwrap_or_else(|| url.clone())
     }
@@ -183,6 +199,36 @@ pub(super) fn node_text(node: ego::NodeRef<'_>, limit: usize) -> String {
         }
     }
     bound(out.trim(), limit)
+}
+
+/// The lines of the text below a node as a browser would break them, each folded, at most `limit` characters in all.
+pub(super) fn node_lines(node: ego::NodeRef<'_>, limit: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut left = limit;
+    for edge in node.traverse() {
+        let (child, is_open) = match edge {
+            Edge::Open(child) => (child, true),
+            Edge::Close(child) => (child, false),
+        };
+        match child.value() {
+            Node::Text(text) if is_open && !is_raw_text(child) => {
+                let text: String = text.chars().take(left).collect();
+                left -= text.chars().count();
+                if let Some(line) = lines.last_mut() {
+                    push_folded(line, &text);
+                }
+            }
+            Node::Element(element) if text::is_break(element.name()) => lines.push(String::new()),
+            _ => {}
+        }
+        if left == 0 {
+            break;
+        }
+    }
+    lines
+        .iter()
+        .filter_map(|line| folded(line, limit))
+        .collect()
 }
 
 fn is_raw_text(node: ego::NodeRef<'_>) -> bool {

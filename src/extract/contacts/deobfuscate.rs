@@ -1,11 +1,17 @@
 //! Undoes the common ways of hiding an e-mail address from collectors.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
+use memchr::memmem;
+use percent_encoding::percent_decode_str;
 use regex::{Captures, Regex};
 
 /// Longest script that is looked at, in bytes.
 const MAX_SCRIPT_BYTES: usize = 256 * 1024;
+
+/// Most sums of variables that are looked up in one script: each is a search of all of it.
+const MAX_SUMS: usize = 50;
 
 /// Decodes Cloudflare's e-mail protection: hexadecimal, the first byte is the key that the others were combined with by exclusive or.
 ///
@@ -35,57 +41,107 @@ fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("the pattern is valid")
 }
 
+/// Words in brackets that stand for the sign.
+const AT_WORDS: &[&str] = &[
+    "at",
+    "ät",
+    "ad",
+    "a",
+    "@",
+    "(at)",
+    "arobase",
+    "arobas",
+    "arroba",
+    "chiocciola",
+    "małpa",
+    "malpa",
+    "zavinac",
+    "zavináč",
+    "kukac",
+    "æt",
+    "apestaartje",
+    "собака",
+];
+
+/// Words in brackets that stand for a full stop.
+const DOT_WORDS: &[&str] = &[
+    "dot",
+    "punkt",
+    "punt",
+    "point",
+    "punto",
+    "ponto",
+    "tečka",
+    "kropka",
+    "точка",
+    ".",
+];
+
+/// What opens such words (the last byte of `«` is 0xab), and what closes them.
+const OPENING: &str = "[({<«|_*";
+const CLOSING: &str = "])}>»|_*";
+
+/// Words for the sign that need no brackets, each with the words for a full stop that go with it. What is a common word otherwise is
+/// believed only if it is shouted.
+const PLAIN_WORDS: &[(&str, &[&str])] = &[
+    ("at", &["dot", "punkt"]),
+    ("AT", &["DOT", "PUNKT", "POINT", "PUNTO", "PONTO"]),
+    ("arobase", &["point"]),
+    ("arroba", &["punto", "ponto"]),
+    ("chiocciola", &["punto"]),
+];
+
 /// Addresses written out for humans: `name [at] domain [dot] tld`, `name at domain dot tld`,
 /// `name @ domain.tld`, `name(at)domain.tld` and their like. Not yet checked.
 ///
 /// `trusts` says of a local part whether it alone makes the loosest form (`name @ domain.tld`, no
 /// label before it) believable.
 pub(super) fn in_text(text: &str, trusts: impl Fn(&str) -> bool) -> Vec<String> {
-    /// Anything in brackets that means "at", or a plain `@`.
-    static BRACKETED: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(
-            r"(?ix)
-            ([a-z0-9][a-z0-9._+\-]{0,63}
-              (?: (?: \sdot\s | \s?[\[({<«|_*] \s? (?: dot | punkt | punt | point | punto | ponto | tečka | kropka | точка
-                    | \. ) \s? [\])}>»|_*]\s? ) [a-z0-9][a-z0-9_+\-]{0,62} ){0,3})
-            \s?(?: [\[({<«|_*] \s? (?: at | ät | ad | a | @ | \(at\) | arroba | chiocciola | małpa | malpa
-                | zavinac | zavináč | kukac | æt | apestaartje | собака ) \s? [\])}>»|_*]
-              | (@) | \s(at)\s )
-            \s?
-            ([a-z0-9][a-z0-9\-]{0,62}
-              (?: (?: \. | \s\.\s? | \sdot\s | \spunkt\s
-                    | \s?[\[({<«|_*] \s? (?: dot | punkt | punt | point | punto | ponto | tečka | kropka | точка
-                    | \. ) \s? [\])}>»|_*]\s? ) [a-z0-9][a-z0-9\-]{0,62} ){1,5})",
-        )
-    });
-    static DOT: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(
-            r"(?ix) \s? [\[({<«|_*] \s? (?: dot | punkt | punt | point | punto | ponto | tečka | kropka
-              | точка | \. ) \s? [\])}>»|_*] \s? | \s(?:dot|punkt)\s | \s?\.\s?",
-        )
-    });
-    static LABEL: LazyLock<Regex> =
-        LazyLock::new(|| pattern(r"(?i)(?:e-?mail|mail|e-?post|correo|courriel|почта)\W*$"));
-    if text.len() < 8 || !(text.contains('@') || has_at_word(text)) {
+    if text.len() < 8 || !may_hide(text) {
         return Vec::new();
     }
+    static BRACKETED_DOT: LazyLock<String> = LazyLock::new(|| {
+        format!(
+            r"\s?[\[({{<«|_*]\s?(?:{})\s?[\])}}>»|_*]\s?",
+            words(DOT_WORDS)
+        )
+    });
+    static PLAIN_DOT: LazyLock<String> =
+        LazyLock::new(|| format!(r"\s(?:{})\s|\s-dot-\s", words(PLAIN_DOTS)));
+    /// Anything in brackets that means "at", or a plain `@`.
+    static BRACKETED: LazyLock<Regex> = LazyLock::new(|| {
+        let (at, dot, plain_dot) = (words(AT_WORDS), &*BRACKETED_DOT, &*PLAIN_DOT);
+        pattern(&format!(
+            r"(?i)([a-z0-9][a-z0-9._+\-]*(?:(?:{plain_dot}|{dot})[a-z0-9][a-z0-9_+\-]*){{0,3}})\s?(?:[\[({{<«|_*]\s?(?:{at})\s?[\])}}>»|_*]|\s-at-\s|(@)|\s(at|arobase|arroba|chiocciola)\s)\s?([a-z0-9][a-z0-9\-]*(?:(?:\.|\s\.\s?|{plain_dot}|{dot})[a-z0-9][a-z0-9\-]*){{1,5}})"
+        ))
+    });
+    static DOT: LazyLock<Regex> =
+        LazyLock::new(|| pattern(&format!(r"(?i){}|{}|\s?\.\s?", *BRACKETED_DOT, *PLAIN_DOT)));
+    static LABEL: LazyLock<Regex> =
+        LazyLock::new(|| pattern(r"(?i)(?:e-?mail|mail|e-?post|correo|courriel|почта)\W*$"));
     let mut out = Vec::new();
     for found in BRACKETED.captures_iter(text).take(200) {
         let (Some(whole), Some(local), Some(domain)) = (found.get(0), found.get(1), found.get(4))
         else {
             continue;
         };
-        let has_written_dot = DOT.find_iter(domain.as_str()).any(|dot| {
-            dot.as_str()
-                .chars()
-                .any(|c| c.is_alphabetic() || "[({<«|_*".contains(c))
-        });
+        let written_dots: Vec<&str> = DOT
+            .find_iter(domain.as_str())
+            .map(|dot| dot.as_str())
+            .filter(|dot| {
+                dot.chars()
+                    .any(|c| c.is_alphabetic() || OPENING.contains(c))
+            })
+            .collect();
         let is_plain_sign = found.get(2).is_some();
-        let is_plain_word = found.get(3).is_some();
-        if is_plain_word && !has_written_dot {
+        if let Some(word) = found.get(3)
+            && !written_dots
+                .iter()
+                .any(|dot| go_together(word.as_str(), dot))
+        {
             continue;
         }
-        if is_plain_sign && !has_written_dot {
+        if is_plain_sign && written_dots.is_empty() {
             let is_spaced = [" @", "@ ", " ."]
                 .iter()
                 .any(|gap| whole.as_str().contains(gap));
@@ -103,6 +159,86 @@ pub(super) fn in_text(text: &str, trusts: impl Fn(&str) -> bool) -> Vec<String> 
     out
 }
 
+/// Words for a full stop that need no brackets.
+const PLAIN_DOTS: &[&str] = &["dot", "punkt", "point", "punto", "ponto"];
+
+fn words(list: &[&str]) -> String {
+    let escaped: Vec<String> = list.iter().map(|word| regex::escape(word)).collect();
+    escaped.join("|")
+}
+
+/// Whether a word for a full stop, with what is around it, goes with a plain word for the sign.
+fn go_together(at: &str, dot: &str) -> bool {
+    if dot.contains(|c| OPENING.contains(c)) {
+        return true;
+    }
+    let dot = dot.trim().trim_matches('-');
+    PLAIN_WORDS.iter().any(|(known, dots)| {
+        let is_shouted = known.chars().all(char::is_uppercase);
+        let is_same = |known: &str, word: &str| {
+            known == word || (!is_shouted && known.eq_ignore_ascii_case(word))
+        };
+        is_same(known, at) && dots.iter().any(|known| is_same(known, dot))
+    })
+}
+
+/// Whether an address may be written out in `text`: a cheap look before the patterns.
+fn may_hide(text: &str) -> bool {
+    let has_sign = memchr::memchr(b'@', text.as_bytes()).is_some();
+    let has_spaced_sign = || [" @", "@ ", " ."].iter().any(|gap| text.contains(gap));
+    let has_dot = || {
+        let is_dot = |word: &str| {
+            let word = word.trim_matches('-');
+            PLAIN_DOTS.iter().any(|dot| dot.eq_ignore_ascii_case(word))
+        };
+        has_bracketed(text, DOT_WORDS) || text.split(' ').any(is_dot)
+    };
+    (has_sign && has_spaced_sign())
+        || has_bracketed(text, AT_WORDS)
+        || ((has_sign || has_plain_word(text)) && has_dot())
+}
+
+/// Whether a word of [`PLAIN_WORDS`] may stand in `text`, by how it begins.
+fn has_plain_word(text: &str) -> bool {
+    text.as_bytes().windows(4).any(|window| {
+        matches!(
+            window,
+            [
+                b' ',
+                b'a' | b'A',
+                b't' | b'T' | b'r' | b'R',
+                b' ' | b'r' | b'R' | b'o' | b'O'
+            ] | [b' ', b'c' | b'C', b'h' | b'H', b'i' | b'I']
+                | [b'-', b'a', b't', b'-']
+        )
+    })
+}
+
+/// Whether one of the words stands in brackets.
+fn has_bracketed(text: &str, list: &[&str]) -> bool {
+    let is_opening =
+        |byte: u8| matches!(byte, b'[' | b'(' | b'{' | b'<' | b'|' | b'_' | b'*' | 0xab);
+    let starts = text
+        .bytes()
+        .enumerate()
+        .filter(|(_, byte)| is_opening(*byte));
+    starts.map(|(at, _)| at + 1).any(|start| {
+        let rest = text.get(start..).unwrap_or_default();
+        let rest = rest.strip_prefix(' ').unwrap_or(rest);
+        list.iter().any(|word| {
+            let is_word = |head: &str| {
+                head.eq_ignore_ascii_case(word)
+                    || (!head.is_ascii() && head.to_lowercase() == *word)
+            };
+            rest.get(..word.len()).is_some_and(is_word)
+                && rest
+                    .get(word.len()..)
+                    .map(|rest| rest.strip_prefix(' ').unwrap_or(rest))
+                    .is_some_and(|rest| rest.starts_with(|c| CLOSING.contains(c)))
+        })
+    })
+}
+
 /// Drops the words of the next sentence: labels are joined only as far as they make a domain.
 fn join_domain(domain: &str) -> String {
     let labels: Vec<&str> = domain.split('.').collect();
@@ -114,29 +250,45 @@ fn join_domain(domain: &str) -> String {
         .unwrap_or_else(|| domain.to_owned())
 }
 
-fn has_at_word(text: &str) -> bool {
-    static AT: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(
-            r"(?i)[\[({<«|_*]\s?(?:at|ät|ad|a|arroba|chiocciola|małpa|malpa|zavinac|zavináč|kukac|æt|apestaartje|собака)\s?[\])}>»|_*]|\sat\s",
-        )
-    });
-    AT.is_match(text)
+/// Whether a script may hold an address at all: a cheap look before [`in_script`].
+pub(super) fn may_assemble(script: &str) -> bool {
+    ["@", "64;", "x40", "%40", "znvygb", "fromCharCode", "atob("]
+        .iter()
+        .any(|sign| memmem::find(script.as_bytes(), sign.as_bytes()).is_some())
 }
 
-/// Strings that a script puts together from pieces and that hold an `@`.
+/// Strings that a script puts together from pieces, or decodes, and that hold an `@`.
 ///
 /// Only what was assembled counts: an address that stands in a script in one piece is mostly
 /// configuration, and is not shown to anyone.
 pub(super) fn in_script(script: &str) -> Vec<String> {
-    static JOIN: LazyLock<Regex> = LazyLock::new(|| pattern(r#"["']\s*\+\s*["']"#));
-    static APPEND: LazyLock<Regex> =
-        LazyLock::new(|| pattern(r#"["']\s*;\s*(\w+)\s*(?:=\s*(\w+)\s*\+|\+=)\s*["']"#));
-    static MAILTO: LazyLock<Regex> = LazyLock::new(|| pattern(r#"(?i)mailto:([^"'\\<>]{5,200})"#));
-    static LITERAL: LazyLock<Regex> = LazyLock::new(|| pattern(r#"["']([^"'\s]{5,320})["']"#));
+    static JOIN: LazyLock<Regex> = LazyLock::new(|| pattern(r#"["'] *\+ *["']"#));
+    static APPEND: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(r#"(?-u)["']\s*;\s*([0-9A-Za-z_]+)\s*(?:=\s*([0-9A-Za-z_]+)\s*\+|\+=)\s*["']"#)
+    });
     let script = script
         .get(..script.floor_char_boundary(MAX_SCRIPT_BYTES))
         .unwrap_or(script);
-    let decoded = numeric_entities(script);
+    let mut decoded = numeric_entities(script);
+    if decoded.contains("znvygb:") {
+        decoded = rot13(&decoded);
+    }
+    if decoded.contains("unescape(") || decoded.contains("decodeURI") {
+        decoded = percent_decode_str(&decoded)
+            .decode_utf8_lossy()
+            .into_owned();
+    }
+    for text in char_codes(&decoded)
+        .into_iter()
+        .chain(base64_literals(&decoded))
+    {
+        decoded.push_str("\n'");
+        decoded.push_str(&text);
+        decoded.push('\'');
+    }
+    if !decoded.contains('@') {
+        return Vec::new();
+    }
     let joined = JOIN.replace_all(&decoded, "");
     let joined = APPEND.replace_all(&joined, |found: &Captures<'_>| {
         let is_same = found
@@ -150,25 +302,184 @@ pub(super) fn in_script(script: &str) -> Vec<String> {
                 .map_or(String::new(), |m| m.as_str().to_owned())
         }
     });
-    if !joined.contains('@') {
-        return Vec::new();
-    }
-    let shown = MAILTO.captures_iter(&joined);
+    let joined = with_variables(&joined);
     // Where nothing was put together, every literal stands in the script.
-    let assembled = LITERAL.captures_iter(if joined == script { "" } else { &joined });
-    shown
-        .filter_map(|found| found.get(1).map(|m| m.as_str().to_owned()))
-        .chain(
-            assembled
-                .filter_map(|found| found.get(1).map(|m| m.as_str().to_owned()))
-                .filter(|literal| {
-                    literal.contains('@')
-                        && !literal.contains(':')
-                        && !script.contains(literal.as_str())
-                }),
-        )
+    let assembled = literals(if joined == script { "" } else { &joined });
+    let assembled = assembled.filter(|literal| {
+        literal.contains('@') && !literal.contains(':') && !script.contains(literal)
+    });
+    mailto_targets(&joined)
+        .chain(assembled)
+        .map(str::to_owned)
         .take(100)
         .collect()
+}
+
+/// What follows `mailto:`, up to the end of a string or tag.
+fn mailto_targets(script: &str) -> impl Iterator<Item = &str> {
+    let colons = memchr::memchr_iter(b':', script.as_bytes());
+    colons.filter_map(|colon| {
+        let (front, rest) = script.split_at_checked(colon + 1)?;
+        let scheme = front.get(front.len().checked_sub("mailto:".len())?..)?;
+        let rest = rest.get(..rest.floor_char_boundary(200)).unwrap_or(rest);
+        let end = rest.find(['"', '\'', '\\', '<', '>']).unwrap_or(rest.len());
+        let is_link = scheme.eq_ignore_ascii_case("mailto:") && end >= 5;
+        rest.get(..end).filter(|_| is_link)
+    })
+}
+
+/// The strings without spaces between two quotes.
+fn literals(script: &str) -> impl Iterator<Item = &str> {
+    let quotes = memchr::memchr2_iter(b'"', b'\'', script.as_bytes());
+    let mut start = None;
+    quotes.filter_map(move |quote| {
+        let from = start.replace(quote + 1)?;
+        let content = script.get(from..quote)?;
+        let is_literal =
+            (5..=320).contains(&content.len()) && !content.contains(char::is_whitespace);
+        if is_literal {
+            start = None;
+        }
+        is_literal.then_some(content)
+    })
+}
+
+/// Puts the strings of variables beside an `"@"` in their places: `user + "@" + host`.
+fn with_variables(script: &str) -> Cow<'_, str> {
+    static SUM: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(r#"([A-Za-z_$][0-9A-Za-z_$]*) *\+ *["']@["'] *\+ *([A-Za-z_$][0-9A-Za-z_$]*)"#)
+    });
+    if !(script.contains("\"@\"") || script.contains("'@'")) {
+        return Cow::Borrowed(script);
+    }
+    SUM.replacen(script, MAX_SUMS, |found: &Captures<'_>| {
+        let name = |index: usize| found.get(index).map_or("", |m| m.as_str());
+        match (string_of(script, name(1)), string_of(script, name(2))) {
+            (Some(local), Some(host)) => format!("'{local}@{host}'"),
+            _ => found.get(0).map_or("", |m| m.as_str()).to_owned(),
+        }
+    })
+}
+
+/// The string that is first assigned to a variable.
+fn string_of<'a>(script: &'a str, name: &str) -> Option<&'a str> {
+    script.match_indices(name).find_map(|(at, _)| {
+        let before = script.get(..at)?.chars().next_back();
+        if before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '$') {
+            return None;
+        }
+        let rest = script.get(at + name.len()..)?.trim_start();
+        quoted(rest.strip_prefix('=')?.trim_start())
+    })
+}
+
+/// The content of a string literal at the start of `text`.
+fn quoted(text: &str) -> Option<&str> {
+    let quote = text.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+    text.get(1..)?.split_once(quote).map(|(content, _)| content)
+}
+
+/// What `String.fromCharCode(105, 110, …)` makes.
+fn char_codes(script: &str) -> Vec<String> {
+    let calls = script.split("fromCharCode(").skip(1).take(50);
+    calls
+        .filter_map(|call| {
+            let codes = call.split(')').next()?.split(',');
+            codes
+                .map(|code| code.trim().parse().ok().and_then(char::from_u32))
+                .collect()
+        })
+        .collect()
+}
+
+/// What `atob("…")` makes.
+fn base64_literals(script: &str) -> Vec<String> {
+    let calls = script.split("atob(").skip(1).take(50);
+    calls.filter_map(|call| base64(quoted(call)?)).collect()
+}
+
+/// The text that is encoded in base 64.
+pub(super) fn base64(text: &str) -> Option<String> {
+    let mut out = Vec::new();
+    let (mut bits, mut count) = (0_u32, 0);
+    let text = text.trim().trim_end_matches('=');
+    if text.len() < 2 || text.len() > 2_000 {
+        return None;
+    }
+    for byte in text.bytes() {
+        let value = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(value);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            out.push(u8::try_from(bits >> count & 0xff).ok()?);
+        }
+    }
+    String::from_utf8(out).ok()
+}
+
+/// Each letter thirteen places on.
+pub(super) fn rot13(text: &str) -> String {
+    let turn = |c: char, first: u8| {
+        u8::try_from(c).map_or(c, |byte| char::from((byte - first + 13) % 26 + first))
+    };
+    text.chars()
+        .map(|c| match c {
+            'a'..='z' => turn(c, b'a'),
+            'A'..='Z' => turn(c, b'A'),
+            _ => c,
+        })
+        .collect()
+}
+
+/// The target of a link that TYPO3 hides: `mailto:…` with each character so many places on, within
+/// ranges of its own.
+pub(super) fn shifted(text: &str) -> Option<String> {
+    const RANGES: [(u8, u8); 3] = [(b'+', b':'), (b'@', b'Z'), (b'a', b'z')];
+    const MOST: i16 = 26;
+    let turn = |c: char, by: i16| {
+        let byte = u8::try_from(c).ok()?;
+        let (first, last) = RANGES
+            .into_iter()
+            .find(|(first, last)| (*first..=*last).contains(&byte))?;
+        let place = (i16::from(byte - first) + by).rem_euclid(i16::from(last - first) + 1);
+        Some(char::from(first + u8::try_from(place).ok()?))
+    };
+    let first = text.chars().next()?;
+    if text.len() > 1_000 {
+        return None;
+    }
+    let mut shifts = (-MOST..=MOST).filter(|by| turn(first, *by) == Some('m'));
+    shifts.find_map(|by| {
+        let text: String = text.chars().map(|c| turn(c, by).unwrap_or(c)).collect();
+        text.strip_prefix("mailto:").map(str::to_owned)
+    })
+}
+
+/// The address that a call in a `javascript:` link is given in two or three pieces: `mail('info', 'firm.com')`.
+pub(super) fn in_call(script: &str) -> Option<String> {
+    let (name, arguments) = script.split_once('(')?;
+    if !name.to_ascii_lowercase().contains("mail") {
+        return None;
+    }
+    let pieces: Vec<&str> = arguments
+        .split(')')
+        .next()?
+        .split(',')
+        .map_while(|argument| quoted(argument.trim()))
+        .collect();
+    match *pieces.as_slice() {
+        [local, host] => Some(format!("{local}@{host}")),
+        [local, host, suffix] => Some(format!("{local}@{host}.{}", suffix.trim_start_matches('.'))),
+        _ => None,
+    }
 }
 
 /// Replaces `&#64;` and `&#x40;`: scripts write such markup.
@@ -239,6 +550,12 @@ mod tests {
         check("legal@firm.com. To unsubscribe", &[]);
         check("info @ firm.com. To unsubscribe", &["info@firm.com"]);
         check("jo [ at ] firm [ dot ] com", &["jo@firm.com"]);
+        check("jo arobase firm point fr", &["jo@firm.fr"]);
+        check("jo (arobase) firm.fr, x", &["jo@firm.fr"]);
+        check("jo arroba firm punto es", &["jo@firm.es"]);
+        check("jo AT firm PUNTO es", &["jo@firm.es"]);
+        check("jo -at- firm -dot- com", &["jo@firm.com"]);
+        check("we look at that point in time", &[]);
         check("meet us at amazon.com", &[]);
         check("cheap shoes @ amazon.com", &[]);
         check("look at this dot", &[]);
@@ -258,5 +575,53 @@ mod tests {
             &["jo@firm.com"],
         );
         check("var config = {dsn: 'key@errors.firm.com'}", &[]);
+        check(
+            "w('<n uers=\"znvygb:wb@svez.pbz\">'.replace(/[a-z]/g, turn))",
+            &["jo@firm.com"],
+        );
+        check(
+            "eval(unescape('%77%28%27%6d%61%69%6c%74%6f%3a%6a%6f%40%66%69%72%6d%2e%63%6f%6d%27%29'))",
+            &["jo@firm.com"],
+        );
+        check(
+            "w(String.fromCharCode(106, 111, 64,102,105,114,109,46,99,111,109))",
+            &["jo@firm.com"],
+        );
+        check("w(atob('am9AZmlybS5jb20='))", &["jo@firm.com"]);
+        check(
+            "var a = 'jo', the_host = \"firm.com\"; w('<a>' + a + '@' + the_host)",
+            &["jo@firm.com"],
+        );
+        check("w(a + '@' + b)", &[]);
+    }
+
+    #[test]
+    fn links_that_a_script_decodes_are_found() {
+        let check_shift = |text: &str| {
+            assert_eq!(shifted(text).as_deref(), Some("jo@firm.com"), "{text}");
+        };
+        check_shift("nbjmup+kpAgjsn/dpn");
+        check_shift("ocknvq,lqBhkto0eqo");
+        check_shift("lzhksn9inZehql-bnl");
+        check_shift("mailto:jo@firm.com");
+        assert_eq!(shifted("javascript"), None);
+        let check = |script: &str, expected: Option<&str>| {
+            assert_eq!(in_call(script).as_deref(), expected, "{script}");
+        };
+        check("sendMail('jo', \"firm.com\")", Some("jo@firm.com"));
+        check("mail('jo','firm','com')", Some("jo@firm.com"));
+        check("open('jo','firm.com')", None);
+        check("mail(jo)", None);
+    }
+
+    #[test]
+    fn text_in_base_64_is_decoded() {
+        let check = |text: &str, expected: Option<&str>| {
+            assert_eq!(base64(text).as_deref(), expected, "{text}");
+        };
+        check("aW5mbw==", Some("info"));
+        check("am9AZmlybS5jb20", Some("jo@firm.com"));
+        check("é", None);
+        check("", None);
     }
 }

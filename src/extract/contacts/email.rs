@@ -15,6 +15,9 @@ use crate::extract::table::rows;
 /// Most candidates looked at in one page.
 const MAX_CANDIDATES: usize = 5_000;
 
+/// How far back a URL is looked for that ends in an address, in bytes.
+const MAX_URL_BYTES: usize = 300;
+
 /// What no address begins with: it belongs to the text before.
 const EDGES: [char; 3] = ['.', '-', '+'];
 
@@ -89,6 +92,7 @@ pub(super) fn extract(page: &Page, url: &Url, structured: &Structured) -> Vec<Em
     }
     for block in page.blocks() {
         found.add_all(&block.text, Source::Text, 0.9);
+        found.add_reversed(&block.text);
         for value in deobfuscate::in_text(&block.plain(), is_service_local) {
             found.add(&value, Source::Obfuscated, 0.75);
         }
@@ -113,6 +117,28 @@ impl Found {
     fn add_all(&mut self, text: &str, source: Source, confidence: f32) {
         for value in find(text) {
             self.add(&value, source, confidence);
+        }
+    }
+
+    /// Adds the addresses that stand backwards in `text`, for styles to turn.
+    fn add_reversed(&mut self, text: &str) {
+        let is_turned = |word: &&str| {
+            word.split_once('@').is_some_and(|(front, back)| {
+                front.contains('.') && !back.contains('.') && !back.is_empty()
+            })
+        };
+        if memchr::memchr(b'@', text.as_bytes()).is_none() {
+            return;
+        }
+        for word in text
+            .split([' ', INLINE_BOUNDARY])
+            .filter(is_turned)
+            .take(50)
+        {
+            let turned: String = word.chars().rev().collect();
+            if is_plausible(&turned) {
+                self.add(&turned, Source::Obfuscated, 0.6);
+            }
         }
     }
 
@@ -155,49 +181,73 @@ impl Found {
     }
 }
 
-/// Links: `mailto:`, Cloudflare's protected address, and an address where a URL should be.
+/// Links: `mailto:`, what a script makes into it, Cloudflare's protected address, and an address
+/// where a URL should be.
 fn from_links(page: &Page, found: &mut Found) {
-    for (_, element) in page.elements() {
-        if let Some(hex) = element.attribute("data-cfemail")
-            && let Some(value) = deobfuscate::cloudflare(hex)
-        {
-            found.add_all(&value, Source::Obfuscated, 0.95);
-        }
-        let Some(href) = element.attribute("href") else {
-            continue;
-        };
+    for (_, element, href) in page.links() {
         let href = href.trim();
-        if let Some((_, hex)) = href.split_once("/cdn-cgi/l/email-protection#") {
+        if let Some((page, hex)) = href.split_once('#')
+            && page.ends_with("/cdn-cgi/l/email-protection")
+        {
             if let Some(value) = deobfuscate::cloudflare(hex) {
                 found.add_all(&value, Source::Obfuscated, 0.95);
             }
         } else if let Some(target) = strip_scheme(href, "mailto:") {
-            // The recipients and the `cc` and `bcc` fields; a subject or body may quote anything.
-            let (recipients, fields) = target.split_once('?').unwrap_or((target, ""));
-            let copies = fields.split('&').filter_map(|field| {
-                let (name, value) = field.split_once('=')?;
-                matches!(name.to_ascii_lowercase().as_str(), "to" | "cc" | "bcc").then_some(value)
-            });
-            for part in std::iter::once(recipients).chain(copies) {
-                let part = percent_decode_str(part).decode_utf8_lossy();
-                let before = found.emails.len();
-                found.add_all(&part, Source::Mailto, 0.98);
-                if found.emails.len() == before {
-                    for value in deobfuscate::in_text(&part, |_| true) {
-                        found.add(&value, Source::Obfuscated, 0.75);
-                    }
-                }
+            mailto(target, found);
+        } else if let Some(script) = strip_scheme(href, "javascript:") {
+            let script = percent_decode_str(script).decode_utf8_lossy();
+            let argument = script.split(['\'', '"']).nth(1).unwrap_or_default();
+            let made = deobfuscate::shifted(argument).or_else(|| deobfuscate::in_call(&script));
+            if let Some(value) = made {
+                found.add_all(&value, Source::Obfuscated, 0.75);
             }
-        } else if element.name() == "a" && href.contains('@') && !href.contains([':', '?']) {
-            let bare = href.rsplit('/').next().unwrap_or(href);
-            if bare
-                .split_once('@')
-                .is_some_and(|(local, domain)| checked(local, domain).is_some())
-            {
-                found.add(bare, Source::Attribute, 0.6);
+            found.add_all(&script, Source::Attribute, 0.6);
+        } else if element.name() == "a"
+            && href.contains('@')
+            && let Some(value) = address_for_url(href)
+        {
+            found.add(&value, Source::Attribute, 0.6);
+        }
+    }
+}
+
+/// The recipients of a `mailto:` link and its `cc` and `bcc` fields; a subject or body may quote anything.
+fn mailto(target: &str, found: &mut Found) {
+    let (recipients, fields) = target.split_once('?').unwrap_or((target, ""));
+    let copies = fields.split('&').filter_map(|field| {
+        let (name, value) = field.split_once('=')?;
+        matches!(name.to_ascii_lowercase().as_str(), "to" | "cc" | "bcc").then_some(value)
+    });
+    for part in std::iter::once(recipients).chain(copies) {
+        let part = percent_decode_str(part).decode_utf8_lossy();
+        let before = found.emails.len();
+        found.add_all(&part, Source::Mailto, 0.98);
+        if found.emails.len() == before {
+            for value in deobfuscate::in_text(&part, |_| true) {
+                found.add(&value, Source::Obfuscated, 0.75);
             }
         }
     }
+}
+
+/// The address that stands where a URL should: bare, after `http://`, or after a misspelt `mailto:`.
+fn address_for_url(href: &str) -> Option<String> {
+    let lower = href.to_ascii_lowercase();
+    let web = ["http://", "https://"]
+        .iter()
+        .find_map(|scheme| lower.strip_prefix(scheme));
+    let bare = match (web, lower.split_once(':')) {
+        (Some(rest), _) => rest.strip_prefix("mailto:").unwrap_or(rest),
+        (None, Some((scheme, rest))) => {
+            let is_misspelt = scheme.starts_with("ma") || scheme.contains("mail");
+            is_misspelt.then_some(rest.trim_start_matches('/'))?
+        }
+        (None, None) => lower.rsplit('/').next().unwrap_or(&lower),
+    };
+    let bare = percent_decode_str(bare.trim_end_matches('/'))
+        .decode_utf8_lossy()
+        .into_owned();
+    is_plausible(&bare).then_some(bare)
 }
 
 fn strip_scheme<'a>(href: &'a str, scheme: &str) -> Option<&'a str> {
@@ -209,33 +259,77 @@ fn strip_scheme<'a>(href: &'a str, scheme: &str) -> Option<&'a str> {
 fn from_attributes(page: &Page, found: &mut Found) {
     for (_, element) in page.elements() {
         let is_field = matches!(element.name(), "input" | "textarea" | "select" | "option");
-        let is_hidden_field = element
-            .attribute("type")
-            .is_some_and(|kind| kind.eq_ignore_ascii_case("hidden"));
-        if is_field && !is_hidden_field {
+        let is_hidden_field = || {
+            element
+                .attribute("type")
+                .is_some_and(|kind| kind.eq_ignore_ascii_case("hidden"))
+        };
+        if is_field && !is_hidden_field() {
             continue;
         }
         let mut user = None;
         let mut host = None;
+        let mut suffix = None;
         for (name, value) in element.attrs() {
-            match name {
-                "data-user" | "data-name" | "data-local" | "data-mailbox" => user = Some(value),
-                "data-domain" | "data-host" | "data-website" => host = Some(value),
-                _ => {}
+            if let Some(piece) = name.strip_prefix("data-") {
+                match piece {
+                    "user" | "name" | "local" | "mailbox" | "part1" => user = Some(value),
+                    "domain" | "host" | "website" | "part2" => host = Some(value),
+                    "tld" | "part3" => suffix = Some(value),
+                    "cfemail" | "mailto-token" => {
+                        let address = if piece == "cfemail" {
+                            deobfuscate::cloudflare(value)
+                        } else {
+                            deobfuscate::shifted(value)
+                        };
+                        let address = address.unwrap_or_default();
+                        found.add_all(&address, Source::Obfuscated, 0.95);
+                    }
+                    "enc-email" => {
+                        for email in deobfuscate::in_text(&deobfuscate::rot13(value), |_| true) {
+                            found.add(&email, Source::Obfuscated, 0.75);
+                        }
+                    }
+                    _ => {}
+                }
             }
-            if name == "href" || SILENT_ATTRIBUTES.contains(&name) || name.starts_with("data-cfe") {
+            let has_sign = memchr::memchr(b'@', value.as_bytes()).is_some();
+            let is_data = name.starts_with("data-");
+            if !(has_sign || is_data)
+                || name == "href"
+                || SILENT_ATTRIBUTES.contains(&name)
+                || name.starts_with("data-cfe")
+            {
                 continue;
             }
-            if value.contains('@') {
+            if has_sign {
                 found.add_all(value, Source::Attribute, 0.6);
-            } else if name.starts_with("data-") && value.len() < 300 {
+            } else if value.len() < 300 {
                 for email in deobfuscate::in_text(value, |_| true) {
                     found.add(&email, Source::Obfuscated, 0.75);
+                }
+                if name.contains("mail")
+                    && let Some(text) = deobfuscate::base64(value)
+                {
+                    found.add_all(&text, Source::Obfuscated, 0.75);
                 }
             }
         }
         if let (Some(user), Some(host)) = (user, host) {
-            found.add(&format!("{user}@{host}"), Source::Obfuscated, 0.75);
+            let dot = if suffix.is_some_and(|suffix| !suffix.starts_with('.')) {
+                "."
+            } else {
+                ""
+            };
+            let value = format!("{user}@{host}{dot}{}", suffix.unwrap_or_default());
+            found.add(&value, Source::Obfuscated, 0.75);
+        }
+        // Joomla's element: both halves in base 64.
+        if element.name() == "joomla-hidden-mail" {
+            let half = |name| deobfuscate::base64(element.attribute(name)?);
+            if let (Some(local), Some(host)) = (half("first"), half("last")) {
+                found.add(&format!("{local}@{host}"), Source::Obfuscated, 0.75);
+            }
         }
     }
 }
@@ -245,7 +339,8 @@ fn from_attributes(page: &Page, found: &mut Found) {
 /// `text` may carry [`INLINE_BOUNDARY`] marks. Linear in its length.
 pub(super) fn find(text: &str) -> Vec<String> {
     let mut out = Vec::new();
-    if !text.contains('@') && !text.contains('＠') {
+    // The full-width sign ends in the byte 0xa0.
+    if memchr::memchr2(b'@', 0xa0, text.as_bytes()).is_none() {
         return out;
     }
     for (at, sign) in text.char_indices().filter(|(_, c)| matches!(c, '@' | '＠')) {
@@ -309,8 +404,54 @@ fn local_part(before: &str) -> Option<String> {
         let escape = if local.starts_with("u00") { 5 } else { 1 };
         local = local.get(escape..)?.to_owned();
     }
-    let local = local.trim_start_matches(EDGES);
-    (!local.is_empty()).then(|| local.to_owned())
+    let local = unglued(local.trim_start_matches(EDGES));
+    let rest = before
+        .get(..before.len() - length)?
+        .trim_end_matches(INLINE_BOUNDARY);
+    if local.is_empty() || is_cut(rest) {
+        return None;
+    }
+    let is_name = is_irish(rest) && !is_service_local(local);
+    Some(if is_name {
+        format!("o'{local}")
+    } else {
+        local.to_owned()
+    })
+}
+
+/// Whether what stands before a local part shows that it is a piece of something else: a letter with
+/// a diacritic (`jörg@…`), or a URL up to its password.
+fn is_cut(before: &str) -> bool {
+    let is_accented = |c: char| matches!(c, '\u{c0}'..='\u{24f}') && c.is_alphabetic();
+    let start = before.floor_char_boundary(before.len().saturating_sub(MAX_URL_BYTES));
+    let is_in_url = || {
+        let word = before.get(start..).and_then(|near| near.rsplit(' ').next());
+        word.is_some_and(|word| word.contains("//"))
+    };
+    before.ends_with(is_accented) || (before.ends_with(':') && is_in_url())
+}
+
+/// `O'` before a name.
+fn is_irish(before: &str) -> bool {
+    let mut back = before.chars().rev();
+    matches!(back.next(), Some('\'' | '’'))
+        && matches!(back.next(), Some('o' | 'O'))
+        && back.next().is_none_or(|c| !c.is_alphanumeric())
+}
+
+/// The local part without the label or number that it runs into: `E-mailinfo`, `0301234567info`.
+fn unglued(local: &str) -> &str {
+    let label = ["E-mail", "E-Mail", "e-mail", "Email"]
+        .iter()
+        .find_map(|label| local.strip_prefix(label));
+    let number = local
+        .find(|c: char| c.is_ascii_alphabetic())
+        .filter(|end| *end >= 5)
+        .and_then(|end| local.get(end..));
+    label
+        .or(number)
+        .filter(|rest| is_service_local(rest))
+        .unwrap_or(local)
 }
 
 fn is_mail_label(word: &str) -> bool {
@@ -381,7 +522,7 @@ fn push_domain_candidates(raw: &str, candidates: &mut Vec<String>) {
     let mut previous = ' ';
     for (index, c) in last.char_indices() {
         let is_seam = (previous.is_lowercase() && c.is_uppercase())
-            || (previous.is_ascii_alphabetic() && c.is_ascii_digit());
+            || (previous.is_ascii_alphabetic() && (c.is_ascii_digit() || is_ideographic(c)));
         if is_seam && let Some(head) = last.get(..index) {
             candidates.push(format!("{}.{head}", front.join(".")));
             break;
@@ -398,6 +539,11 @@ fn push_domain_candidates(raw: &str, candidates: &mut Vec<String>) {
             candidates.push(shorter.join("."));
         }
     }
+}
+
+/// Scripts that set no spaces between words.
+fn is_ideographic(c: char) -> bool {
+    matches!(c, '\u{3040}'..='\u{9fff}' | '\u{f900}'..='\u{faff}')
 }
 
 fn is_local_char(c: char) -> bool {
@@ -420,9 +566,12 @@ pub fn is_plausible(value: &str) -> bool {
 fn checked(local: &str, domain: &str) -> Option<String> {
     let local = local.trim().to_ascii_lowercase();
     let is_well_formed = (1..=64).contains(&local.len())
-        && local.chars().all(|c| is_local_char(c) && c != '%')
+        && local
+            .chars()
+            .all(|c| (is_local_char(c) && c != '%') || c == '\'')
         && !local.starts_with(EDGES)
-        && !local.ends_with('.')
+        && !local.starts_with('\'')
+        && !local.ends_with(['.', '\''])
         && !local.contains("..")
         && local.contains(|c: char| c.is_ascii_alphanumeric());
     if !is_well_formed || is_generated(&local) {

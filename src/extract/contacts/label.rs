@@ -31,6 +31,18 @@ static WORDS: LazyLock<HashMap<&'static str, Label>> = LazyLock::new(|| {
         .collect()
 });
 
+/// The labels in scripts that set no spaces between words, longest first.
+static UNSPACED: LazyLock<Vec<(&'static str, Label)>> = LazyLock::new(|| {
+    let is_unspaced = |word: &str| word.starts_with(|c| c >= '\u{2e80}');
+    let mut labels: Vec<_> = WORDS
+        .iter()
+        .map(|(word, label)| (*word, *label))
+        .filter(|(word, _)| is_unspaced(word))
+        .collect();
+    labels.sort_by_key(|(word, _)| (std::cmp::Reverse(word.len()), *word));
+    labels
+});
+
 /// The label at the end of `text`, which is what precedes a number.
 pub(super) fn before(text: &str) -> Option<Label> {
     let skip = text.chars().count().saturating_sub(REACH);
@@ -99,37 +111,35 @@ fn ending(words: &[&str], has_mark: bool, is_whole: bool) -> Option<Label> {
             .is_some_and(|word| lookup(word) == Some(Label::Fax));
         return Some(if is_verb && is_fax { Label::Fax } else { label });
     }
-    // `Tel.043`, `Fax:0031`, `KvK-nr.:`: the last word may carry another before it.
     let last = words.last()?;
+    // `公司电话`: words of a script without spaces carry others before them.
+    if last.ends_with(|c| c >= '\u{2e80}')
+        && let Some((_, label)) = UNSPACED.iter().find(|(word, _)| last.ends_with(word))
+    {
+        return Some(*label);
+    }
+    // `Tel.043`, `Fax:0031`, `KvK-nr.:`: the last word may carry another before it.
     let (_, tail) = last.rsplit_once(['/', '-', ':', '|', '(', '>', '_'])?;
     lookup(bare(tail))
 }
 
-/// The label at the start of `text`, which is what follows a number: `(fax)`, `fax`, `- Tel`.
+/// The label at the start of `text`, which is what follows a number: `(fax)`, `fax`, `- Tel`. Also where it ends, in bytes.
 ///
 /// A word followed by a colon or by a digit belongs to the next number.
-pub(super) fn after(text: &str) -> Option<Label> {
-    let head: String = text
-        .chars()
-        .take(24)
-        .map(|c| if c == INLINE_BOUNDARY { ' ' } else { c })
-        .flat_map(char::to_lowercase)
-        .collect();
-    let head = head.trim_start();
-    let is_bracketed = head.starts_with(['(', '[']);
-    let head = head.trim_start_matches(['(', '[', '-', '–', ' ']);
-    let end = head
-        .find(|c: char| !c.is_alphanumeric())
-        .unwrap_or(head.len());
-    let (word, rest) = head.split_at_checked(end)?;
-    let label = lookup(word)?;
-    if label == Label::Other || word.chars().count() < 2 {
+pub(super) fn after(text: &str) -> Option<(Label, usize)> {
+    let is_gap = |c: char| matches!(c, ' ' | '(' | '[' | '-' | '–' | INLINE_BOUNDARY);
+    let is_word = |c: char| c.is_alphanumeric();
+    let (gap, head) = text.split_at_checked(text.find(|c| !is_gap(c))?)?;
+    let (word, rest) = head.split_at_checked(head.find(|c| !is_word(c)).unwrap_or(head.len()))?;
+    if gap.len() > 24 || word.len() > 80 || word.chars().count() < 2 {
         return None;
     }
-    let rest = rest.trim_start();
+    let label = lookup(&word.to_lowercase()).filter(|label| *label != Label::Other)?;
+    let rest = rest.trim_start_matches([' ', INLINE_BOUNDARY]);
+    let is_bracketed = gap.contains(['(', '[']);
     let is_next = rest.starts_with([':', '+', '(', '.', '#'])
         || rest.starts_with(|c: char| c.is_ascii_digit());
-    (is_bracketed || !is_next).then_some(label)
+    (is_bracketed || !is_next).then_some((label, gap.len() + word.len()))
 }
 
 /// Whether `word` alone is a label of a telephone or fax number.
@@ -138,6 +148,19 @@ pub(super) fn is_phone_word(word: &str) -> bool {
         lookup(&word.to_lowercase()),
         Some(Label::Voice | Label::Fax)
     )
+}
+
+/// Whether `text` begins with a label of a telephone or fax number that is more than a letter, or with one letter and a colon.
+pub(super) fn starts_with_phone_word(text: &str) -> bool {
+    let text = text.trim_start();
+    let (word, rest) = text
+        .split_at_checked(
+            text.find(|c: char| !c.is_alphabetic())
+                .unwrap_or(text.len()),
+        )
+        .unwrap_or((text, ""));
+    let is_letter = word.chars().count() == 1;
+    is_phone_word(word) && (!is_letter || rest.starts_with(':'))
 }
 
 fn lookup(phrase: &str) -> Option<Label> {
@@ -281,7 +304,9 @@ mod tests {
 
     #[test]
     fn the_label_after_a_number_is_recognised() {
-        let check = |text: &str, label: Option<Label>| assert_eq!(after(text), label, "{text}");
+        let check = |text: &str, label: Option<Label>| {
+            assert_eq!(after(text).map(|(label, _)| label), label, "{text}");
+        };
         check(" (fax)", Some(Label::Fax));
         check(" fax", Some(Label::Fax));
         check(" fax: 123", None);

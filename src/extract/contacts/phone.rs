@@ -15,12 +15,12 @@ use regex::Regex;
 
 use self::finder::{Group, Run};
 pub(super) use self::plan::Country;
-use self::plan::{Number, Reach, dial_abroad};
+use self::plan::{Number, Reach, dial_abroad, is_code};
 use super::label::{self, Label};
 use super::region::Region;
 use super::structured::{Property, Structured};
 use super::{Phone, PhoneKind, Source, best_first};
-use crate::extract::html::{Attributes, Block, INLINE_BOUNDARY, Page};
+use crate::extract::html::{Block, INLINE_BOUNDARY, Icon, Page};
 
 /// Most validity checks in one page; each costs up to some microseconds.
 const MAX_CHECKS: usize = 20_000;
@@ -30,6 +30,15 @@ const MAX_DIGITS: usize = 18;
 
 /// Fewest digits in a candidate.
 const MIN_DIGITS: usize = 7;
+
+/// Fewest digits of a labelled number that is dialled in the whole country (`Call 13 12 34`).
+const MIN_NATIONAL_DIGITS: usize = 5;
+
+/// Fewest digits of a number that nothing but a line of its own speaks for.
+const MIN_LONE_DIGITS: usize = 9;
+
+/// Fewest digits in a text with a number, which may go on in letters (`800-FLOWERS`).
+const MIN_TEXT_DIGITS: usize = 3;
 
 /// Longest block that can be the label of the block after it, in characters.
 const MAX_LABEL_BLOCK: usize = 40;
@@ -78,6 +87,8 @@ struct Found<'a> {
 enum Evidence {
     /// A label, a link or structured data.
     Labelled,
+    /// It stands alone.
+    Alone,
     /// Nothing but its shape.
     Shape,
 }
@@ -133,10 +144,10 @@ impl Found<'_> {
     /// Splits a run of digit groups into numbers: from the left, the longest valid one first.
     fn numbers(&mut self, run: &Run, evidence: Evidence) -> Vec<(std::ops::Range<usize>, String)> {
         let groups = &run.groups;
-        let days = if evidence == Evidence::Shape {
-            finder::days(groups)
-        } else {
+        let days = if evidence == Evidence::Labelled {
             Vec::new()
+        } else {
+            finder::days(groups)
         };
         let is_free = |range: std::ops::Range<usize>| !days.iter().any(|day| range.contains(day));
         let mut out = Vec::new();
@@ -174,9 +185,14 @@ impl Found<'_> {
         let first = groups.first()?;
         let written: String = groups.iter().map(|group| group.digits.as_str()).collect();
         let has_shape = !finder::is_date_or_address(groups);
-        if !(MIN_DIGITS..=MAX_DIGITS).contains(&written.len())
+        let least = if evidence == Evidence::Labelled && !first.has_plus {
+            MIN_NATIONAL_DIGITS
+        } else {
+            MIN_DIGITS
+        };
+        if !(least..=MAX_DIGITS).contains(&written.len())
             || finder::is_list(groups)
-            || (!has_shape && !first.has_plus && evidence == Evidence::Shape)
+            || (!has_shape && !first.has_plus && evidence != Evidence::Labelled)
         {
             return None;
         }
@@ -196,16 +212,22 @@ impl Found<'_> {
         {
             return Some(e164);
         }
+        // `(86) 21-5175-8787`: a country code in brackets, which a guess at the country does not outdo.
+        let has_code =
+            first.in_brackets && is_code(&first.digits) && groups.len() > 1 && dialled.len() >= 10;
         let regions = self.regions;
+        if has_code
+            && regions.iter().all(|region| region.is_guess)
+            && let Some(e164) = self.international(&dialled)
+        {
+            return Some(e164);
+        }
         for region in regions {
             if let Some(e164) = self.national(&written, groups, *region, evidence) {
                 return Some(e164);
             }
         }
-        // `(86) 21-5175-8787`: a country code in brackets.
-        let is_code =
-            first.in_brackets && first.digits.len() <= 3 && !first.digits.starts_with('0');
-        if is_code && groups.len() > 1 && dialled.len() >= 10 {
+        if has_code {
             return self.international(&dialled);
         }
         // `44 20 7193 1430`: a country code without any sign, told by a label.
@@ -235,6 +257,14 @@ impl Found<'_> {
                 !region.is_guess || is_written_so || has_prefix(digits, region.id)
             }
             Evidence::Shape => is_written_so && (!region.is_guess || has_prefix(digits, region.id)),
+            // `0201234567` on a line of its own.
+            Evidence::Alone => {
+                let starts_with_zero = digits.starts_with('0')
+                    && digits.len() >= MIN_LONE_DIGITS
+                    && has_prefix(digits, region.id);
+                (is_written_so || starts_with_zero)
+                    && (!region.is_guess || has_prefix(digits, region.id))
+            }
         };
         // A labelled number in a country without prefix needs no more than the label.
         let is_credible = is_credible
@@ -245,8 +275,15 @@ impl Found<'_> {
         if !is_credible && !may_be_national {
             return None;
         }
+        // `(0-22) 520 90 02`: a prefix of old in a country that has none now.
+        let is_old = evidence == Evidence::Labelled && region.id.national_prefix().is_none();
+        let shorter = digits.strip_prefix('0').filter(|_| is_old);
         self.check(|| region.id.dial(digits))
-            .filter(|number| is_credible || number.reach == Reach::Nation)
+            .or_else(|| self.check(|| region.id.dial(shorter?)))
+            .filter(|number| {
+                let is_long = digits.len() >= MIN_DIGITS;
+                (is_credible && is_long) || number.reach == Reach::Nation
+            })
             .map(|number| number.e164)
     }
 
@@ -265,7 +302,7 @@ impl Found<'_> {
     fn vanity(&mut self, text: &str) -> Vec<(String, String, usize)> {
         static PATTERN: LazyLock<Option<Regex>> = LazyLock::new(|| {
             Regex::new(
-                r"(?:^|[^\w.-])((?:\+?1[-.\s]{1,2})?\(?([2-9][0-9]{2})\)?[-.\s]{1,2}((?:[A-Z0-9][-.\s]?){6,12}[A-Z0-9]))(?:$|[^\w])",
+                r"(?:^|[^0-9A-Za-z_.-])((?:\+?1[-. ]{1,2})?\(?([2-9][0-9]{2})\)?[-. ]{1,2}((?:[A-Z0-9][-. ]?){6,12}[A-Z0-9]))(?:$|[^0-9A-Za-z_])",
             )
             .ok()
         });
@@ -273,12 +310,12 @@ impl Found<'_> {
             .regions
             .iter()
             .any(|region| matches!(region.id.region(), "US" | "CA"));
+        if !is_north_american || !letters_follow_digits(text) {
+            return Vec::new();
+        }
         let Some(pattern) = &*PATTERN else {
             return Vec::new();
         };
-        if !is_north_american {
-            return Vec::new();
-        }
         let mut out = Vec::new();
         for found in pattern.captures_iter(text).take(50) {
             let (Some(raw), Some(area), Some(rest)) = (found.get(1), found.get(2), found.get(3))
@@ -311,6 +348,22 @@ impl Found<'_> {
     }
 }
 
+/// Whether a capital stands after a digit with a few separators or marks of [`INLINE_BOUNDARY`] between them: a cheap look before
+/// the pattern.
+fn letters_follow_digits(text: &str) -> bool {
+    const MAX_GAP: usize = 9;
+    let mut gap = usize::MAX;
+    text.bytes().any(|byte| {
+        match byte {
+            b'0'..=b'9' => gap = 0,
+            b'-' | b'.' | b' ' | b')' | 0xe2 | 0x81 | 0xa0 if gap < MAX_GAP => gap += 1,
+            b'A'..=b'Z' if (1..=MAX_GAP).contains(&gap) => return true,
+            _ => gap = usize::MAX,
+        }
+        false
+    })
+}
+
 /// `text` without its last words, shortest first.
 fn shorter_words(text: &str) -> impl Iterator<Item = &str> {
     let ends = text
@@ -339,52 +392,25 @@ pub(super) fn key(c: char) -> Option<char> {
 }
 
 fn has_prefix(digits: &str, country: Country) -> bool {
-    country
-        .national_prefix()
-        .is_some_and(|prefix| digits.starts_with(prefix))
+    country.begins_with_prefix(digits)
 }
 
 /// `tel:` and its relatives.
 fn from_links(page: &Page, found: &mut Found<'_>) {
-    for (_, element) in page.elements() {
-        let Some(href) = element.attribute("href").map(str::trim) else {
+    for (_, _, href) in page.links() {
+        let Some((scheme, target)) = href.trim().split_once(':') else {
             continue;
         };
-        let Some((scheme, target)) = href.split_once(':') else {
+        let is = |names: &[&str]| names.iter().any(|name| scheme.eq_ignore_ascii_case(name));
+        let kind = if is(&["http", "https", "whatsapp"]) {
+            whatsapp(target, found);
             continue;
-        };
-        let kind = match scheme.to_ascii_lowercase().as_str() {
-            "tel" | "telto" | "sms" | "callto" | "phone" => PhoneKind::Voice,
-            "fax" => PhoneKind::Fax,
-            "http" | "https" => {
-                let number = target
-                    .strip_prefix("//wa.me/")
-                    .or_else(|| target.strip_prefix("//api.whatsapp.com/send"))
-                    .map(|rest| {
-                        rest.trim_start_matches("/?phone=")
-                            .trim_start_matches("?phone=")
-                    });
-                if let Some(number) = number {
-                    let number = percent_decode_str(number).decode_utf8_lossy();
-                    let digits: String = number
-                        .trim_start_matches(['+', ' '])
-                        .chars()
-                        .take_while(char::is_ascii_digit)
-                        .take(MAX_DIGITS)
-                        .collect();
-                    if let Some(e164) = found.international(&digits) {
-                        found.push(
-                            e164,
-                            number.chars().take(40).collect(),
-                            PhoneKind::Voice,
-                            Source::Tel,
-                            0.85,
-                        );
-                    }
-                }
-                continue;
-            }
-            _ => continue,
+        } else if is(&["tel", "telto", "sms", "callto", "phone"]) {
+            PhoneKind::Voice
+        } else if is(&["fax"]) {
+            PhoneKind::Fax
+        } else {
+            continue;
         };
         let target = percent_decode_str(target).decode_utf8_lossy();
         // RFC 3966: parameters after a semicolon; some write queries.
@@ -397,36 +423,78 @@ fn from_links(page: &Page, found: &mut Found<'_>) {
     }
 }
 
+/// The number of a link that opens a conversation in `WhatsApp`: `wa.me/…`, `…/send?phone=…`.
+fn whatsapp(target: &str, found: &mut Found<'_>) {
+    const SEND: [&str; 3] = ["api.whatsapp.com/send", "web.whatsapp.com/send", "send"];
+    let target = target.trim_start_matches('/');
+    let number = target.strip_prefix("wa.me/").or_else(|| {
+        let query = SEND.iter().find_map(|front| target.strip_prefix(front))?;
+        query
+            .trim_start_matches('/')
+            .trim_start_matches('?')
+            .split('&')
+            .find_map(|field| field.strip_prefix("phone="))
+    });
+    let Some(number) = number else {
+        return;
+    };
+    let number = percent_decode_str(number).decode_utf8_lossy();
+    let digits: String = number
+        .trim_start_matches(['+', ' '])
+        .chars()
+        .take_while(char::is_ascii_digit)
+        .take(MAX_DIGITS)
+        .collect();
+    if let Some(e164) = found.international(&digits) {
+        let raw = number.chars().take(40).collect();
+        found.push(e164, raw, PhoneKind::Voice, Source::Tel, 0.85);
+    }
+}
+
 fn from_text(blocks: &[Block], found: &mut Found<'_>) {
     let mut previous: Option<&str> = None;
     for block in blocks {
-        if block.text.contains(|c: char| c.is_ascii_digit()) {
-            block_numbers(&block.text, previous, found);
+        if finder::count_digits(&block.text, MIN_TEXT_DIGITS) == MIN_TEXT_DIGITS {
+            block_numbers(block, previous, found);
         }
-        previous = Some(&block.text);
+        // A colon in a cell of its own.
+        if block.text.contains(char::is_alphanumeric) {
+            previous = Some(&block.text);
+        }
     }
 }
 
 /// The numbers of one block; `previous` is the block before it, which may be its label.
-fn block_numbers(text: &str, previous: Option<&str>, found: &mut Found<'_>) {
+fn block_numbers(block: &Block, previous: Option<&str>, found: &mut Found<'_>) {
+    let text = block.text.as_str();
     let outer = previous.filter(|text| {
         text.chars().count() <= MAX_LABEL_BLOCK && !text.contains(|c: char| c.is_ascii_digit())
     });
     let outer = outer.and_then(label::before);
     let mut last: Option<(usize, Option<Label>)> = None;
-    let runs = finder::runs(text);
+    let has_digits = finder::count_digits(text, MIN_NATIONAL_DIGITS) == MIN_NATIONAL_DIGITS;
+    let runs = if has_digits {
+        finder::runs(text)
+    } else {
+        Vec::new()
+    };
+    let has_words = |text: &str| text.contains(char::is_alphanumeric);
     for (index, run) in runs.iter().enumerate() {
         let next = runs.get(index + 1).map_or(text.len(), Run::start);
         let run_start = last.map_or(0, |(end, _)| end);
         let before = text.get(run_start..run.start()).unwrap_or_default();
         let after = text.get(run.end()..next).unwrap_or_default();
-        let own = label_of(before, after, last, outer);
+        let (own, length) = label_of(before, after, last, outer);
+        let own = own.or_else(|| icon_of(block, run_start, run.start(), before));
+        let end = run.end() + length;
         if own == Some(Label::Other) {
-            last = Some((run.end(), own));
+            last = Some((end, own));
             continue;
         }
         let evidence = if own.is_some() {
             Evidence::Labelled
+        } else if runs.len() == 1 && !has_words(before) && !has_words(after) {
+            Evidence::Alone
         } else {
             Evidence::Shape
         };
@@ -443,9 +511,9 @@ fn block_numbers(text: &str, previous: Option<&str>, found: &mut Found<'_>) {
             let raw = run.raw(text, range);
             found.push(e164, raw, kind_of(own), Source::Text, confidence);
         }
-        last = Some((run.end(), own));
+        last = Some((end, own));
     }
-    if text.contains(|c: char| c.is_ascii_uppercase()) {
+    if letters_follow_digits(text) {
         let plain = text.replace(INLINE_BOUNDARY, " ");
         for (e164, raw, start) in found.vanity(&plain) {
             let own = plain.get(..start).and_then(label::before).or(outer);
@@ -456,25 +524,45 @@ fn block_numbers(text: &str, previous: Option<&str>, found: &mut Found<'_>) {
     }
 }
 
+/// What the last symbol between two places shows, if no words follow it.
+fn icon_of(block: &Block, start: usize, end: usize, before: &str) -> Option<Label> {
+    let (place, icon) = block
+        .icons
+        .iter()
+        .rfind(|(place, _)| (start..=end).contains(place))?;
+    let has_words = before
+        .get(place - start..)
+        .is_none_or(|rest| rest.contains(char::is_alphanumeric));
+    (!has_words).then_some(match icon {
+        Icon::Phone => Label::Voice,
+        Icon::Fax => Label::Fax,
+    })
+}
+
 /// The label of a run: before it, after it, that of the run before it in a list, or of the block.
+///
+/// Also how far a label after it reaches, in bytes.
 fn label_of(
     before: &str,
     after: &str,
     last: Option<(usize, Option<Label>)>,
     outer: Option<Label>,
-) -> Option<Label> {
+) -> (Option<Label>, usize) {
     if let Some(label) = label::before(before) {
-        return Some(label);
+        return (Some(label), 0);
     }
-    if let Some(label) = label::after(after) {
-        return Some(label);
+    if let Some((label, length)) = label::after(after) {
+        return (Some(label), length);
     }
-    match last {
+    let inherited = match last {
+        // What follows an order number in a list is seldom another.
+        Some((_, Some(Label::Other))) if before.contains([',', ';', '|', '·', '+']) => None,
         Some((_, label)) if is_list_separator(before) => label,
         Some(_) => None,
         None if before.chars().all(|c| !c.is_alphanumeric()) => outer,
         None => None,
-    }
+    };
+    (inherited, 0)
 }
 
 fn is_list_separator(text: &str) -> bool {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use regex::Regex;
+use scraper::node::Element;
 use url::Url;
 
 use super::phone::Country;
@@ -32,7 +33,35 @@ const OPEN_DOMAINS: &[&str] = &[
 struct Countries {
     by_language: HashMap<&'static str, &'static str>,
     by_name: HashMap<&'static str, &'static str>,
-    names: Option<Regex>,
+    /// The names that begin with a word, longest first.
+    by_word: HashMap<&'static str, Vec<&'static str>>,
+    /// Such words by the first byte that they may have, in lower and in upper case.
+    by_first: Vec<Vec<&'static str>>,
+}
+
+/// Longest name that is looked for, in bytes.
+const MAX_NAME_BYTES: usize = 60;
+
+impl Countries {
+    /// The longest name that `text` begins with, in any case; `word` is its first word.
+    fn name_at(&self, text: &str, word: &str) -> Option<&'static str> {
+        let first = word.bytes().next().map_or(0, usize::from);
+        // Most words are none, which is seen without a copy.
+        let is_known = self.by_first.get(first)?.iter().any(|known| {
+            known.len() == word.len() && (known.eq_ignore_ascii_case(word) || !word.is_ascii())
+        });
+        if !is_known {
+            return None;
+        }
+        let text = text.get(..text.floor_char_boundary(MAX_NAME_BYTES))?;
+        let text = text.to_lowercase();
+        let names = self.by_word.get(text.get(..word_end(&text))?)?;
+        let name = names.iter().find(|name| {
+            text.strip_prefix(**name)
+                .is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+        });
+        name.copied()
+    }
 }
 
 static COUNTRIES: LazyLock<Countries> = LazyLock::new(|| {
@@ -45,15 +74,65 @@ static COUNTRIES: LazyLock<Countries> = LazyLock::new(|| {
         by_language.extend(languages.split('|').map(|language| (language, *region)));
         by_name.extend(names.split('|').map(|name| (name, *region)));
     }
-    let mut all: Vec<String> = by_name.keys().map(|name| regex::escape(name)).collect();
-    all.sort_by_key(|name| std::cmp::Reverse(name.len()));
-    let names = Regex::new(&format!(r"(?:^|\W)({})(?:\W|$)", all.join("|"))).ok();
+    let mut by_word: HashMap<&str, Vec<&str>> = HashMap::new();
+    for name in by_name.keys().filter(|name| **name != "-") {
+        let word = name.get(..word_end(name)).unwrap_or(name);
+        by_word.entry(word).or_default().push(name);
+    }
+    for names in by_word.values_mut() {
+        names.sort_by_key(|name| std::cmp::Reverse(name.len()));
+    }
+    let mut by_first: Vec<Vec<&str>> = vec![Vec::new(); 256];
+    for word in by_word.keys() {
+        let upper = word.to_uppercase();
+        let mut firsts = vec![word.bytes().next(), upper.bytes().next()];
+        firsts.dedup();
+        for first in firsts.into_iter().flatten() {
+            if let Some(words) = by_first.get_mut(usize::from(first)) {
+                words.push(word);
+            }
+        }
+    }
     Countries {
         by_language,
         by_name,
-        names,
+        by_word,
+        by_first,
     }
 });
+
+/// Where the word at the start of `text` ends.
+fn word_end(text: &str) -> usize {
+    let others = text.bytes().position(|byte| !byte.is_ascii_alphanumeric());
+    match others.and_then(|end| Some((end, text.as_bytes().get(end)?))) {
+        Some((end, byte)) if byte.is_ascii() => end,
+        None => text.len(),
+        Some(_) => text
+            .find(|c: char| !c.is_alphanumeric())
+            .unwrap_or(text.len()),
+    }
+}
+
+/// The names of countries and cities in `text`.
+fn names(text: &str) -> impl Iterator<Item = &'static str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        while !rest.is_empty() {
+            let end = word_end(rest);
+            let name = rest
+                .get(..end)
+                .and_then(|word| COUNTRIES.name_at(rest, word));
+            let end = end.max(name.map_or(0, str::len)).min(rest.len());
+            let mut tail = rest.get(rest.floor_char_boundary(end)..)?.chars();
+            tail.next();
+            rest = tail.as_str();
+            if name.is_some() {
+                return name;
+            }
+        }
+        None
+    })
+}
 
 /// The countries to try, best first, without repetition.
 pub(super) fn candidates(
@@ -72,7 +151,8 @@ pub(super) fn candidates(
         }
     };
     add(default_region.and_then(by_code), false);
-    let tags = language_tags(page);
+    let metas = metas(page);
+    let tags = language_tags(page, &metas);
     for tag in &tags {
         add(tag_region(tag), false);
     }
@@ -82,7 +162,7 @@ pub(super) fn candidates(
     for country in &structured.countries {
         add(by_code(country).or_else(|| by_name(country)), false);
     }
-    for value in meta_values(page, &["geo.country", "geo.region", "icbm.country"]) {
+    for value in meta_values(&metas, &["geo.country", "geo.region", "icbm.country"]) {
         add(value.split('-').next().and_then(by_code), false);
     }
     for region in from_text(page) {
@@ -121,10 +201,11 @@ fn by_name(name: &str) -> Option<Country> {
 }
 
 /// `<html lang>` first, then what the head says.
-fn language_tags(page: &Page) -> Vec<String> {
+fn language_tags(page: &Page, metas: &[&Element]) -> Vec<String> {
     let mut tags: Vec<String> = page
         .elements()
         .filter(|(_, element)| element.name() == "html")
+        .take(1)
         .filter_map(|(_, element)| {
             element
                 .attribute("lang")
@@ -139,15 +220,22 @@ fn language_tags(page: &Page) -> Vec<String> {
         "dcterms.language",
         "language",
     ];
-    tags.extend(meta_values(page, &names));
+    tags.extend(meta_values(metas, &names));
     tags.truncate(8);
     tags
 }
 
-fn meta_values(page: &Page, names: &[&str]) -> Vec<String> {
+fn metas(page: &Page) -> Vec<&Element> {
     page.elements()
-        .filter(|(_, element)| element.name() == "meta")
-        .filter(|(_, element)| {
+        .map(|(_, element)| element)
+        .filter(|element| element.name() == "meta")
+        .collect()
+}
+
+fn meta_values(metas: &[&Element], names: &[&str]) -> Vec<String> {
+    metas
+        .iter()
+        .filter(|element| {
             ["name", "property", "http-equiv"]
                 .iter()
                 .filter_map(|attribute| element.attribute(attribute))
@@ -157,7 +245,7 @@ fn meta_values(page: &Page, names: &[&str]) -> Vec<String> {
                         .any(|name| value.trim().eq_ignore_ascii_case(name))
                 })
         })
-        .filter_map(|(_, element)| element.attribute("content").map(str::to_owned))
+        .filter_map(|element| element.attribute("content").map(str::to_owned))
         .take(8)
         .collect()
 }
@@ -174,19 +262,16 @@ fn tag_region(tag: &str) -> Option<Country> {
 
 /// The hosts the page claims to be on.
 fn hosts(page: &Page, url: &Url) -> Vec<String> {
-    let claimed = page
-        .elements()
-        .filter_map(|(_, element)| match element.name() {
-            "base" => element.attribute("href"),
-            "link"
-                if element
-                    .attribute("rel")
-                    .is_some_and(|rel| rel.eq_ignore_ascii_case("canonical")) =>
-            {
-                element.attribute("href")
-            }
-            _ => None,
-        });
+    let claimed = page.links().filter_map(|(_, element, href)| {
+        let is_claim = match element.name() {
+            "base" => true,
+            "link" => element
+                .attribute("rel")
+                .is_some_and(|rel| rel.eq_ignore_ascii_case("canonical")),
+            _ => false,
+        };
+        is_claim.then_some(href)
+    });
     let claimed = claimed
         .take(4)
         .filter_map(|href| Url::parse(href.trim()).ok());
@@ -207,7 +292,8 @@ fn host_region(host: &str) -> Option<Country> {
 /// Country names, British postcodes and the endings of e-mail addresses, the most frequent first.
 fn from_text(page: &Page) -> Vec<Country> {
     static POSTCODE: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        Regex::new(r"\b[A-PR-UWYZ][A-HK-Y]?[0-9][0-9A-HJKPSTUW]? [0-9][ABD-HJLNP-UW-Z]{2}\b").ok()
+        Regex::new(r"(?-u)\b[A-PR-UWYZ][A-HK-Y]?[0-9][0-9A-HJKPSTUW]? [0-9][ABD-HJLNP-UW-Z]{2}\b")
+            .ok()
     });
     let mut counts: HashMap<&str, (usize, usize)> = HashMap::new();
     let mut order = 0;
@@ -220,14 +306,16 @@ fn from_text(page: &Page) -> Vec<Country> {
     for block in page.blocks() {
         let plain = block.plain();
         // Long texts mention countries; addresses name theirs.
-        if plain.len() <= 400
-            && let Some(names) = &COUNTRIES.names
-        {
-            for found in names.captures_iter(&plain.to_lowercase()).take(5) {
-                count(found.get(1).and_then(|name| by_name(name.as_str())), 1);
+        if plain.len() <= 400 {
+            for name in names(&plain).take(5) {
+                count(by_name(name), 1);
             }
         }
-        if plain.contains(|c: char| c.is_ascii_digit())
+        let may_hold_postcode = plain
+            .as_bytes()
+            .windows(4)
+            .any(|window| matches!(window, [b' ', b'0'..=b'9', b'A'..=b'Z', b'A'..=b'Z']));
+        if may_hold_postcode
             && let Some(postcode) = &*POSTCODE
             && postcode.is_match(&plain)
         {
@@ -239,11 +327,10 @@ fn from_text(page: &Page) -> Vec<Country> {
             }
         }
     }
-    for (_, element) in page.elements() {
-        if let Some(href) = element.attribute("href")
-            && href
-                .get(..7)
-                .is_some_and(|scheme| scheme.eq_ignore_ascii_case("mailto:"))
+    for (_, _, href) in page.links() {
+        if href
+            .get(..7)
+            .is_some_and(|scheme| scheme.eq_ignore_ascii_case("mailto:"))
         {
             for email in super::email::find(href) {
                 count(host_region(&email), 2);

@@ -10,6 +10,25 @@ use super::{MAX_FINDINGS, Social};
 use crate::extract::html::{Attributes, Page};
 use crate::extract::table::rows;
 
+/// What templates have in place of a handle.
+const STAND_INS: &[&str] = &[
+    "username",
+    "user-name",
+    "yourusername",
+    "your-username",
+    "your_username",
+    "yourname",
+    "your-name",
+    "yourpage",
+    "your-page",
+    "yourprofile",
+    "your-profile",
+    "yourhandle",
+    "yourcompany",
+    "your-company",
+    "yourbrand",
+];
+
 struct Platform {
     name: &'static str,
     hosts: Vec<&'static str>,
@@ -47,9 +66,10 @@ pub(super) fn extract(page: &Page, url: &Url, structured: &Structured) -> Vec<So
         .host_str()
         .is_some_and(|host| platform_of(host).is_some());
     let mut found: Vec<Social> = Vec::new();
-    let links = page.elements().filter_map(|(_, element)| {
-        let is_link = matches!(element.name(), "a" | "area" | "link");
-        let href = element.attribute("href").filter(|_| is_link)?;
+    let links = page.links().filter_map(|(_, element, href)| {
+        if !matches!(element.name(), "a" | "area" | "link") {
+            return None;
+        }
         let is_me = element
             .attribute("rel")
             .is_some_and(|rel| rel.split_ascii_whitespace().any(|r| r == "me"));
@@ -62,8 +82,7 @@ pub(super) fn extract(page: &Page, url: &Url, structured: &Structured) -> Vec<So
         .map(|(_, value, _)| (value.as_str(), false));
     for (href, is_me) in links.chain(same_as) {
         let href = href.trim();
-        // A path leads to where the page is.
-        let may_lead_there = is_on_platform || is_me || leads_elsewhere(href);
+        let may_lead_there = is_on_platform || is_me || may_lead_to_platform(href);
         if href.len() > 500 || found.len() >= MAX_FINDINGS || !may_lead_there {
             continue;
         }
@@ -84,11 +103,24 @@ pub(super) fn extract(page: &Page, url: &Url, structured: &Structured) -> Vec<So
     found
 }
 
-/// Whether a link may lead to another host than the page's: it names a scheme or a host.
-fn leads_elsewhere(href: &str) -> bool {
-    href.contains(':')
-        || href.contains("//")
-        || href.contains(|c: char| c == '\\' || c.is_control())
+/// Whether a link may lead to a platform from a page that is on none: a cheap look before it is read as a URL.
+fn may_lead_to_platform(href: &str) -> bool {
+    // Two slashes that nothing but a scheme precedes.
+    let parts = href
+        .split_once('/')
+        .and_then(|(scheme, rest)| Some((scheme, rest.strip_prefix('/')?)));
+    let Some((scheme, rest)) = parts.filter(|(scheme, _)| !scheme.contains(['?', '#'])) else {
+        // A path leads to where the page is.
+        return href.contains(':') || href.contains(|c: char| c == '\\' || c.is_control());
+    };
+    let host = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    let is_plain = |text: &str| {
+        text.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
+    };
+    !is_plain(scheme.trim_end_matches(':'))
+        || !is_plain(host)
+        || platform_of(&host.to_ascii_lowercase()).is_some()
 }
 
 /// The platform that a host belongs to.
@@ -187,6 +219,9 @@ fn fit(platform: &Platform, shape: &str, segments: &[String]) -> Option<(String,
     }
     let handle = handle?.trim();
     if !is_handle(handle)
+        || STAND_INS
+            .iter()
+            .any(|word| word.eq_ignore_ascii_case(handle))
         || platform
             .reserved
             .iter()
@@ -273,6 +308,24 @@ mod tests {
     }
 
     #[test]
+    fn links_elsewhere_are_told_from_others() {
+        let check = |href: &str, expected: bool| {
+            assert_eq!(may_lead_to_platform(href), expected, "{href}");
+        };
+        check("https://www.facebook.com/acme", true);
+        check("HTTPS://WWW.Facebook.COM?x", true);
+        check("//x.com/acme", true);
+        check("https://user@x.com/acme", true);
+        check("https:\\\\x.com/acme", true);
+        check("https:x.com", true);
+        check("https://x.com:443/acme", true);
+        check("https://acme.com/?to=//x.com", false);
+        check("/contact?to=//x.com", false);
+        check("/contact?to=https://x.com", true);
+        check("contact", false);
+    }
+
+    #[test]
     fn only_profile_links_count() {
         let check = |url: &str, expected: Option<(&str, &str, &str)>| {
             let found = profile(&Url::parse(url).unwrap());
@@ -295,6 +348,20 @@ mod tests {
                 "facebook",
                 "https://www.facebook.com/profile.php?id=77",
                 "77",
+            )),
+        );
+        check("https://www.facebook.com/your-page", None);
+        check("https://x.com/UserName", None);
+        check(
+            "https://m.me/acme",
+            Some(("facebook", "https://www.facebook.com/acme", "acme")),
+        );
+        check(
+            "https://www.facebook.com/groups/acmefans/",
+            Some((
+                "facebook",
+                "https://www.facebook.com/groups/acmefans",
+                "acmefans",
             )),
         );
         check("https://www.facebook.com/sharer/sharer.php?u=x", None);

@@ -5,8 +5,8 @@
 
 use serde_json::{Map, Value};
 
-use super::Source;
-use crate::extract::html::{Attributes, Page, ego::NodeRef, folded, node_text};
+use super::{Source, deobfuscate, label};
+use crate::extract::html::{Attributes, Page, ego::NodeRef, folded, node_lines, node_text};
 use crate::extract::structured::{json_ld, script_text};
 
 /// Most JSON-LD values walked in one page.
@@ -36,7 +36,11 @@ pub(super) struct Structured {
 }
 
 /// The scripts of a page that are code and may hold an address.
-pub(super) fn scripts(page: &Page) -> Vec<String> {
+pub(super) fn scripts(page: &Page) -> impl Iterator<Item = String> {
+    let may_assemble = |node: &NodeRef<'_>| {
+        let mut texts = node.children().filter_map(|child| child.value().as_text());
+        texts.any(|text| deobfuscate::may_assemble(text))
+    };
     page.elements()
         .filter(|(_, element)| element.name() == "script" && element.attribute("src").is_none())
         .filter(|(_, element)| {
@@ -44,10 +48,10 @@ pub(super) fn scripts(page: &Page) -> Vec<String> {
                 .attribute("type")
                 .is_some_and(|kind| kind.contains("json"))
         })
+        .map(|(node, _)| node)
         .take(MAX_SCRIPTS)
-        .map(|(node, _)| script_text(node))
-        .filter(|script| script.contains('@') || script.contains("64;") || script.contains("x40"))
-        .collect()
+        .filter(may_assemble)
+        .map(script_text)
 }
 
 /// Reads all structured data of a page.
@@ -197,9 +201,10 @@ fn join_address(
         .collect::<Vec<_>>()
         .join(" ");
     let parts = [street, Some(town), region, country];
-    let line: Vec<String> = parts
-        .into_iter()
+    let line: Vec<&str> = parts
+        .iter()
         .flatten()
+        .map(|part| part.trim_matches([',', ' ']))
         .filter(|part| !part.is_empty())
         .collect();
     folded(&line.join(", "), 300)
@@ -228,15 +233,94 @@ fn property_of(name: &str) -> Option<Property> {
     }
 }
 
-/// The classes of hCard and h-card, and the plain words used for the same.
-fn microformat(classes: &str) -> Option<Property> {
-    classes.split_ascii_whitespace().take(20).find_map(|class| {
-        match class.to_ascii_lowercase().as_str() {
-            "tel" | "p-tel" | "phone" | "telephone" | "phone-number" | "phonenumber"
-            | "telefon" => Some(Property::Number),
-            "fax" | "p-tel-fax" | "faxnumber" | "fax-number" => Some(Property::Fax),
-            _ => None,
-        }
+/// What a class name says of an element's text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Named {
+    Property(Property),
+    Part(Part),
+}
+
+/// What there is to a name and address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Name,
+    Street,
+    PostalCode,
+    Locality,
+    Region,
+    Country,
+    Address,
+}
+
+/// The classes of hCard and h-card, and the plain words used for the same. Those of names and
+/// addresses are too common to count outside of a card.
+const CLASSES: &[(&str, Named)] = &[
+    ("tel", Named::Property(Property::Number)),
+    ("p-tel", Named::Property(Property::Number)),
+    ("phone", Named::Property(Property::Number)),
+    ("telephone", Named::Property(Property::Number)),
+    ("phone-number", Named::Property(Property::Number)),
+    ("phonenumber", Named::Property(Property::Number)),
+    ("telefon", Named::Property(Property::Number)),
+    ("fax", Named::Property(Property::Fax)),
+    ("p-tel-fax", Named::Property(Property::Fax)),
+    ("faxnumber", Named::Property(Property::Fax)),
+    ("fax-number", Named::Property(Property::Fax)),
+    ("fn", Named::Part(Part::Name)),
+    ("p-name", Named::Part(Part::Name)),
+    ("street-address", Named::Part(Part::Street)),
+    ("p-street-address", Named::Part(Part::Street)),
+    ("postal-code", Named::Part(Part::PostalCode)),
+    ("p-postal-code", Named::Part(Part::PostalCode)),
+    ("locality", Named::Part(Part::Locality)),
+    ("p-locality", Named::Part(Part::Locality)),
+    ("region", Named::Part(Part::Region)),
+    ("p-region", Named::Part(Part::Region)),
+    ("country-name", Named::Part(Part::Country)),
+    ("p-country-name", Named::Part(Part::Country)),
+];
+
+/// How far above a property its card is looked for.
+const MAX_CARD_DEPTH: usize = 12;
+
+/// Classes of an element that holds a card.
+const CARDS: &[&str] = &["vcard", "h-card", "adr", "h-adr", "p-adr"];
+
+fn microformat(node: NodeRef<'_>, classes: &str) -> Option<Named> {
+    let named = classes
+        .split_ascii_whitespace()
+        .take(20)
+        .find_map(|class| {
+            let known = CLASSES
+                .iter()
+                .find(|(name, _)| name.eq_ignore_ascii_case(class));
+            known.map(|(_, named)| *named)
+        })?;
+    let is_card = |ancestor: NodeRef<'_>| {
+        let element = ancestor.value().as_element();
+        let classes = element.and_then(|element| element.attribute("class"));
+        classes.is_some_and(|classes| {
+            classes
+                .split_ascii_whitespace()
+                .any(|class| CARDS.contains(&class))
+        })
+    };
+    let counts =
+        matches!(named, Named::Property(_)) || node.ancestors().take(MAX_CARD_DEPTH).any(is_card);
+    counts.then_some(named)
+}
+
+/// The property of schema.org, vCard or Open Graph with this name.
+fn part_of(name: &str) -> Option<Part> {
+    Some(match name {
+        "streetaddress" | "street-address" | "street_address" => Part::Street,
+        "postalcode" | "postal-code" | "postal_code" => Part::PostalCode,
+        "addresslocality" | "locality" => Part::Locality,
+        "addressregion" => Part::Region,
+        "addresscountry" | "country-name" | "country_name" => Part::Country,
+        "address" => Part::Address,
+        "name" | "legalname" => Part::Name,
+        _ => return None,
     })
 }
 
@@ -247,17 +331,29 @@ struct MicrodataAddress {
     locality: Option<String>,
     region: Option<String>,
     country: Option<String>,
+    /// In one piece.
+    whole: Option<String>,
 }
 
 fn read_microdata(page: &Page, out: &mut Structured) {
     let mut address = MicrodataAddress::default();
-    let mut plain_address = None;
+    let mut site_name = None;
     for (node, element) in page.elements() {
-        if let Some(property) = element.attribute("class").and_then(microformat) {
-            let value = node_text(node, 60);
-            if value.chars().count() < 60 {
-                out.properties.push((property, value, Source::Microdata));
+        let named = element
+            .attribute("class")
+            .and_then(|classes| microformat(node, classes));
+        match named {
+            Some(Named::Property(property)) => {
+                let value = node_text(node, 60);
+                if value.chars().count() < 60 {
+                    out.properties.push((property, value, Source::Microdata));
+                }
             }
+            Some(Named::Part(part)) => {
+                let value = node_text(node, 200);
+                address.fill(part, &value, out);
+            }
+            None => {}
         }
         let Some(names) = element
             .attribute("itemprop")
@@ -273,28 +369,25 @@ fn read_microdata(page: &Page, out: &mut Structured) {
                 }
                 continue;
             }
-            let local = name
-                .rsplit([':', '/', '#'])
-                .next()
-                .unwrap_or(name)
-                .to_ascii_lowercase();
-            let slot = match local.as_str() {
-                "streetaddress" | "street-address" | "street_address" => &mut address.street,
-                "postalcode" | "postal-code" | "postal_code" => &mut address.postal_code,
-                "addresslocality" | "locality" => &mut address.locality,
-                "addressregion" => &mut address.region,
-                "addresscountry" | "country-name" | "country_name" => {
-                    out.countries.push(property_value(node, 60));
-                    &mut address.country
-                }
-                "address" if element.attribute("itemscope").is_none() => &mut plain_address,
-                "name" | "legalname" if out.name.is_none() && is_owner_scope(node) => &mut out.name,
-                _ => continue,
+            if name.eq_ignore_ascii_case("og:site_name") && site_name.is_none() {
+                site_name = folded(&property_value(node, 200), 200);
+                continue;
+            }
+            let local = name.rsplit([':', '/', '#']).next().unwrap_or(name);
+            let counts = |part: &Part| match part {
+                Part::Name => is_owner_scope(node),
+                Part::Address => !["itemscope", "typeof"]
+                    .iter()
+                    .any(|scope| element.attribute(scope).is_some()),
+                _ => true,
             };
-            if slot.is_none() {
-                *slot = folded(&property_value(node, 200), 200);
+            if let Some(part) = part_of(&local.to_ascii_lowercase()).filter(counts) {
+                address.fill(part, &property_value(node, 200), out);
             }
         }
+    }
+    if out.name.is_none() {
+        out.name = site_name;
     }
     if out.address.is_none() {
         out.address = join_address(
@@ -304,7 +397,28 @@ fn read_microdata(page: &Page, out: &mut Structured) {
             address.region,
             address.country,
         )
-        .or(plain_address);
+        .or(address.whole);
+    }
+}
+
+impl MicrodataAddress {
+    /// Keeps the first value of each part.
+    fn fill(&mut self, part: Part, value: &str, out: &mut Structured) {
+        if part == Part::Country {
+            out.countries.push(value.to_owned());
+        }
+        let slot = match part {
+            Part::Name => &mut out.name,
+            Part::Street => &mut self.street,
+            Part::PostalCode => &mut self.postal_code,
+            Part::Locality => &mut self.locality,
+            Part::Region => &mut self.region,
+            Part::Country => &mut self.country,
+            Part::Address => &mut self.whole,
+        };
+        if slot.is_none() {
+            *slot = folded(value, 200);
+        }
     }
 }
 
@@ -329,8 +443,10 @@ fn is_owner_scope(node: NodeRef<'_>) -> bool {
     ];
     node.ancestors()
         .filter_map(|ancestor| ancestor.value().as_element())
-        .find(|element| element.attribute("itemscope").is_some())
-        .and_then(|element| element.attribute("itemtype"))
+        .find_map(|element| match element.attribute("itemscope") {
+            Some(_) => element.attribute("itemtype").or(Some("")),
+            None => element.attribute("typeof"),
+        })
         .is_some_and(|kind| OWNERS.iter().any(|owner| kind.contains(owner)))
 }
 
@@ -360,22 +476,40 @@ fn property_value(node: NodeRef<'_>, limit: usize) -> String {
     node_text(node, limit)
 }
 
-/// The text of an `<address>` element, if it looks like a postal address and nothing else.
+/// The lines of an `<address>` element that are a postal address, if some are: up to what else there
+/// is to a contact.
 fn address_element(page: &Page) -> Option<String> {
     page.elements()
         .filter(|(_, element)| element.name() == "address")
-        .map(|(node, _)| node_text(node, 400))
-        .find(|text| {
-            let mut longest = 0;
-            let mut current = 0;
-            for c in text.chars() {
-                current = if c.is_ascii_digit() { current + 1 } else { 0 };
-                longest = longest.max(current);
-            }
-            (10..=250).contains(&text.chars().count())
-                && text.contains(|c: char| c.is_ascii_digit())
-                && !text.contains('@')
-                && longest < 7
-                && text.chars().filter(char::is_ascii_digit).count() < 16
+        .find_map(|(node, _)| {
+            let lines: Vec<String> = node_lines(node, 400)
+                .into_iter()
+                .filter(|line| !is_other_contact(line))
+                .collect();
+            let text = lines.join(", ");
+            let has_number = lines
+                .iter()
+                .any(|line| line.contains(|c: char| c.is_ascii_digit()));
+            let has_words = lines
+                .iter()
+                .any(|line| line.chars().filter(|c| c.is_alphabetic()).count() >= 4);
+            ((10..=250).contains(&text.chars().count()) && has_number && has_words).then_some(text)
         })
+}
+
+/// A line with a telephone number, mail or web address, or a lone label of one.
+fn is_other_contact(line: &str) -> bool {
+    let mut longest = 0;
+    let mut current = 0;
+    for c in line.chars() {
+        current = if c.is_ascii_digit() { current + 1 } else { 0 };
+        longest = longest.max(current);
+    }
+    let digits = line.chars().filter(char::is_ascii_digit).count();
+    longest >= 7
+        || digits >= 10
+        || line.contains('@')
+        || line.contains("www.")
+        || line.ends_with(':')
+        || label::starts_with_phone_word(line)
 }

@@ -136,6 +136,59 @@ fn addresses_are_found_wherever_they_hide() {
 }
 
 #[test]
+fn addresses_are_found_however_they_are_hidden() {
+    let check = |html: &str, expected: &[&str]| assert_eq!(emails(html), expected, "{html}");
+    check(
+        "<a href=\"javascript:linkTo_UnCryptMailto('nbjmup+kpAgjsn/dpn');\">x</a>",
+        &["jo@firm.com"],
+    );
+    check(
+        "<a href=\"javascript:linkTo_UnCryptMailto(%27nbjmup+kpAgjsn/dpn%27);\">x</a>",
+        &["jo@firm.com"],
+    );
+    check(
+        "<a data-mailto-token='nbjmup+kpAgjsn/dpn'>",
+        &["jo@firm.com"],
+    );
+    check(
+        "<a href=\"javascript:mail('jo','firm.com')\">",
+        &["jo@firm.com"],
+    );
+    check(
+        "<joomla-hidden-mail first='am8=' last='ZmlybS5jb20='>",
+        &["jo@firm.com"],
+    );
+    check("<a data-email='am9AZmlybS5jb20='>", &["jo@firm.com"]);
+    check("<a data-enc-email='wb[ng]svez.pbz'>", &["jo@firm.com"]);
+    check(
+        "<a data-name=jo data-domain=firm data-tld=com>",
+        &["jo@firm.com"],
+    );
+    check("<b class=turned>moc.mrif@oj</b>", &["jo@firm.com"]);
+    check("<a href='http://jo@firm.com'>", &["jo@firm.com"]);
+    check("<a href='http://mailto:jo@firm.com'>", &["jo@firm.com"]);
+    check("<a href='mail:jo@firm.com'>", &["jo@firm.com"]);
+    check("<a href='maito:jo@firm.com'>", &["jo@firm.com"]);
+    check("<a href='sip:jo@firm.com'>", &[]);
+}
+
+#[test]
+fn an_address_is_cut_out_of_what_it_runs_into() {
+    let check = |html: &str, expected: &[&str]| assert_eq!(emails(html), expected, "{html}");
+    check("E-mailinfo@firm.com", &["info@firm.com"]);
+    check("mailservice@firm.com", &["mailservice@firm.com"]);
+    check("030-1234567info@firm.com", &["info@firm.com"]);
+    check("1234567@firm.com", &["1234567@firm.com"]);
+    check("info@firm.jpまで", &["info@firm.jp"]);
+    check("邮箱info@firm.cn。", &["info@firm.cn"]);
+    check("o'neill@firm.com", &["o'neill@firm.com"]);
+    check("'jo@firm.com'", &["jo@firm.com"]);
+    check("jörg@firm.de", &[]);
+    check("ftp://user:secret@firm.com/x", &[]);
+    check("git@firm.com:acme/x", &["git@firm.com"]);
+}
+
+#[test]
 fn what_only_looks_like_an_address_is_refused() {
     let all = "logo@2x.png icon@3x.jpg logo@2x-1.webp a@2x.zip jquery@3.6.0 user@localhost you@domain.com \
         name@company.com your@email.com john@example.com me@example.co.uk x@test.com \
@@ -230,6 +283,7 @@ fn numbers_are_read_in_the_country_of_the_page() {
     );
     check("303.333.PAUL", Some("US"), &["+13033337285"]);
     check("Call 1-800-FLOWERS now", Some("US"), &["+18003569377"]);
+    check("1-800-<b>FLOWERS</b>", Some("US"), &["+18003569377"]);
     check("Tel: +52 998 898 05 37 Ext 1000", None, &["+529988980537"]);
     check("Tel ( 86 ) 21-5175- 8787", None, &["+862151758787"]);
     check(
@@ -248,6 +302,17 @@ fn numbers_are_read_in_the_country_of_the_page() {
         &["+48801200200"],
     );
     check("Tel. 0049 (0)30 227 32152", None, &["+493022732152"]);
+    check("<html lang=zh>(852) 2572-1121", None, &["+85225721121"]);
+    check(
+        "<a href='whatsapp://send?phone=+34600123457'>x</a>",
+        None,
+        &["+34600123457"],
+    );
+    check(
+        "<a href='https://web.whatsapp.com/send?text=x&phone=34600123458'>x</a>",
+        None,
+        &["+34600123458"],
+    );
 }
 
 #[test]
@@ -298,6 +363,22 @@ fn numbers_are_read_as_each_country_writes_them() {
         ("US", "(212) 334-5100 x123", "+12123345100"),
         ("US", "T 212.334.5100", "+12123345100"),
         ("CA", "+1 416 862 0515", "+14168620515"),
+        ("CA", "Sans frais : 1 877 644-4545", "+18776444545"),
+        ("RU", "+7 (812) 325-45-67", "+78123254567"),
+        ("RU", "8-800-555-35-35", "+78005553535"),
+        ("GB", "01223337735", "+441223337735"),
+        ("FR", "<p>0142603033</p>", "+33142603033"),
+        ("AU", "Call 13 12 34", "+61131234"),
+        ("JP", "TEL ０３（１２３４）５６７８", "+81312345678"),
+        ("EG", "٠٢ ٢٣٤٥ ٦٧٨٩", "+20223456789"),
+        ("CN", "公司手机：138 1234 5678", "+8613812345678"),
+        ("CN", "服务热线13812345678", "+8613812345678"),
+        ("GR", "Κιν. 6971234567", "+306971234567"),
+        ("IN", "Contact No. 09820012345", "+919820012345"),
+        ("AT", "+43/1/513 07 77", "+4315130777"),
+        ("PL", "fax: (0-22) 520 90 02", "+48225209002"),
+        ("BR", "CEP 01310-100 | 0800 729 0088", "+558007290088"),
+        ("SE", "Org.nr 556123-4567, 08-123 456 78", "+46812345678"),
     ];
     for (region, text, expected) in table {
         assert_eq!(phones(text, Some(region)), [expected], "{region} {text}");
@@ -316,6 +397,16 @@ fn digits_that_are_no_telephone_are_refused() {
     assert_eq!(phones(text, Some("US")), Vec::<String>::new());
     assert_eq!(phones(text, Some("NL")), Vec::<String>::new());
     assert_eq!(phones(text, Some("DE")), Vec::<String>::new());
+    let check = |region: &str, text: &str| {
+        assert_eq!(phones(text, Some(region)), Vec::<String>::new(), "{text}");
+    };
+    check("DE", "Best.-Nr. 0221 123456, Art.-Nr. 040-123456");
+    check("NL", "Klantnummer: 020 1234567, bestelnr 0612345678");
+    check("FR", "N° d'agrément : 01 23 45 67 90");
+    check("GB", "Registered in England &amp; Wales number 0123 4567");
+    check("US", "<td>Call 12345</td>");
+    check("NL", "code 0201234567 x");
+    check("DE", "<td>0123456</td>");
 }
 
 #[test]
@@ -330,7 +421,27 @@ fn labels_decide_what_a_number_is_for() {
     };
     check("Fax: 212-334-5100", PhoneKind::Fax);
     check("<td>Telefax</td><td>212-334-5100</td>", PhoneKind::Fax);
+    check(
+        "<td>Fax</td><td>:</td><td>212-334-5100</td>",
+        PhoneKind::Fax,
+    );
     check("212-334-5100 (fax)", PhoneKind::Fax);
+    check("Téléc. : 212-334-5100", PhoneKind::Fax);
+    check("<i class='fa fa-phone'></i> 2123345100", PhoneKind::Voice);
+    check(
+        "<p><i class=icon-fax></i></p><p>2123345100</p>",
+        PhoneKind::Fax,
+    );
+    check(
+        "<i class=fa-fax></i> <i class=fa-phone></i> 2123345100",
+        PhoneKind::Voice,
+    );
+    check("<img alt=Fax> 212-334-5100", PhoneKind::Fax);
+    check(
+        "<i class=fa-fax></i> from us: 212-334-5100",
+        PhoneKind::Unknown,
+    );
+    check("212-334-5100 (fax) 212-334-5101 (tel)", PhoneKind::Fax);
     check("<b>F:</b> 212-334-5100", PhoneKind::Fax);
     check("Tel/Fax: 212-334-5100", PhoneKind::Voice);
     check("<p>Fax: 212-334-5100<p>Tel: 212-334-5100", PhoneKind::Voice);
@@ -343,6 +454,62 @@ fn labels_decide_what_a_number_is_for() {
     let both = contacts("Tel: 212-334-5100 Fax: 212-334-5101", Some("US"));
     let kinds: Vec<PhoneKind> = both.phones.iter().map(|phone| phone.kind).collect();
     assert_eq!(kinds, [PhoneKind::Voice, PhoneKind::Fax]);
+    let both = contacts("212-334-5100 (tel) 212-334-5101 (fax)", Some("US"));
+    let kinds: Vec<PhoneKind> = both.phones.iter().map(|phone| phone.kind).collect();
+    assert_eq!(kinds, [PhoneKind::Voice, PhoneKind::Fax]);
+}
+
+#[test]
+fn name_and_address_are_those_of_the_owner() {
+    let check = |html: &str, name: Option<&str>, address: Option<&str>| {
+        let found = contacts(html, None);
+        assert_eq!(found.name.as_deref(), name, "{html}");
+        assert_eq!(found.address.as_deref(), address, "{html}");
+    };
+    check(
+        "<div class=vcard><b class='fn org'>Acme</b><p class=adr><i class=street-address>Hafenstr. 5</i>\
+         <i class=postal-code>20457</i> <i class=locality>Hamburg</i></p></div>",
+        Some("Acme"),
+        Some("Hafenstr. 5, 20457 Hamburg"),
+    );
+    check("<p class=fn>Acme</p><p class=locality>Hamburg", None, None);
+    check(
+        "<div typeof=Organization><b property=name>Acme</b><p property=address typeof=PostalAddress>\
+         <i property=streetAddress>9 Elm</i><i property=addressLocality>Austin</i></div>",
+        Some("Acme"),
+        Some("9 Elm, Austin"),
+    );
+    check(
+        "<div typeof=Product><b property=name>Thing</b></div>",
+        None,
+        None,
+    );
+    check(
+        "<meta property=og:site_name content='Acme Works'>",
+        Some("Acme Works"),
+        None,
+    );
+    check(
+        "<address>Acme Ltd<br>10 Downing Street<br>London SW1A 2AA<br>Tel: 020 7946 0000<br>\
+         <a href='mailto:a@acme.com'>a@acme.com</a><br>E-mail:</address>",
+        None,
+        Some("Acme Ltd, 10 Downing Street, London SW1A 2AA"),
+    );
+    check(
+        "<address>P.O. Box 4000<br>Bellaire, TX 77402-4000<br>866-643-0919</address>",
+        None,
+        Some("P.O. Box 4000, Bellaire, TX 77402-4000"),
+    );
+    check(
+        "<p itemprop=streetAddress>Hafenstr. 5,</p><p itemprop=addressLocality>Hamburg</p>",
+        None,
+        Some("Hafenstr. 5, Hamburg"),
+    );
+    check(
+        "<address>Written by Jo</address><address>Tel: 5</address>",
+        None,
+        None,
+    );
 }
 
 #[test]
@@ -404,6 +571,13 @@ fn hostile_input_takes_bounded_time() {
         format!("<p data-x='{}'>", "a@b.".repeat(size)),
         "<p itemprop=telephone>".repeat(size / 16),
         "<address>1".repeat(size / 8),
+        "<p class=fn>".repeat(size / 8),
+        "<a href=\"javascript:m('nbjmup\">".repeat(size / 16),
+        format!("<p data-x='{}'>", "//a:b@c.d".repeat(size / 4)),
+        format!("<script>{}", "a + '@' + b;".repeat(size / 8)),
+        format!("<script>'@'{}", "fromCharCode(1,".repeat(size / 8)),
+        format!("<script>{}", "atob('".repeat(size / 8)),
+        "<b class=tel>(".repeat(size / 8),
         "<form><input>".repeat(size / 8),
         "<a href=x>".repeat(size / 4),
     ];

@@ -10,11 +10,12 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 
+use ego_tree::Tree;
 use html5ever::tokenizer::{
     BufferQueue, Tag, TagKind, Token, TokenSink, TokenSinkResult, Tokenizer, TokenizerOpts,
 };
 use html5ever::tree_builder::{TreeBuilder, TreeBuilderOpts};
-use scraper::{Html, HtmlTreeSink};
+use scraper::{Html, HtmlTreeSink, Node};
 
 use super::quick;
 
@@ -29,6 +30,9 @@ pub const MAX_TAG_ATTRIBUTES: usize = 3_000;
 
 /// Largest piece handed to the tokenizer at once, in bytes.
 const PIECE_BYTES: usize = 4 * 1024;
+
+/// How much of a document makes one node, about.
+const BYTES_PER_NODE: usize = 32;
 
 type Handle = <HtmlTreeSink as html5ever::tree_builder::TreeSink>::Handle;
 
@@ -53,7 +57,11 @@ fn parse_by(html: &str, way: Way) -> (Html, bool) {
         scripting_enabled: false,
         ..TreeBuilderOpts::default()
     };
-    let sink = HtmlTreeSink::new(Html::new_document());
+    let mut document = Html::new_document();
+    // Growing would copy all nodes, again and again.
+    document.tree =
+        Tree::with_capacity(Node::Document, (html.len() / BYTES_PER_NODE).min(MAX_NODES));
+    let sink = HtmlTreeSink::new(document);
     let bounded = BoundedSink {
         builder: TreeBuilder::new(sink, options),
         depth: Cell::new(0),
@@ -346,7 +354,7 @@ mod tests {
         let (plain, is_plain_bounded) = parse_by(html, Way::Plain);
         let nodes = |document: &Html| {
             let root = document.tree.root();
-            let line = |node: ego_tree::NodeRef<'_, scraper::Node>| {
+            let line = |node: ego_tree::NodeRef<'_, Node>| {
                 format!("{} {:?}", node.ancestors().count(), node.value())
             };
             root.descendants().map(line).collect::<Vec<_>>()

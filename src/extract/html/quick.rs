@@ -102,7 +102,8 @@ impl<'a> Document<'a> {
         let body = start + "<!--".len();
         let end = self.find(body, |rest| memmem::find(rest, b"-->"))?;
         let text = self.html.get(body..end)?;
-        if text.contains("--!") || text.contains("<!") {
+        let holds = |sign: &str| memmem::find(text.as_bytes(), sign.as_bytes()).is_some();
+        if holds("--!") || holds("<!") {
             return None;
         }
         give(sink, Token::CommentToken(self.piece(body, end)?));
@@ -228,8 +229,9 @@ impl<'a> Document<'a> {
         })?;
         let close = self.after_space(end + 2 + name.len())?;
         let content = self.html.get(start..end)?;
-        let is_escaped = &**name == "script" && content.contains("<!--");
-        if self.byte(close) != Some(b'>') || is_escaped || content.contains('\r') {
+        let bytes = content.as_bytes();
+        let is_escaped = &**name == "script" && memmem::find(bytes, b"<!--").is_some();
+        if self.byte(close) != Some(b'>') || is_escaped || memchr(b'\r', bytes).is_some() {
             return None;
         }
         let text = if holds_references {

@@ -21,6 +21,9 @@ const MAX_TEXT_BYTES: usize = 2 * 1024 * 1024;
 /// Longest single block, in bytes. A longer one is split, at a space if there is one.
 const MAX_BLOCK_BYTES: usize = 16 * 1024;
 
+/// How much of a name is looked at for what an icon shows, in bytes.
+const MAX_ICON_BYTES: usize = 60;
+
 /// One piece of visible text: a paragraph, a table cell, a line up to `<br>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
@@ -28,12 +31,25 @@ pub struct Block {
     pub text: String,
     /// Whether it stands in navigation, header or footer rather than in the content.
     pub is_boilerplate: bool,
+    /// The symbols in it or between it and the block before, each with its place in `text`, in bytes.
+    pub icons: Vec<(usize, Icon)>,
+    /// Whether there may be an [`INLINE_BOUNDARY`] in `text`.
+    has_boundaries: bool,
+}
+
+/// A symbol without text that says what follows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Icon {
+    /// A telephone.
+    Phone,
+    /// A fax.
+    Fax,
 }
 
 impl Block {
     /// The text without boundary marks.
     pub fn plain(&self) -> Cow<'_, str> {
-        if self.text.contains(INLINE_BOUNDARY) {
+        if self.has_boundaries {
             Cow::Owned(self.text.replace(INLINE_BOUNDARY, ""))
         } else {
             Cow::Borrowed(&self.text)
@@ -43,93 +59,72 @@ impl Block {
 
 /// Whether an element separates text before it from text after it.
 pub(super) fn is_break(name: &str) -> bool {
-    matches!(
-        name,
-        "address"
-            | "article"
-            | "aside"
-            | "blockquote"
-            | "body"
-            | "br"
-            | "caption"
-            | "center"
-            | "dd"
-            | "details"
-            | "dialog"
-            | "dir"
-            | "div"
-            | "dl"
-            | "dt"
-            | "fieldset"
-            | "figcaption"
-            | "figure"
-            | "footer"
-            | "form"
-            | "frame"
-            | "frameset"
-            | "h1"
-            | "h2"
-            | "h3"
-            | "h4"
-            | "h5"
-            | "h6"
-            | "header"
-            | "hgroup"
-            | "hr"
-            | "html"
-            | "legend"
-            | "li"
-            | "main"
-            | "marquee"
-            | "menu"
-            | "nav"
-            | "ol"
-            | "optgroup"
-            | "option"
-            | "p"
-            | "pre"
-            | "search"
-            | "section"
-            | "summary"
-            | "table"
-            | "tbody"
-            | "td"
-            | "tfoot"
-            | "th"
-            | "thead"
-            | "title"
-            | "tr"
-            | "ul"
-    )
+    // By length first: this is asked for every tag.
+    match name.len() {
+        1 => name == "p",
+        2 => matches!(
+            name,
+            "br" | "dd"
+                | "dl"
+                | "dt"
+                | "h1"
+                | "h2"
+                | "h3"
+                | "h4"
+                | "h5"
+                | "h6"
+                | "hr"
+                | "li"
+                | "ol"
+                | "td"
+                | "th"
+                | "tr"
+                | "ul"
+        ),
+        3 => matches!(name, "dir" | "div" | "nav" | "pre"),
+        4 => matches!(name, "body" | "form" | "html" | "main" | "menu"),
+        5 => matches!(
+            name,
+            "aside" | "frame" | "table" | "tbody" | "tfoot" | "thead" | "title"
+        ),
+        6 => matches!(
+            name,
+            "center"
+                | "dialog"
+                | "figure"
+                | "footer"
+                | "header"
+                | "hgroup"
+                | "legend"
+                | "option"
+                | "search"
+        ),
+        7 => matches!(
+            name,
+            "address" | "article" | "caption" | "details" | "marquee" | "section" | "summary"
+        ),
+        8 => matches!(name, "fieldset" | "frameset" | "optgroup"),
+        10 => matches!(name, "blockquote" | "figcaption"),
+        _ => false,
+    }
 }
 
 /// Elements whose text is not text of the page.
 fn is_skipped(name: &str) -> bool {
-    matches!(
-        name,
-        "audio"
-            | "canvas"
-            | "datalist"
-            | "head"
-            | "iframe"
-            | "math"
-            | "noembed"
-            | "noframes"
-            | "object"
-            | "script"
-            | "select"
-            | "style"
-            | "svg"
-            | "template"
-            | "textarea"
-            | "title"
-            | "video"
-    )
+    match name.len() {
+        3 => name == "svg",
+        4 => matches!(name, "head" | "math"),
+        5 => matches!(name, "audio" | "style" | "title" | "video"),
+        6 => matches!(name, "canvas" | "iframe" | "object" | "script" | "select"),
+        7 => name == "noembed",
+        8 => matches!(name, "datalist" | "noframes" | "template" | "textarea"),
+        _ => false,
+    }
 }
 
 /// An inline element that styles hide: a trap for address collectors, not content.
 fn is_hidden_inline(element: &Element) -> bool {
-    if is_break(element.name()) {
+    if element.attrs.is_empty() || is_break(element.name()) {
         return false;
     }
     let Some(style) = element.attribute("style") else {
@@ -142,6 +137,25 @@ fn is_hidden_inline(element: &Element) -> bool {
         .map(|character| character.to_ascii_lowercase())
         .collect();
     style.contains("display:none") || style.contains("visibility:hidden")
+}
+
+/// The symbol that an empty element shows, by the names that icon fonts and pictures have (`fa-phone`, `alt="Fax"`).
+fn icon(node: NodeRef<'_, Node>, element: &Element) -> Option<Icon> {
+    let name = match element.name() {
+        "i" | "span" | "em" if !node.has_children() => element.attribute("class"),
+        "img" => element.attribute("alt"),
+        _ => None,
+    }?;
+    let name = name.get(..name.floor_char_boundary(MAX_ICON_BYTES))?;
+    let name = name.to_ascii_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
+    if has(&["fax"]) {
+        Some(Icon::Fax)
+    } else if has(&["phone", "mobile", "-tel"]) && !has(&["microphone", "headphone"]) {
+        Some(Icon::Phone)
+    } else {
+        None
+    }
 }
 
 fn is_reversed(element: &Element) -> bool {
@@ -167,11 +181,14 @@ pub(super) fn blocks(document: &Html) -> Vec<Block> {
                         continue;
                     }
                     collector.boundary(element.name());
+                    if let Some(icon) = icon(node, element) {
+                        collector.icons.push((collector.current.len(), icon));
+                    }
                     if boilerplate.is_none() && is_boilerplate(node, element) {
                         boilerplate = Some(node.id());
                         collector.is_boilerplate = true;
                     }
-                    if reversed.is_none() && is_reversed(element) {
+                    if reversed.is_none() && !element.attrs.is_empty() && is_reversed(element) {
                         reversed = Some((node.id(), collector.current.len()));
                     }
                 }
@@ -230,6 +247,9 @@ fn is_boilerplate(node: NodeRef<'_, Node>, element: &Element) -> bool {
 struct Collector {
     blocks: Vec<Block>,
     current: String,
+    /// Of the current block, or, if it is empty yet, before it.
+    icons: Vec<(usize, Icon)>,
+    has_boundaries: bool,
     total: usize,
     is_boilerplate: bool,
 }
@@ -244,10 +264,32 @@ impl Collector {
             self.push(" ");
         } else if !self.current.is_empty() && !self.current.ends_with(INLINE_BOUNDARY) {
             self.current.push(INLINE_BOUNDARY);
+            self.has_boundaries = true;
         }
     }
 
     fn push(&mut self, text: &str) {
+        let mut rest = text;
+        // Words in ASCII are copied whole; what is between them goes by the character.
+        while let Some(first) = rest.bytes().next() {
+            let is_plain = first.is_ascii_graphic();
+            let length = rest
+                .bytes()
+                .position(|byte| byte.is_ascii_graphic() != is_plain)
+                .unwrap_or(rest.len());
+            let Some((piece, tail)) = rest.split_at_checked(length) else {
+                break;
+            };
+            if is_plain && self.current.len() + length <= MAX_BLOCK_BYTES {
+                self.current.push_str(piece);
+            } else {
+                self.push_characters(piece);
+            }
+            rest = tail;
+        }
+    }
+
+    fn push_characters(&mut self, text: &str) {
         for character in text.chars() {
             if character.is_whitespace() {
                 if self.current.len() > MAX_BLOCK_BYTES {
@@ -274,14 +316,29 @@ impl Collector {
     }
 
     fn flush(&mut self) {
-        let text = self.current.trim_matches([' ', INLINE_BOUNDARY]);
-        if !text.is_empty() {
+        let trimmed = self.current.trim_start_matches([' ', INLINE_BOUNDARY]);
+        let start = self.current.len() - trimmed.len();
+        let text = trimmed.trim_end_matches([' ', INLINE_BOUNDARY]);
+        if text.is_empty() {
+            // A symbol alone belongs to what follows.
+            if self.icons.len() > 1 {
+                self.icons.drain(..self.icons.len() - 1);
+            }
+            self.icons.iter_mut().for_each(|(place, _)| *place = 0);
+        } else {
             self.total += text.len();
+            let mut icons = std::mem::take(&mut self.icons);
+            for (place, _) in &mut icons {
+                *place = place.saturating_sub(start).min(text.len());
+            }
             self.blocks.push(Block {
                 text: text.to_owned(),
                 is_boilerplate: self.is_boilerplate,
+                icons,
+                has_boundaries: self.has_boundaries,
             });
         }
         self.current.clear();
+        self.has_boundaries = false;
     }
 }

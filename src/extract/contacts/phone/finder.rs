@@ -75,8 +75,30 @@ fn is_separator(c: char) -> bool {
     matches!(
         c,
         ' ' | '.' | '-' | '/' | '(' | ')' | '[' | ']' | '‐'
-            ..='―' | '−' | '·' | '~' | INLINE_BOUNDARY
+            ..='―' | '−' | '·' | '~' | '．' | '－' | '／' | '（' | '）' | INLINE_BOUNDARY
     )
+}
+
+/// A decimal digit, in ASCII: also the full-width digits of East Asia and those of Arabic.
+fn digit(c: char) -> Option<char> {
+    let zero = match c {
+        '0'..='9' => return Some(c),
+        '０'..='９' => '０',
+        '٠'..='٩' => '٠',
+        '۰'..='۹' => '۰',
+        _ => return None,
+    };
+    char::from_digit(u32::from(c) - u32::from(zero), 10)
+}
+
+/// How many digits there are in `text`, at most `most`.
+pub(super) fn count_digits(text: &str, most: usize) -> usize {
+    if text.is_ascii() {
+        let digits = text.bytes().filter(u8::is_ascii_digit);
+        digits.take(most).count()
+    } else {
+        text.chars().filter_map(digit).take(most).count()
+    }
 }
 
 /// Finds all runs in `text`. Linear in its length.
@@ -85,7 +107,7 @@ pub(super) fn runs(text: &str) -> Vec<Run> {
     let mut out = Vec::new();
     let mut index = 0;
     while index < chars.len() {
-        if !chars.get(index).is_some_and(|(_, c)| c.is_ascii_digit()) {
+        if chars.get(index).is_none_or(|(_, c)| digit(*c).is_none()) {
             index += 1;
             continue;
         }
@@ -110,14 +132,16 @@ fn groups_from(chars: &[(usize, char)], first: usize, length: usize) -> (Vec<Gro
     loop {
         let digits_start = index;
         let mut digits = String::new();
-        while let Some(c) = at(index).filter(char::is_ascii_digit) {
+        while let Some(c) = at(index).and_then(digit) {
             digits.push(c);
             index += 1;
         }
         let (start, has_plus) = opening(chars, digits_start);
         let opens = start..digits_start;
-        let in_brackets = opens.clone().any(|i| matches!(at(i), Some('(' | '[')))
-            || separator.contains(['(', '[']);
+        let in_brackets = opens
+            .clone()
+            .any(|i| matches!(at(i), Some('(' | '[' | '（')))
+            || separator.contains(['(', '[', '（']);
         groups.push(Group {
             digits,
             has_plus: has_plus && groups.is_empty(),
@@ -135,7 +159,7 @@ fn groups_from(chars: &[(usize, char)], first: usize, length: usize) -> (Vec<Gro
             separator.push(c);
             ahead += 1;
         }
-        let goes_on = at(ahead).is_some_and(|c| c.is_ascii_digit())
+        let goes_on = at(ahead).and_then(digit).is_some()
             && !separator.contains(". ")
             && separator.chars().filter(|c| *c != INLINE_BOUNDARY).count() <= MAX_SEPARATOR;
         if !goes_on {
@@ -156,7 +180,7 @@ fn opening(chars: &[(usize, char)], first: usize) -> (usize, bool) {
                 has_plus = true;
                 start = index - 1;
             }
-            Some('(' | '[') => start = index - 1,
+            Some('(' | '[' | '（') => start = index - 1,
             Some(' ' | INLINE_BOUNDARY) => {}
             _ => break,
         }
@@ -248,14 +272,15 @@ pub(super) fn is_date_or_address(groups: &[Group]) -> bool {
     is_date(groups) || is_figure(groups)
 }
 
-/// More than one slash: alternatives (`600/800/1000`), not parts of a number.
+/// More than one slash: alternatives (`600/800/1000`), not parts of a number, unless it begins with a country code (`+43/1/513 07 77`).
 pub(super) fn is_list(groups: &[Group]) -> bool {
-    groups
+    let has_plus = groups.first().is_some_and(|group| group.has_plus);
+    let slashes = groups
         .iter()
         .skip(1)
         .filter(|group| group.separator.contains('/'))
-        .count()
-        > 1
+        .count();
+    slashes > 1 && !has_plus
 }
 
 /// The groups that belong to days, of which no number can be made.
@@ -403,6 +428,8 @@ mod tests {
         check("020 7193 1430. 24 Endell", &["020 7193 1430", "24"]);
         check("tel 030 123456 10:30", &["030 123456"]);
         check("+ 375 44 555", &["+ 375 44 555"]);
+        check("０３－１２３４", &["０３－１２３４"]);
+        check("٠٤ ١٢٣", &["٠٤ ١٢٣"]);
     }
 
     #[test]

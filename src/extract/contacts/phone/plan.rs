@@ -1,7 +1,8 @@
 //! The numbering plans of all countries: whether digits are a number that can be dialled, and its one form.
 //!
-//! The rules are libphonenumber's, and so are the answers (a test holds them against the `phonenumber` crate, which cannot be
-//! used itself: it keeps a hundred of some two thousand patterns compiled and compiles the others again at each use). A number
+//! The rules are libphonenumber's, and so are the answers. The `phonenumber` crate has the same tables but cannot be used: it takes
+//! the prefix off numbers that begin with the same digits (`+7 812 …`), keeps a hundred of some two thousand patterns compiled and
+//! compiles the others again at each use. A number
 //! is a few digits long, so a pattern needs no automaton: [`Pattern`] moves a set of places in the number, one bit each.
 
 mod pattern;
@@ -84,6 +85,18 @@ impl Country {
         self.0.national_prefix
     }
 
+    /// Whether digits begin with what callers inside the country dial, now or once, before an area code.
+    pub(in super::super) fn begins_with_prefix(self, digits: &str) -> bool {
+        let prefix = self.national_prefix();
+        prefix.is_some_and(|prefix| digits.starts_with(prefix))
+            || (prefix.is_some()
+                && self.0.dialled_prefix.as_ref().is_some_and(|prefix| {
+                    prefix
+                        .strip(digits)
+                        .is_some_and(|rest| rest.len() < digits.len())
+                }))
+    }
+
     /// The number that these digits are when dialled in this country.
     pub(in super::super) fn dial(self, digits: &str) -> Option<Number> {
         let plan = self.0;
@@ -92,32 +105,41 @@ impl Country {
             .as_ref()
             .and_then(|prefix| prefix.strip(digits))
             .filter(|rest| !rest.starts_with('0'));
-        let (code, national) = match abroad {
-            Some(rest) => split_code(rest)?,
-            None => (plan.code, digits.strip_prefix(plan.code).unwrap_or(digits)),
-        };
-        number(code, &plan.significant(national))
+        if let Some(rest) = abroad {
+            return dial_abroad(rest);
+        }
+        // The country code without a sign, if it does not begin a national number.
+        let national = digits
+            .strip_prefix(plan.code)
+            .map(|rest| plan.significant(rest))
+            .filter(|rest| {
+                !plan.any.fits(digits) && plan.any.fits(rest) || plan.is_too_long(digits)
+            })
+            .unwrap_or(Cow::Borrowed(digits));
+        number(plan.code, &plan.dialled(&national))
     }
 }
 
 /// The number that these digits are after a `+`.
 pub(in super::super) fn dial_abroad(digits: &str) -> Option<Number> {
-    let (code, national) = split_code(digits)?;
-    match plan_of(code, national.trim_start_matches('0')) {
-        Some(plan) => number(code, &plan.significant(national)),
-        None => number(code, national),
-    }
+    let (plan, national) = split_code(digits)?;
+    number(plan.code, &plan.dialled(national))
 }
 
-/// A country code that exists, and what follows it.
-fn split_code(digits: &str) -> Option<(&'static str, &str)> {
+/// Whether there is such a country code.
+pub(in super::super) fn is_code(digits: &str) -> bool {
+    PLANS.by_code.contains_key(digits)
+}
+
+/// The main country of a code that exists, and what follows the code.
+fn split_code(digits: &str) -> Option<(&'static Plan, &str)> {
     if digits.len() <= *NATIONAL_DIGITS.start() {
         return None;
     }
     (1..=MAX_CODE_DIGITS).find_map(|length| {
         let (code, rest) = digits.split_at_checked(length)?;
-        let plan = PLANS.by_code.get(code)?.first()?;
-        Some((plan.code, rest))
+        let plan = PLANS.by_code.get(code)?.first().copied()?;
+        Some((plan, rest))
     })
 }
 
@@ -183,6 +205,8 @@ struct Plan {
     leading_digits: Option<Lazy>,
     any: Lazy,
     types: Vec<(Reach, Lazy)>,
+    /// The lengths that numbers of any type may have, one bit each; none for any.
+    lengths: u32,
 }
 
 impl Plan {
@@ -202,6 +226,13 @@ impl Plan {
         else {
             return None;
         };
+        let types: Vec<(Reach, Lazy)> = TYPES
+            .into_iter()
+            .zip(types)
+            .filter_map(|(reach, text)| Some((reach, Lazy::new(given(text)?))))
+            .collect();
+        let lengths: Vec<u32> = types.iter().map(|(_, pattern)| pattern.lengths).collect();
+        let is_complete = !lengths.contains(&0);
         Some(Self {
             region,
             code,
@@ -211,59 +242,67 @@ impl Plan {
             international_prefix: given(international).map(Prefix::new),
             leading_digits: given(leading).map(Lazy::new),
             any: Lazy::new(any),
-            types: TYPES
+            types,
+            lengths: lengths
                 .into_iter()
-                .zip(types)
-                .filter_map(|(reach, text)| Some((reach, Lazy::new(given(text)?))))
-                .collect(),
+                .filter(|_| is_complete)
+                .fold(0, |all, one| all | one),
         })
     }
 
     /// From where a national number is dialled; nothing if it is none of this country.
     fn reach(&self, national: &str) -> Option<Reach> {
-        if !self.any.begins(national) {
+        if !self.any.fits(national) {
             return None;
         }
         self.types
             .iter()
-            .find(|(_, pattern)| pattern.begins(national))
+            .find(|(_, pattern)| pattern.fits(national))
             .map(|(reach, _)| *reach)
     }
 
-    /// The national number without what is dialled before it inside the country.
-    fn significant<'a>(&self, national: &'a str) -> Cow<'a, str> {
+    /// The national number that is dialled so. What is left of too short a number was no prefix's to begin with.
+    fn dialled<'a>(&self, digits: &'a str) -> Cow<'a, str> {
+        let national = self.significant(digits);
+        if has_length(self.lengths, national.len()) || self.is_too_long(&national) {
+            national
+        } else {
+            Cow::Borrowed(digits)
+        }
+    }
+
+    fn is_too_long(&self, digits: &str) -> bool {
+        let longest = self.lengths.checked_ilog2();
+        longest.is_some_and(|longest| u32::try_from(digits.len()).is_ok_and(|n| n > longest))
+    }
+
+    /// The digits without what is dialled before a national number, unless only all of them make a number.
+    fn significant<'a>(&self, digits: &'a str) -> Cow<'a, str> {
         let stripped = match &self.dialled_prefix {
-            Some(prefix) => self.without_dialled(prefix, national),
-            None => Cow::Borrowed(self.without_prefix(national)),
+            Some(prefix) => prefix.strip(digits).map(|rest| {
+                self.transform
+                    .and_then(|rule| prefix.transform(digits, rule))
+                    .map_or(Cow::Borrowed(rest), Cow::Owned)
+            }),
+            None => self
+                .national_prefix
+                .and_then(|prefix| digits.strip_prefix(prefix))
+                .map(Cow::Borrowed),
         };
         match stripped {
-            Cow::Borrowed(rest) => Cow::Borrowed(self.without_prefix(rest)),
-            Cow::Owned(rest) => Cow::Owned(self.without_prefix(&rest).to_owned()),
+            Some(rest) if self.any.fits(&rest) || !self.any.fits(digits) => rest,
+            _ => Cow::Borrowed(digits),
         }
     }
+}
 
-    fn without_prefix<'a>(&self, national: &'a str) -> &'a str {
-        self.national_prefix
-            .and_then(|prefix| national.strip_prefix(prefix))
-            .unwrap_or(national)
-    }
-
-    fn without_dialled<'a>(&self, prefix: &Prefix, national: &'a str) -> Cow<'a, str> {
-        let Some(rest) = prefix.strip(national) else {
-            return Cow::Borrowed(national);
-        };
-        let Some(transformed) = self
-            .transform
-            .and_then(|rule| prefix.transform(national, rule))
-        else {
-            return Cow::Borrowed(rest);
-        };
-        // What was a number already is not made into something that is none.
-        if self.any.begins(national) && !self.any.begins(&transformed) {
-            return Cow::Borrowed(national);
-        }
-        Cow::Owned(transformed)
-    }
+/// Whether a set of lengths, one bit each, has this one. A set of none is of any.
+fn has_length(lengths: u32, length: usize) -> bool {
+    lengths == 0
+        || u32::try_from(length)
+            .ok()
+            .and_then(|length| lengths.checked_shr(length))
+            .is_some_and(|rest| rest & 1 == 1)
 }
 
 /// A pattern that is read when it is first asked.
@@ -287,19 +326,19 @@ impl Lazy {
         }
     }
 
-    /// Whether a number has one of the lengths and begins as the pattern says.
+    fn pattern(&self) -> &Pattern {
+        self.pattern
+            .get_or_init(|| Pattern::read(self.text).unwrap_or_default())
+    }
+
+    /// Whether a number is as the pattern says and has one of the lengths.
+    fn fits(&self, national: &str) -> bool {
+        has_length(self.lengths, national.len()) && self.pattern().fits(national)
+    }
+
+    /// Whether a number begins as the pattern says.
     fn begins(&self, national: &str) -> bool {
-        let length = u32::try_from(national.len()).unwrap_or(u32::MAX);
-        let has_length = self.lengths == 0
-            || self
-                .lengths
-                .checked_shr(length)
-                .is_some_and(|rest| rest & 1 == 1);
-        has_length
-            && self
-                .pattern
-                .get_or_init(|| Pattern::read(self.text).unwrap_or_default())
-                .begins(national)
+        self.pattern().begins(national)
     }
 }
 

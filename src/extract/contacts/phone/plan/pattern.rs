@@ -48,6 +48,12 @@ impl Pattern {
         digits.len() < Places::BITS as usize && self.ends(digits, 1) != 0
     }
 
+    /// Whether all of `digits` match.
+    pub(super) fn fits(&self, digits: &str) -> bool {
+        let digits = digits.as_bytes();
+        digits.len() < Places::BITS as usize && self.ends(digits, 1) >> digits.len() & 1 == 1
+    }
+
     /// Where matches end that begin in one of these places.
     fn ends(&self, digits: &[u8], from: Places) -> Places {
         self.alternatives.iter().fold(0, |ends, parts| {
@@ -180,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pattern_matches_beginnings_as_a_regular_expression_does() {
+    fn a_pattern_matches_as_a_regular_expression_does() {
         for text in [
             "1",
             r"\d{3}",
@@ -192,11 +198,17 @@ mod tests {
         ] {
             let pattern = Pattern::read(text).expect(text);
             let regex = regex::Regex::new(&format!("^(?:{text})")).expect(text);
+            let whole = regex::Regex::new(&format!("^(?:{text})$")).expect(text);
             for number in 0..20_000 {
                 let digits = number.to_string();
                 assert_eq!(
                     pattern.begins(&digits),
                     regex.is_match(&digits),
+                    "{text} {digits}"
+                );
+                assert_eq!(
+                    pattern.fits(&digits),
+                    whole.is_match(&digits),
                     "{text} {digits}"
                 );
             }
