@@ -25,6 +25,9 @@ const MAX_PRICE_BYTES: usize = 110;
 /// Longest text that may say "free" where a price stands, in bytes.
 const MAX_FREE_BYTES: usize = 24;
 
+/// Longest text about stock, in bytes.
+const MAX_STOCK_BYTES: usize = 300;
+
 /// Longest text before an amount that may say what it is, in bytes.
 const MAX_LEAD_BYTES: usize = 40;
 
@@ -165,6 +168,8 @@ struct Reader<'a> {
     open: Vec<usize>,
     last_digit: usize,
     last_candidate: usize,
+    /// Where the last of the main headings ends: a product's name says nothing about its price.
+    heading_end: usize,
     candidates: Vec<Candidate>,
     /// How many more texts may be compared with the words about stock.
     looks: usize,
@@ -241,7 +246,8 @@ impl Reader<'_> {
         // The words before it, back to the last candidate, may make it a former price.
         let lead_start = start
             .saturating_sub(MAX_LEAD_BYTES)
-            .max(self.last_candidate);
+            .max(self.last_candidate)
+            .max(self.heading_end);
         let lead_start = self.text.ceil_char_boundary(lead_start.min(start));
         if lead_start < start
             && let Some(with_lead) = self.text.get(lead_start..end)
@@ -279,6 +285,46 @@ impl Reader<'_> {
     }
 }
 
+impl Reader<'_> {
+    /// Whether what was taken for prices from `start` are but parts of one: amounts without a sign, as in
+    /// `€<b>2</b>.<b>999</b>`, or an amount whose decimals follow, as in `<b>$79</b><i>.99</i>`.
+    fn has_parts(&self, start: usize) -> bool {
+        let first = self
+            .candidates
+            .iter()
+            .rposition(|candidate| candidate.start < start)
+            .map_or(0, |last| last + 1);
+        match self.candidates.get(first..).unwrap_or_default() {
+            [] => false,
+            [only] if only.has_sign => {
+                let rest = self.text.get(only.end..).unwrap_or_default().trim();
+                only.amount.scale() == 0
+                    && rest.strip_prefix(['.', ',']).is_some_and(|decimals| {
+                        let decimals = decimals.trim_start();
+                        decimals.len() == 2 && decimals.bytes().all(|byte| byte.is_ascii_digit())
+                    })
+            }
+            all => all.iter().all(|inner| !inner.has_sign),
+        }
+    }
+
+    /// Puts a price with its sign in the place of the parts of it that were taken for prices.
+    fn try_whole(&mut self, start: usize, node: NodeId) {
+        let kept = self
+            .candidates
+            .iter()
+            .rposition(|candidate| candidate.start < start)
+            .map_or(0, |last| last + 1);
+        let parts = self.candidates.split_off(kept);
+        let last_candidate = self.last_candidate;
+        self.last_candidate = self.candidates.last().map_or(0, |last| last.end);
+        if !self.try_price(start, node, true, false) {
+            self.candidates.extend(parts);
+            self.last_candidate = last_candidate;
+        }
+    }
+}
+
 /// An element for the digits after the point, which are written without one.
 fn holds_decimals(element: &Element) -> bool {
     element.name() == "sup"
@@ -298,6 +344,7 @@ pub(super) fn read<'a>(page: &'a Page, hints: &Hints<'_>) -> Visible<'a> {
         open: Vec::new(),
         last_digit: 0,
         last_candidate: 0,
+        heading_end: 0,
         candidates: Vec::new(),
         looks: MAX_LOOKS,
     };
@@ -336,6 +383,9 @@ pub(super) fn read<'a>(page: &'a Page, hints: &Hints<'_>) -> Visible<'a> {
                     || headings.len() < MAX_NOTES
                         && (1..=300).contains(&reader.text.len().saturating_sub(start))
                         && (matches!(element.name(), "h2" | "h3") || is_named_title(element));
+                if matches!(element.name(), "h1" | "h2") {
+                    reader.heading_end = reader.text.len();
+                }
                 if is_title {
                     let text = reader
                         .text
@@ -393,7 +443,11 @@ fn close(
     notes: &mut Vec<Note>,
 ) {
     let length = reader.text.len().saturating_sub(start);
-    let may_be_price = length > 0 && length <= MAX_PRICE_BYTES && reader.last_candidate <= start;
+    let are_parts =
+        length <= MAX_PRICE_BYTES && reader.last_candidate > start && reader.has_parts(start);
+    let may_be_price = length > 0
+        && length <= MAX_PRICE_BYTES
+        && (reader.last_candidate <= start || are_parts);
     let has_digit = reader.last_digit > start;
     let own_traits = if length <= MAX_PRICE_BYTES {
         traits(element)
@@ -408,7 +462,11 @@ fn close(
             .text
             .get(start..)
             .map_or(0, |text| text.len() - text.trim_start().len());
-        reader.try_price(start + leads, node.id(), false, is_price_element);
+        if are_parts {
+            reader.try_whole(start + leads, node.id());
+        } else {
+            reader.try_price(start + leads, node.id(), false, is_price_element);
+        }
     }
     if notes.len() >= MAX_NOTES || reader.looks == 0 {
         return;
@@ -429,9 +487,20 @@ fn close(
             }));
     let own = if is_input {
         element.attribute("value").unwrap_or_default()
-    } else if length <= 120 {
+    } else if length <= MAX_PRICE_BYTES {
         reader.text.get(start..).unwrap_or_default().trim()
     } else {
+        // A longer text on stock says it at the beginning.
+        if length <= MAX_STOCK_BYTES && traits(element).is_stock {
+            let text = reader.text.get(start..).unwrap_or_default();
+            let text = text.get(..text.floor_char_boundary(90)).unwrap_or_default();
+            reader.looks -= 1;
+            notes.extend(availability_of(text).map(|found| Note {
+                start,
+                node: node.id(),
+                kind: NoteKind::Stock(found),
+            }));
+        }
         return;
     };
     if is_button || is_link {
@@ -456,6 +525,8 @@ fn close(
             .filter(|found| *found != Availability::InStock && label.chars().count() < 40)
         {
             NoteKind::Stock(found)
+        } else if own_traits.is_cart_button && !label.is_empty() {
+            NoteKind::Cart { is_disabled }
         } else {
             return;
         };

@@ -195,6 +195,11 @@ impl Currency {
             .map_or("XXX", |row| row.code)
     }
 
+    /// The currency of the country that domain or language points to.
+    pub(in super::super) fn local(hints: &Hints<'_>) -> Option<Self> {
+        hints.currency.or_else(|| local(hints).next())
+    }
+
     /// How many digits its amounts have after the point.
     #[must_use]
     pub fn minor_digits(self) -> u8 {

@@ -296,9 +296,12 @@ impl Reader<'_> {
                 .filter(|_| prefix.is_none() && times == 0)
                 .and_then(|sign| self.split_by_sign(index, &number, sign))
                 .or_else(|| self.split_by_space(index, &number, prefix));
+            // `49 99 €`: the sign stands behind the decimals.
+            let suffix = suffix.or_else(|| split.and_then(|_| self.sign_at(index + 2, index + 2)));
             if split.is_some() {
                 after += 1;
             }
+            let has_currency = has_currency || split.is_some();
             let start_of_search = taken;
             taken = after;
             if self.is_signed(first, index)
@@ -468,9 +471,13 @@ impl Reader<'_> {
             candidate.flags.is_from = true;
         }
         candidate.flags.is_periodic = next.any(Kinds::PERIODIC)
-            || first > floor && self.kinds_at(first - 1).any(Kinds::PERIODIC);
+            || first > floor && self.kinds_at(first - 1).any(Kinds::PERIODIC)
+            || self.is_part(first);
         if next.any(Kinds::PER) || self.is_mark(after, &['/']) {
             let mut what = after + 1;
+            if self.is_mark(what, &['.']) {
+                what += 1;
+            }
             let has_count = self.is_number(what);
             if has_count {
                 what += 1;
@@ -496,7 +503,7 @@ impl Reader<'_> {
     fn is_fee_before(&self, first: usize, floor: usize) -> bool {
         let mut has_link = false;
         let mut has_free = false;
-        for (distance, index) in (floor..first).rev().take(REACH).enumerate() {
+        for (distance, index) in (floor..first).rev().take(REACH + 3).enumerate() {
             let kinds = self.kinds_at(index);
             if kinds.any(Kinds::NOT_FREE) {
                 let is_free = has_free || index > 0 && self.kinds_at(index - 1).any(Kinds::FREE);
@@ -508,6 +515,20 @@ impl Reader<'_> {
             has_link |= is_link;
             if !is_link && !kinds.any(Kinds::FREE) {
                 return false;
+            }
+        }
+        false
+    }
+
+    /// Whether an amount is one of several that are paid: "3x de 33", "4 payments of 15".
+    fn is_part(&self, first: usize) -> bool {
+        let mut has_parts = false;
+        for index in (first.saturating_sub(REACH + 2)..first).rev() {
+            match self.kind(index) {
+                Some(Kind::Number(number)) => return has_parts && number.digit_count() <= 2,
+                Some(Kind::Word { .. }) => has_parts |= self.kinds_at(index).any(Kinds::PARTS),
+                Some(kind) if is_dash_mark(kind) => {}
+                _ => return false,
             }
         }
         false
