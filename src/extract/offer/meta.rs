@@ -108,7 +108,12 @@ impl Meta {
         };
         if product.currency.is_none() {
             product.currency = self
-                .get(&["product:price:amount", "og:price:amount", "product:price", "og:price"])
+                .get(&[
+                    "product:price:amount",
+                    "og:price:amount",
+                    "product:price",
+                    "og:price",
+                ])
                 .and_then(|text| parse(text, hints))
                 .and_then(|found| found.currency);
         }

@@ -57,7 +57,10 @@ impl Names {
     pub(super) fn without_site<'a>(&self, title: &'a str) -> &'a str {
         for mark in [" | ", " – ", " — ", " - ", " · ", " :: ", ": "] {
             if let Some((first, last)) = title.rsplit_once(mark)
-                && self.site.iter().any(|name| letters(last).starts_with(name.as_str()))
+                && self
+                    .site
+                    .iter()
+                    .any(|name| letters(last).starts_with(name.as_str()))
             {
                 return first.trim();
             }

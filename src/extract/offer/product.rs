@@ -232,7 +232,11 @@ fn collect_named(root: &Value, known: &mut HashMap<String, Value>, left: &mut us
                 {
                     known.entry(id.clone()).or_insert_with(|| value.clone());
                 }
-                stack.extend(object.values().filter(|value| value.is_object() || value.is_array()));
+                stack.extend(
+                    object
+                        .values()
+                        .filter(|value| value.is_object() || value.is_array()),
+                );
             }
             _ => {}
         }
@@ -621,7 +625,8 @@ impl<'a> Reading<'a> {
                 Value::Bool(false) => Some(Availability::OutOfStock),
                 other => text_value(other, 0).and_then(|text| availability_of(&text)),
             })
-            .or_else(|| inventory(self.object));
+            .or_else(|| inventory(self.object))
+            .or_else(|| nested_availability(self.object));
         self.condition = self
             .own_text("itemCondition")
             .and_then(|text| condition_of(&text));
@@ -642,7 +647,8 @@ impl<'a> Reading<'a> {
             let is_per_unit = specification.contains_key("referenceQuantity")
                 && !is_one_piece(specification.get("referenceQuantity"));
             // Of the same price with and without tax, buyers are shown the former.
-            let without_tax = specification.get("valueAddedTaxIncluded") == Some(&Value::Bool(false));
+            let without_tax =
+                specification.get("valueAddedTaxIncluded") == Some(&Value::Bool(false));
             if is_list {
                 self.list_price = self.list_price.or(amount);
             } else if !is_per_unit
@@ -653,12 +659,13 @@ impl<'a> Reading<'a> {
             }
         }
         price = price.or_else(|| price_of(self.object, "lowPrice"));
-        if price.is_none() {
+        if price.is_none_or(Amount::is_zero) {
             // An aggregate of offers with prices of their own.
             price = objects(self.object.get("offers"))
                 .take(MAX_OFFERS)
                 .filter_map(|offer| price_of(offer, "price"))
-                .min();
+                .min()
+                .or(price);
         }
         if self.currency.is_none() {
             self.currency = self
@@ -678,6 +685,18 @@ fn is_one_piece(quantity: Option<&Value>) -> bool {
     let unit = text_of(quantity, "unitCode").unwrap_or_default();
     let value = text_of(quantity, "value").unwrap_or_default();
     (unit.is_empty() || unit == "C62" || unit == "EA") && (value.is_empty() || value == "1")
+}
+
+/// What the offers of an aggregate say: whether one of them can be bought.
+fn nested_availability(aggregate: &Map<String, Value>) -> Option<Availability> {
+    let mut known = objects(aggregate.get("offers"))
+        .take(MAX_OFFERS)
+        .filter_map(|offer| availability_of(&text_of(offer, "availability")?));
+    let first = known.next()?;
+    if first.is_available() {
+        return Some(first);
+    }
+    Some(known.find(|one| one.is_available()).unwrap_or(first))
 }
 
 /// Nothing left, or something, by the number in stock.

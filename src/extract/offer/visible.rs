@@ -50,6 +50,8 @@ pub(super) struct Candidate {
     is_struck: bool,
     is_named_old: bool,
     is_free: bool,
+    /// Where the words before it begin that were read with it.
+    lead: usize,
     start: usize,
     end: usize,
     node: NodeId,
@@ -266,8 +268,21 @@ impl Reader<'_> {
                 _ => {}
             }
         }
+        // "De 20" and "por 15" in elements of their own: together they say which is the former.
+        if let Some(before) = self.candidates.last_mut()
+            && before.end <= start
+            && start - before.end < MAX_LEAD_BYTES
+            && let Some(text) = self.text.get(before.lead..end)
+            && let Some(both) = price::parse(text, &self.hints)
+            && both.amount == found.amount
+            && both.old_amount == Some(before.amount)
+        {
+            before.flags.is_old = true;
+            found.old_amount = both.old_amount;
+        }
         self.last_candidate = end;
         self.candidates.push(Candidate {
+            lead: lead_start,
             amount: found.amount,
             currency: found.currency,
             old_amount: found.old_amount,
@@ -296,13 +311,20 @@ impl Reader<'_> {
             .map_or(0, |last| last + 1);
         match self.candidates.get(first..).unwrap_or_default() {
             [] => false,
-            [only] if only.has_sign => {
-                let rest = self.text.get(only.end..).unwrap_or_default().trim();
-                only.amount.scale() == 0
+            [first, others @ ..] if first.has_sign => {
+                let rest = self.text.get(first.end..).unwrap_or_default().trim();
+                // `24<sup>€90</sup>`
+                let has_whole_before = self
+                    .text
+                    .get(start..first.start)
+                    .is_some_and(|whole| whole.ends_with(|c: char| c.is_ascii_digit()));
+                let has_decimals_after = first.amount.scale() == 0
                     && rest.strip_prefix(['.', ',']).is_some_and(|decimals| {
                         let decimals = decimals.trim_start();
                         decimals.len() == 2 && decimals.bytes().all(|byte| byte.is_ascii_digit())
-                    })
+                    });
+                (has_whole_before || has_decimals_after)
+                    && others.iter().all(|inner| !inner.has_sign)
             }
             all => all.iter().all(|inner| !inner.has_sign),
         }
@@ -445,9 +467,8 @@ fn close(
     let length = reader.text.len().saturating_sub(start);
     let are_parts =
         length <= MAX_PRICE_BYTES && reader.last_candidate > start && reader.has_parts(start);
-    let may_be_price = length > 0
-        && length <= MAX_PRICE_BYTES
-        && (reader.last_candidate <= start || are_parts);
+    let may_be_price =
+        length > 0 && length <= MAX_PRICE_BYTES && (reader.last_candidate <= start || are_parts);
     let has_digit = reader.last_digit > start;
     let own_traits = if length <= MAX_PRICE_BYTES {
         traits(element)

@@ -125,9 +125,7 @@ impl Table {
             if let [kind, signs] = row.as_slice()
                 && let Some(kind) = Weakness::named(kind)
             {
-                table
-                    .weak
-                    .extend(listed(signs).map(|sign| (sign, kind)));
+                table.weak.extend(listed(signs).map(|sign| (sign, kind)));
             }
         }
         for row in rows(include_str!("../data/currency_languages.txt")) {

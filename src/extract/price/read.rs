@@ -361,7 +361,12 @@ impl Reader<'_> {
     }
 
     /// The amount of `$49 99` or `49 99 €` where the text has nothing more.
-    fn split_by_space(&self, index: usize, number: &Number, prefix: Option<Sign>) -> Option<Amount> {
+    fn split_by_space(
+        &self,
+        index: usize,
+        number: &Number,
+        prefix: Option<Sign>,
+    ) -> Option<Amount> {
         let Some(Kind::Number(decimals)) = self.kind(index + 1) else {
             return None;
         };
@@ -510,8 +515,8 @@ impl Reader<'_> {
                 return has_link || distance == 0 && index == 0 && !is_free;
             }
             has_free |= kinds.any(Kinds::FREE);
-            let is_link = kinds.any(Kinds::FROM | Kinds::LIMIT)
-                || self.is_mark(index, &[':']) && !has_free;
+            let is_link =
+                kinds.any(Kinds::FROM | Kinds::LIMIT) || self.is_mark(index, &[':']) && !has_free;
             has_link |= is_link;
             if !is_link && !kinds.any(Kinds::FREE) {
                 return false;

@@ -10,10 +10,10 @@ use std::collections::{HashMap, HashSet};
 use ego_tree::NodeId;
 
 use super::{Candidate, Heading, NoteKind, Seen, Visible};
+use crate::extract::html::{Attributes, ego::NodeRef};
 use crate::extract::offer::Availability;
 use crate::extract::offer::name::Names;
 use crate::extract::offer::region::{Traits, traits};
-use crate::extract::html::{Attributes, ego::NodeRef};
 use crate::extract::price::Amount;
 
 /// How far from the title a note on stock may stand, in bytes of visible text.
@@ -27,6 +27,9 @@ const MIN_SCORE: f32 = 3.3;
 
 /// From how many elements that are alike a list of products is made.
 const MIN_REPEATED: usize = 3;
+
+/// Most text from one card's price to the next's, in bytes.
+const MAX_CARD_BYTES: usize = 600;
 
 /// How much of a card is looked at for a link or picture, in nodes.
 const MAX_CARD_NODES: usize = 80;
@@ -139,10 +142,18 @@ impl Visible<'_> {
                 candidate
             })
             .collect();
+        let repeated = self.repeated(anchor.as_ref());
+        for candidate in &mut scored {
+            candidate.score -= if repeated.contains(&candidate.node) {
+                3.0
+            } else {
+                0.0
+            };
+        }
         // The same amount shown again where it may be the price (a sticky bar, a button).
         let good: Vec<Amount> = scored
             .iter()
-            .filter(|c| c.score > 1.0)
+            .filter(|c| c.score > 1.0 && !repeated.contains(&c.node))
             .map(|c| c.amount)
             .collect();
         for candidate in &mut scored {
@@ -154,14 +165,6 @@ impl Visible<'_> {
                 0 | 1 => 0.0,
                 2 => 0.6,
                 _ => 1.0,
-            };
-        }
-        let repeated = self.repeated(anchor.as_ref());
-        for candidate in &mut scored {
-            candidate.score -= if repeated.contains(&candidate.node) {
-                3.0
-            } else {
-                0.0
             };
         }
         // A former price beside it, higher, marks the price of today.
@@ -230,11 +233,19 @@ impl Visible<'_> {
         };
         let key = |node: NodeRef<'_>| {
             let element = node.value().as_element()?;
-            let class = element.attribute("class").unwrap_or_default();
-            let first = class.split_ascii_whitespace().next().unwrap_or_default();
-            Some((node.parent()?.id(), element.name().to_owned(), first.to_owned()))
+            let class = element.attribute("class").unwrap_or_default().trim();
+            // Sections of a page have no class in common, entries of a list need none.
+            if class.is_empty() && !matches!(element.name(), "li" | "article") {
+                return None;
+            }
+            Some((
+                node.parent()?.id(),
+                element.name().to_owned(),
+                class.to_owned(),
+            ))
         };
-        let mut groups: HashMap<_, HashSet<NodeId>> = HashMap::new();
+        // The members of each group, in document order, with the place of their first price.
+        let mut groups: HashMap<_, Vec<(NodeId, usize)>> = HashMap::new();
         let mut visited = HashSet::new();
         for candidate in &self.candidates {
             for around in climb(candidate) {
@@ -242,14 +253,18 @@ impl Visible<'_> {
                     break;
                 }
                 if let Some(key) = key(around) {
-                    groups.entry(key).or_default().insert(around.id());
+                    groups
+                        .entry(key)
+                        .or_default()
+                        .push((around.id(), candidate.start));
                 }
             }
         }
         let cards: HashSet<NodeId> = groups
             .into_values()
-            .filter(|group| group.len() >= MIN_REPEATED)
+            .filter(|group| is_regular(group))
             .flatten()
+            .map(|(id, _)| id)
             .filter(|id| tree.get(*id).is_some_and(leads_elsewhere))
             .collect();
         if cards.is_empty() {
@@ -433,6 +448,19 @@ impl Visible<'_> {
             _ => None,
         }
     }
+}
+
+/// Whether elements are as many and as near to each other as the cards of a list, unlike sections of a page.
+fn is_regular(group: &[(NodeId, usize)]) -> bool {
+    let gaps = || {
+        group
+            .windows(2)
+            .filter_map(|pair| Some(pair.last()?.1.saturating_sub(pair.first()?.1)))
+    };
+    let (Some(least), Some(most)) = (gaps().min(), gaps().max()) else {
+        return false;
+    };
+    group.len() >= MIN_REPEATED && most <= MAX_CARD_BYTES && most <= 4 * least
 }
 
 /// Whether an element holds a link or a picture, near its beginning.
