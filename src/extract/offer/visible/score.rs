@@ -231,19 +231,6 @@ impl Visible<'_> {
                     !anchor.is_some_and(|anchor| anchor.around.contains(&around.id()))
                 })
         };
-        let key = |node: NodeRef<'_>| {
-            let element = node.value().as_element()?;
-            let class = element.attribute("class").unwrap_or_default().trim();
-            // Sections of a page have no class in common, entries of a list need none.
-            if class.is_empty() && !matches!(element.name(), "li" | "article") {
-                return None;
-            }
-            Some((
-                node.parent()?.id(),
-                element.name().to_owned(),
-                class.to_owned(),
-            ))
-        };
         // The members of each group, in document order, with the place of their first price.
         let mut groups: HashMap<_, Vec<(NodeId, usize)>> = HashMap::new();
         let mut visited = HashSet::new();
@@ -252,7 +239,7 @@ impl Visible<'_> {
                 if !visited.insert(around.id()) {
                     break;
                 }
-                if let Some(key) = key(around) {
+                if let Some(key) = likeness_key(around) {
                     groups
                         .entry(key)
                         .or_default()
@@ -341,7 +328,7 @@ impl Visible<'_> {
         weigh(near(MAX_CLIMB, |t| t.is_basket), -5.0);
         // The price of this page's product leads nowhere; that of another is within its link or card.
         weigh(near(8, |t| t.is_link), -3.0);
-        weigh(near(10, |t| t.is_card), -1.5);
+        weigh(near(12, |t| t.is_card), -1.5);
         weigh(near(8, |t| t.is_hidden), -2.5);
         weigh(near(3, |t| t.is_extra), -2.5);
         weigh(near(8, |t| t.is_extra), -1.0);
@@ -448,6 +435,17 @@ impl Visible<'_> {
             _ => None,
         }
     }
+}
+
+/// What elements that are alike have in common: parent, name and class.
+fn likeness_key(node: NodeRef<'_>) -> Option<(NodeId, &str, &str)> {
+    let element = node.value().as_element()?;
+    let class = element.attribute("class").unwrap_or_default().trim();
+    // Sections of a page have no class in common, entries of a list need none.
+    if class.is_empty() && !matches!(element.name(), "li" | "article") {
+        return None;
+    }
+    Some((node.parent()?.id(), element.name(), class))
 }
 
 /// Whether elements are as many and as near to each other as the cards of a list, unlike sections of a page.
