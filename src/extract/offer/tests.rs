@@ -533,6 +533,14 @@ fn stock_is_read_from_buttons_and_longer_texts() {
             Availability::OutOfStock,
         ),
         (
+            r#"<h1>Lampe</h1><div id="availability"><span>Derzeit nicht verfügbar.</span> Ob und wann der Artikel wieder vorrätig sein wird, ist unbekannt.</div>"#,
+            Availability::OutOfStock,
+        ),
+        (
+            r#"<div id="shop"><button>0 ürün - 0,00TL</button></div><h1>Lamba</h1><p class="stock">Stokta var</p>"#,
+            Availability::InStock,
+        ),
+        (
             r#"<h1>Lamp</h1><form class="variations_form"><p class="stock">Out of stock</p></form>"#,
             Availability::OutOfStock,
         ),

@@ -25,6 +25,9 @@ const MAX_PRICE_BYTES: usize = 110;
 /// Longest text that may say "free" where a price stands, in bytes.
 const MAX_FREE_BYTES: usize = 24;
 
+/// How much of a text about stock is looked at, and the longest text that may be one by itself, in bytes.
+const MAX_NOTE_BYTES: usize = 90;
+
 /// Longest text about stock, in bytes.
 const MAX_STOCK_BYTES: usize = 300;
 
@@ -456,6 +459,12 @@ fn is_named_title(element: &Element) -> bool {
             })
 }
 
+/// What an element whose name speaks of stock says at its beginning.
+fn stock_note(text: &str) -> Option<NoteKind> {
+    let end = text.floor_char_boundary(MAX_NOTE_BYTES);
+    availability_of(text.get(..end).unwrap_or_default()).map(NoteKind::Stock)
+}
+
 /// An element ends: it may be a price as a whole, a button, or a note on stock.
 fn close(
     reader: &mut Reader<'_>,
@@ -514,12 +523,11 @@ fn close(
         // A longer text on stock says it at the beginning.
         if length <= MAX_STOCK_BYTES && traits(element).is_stock {
             let text = reader.text.get(start..).unwrap_or_default();
-            let text = text.get(..text.floor_char_boundary(90)).unwrap_or_default();
             reader.looks -= 1;
-            notes.extend(availability_of(text).map(|found| Note {
+            notes.extend(stock_note(text).map(|kind| Note {
                 start,
                 node: node.id(),
-                kind: NoteKind::Stock(found),
+                kind,
             }));
         }
         return;
@@ -544,6 +552,8 @@ fn close(
             NoteKind::Notify
         } else if let Some(found) = availability_of(label)
             .filter(|found| *found != Availability::InStock && label.chars().count() < 40)
+            // A basket's "0 items" is no stock.
+            .filter(|_| !label.contains(char::is_numeric))
         {
             NoteKind::Stock(found)
         } else if own_traits.is_cart_button && !label.is_empty() {
@@ -558,11 +568,13 @@ fn close(
         });
         return;
     }
-    let kind = if !(2..=90).contains(&own.len()) {
+    let kind = if own.len() < 2 {
         None
     } else if own_traits.is_stock {
         reader.looks -= 1;
-        availability_of(own).map(NoteKind::Stock)
+        stock_note(own)
+    } else if own.len() > MAX_NOTE_BYTES {
+        None
     } else if own_traits.is_cart_button && is_cart_button(own) {
         Some(NoteKind::Cart { is_disabled: false })
     } else {
