@@ -17,6 +17,7 @@ mod script;
 mod visible;
 
 use serde::Serialize;
+use serde_json::Value;
 use url::Url;
 
 pub use self::availability::availability_of;
@@ -24,7 +25,7 @@ use self::items::Syntax;
 use self::meta::Meta;
 use self::name::Names;
 use self::product::{Context, Product};
-use self::visible::Visible;
+use self::visible::{Seen, Visible};
 use super::html::{Attributes, Page, folded, node_text};
 use super::price::{Amount, Currency, Hints};
 use super::structured::json_ld;
@@ -177,25 +178,37 @@ pub fn offer_of(page: &Page, url: Option<&Url>) -> Offer {
     let meta = Meta::read(page);
     let visible = visible::read(page, &hints);
     let document_title = document_title(page);
+    let site = [
+        meta.get(&["og:site_name", "application-name"]),
+        url.and_then(shop_label),
+    ];
     let names = Names::new(
         visible
             .headings()
             .chain(document_title.as_deref())
             .chain(meta.get(&["og:title"])),
-    );
+    )
+    .of_site(site.into_iter().flatten());
     let context = Context {
         url,
         names: &names,
         hints,
     };
-    let readings = read_all(page, &context, &meta);
-    let judged = judge(&readings, &visible, &names);
+    let data = product::with_references(json_ld(page));
+    let is_of_many = product::is_of_many(&data);
+    let readings = read_all(page, &data, &context, &meta);
+    let seen = visible.price(&names).filter(|_| !is_of_many);
+    let mut judged = judge(&readings, seen, visible.shows_free());
+    if judged.price.is_some() {
+        judged.currency = judged.currency.or_else(|| Currency::local(&context.hints));
+    }
     let named = Names::new(
         readings
             .iter()
             .filter_map(|reading| reading.product.title.as_deref())
             .chain(document_title.as_deref()),
-    );
+    )
+    .of_site(site.into_iter().flatten());
     let first = |field: fn(&Product) -> Option<&String>| {
         readings
             .iter()
@@ -232,7 +245,7 @@ struct Reading {
 }
 
 /// Reads every kind of structured data, the most trusted first.
-fn read_all(page: &Page, context: &Context<'_>, meta: &Meta) -> Vec<Reading> {
+fn read_all(page: &Page, data: &[Value], context: &Context<'_>, meta: &Meta) -> Vec<Reading> {
     let mut readings = Vec::new();
     let mut push = |kind, product: Option<Product>, trust| {
         if let Some(product) = product {
@@ -243,11 +256,7 @@ fn read_all(page: &Page, context: &Context<'_>, meta: &Meta) -> Vec<Reading> {
             });
         }
     };
-    push(
-        SourceKind::JsonLd,
-        product::of_page(&json_ld(page), context),
-        0.95,
-    );
+    push(SourceKind::JsonLd, product::of_page(data, context), 0.95);
     for (kind, syntax, trust) in [
         (SourceKind::Microdata, Syntax::Microdata, 0.9),
         (SourceKind::Rdfa, Syntax::Rdfa, 0.85),
@@ -267,14 +276,13 @@ fn read_all(page: &Page, context: &Context<'_>, meta: &Meta) -> Vec<Reading> {
 ///
 /// The most trusted source answers. Each source that agrees takes away a third of the doubt, each that disagrees a
 /// fifth of the trust.
-fn judge(readings: &[Reading], visible: &Visible<'_>, names: &Names) -> Offer {
-    let seen = visible.price(names);
+fn judge(readings: &[Reading], seen: Option<Seen>, shows_free: bool) -> Offer {
     let mut sources: Vec<Source> = readings
         .iter()
         .filter_map(|reading| {
             let price = reading.product.price?;
             // Templates leave zeros where they know no price; only what the buyer reads makes it free.
-            let is_believed = !price.is_zero() || visible.shows_free();
+            let is_believed = !price.is_zero() || shows_free;
             is_believed.then_some(Source {
                 source: reading.kind,
                 price,
@@ -379,7 +387,15 @@ fn title(
                 .heading(names)
                 .and_then(|(text, _)| folded(text, MAX_TITLE_CHARS))
         })
-        .or(document_title)
+        .or_else(|| document_title.map(|title| names.without_site(&title).to_owned()))
+}
+
+/// The part of a host that names the shop: `example` of `www.example.co.uk`.
+fn shop_label(url: &Url) -> Option<&str> {
+    let host = url.host_str()?;
+    let host = host.strip_prefix("www.").unwrap_or(host);
+    let domain = psl::domain_str(host)?;
+    domain.split('.').next()
 }
 
 /// The text of `<title>`.

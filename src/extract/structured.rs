@@ -41,8 +41,13 @@ pub(super) fn roots(text: &str) -> Vec<Value> {
     if text.is_empty() {
         return Vec::new();
     }
-    if let Ok(value) = serde_json::from_str(text) {
-        return vec![value];
+    match serde_json::from_str(text) {
+        // JSON within a JSON string.
+        Ok(Value::String(inner)) if inner.contains('{') && inner.len() < text.len() => {
+            return roots(&inner);
+        }
+        Ok(value) => return vec![value],
+        Err(_) => {}
     }
     let has_entities = !text.contains('"') && text.contains("&quot;");
     if has_entities {
@@ -96,6 +101,7 @@ mod tests {
                 "{\"a\":19.90,\"b\":-1,\"c\":1e3}",
                 json!([{"a": 19.9, "b": -1, "c": 1000.0}]),
             ),
+            (r#""{\"a\":1}""#, json!([{"a": 1}])),
             ("nothing", json!([])),
             ("", json!([])),
         ];

@@ -281,7 +281,7 @@ fn offers_of_labelled_pages_are_read() {
         "availability {stock_right}"
     );
     assert!(
-        share(bare_stock_right, stock_all) >= 0.7,
+        share(bare_stock_right, stock_all) >= 0.85,
         "availability without structured data {bare_stock_right}"
     );
     assert!(share(title_right, title_all) >= 0.94, "title {title_right}");

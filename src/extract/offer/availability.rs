@@ -80,7 +80,9 @@ pub fn availability_of(text: &str) -> Option<Availability> {
         return Some(Availability::PreOrder);
     }
     let stocked = said.first(Kind::Stocked);
+    // "Plus que 2 en stock" denies nothing.
     if let Some(at) = stocked
+        && count.is_none()
         && is_denied(&text, at)
     {
         return Some(Availability::OutOfStock);
@@ -253,12 +255,14 @@ fn find(text: &str, phrase: &str) -> Option<usize> {
         .find(|at| is_whole(text, *at, at + phrase.len()))
 }
 
+/// A letter or digit of a script that parts words.
+fn is_spaced(c: char) -> bool {
+    c.is_alphanumeric()
+        && !matches!(c, '\u{e00}'..='\u{e7f}' | '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}')
+}
+
 /// Whether what stands there is whole words, or in a script that does not part words.
 fn is_whole(text: &str, start: usize, end: usize) -> bool {
-    let is_spaced = |c: char| {
-        c.is_alphanumeric()
-            && !matches!(c, '\u{e00}'..='\u{e7f}' | '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}')
-    };
     let (Some(before), Some(phrase), Some(after)) =
         (text.get(..start), text.get(start..end), text.get(end..))
     else {
@@ -301,7 +305,7 @@ fn counted(text: &str) -> Option<u32> {
         let after = number.get(length..)?;
         let begins_word = !text
             .get(..offset + at)?
-            .ends_with(|c: char| c.is_alphanumeric() || matches!(c, '.' | ',' | '-'));
+            .ends_with(|c: char| is_spaced(c) || matches!(c, '.' | ',' | '-'));
         let tail = after.trim_start_matches([' ', '+', '\u{a0}', '.']);
         let is_counted = begins_word
             && WORDS

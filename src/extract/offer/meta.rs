@@ -80,7 +80,11 @@ impl Meta {
                 "product:original_price:amount",
                 "product:price:standard_amount",
                 "og:price:standard_amount",
-            ]),
+            ])
+            .or_else(|| {
+                self.get(&["product:sale_price:amount"])
+                    .and_then(|_| price(&["product:price:amount", "og:price:amount"]))
+            }),
             availability: self
                 .get(&["product:availability", "og:availability"])
                 .and_then(availability_of),
@@ -102,6 +106,17 @@ impl Meta {
                 .and_then(condition_of),
             ..Product::default()
         };
+        if product.currency.is_none() {
+            product.currency = self
+                .get(&[
+                    "product:price:amount",
+                    "og:price:amount",
+                    "product:price",
+                    "og:price",
+                ])
+                .and_then(|text| parse(text, hints))
+                .and_then(|found| found.currency);
+        }
         if product.price.is_none()
             && let Some(found) = self.labelled(hints)
         {

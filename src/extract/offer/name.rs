@@ -11,6 +11,17 @@ const MAX_WORDS: usize = 60;
 #[derive(Debug, Default)]
 pub(super) struct Names {
     names: Vec<HashSet<String>>,
+    /// What the shop calls itself, its letters alone.
+    site: Vec<String>,
+}
+
+/// The letters and digits of a text, lower case.
+fn letters(text: &str) -> String {
+    text.chars()
+        .take(MAX_WORDS)
+        .filter(|c| c.is_alphanumeric())
+        .flat_map(char::to_lowercase)
+        .collect()
 }
 
 /// The words of a text, lower case, without marks.
@@ -27,7 +38,39 @@ impl Names {
     pub(super) fn new<'a>(names: impl Iterator<Item = &'a str>) -> Self {
         Self {
             names: names.map(words).filter(|words| !words.is_empty()).collect(),
+            site: Vec::new(),
         }
+    }
+
+    /// With what the shop calls itself.
+    pub(super) fn of_site<'a>(self, site: impl Iterator<Item = &'a str>) -> Self {
+        let site = site.map(letters).filter(|name| !name.is_empty()).collect();
+        Self { site, ..self }
+    }
+
+    /// Whether a text is the shop's name and nothing more.
+    pub(super) fn is_site(&self, text: &str) -> bool {
+        !self.site.is_empty() && text.len() <= 120 && self.site.contains(&letters(text))
+    }
+
+    /// A title without the name of the shop behind it or in front: `Lamp | Shop`.
+    pub(super) fn without_site<'a>(&self, title: &'a str) -> &'a str {
+        for mark in [" | ", " – ", " — ", " - ", " · ", " :: ", ": "] {
+            if let Some((first, last)) = title.rsplit_once(mark)
+                && self
+                    .site
+                    .iter()
+                    .any(|name| letters(last).starts_with(name.as_str()))
+            {
+                return first.trim();
+            }
+            if let Some((first, last)) = title.split_once(mark)
+                && self.is_site(first)
+            {
+                return last.trim();
+            }
+        }
+        title
     }
 
     /// From 0 to 1: how much of the shorter of two names stands in the other, for the best of the

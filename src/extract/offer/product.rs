@@ -3,6 +3,8 @@
 //! JSON-LD, microdata and `RDFa` all come here as the same tree of objects with `@type`. Names are
 //! those of schema.org.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 use url::Url;
 
@@ -56,6 +58,23 @@ const SOLD_THINGS: &[&str] = &[
     "Accommodation",
     "PublicationIssue",
     "MediaObject",
+];
+
+/// Types of pages on which prices are those of other pages.
+const MANY: &[&str] = &[
+    "BlogPosting",
+    "NewsArticle",
+    "CollectionPage",
+    "SearchResultsPage",
+];
+
+/// Types that are named by `@id` where they belong to a product.
+const REFERENCED: &[&str] = &[
+    "Offer",
+    "AggregateOffer",
+    "Brand",
+    "PriceSpecification",
+    "UnitPriceSpecification",
 ];
 
 /// Properties under which other products stand than the one described.
@@ -138,14 +157,123 @@ pub(super) fn of_loose(
     loose: Map<String, Value>,
     context: &Context<'_>,
 ) -> Option<Product> {
-    let offer = roots.into_iter().find_map(|root| match root {
-        Value::Object(object) if has_type(&object, &["Offer", "AggregateOffer"]) => Some(object),
-        _ => None,
-    });
-    let mut product = read(&offer.unwrap_or(loose), context);
+    let mut object = roots
+        .into_iter()
+        .find_map(|root| match root {
+            Value::Object(object) if has_type(&object, &["Offer", "AggregateOffer"]) => {
+                Some(object)
+            }
+            _ => None,
+        })
+        .unwrap_or_default();
+    // What stands around a lone offer is about the same product.
+    for (name, value) in loose {
+        object.entry(name).or_insert(value);
+    }
+    let mut product = read(&object, context);
     // A lone offer's name is not the product's.
     product.title = None;
     product.price.is_some().then_some(product)
+}
+
+/// Whether the data say that the page is an article or a list and name no product of its own.
+pub(super) fn is_of_many(roots: &[Value]) -> bool {
+    let mut products = Vec::new();
+    for root in roots {
+        find(root, &mut products);
+    }
+    if products.iter().any(|found| !found.is_listed) {
+        return false;
+    }
+    let at_top = roots.iter().flat_map(|root| match root {
+        Value::Array(values) => values.iter().collect(),
+        Value::Object(object) => object
+            .get("@graph")
+            .and_then(Value::as_array)
+            .map_or_else(|| vec![root], |graph| graph.iter().collect()),
+        _ => Vec::new(),
+    });
+    at_top
+        .filter_map(Value::as_object)
+        .any(|object| has_type(object, MANY))
+}
+
+/// Puts the objects that are named by `@id` alone where they are named, in JSON-LD whose `@graph` is flat.
+pub(super) fn with_references(mut roots: Vec<Value>) -> Vec<Value> {
+    let mut known = HashMap::new();
+    let mut left = MAX_OBJECTS;
+    for root in &roots {
+        collect_named(root, &mut known, &mut left);
+    }
+    if known.is_empty() {
+        return roots;
+    }
+    let mut copies = MAX_PRODUCTS;
+    for root in &mut roots {
+        put_references(root, &known, &mut copies, 0);
+    }
+    roots
+}
+
+/// Offers, brands and prices by their `@id`.
+fn collect_named(root: &Value, known: &mut HashMap<String, Value>, left: &mut usize) {
+    let mut stack = vec![root];
+    while let Some(value) = stack.pop() {
+        *left = left.saturating_sub(1);
+        if *left == 0 {
+            return;
+        }
+        match value {
+            Value::Array(values) => stack.extend(values),
+            Value::Object(object) => {
+                if object.len() > 1
+                    && has_type(object, REFERENCED)
+                    && let Some(Value::String(id)) = object.get("@id")
+                {
+                    known.entry(id.clone()).or_insert_with(|| value.clone());
+                }
+                stack.extend(
+                    object
+                        .values()
+                        .filter(|value| value.is_object() || value.is_array()),
+                );
+            }
+            _ => {}
+        }
+    }
+}
+
+fn put_references(
+    value: &mut Value,
+    known: &HashMap<String, Value>,
+    copies: &mut usize,
+    depth: usize,
+) {
+    if depth > 20 || *copies == 0 {
+        return;
+    }
+    match value {
+        Value::Array(values) => {
+            for value in values {
+                put_references(value, known, copies, depth + 1);
+            }
+        }
+        Value::Object(object) => {
+            if object.len() == 1
+                && let Some(Value::String(id)) = object.get("@id")
+            {
+                if let Some(named) = known.get(id) {
+                    *copies -= 1;
+                    *value = named.clone();
+                }
+                return;
+            }
+            for value in object.values_mut() {
+                put_references(value, known, copies, depth + 1);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// Collects products in document order, without those inside of products.
@@ -195,7 +323,10 @@ fn local_name(name: &str) -> &str {
 }
 
 fn has_type(object: &Map<String, Value>, types: &[&str]) -> bool {
-    let is_one = |name: &str| types.contains(&local_name(name.trim()));
+    let is_one = |name: &str| {
+        let name = local_name(name.trim());
+        types.iter().any(|kind| kind.eq_ignore_ascii_case(name))
+    };
     match object.get("@type") {
         Some(Value::String(name)) => is_one(name),
         Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).any(is_one),
@@ -486,10 +617,16 @@ impl<'a> Reading<'a> {
             })
             .and_then(|text| Currency::from_field(&text, &context.hints));
         self.currency = currency;
-        self.availability = self
-            .own_text("availability")
-            .and_then(|text| availability_of(&text))
-            .or_else(|| inventory(self.object));
+        self.availability = ["availability", "Availability"]
+            .iter()
+            .find_map(|key| self.object.get(*key))
+            .and_then(|value| match value {
+                Value::Bool(true) => Some(Availability::InStock),
+                Value::Bool(false) => Some(Availability::OutOfStock),
+                other => text_value(other, 0).and_then(|text| availability_of(&text)),
+            })
+            .or_else(|| inventory(self.object))
+            .or_else(|| nested_availability(self.object));
         self.condition = self
             .own_text("itemCondition")
             .and_then(|text| condition_of(&text));
@@ -497,6 +634,7 @@ impl<'a> Reading<'a> {
             amount(object.get(key)?, currency, &context.hints)
         };
         let mut price = price_of(self.object, "price");
+        let mut is_net = false;
         for specification in specifications {
             let kind = text_of(specification, "priceType")
                 .map(|kind| local_name(&kind).to_ascii_lowercase())
@@ -508,19 +646,26 @@ impl<'a> Reading<'a> {
                 .any(|word| kind.contains(word));
             let is_per_unit = specification.contains_key("referenceQuantity")
                 && !is_one_piece(specification.get("referenceQuantity"));
+            // Of the same price with and without tax, buyers are shown the former.
+            let without_tax =
+                specification.get("valueAddedTaxIncluded") == Some(&Value::Bool(false));
             if is_list {
                 self.list_price = self.list_price.or(amount);
-            } else if !is_per_unit && (price.is_none() || kind.contains("sale")) {
+            } else if !is_per_unit
+                && (price.is_none() || kind.contains("sale") || is_net && !without_tax)
+            {
+                is_net = amount.is_some() && without_tax;
                 price = amount.or(price);
             }
         }
         price = price.or_else(|| price_of(self.object, "lowPrice"));
-        if price.is_none() {
+        if price.is_none_or(Amount::is_zero) {
             // An aggregate of offers with prices of their own.
             price = objects(self.object.get("offers"))
                 .take(MAX_OFFERS)
                 .filter_map(|offer| price_of(offer, "price"))
-                .min();
+                .min()
+                .or(price);
         }
         if self.currency.is_none() {
             self.currency = self
@@ -540,6 +685,18 @@ fn is_one_piece(quantity: Option<&Value>) -> bool {
     let unit = text_of(quantity, "unitCode").unwrap_or_default();
     let value = text_of(quantity, "value").unwrap_or_default();
     (unit.is_empty() || unit == "C62" || unit == "EA") && (value.is_empty() || value == "1")
+}
+
+/// What the offers of an aggregate say: whether one of them can be bought.
+fn nested_availability(aggregate: &Map<String, Value>) -> Option<Availability> {
+    let mut known = objects(aggregate.get("offers"))
+        .take(MAX_OFFERS)
+        .filter_map(|offer| availability_of(&text_of(offer, "availability")?));
+    let first = known.next()?;
+    if first.is_available() {
+        return Some(first);
+    }
+    Some(known.find(|one| one.is_available()).unwrap_or(first))
 }
 
 /// Nothing left, or something, by the number in stock.

@@ -138,7 +138,8 @@ pub(super) fn traits(element: &Element) -> Traits {
                 .is_some_and(|href| !href.starts_with('#') && !href.starts_with("javascript")),
         is_hidden: element.attribute("hidden").is_some() || is_style_hidden || has(Group::Hidden),
         is_extra: has(Group::Extra),
-        is_choice: matches!(name, "option" | "label") || has(Group::Choice),
+        // The form around a product's choices holds its price and button too.
+        is_choice: matches!(name, "option" | "label") || has(Group::Choice) && name != "form",
         is_stock: has(Group::Stock),
         is_badge: has(Group::Badge),
         is_cart_button: has(Group::CartButton),

@@ -97,6 +97,23 @@ const LIST_PRICES: &[&str] = &[
     "basePrice",
 ];
 
+/// Keys of a former price in an object of prices.
+const INNER_LIST_PRICES: &[&str] = &[
+    "regular",
+    "original",
+    "was",
+    "list",
+    "compareAt",
+    "previous",
+    "old",
+    "strikethrough",
+];
+
+const BRANDS: &[&str] = &["brand", "item_brand", "vendor", "brandName", "manufacturer"];
+
+/// Keys of amounts in hundredths, where the currency has them.
+const CENTS: &[&str] = &["centAmount", "priceInCents", "price_cents"];
+
 /// The page's product in its scripts, if one is told from others.
 pub(super) fn of_page(page: &Page, context: &Context<'_>) -> Option<Product> {
     let mut best: Option<(f32, Product)> = None;
@@ -254,6 +271,63 @@ fn text<'a>(object: &'a Map<String, Value>, keys: &[&str]) -> Option<&'a str> {
         .filter(|text| !text.is_empty())
 }
 
+/// The former price of an object, or of the object around its price.
+fn list_price_of(
+    object: &Map<String, Value>,
+    currency: Option<Currency>,
+    context: &Context<'_>,
+) -> Option<Amount> {
+    let read = |value: &Value| match value {
+        Value::Object(inner) => price_of(inner, currency, context, 2).map(|(amount, _)| amount),
+        other => amount(other, currency, &context.hints),
+    };
+    let own = LIST_PRICES.iter().find_map(|key| read(object.get(*key)?));
+    let beside = || {
+        ["price", "prices", "pricing", "priceInfo"]
+            .iter()
+            .filter_map(|key| object.get(*key)?.as_object())
+            .find_map(|inner| {
+                LIST_PRICES
+                    .iter()
+                    .chain(INNER_LIST_PRICES)
+                    .find_map(|key| read(inner.get(*key)?))
+            })
+    };
+    // A sale's price stands beside the usual one.
+    let usual = || {
+        ["salePrice", "sale_price", "specialPrice", "discountedPrice"]
+            .iter()
+            .any(|key| object.get(*key).is_some_and(|sale| !sale.is_null()))
+            .then(|| object.get("price"))
+            .flatten()
+            .and_then(read)
+    };
+    own.or_else(beside).or_else(usual)
+}
+
+/// Whether an object, or one in it, says that it can be bought.
+fn availability_in(object: &Map<String, Value>, depth: usize) -> Option<Availability> {
+    [
+        "available",
+        "inStock",
+        "in_stock",
+        "isAvailable",
+        "availability",
+        "stockStatus",
+        "availabilityStatus",
+        "isInStock",
+        "stock",
+    ]
+    .iter()
+    .find_map(|key| match object.get(*key)? {
+        Value::Bool(true) => Some(Availability::InStock),
+        Value::Bool(false) => Some(Availability::OutOfStock),
+        Value::String(text) => availability_of(text),
+        Value::Object(inner) if depth == 0 => availability_in(inner, 1),
+        _ => None,
+    })
+}
+
 /// Reads an object as a product, with how much it is like the page's.
 fn product_of(
     object: &Map<String, Value>,
@@ -273,6 +347,7 @@ fn product_of(
                     | "variants"
                     | "pricing"
                     | "defaultVariant"
+                    | "masterVariant"
                     | "selectedVariant"
                     | "selectedOrFirstAvailableVariant"
             )
@@ -316,29 +391,10 @@ fn product_of(
             Some(amount)
         }
     };
-    let list_price = LIST_PRICES
-        .iter()
-        .find_map(|key| amount(object.get(*key)?, currency, &context.hints))
+    let list_price = list_price_of(object, currency, context)
         .and_then(scaled)
         .filter(|list| Some(*list) > scaled(price));
-    let available = [
-        "available",
-        "inStock",
-        "in_stock",
-        "isAvailable",
-        "availability",
-        "stockStatus",
-        "availabilityStatus",
-        "isInStock",
-    ]
-    .iter()
-    .find_map(|key| object.get(*key))
-    .and_then(|value| match value {
-        Value::Bool(true) => Some(Availability::InStock),
-        Value::Bool(false) => Some(Availability::OutOfStock),
-        Value::String(text) => availability_of(text),
-        _ => None,
-    });
+    let available = availability_in(object, 0);
     let worth =
         likeness + if is_here { 1.0 } else { 0.0 } + if own_currency.is_some() { 0.2 } else { 0.0 };
     let product = Product {
@@ -349,11 +405,14 @@ fn product_of(
         availability: available,
         sku: text(object, &["sku", "item_id", "productId", "id"]).map(str::to_owned),
         gtin: text(object, &["gtin", "gtin13", "ean", "barcode", "upc"]).and_then(valid_gtin),
-        brand: text(
-            object,
-            &["brand", "item_brand", "vendor", "brandName", "manufacturer"],
-        )
-        .map(str::to_owned),
+        brand: text(object, BRANDS)
+            .or_else(|| {
+                BRANDS
+                    .iter()
+                    .filter_map(|key| object.get(*key)?.as_object())
+                    .find_map(|brand| text(brand, NAMES))
+            })
+            .map(str::to_owned),
         ..Product::default()
     };
     Some((worth, product))
@@ -386,6 +445,10 @@ fn price_of(
                 if let Some(found) =
                     amount(value, own, &context.hints).filter(|found| !found.is_zero())
                 {
+                    let has_cents = CENTS.contains(key)
+                        && found.scale() == 0
+                        && own.is_none_or(|own| own.minor_digits() > 0);
+                    let found = if has_cents { found.hundredth()? } else { found };
                     return Some((found, own));
                 }
             }
@@ -405,6 +468,7 @@ fn price_of(
         "items",
         "variants",
         "defaultVariant",
+        "masterVariant",
         "selectedVariant",
         "selectedOrFirstAvailableVariant",
     ]
@@ -419,12 +483,8 @@ fn price_of(
     })
 }
 
-/// Whether the amounts of an object are hundredths: the key says so, or it is Shopify's product JSON,
-/// which writes whole cents.
+/// Whether the amounts of an object are hundredths: Shopify's product JSON writes whole cents.
 fn is_cents(object: &Map<String, Value>, is_shopify: bool, price: Amount) -> bool {
-    let says_so = ["centAmount", "priceInCents", "price_cents"]
-        .iter()
-        .any(|key| object.contains_key(*key));
     let is_whole = |value: Option<&Value>| value.is_some_and(|value| value.is_u64());
     let first_variant = object
         .get("variants")
@@ -436,5 +496,5 @@ fn is_cents(object: &Map<String, Value>, is_shopify: bool, price: Amount) -> boo
     let is_variant_json = object.contains_key("compare_at_price")
         && object.contains_key("inventory_management")
         && is_whole(object.get("price"));
-    price.scale() == 0 && (says_so || is_product_json || is_variant_json)
+    price.scale() == 0 && (is_product_json || is_variant_json)
 }

@@ -388,6 +388,176 @@ fn a_gtin_needs_a_right_check_digit() {
 }
 
 #[test]
+fn data_are_read_however_they_are_spelled() {
+    for (data, price) in [
+        // Types in lower case, a boolean, an availability with a slash.
+        (
+            r#"{"@type":"product","name":"Blue lamp","offers":{"@type":"offer","price":"20","priceCurrency":"USD","availability":false}}"#,
+            "20",
+        ),
+        // A flat graph whose nodes name each other.
+        (
+            r##"{"@graph":[{"@type":"Product","name":"Blue lamp","offers":{"@id":"#o"}},{"@type":"Offer","@id":"#o","price":"20","priceCurrency":"USD","availability":"OutOfStock/"}]}"##,
+            "20",
+        ),
+        // JSON in a JSON string.
+        (
+            r#""{\"@type\":\"Product\",\"name\":\"Blue lamp\",\"offers\":{\"price\":\"20\",\"priceCurrency\":\"USD\",\"availability\":\"SoldOut\"}}""#,
+            "20",
+        ),
+        // An aggregate that knows nothing itself.
+        (
+            r#"{"@type":"Product","name":"Blue lamp","offers":{"lowPrice":"0","priceCurrency":"USD","offers":[{"price":"20","availability":"OutOfStock"}]}}"#,
+            "20",
+        ),
+        // Without and with tax.
+        (
+            r#"{"@type":"Product","name":"Blue lamp","offers":{"availability":"OutOfStock","priceSpecification":[{"price":"16","priceCurrency":"USD","valueAddedTaxIncluded":false},{"price":"20","priceCurrency":"USD","valueAddedTaxIncluded":true}]}}"#,
+            "20",
+        ),
+    ] {
+        let found = check(&with_data(data), price, "USD");
+        assert_eq!(found.availability, Some(Availability::OutOfStock), "{data}");
+    }
+}
+
+#[test]
+fn prices_in_pieces_are_joined() {
+    for (product, price) in [
+        (
+            r#"<div class="price"><span>$</span> <span class="price-integer">2</span><span>,</span><span class="price-integer">999</span><span>.</span><span>90</span></div>"#,
+            "2999.90",
+        ),
+        (
+            r#"<div class="price"><span><i>$</i><b class="price-integer">79</b></span><span><i>.</i>99</span></div>"#,
+            "79.99",
+        ),
+        (r#"<div class="price">24<sup>$90</sup></div>"#, "24.90"),
+    ] {
+        check(
+            &format!("<h1>Blue lamp</h1>{product}<button>Add to cart</button>"),
+            price,
+            "USD",
+        );
+    }
+}
+
+#[test]
+fn prices_of_alike_elements_with_links_are_those_of_a_list() {
+    let tiles = |count: usize| {
+        r#"<div class="tile"><a href="/p/1"><img></a><p>Lamp</p><div class="price">$12.90</div></div>"#
+            .repeat(count)
+    };
+    check_none(&format!("<h1>Lamps</h1><div>{}</div>", tiles(3)));
+    check(
+        &format!(
+            r#"<h1>Blue lamp</h1><div>$20.00</div><button>Add to cart</button>{}"#,
+            tiles(4)
+        ),
+        "20.00",
+        "USD",
+    );
+    // An article about things that cost something.
+    check_none(
+        r#"<script type="application/ld+json">{"@type":"BlogPosting","headline":"Best lamps"}</script><h1>Best lamps</h1><p class="price">$129.00</p>"#,
+    );
+}
+
+#[test]
+fn the_former_price_is_told_by_the_words_of_both() {
+    let html = r#"<html lang="pt-BR"><h1>Blue lamp</h1><div class="preco"><p>De R$ 899,00</p><p>por <b>R$ 699,00</b></p><p>ou 10x de R$ 69,90 sem juros</p></div>"#;
+    let found = check(html, "699.00", "BRL");
+    assert_eq!(found.list_price.unwrap().to_string(), "899.00");
+}
+
+#[test]
+fn a_name_says_nothing_about_the_price() {
+    check(
+        r#"<h1>Old radio</h1><div class="price">$59.00</div>"#,
+        "59.00",
+        "USD",
+    );
+}
+
+#[test]
+fn the_shops_own_name_is_no_title() {
+    let html = r#"<title>Blue lamp – Lumen</title><meta property="og:site_name" content="Lumen"><header><h1>Lumen</h1></header><h2 class="product-name">Blue lamp</h2><div class="price">$20.00</div>"#;
+    assert_eq!(of(html).title.as_deref(), Some("Blue lamp"));
+    let html = "<title>Blue lamp | Example US</title>";
+    assert_eq!(of(html).title.as_deref(), Some("Blue lamp"));
+}
+
+#[test]
+fn a_price_without_a_sign_has_the_money_of_the_country() {
+    let html = r#"<html lang="nb-NO"><h1>Blå lampe</h1><div class="price">1 299,-</div><button>Legg i handlekurv</button>"#;
+    check(html, "1299", "NOK");
+}
+
+#[test]
+fn former_price_stock_and_brand_stand_deep_in_scripts() {
+    let state = r#"<title>Blue lamp</title><h1>Blue lamp</h1><script type="application/json">{"product":{"name":"Blue lamp","brand":{"name":"Lumen"},
+        "price":{"current":{"value":20},"regular":{"value":30},"currency":"USD"},"availability":{"isInStock":false}}}</script>"#;
+    let found = check(state, "20", "USD");
+    assert_eq!(found.list_price.unwrap().to_string(), "30");
+    assert_eq!(found.brand.as_deref(), Some("Lumen"));
+    assert_eq!(found.availability, Some(Availability::OutOfStock));
+    let cents = |currency: &str| {
+        format!(
+            r#"<title>Blue lamp</title><h1>Blue lamp</h1><script type="application/json">{{"name":"Blue lamp","masterVariant":{{"price":{{"value":{{"centAmount":4500,"currencyCode":"{currency}"}}}}}}}}</script>"#
+        )
+    };
+    check(&cents("EUR"), "45.00", "EUR");
+    check(&cents("JPY"), "4500", "JPY");
+    let html = r#"<h1>Blue lamp</h1><meta property="product:price:amount" content="30"><meta property="product:sale_price:amount" content="$20">
+        <meta property="og:price:amount" content="$30">"#;
+    assert_eq!(of(html).list_price.unwrap().to_string(), "30");
+}
+
+#[test]
+fn stock_is_read_from_buttons_and_longer_texts() {
+    for (html, wanted) in [
+        (
+            r#"<h1>Lamp</h1><p class="price">$99</p><button class="add-to-cart" disabled>Add to cart</button>"#,
+            Availability::InStock,
+        ),
+        (
+            r#"<h1>Lamp</h1><p class="price">$99</p><button class="product-add-to-cart">Choose size</button>"#,
+            Availability::InStock,
+        ),
+        (
+            r#"<h1>Lamp</h1><div class="product-buy"><div class="nav-col"><button>Add to cart</button></div></div>"#,
+            Availability::InStock,
+        ),
+        (
+            r#"<h1>Lampe</h1><div id="availability"><span>Derzeit nicht verfügbar.</span> Ob und wann dieser Artikel wieder vorrätig sein wird, ist unbekannt; Sie werden benachrichtigt.</div>"#,
+            Availability::OutOfStock,
+        ),
+        (
+            r#"<h1>Lampe</h1><div id="availability"><span>Derzeit nicht verfügbar.</span> Ob und wann der Artikel wieder vorrätig sein wird, ist unbekannt.</div>"#,
+            Availability::OutOfStock,
+        ),
+        (
+            r#"<div id="shop"><button>0 ürün - 0,00TL</button></div><h1>Lamba</h1><p class="stock">Stokta var</p>"#,
+            Availability::InStock,
+        ),
+        (
+            r#"<h1>Lamp</h1><form class="variations_form"><p class="stock">Out of stock</p></form>"#,
+            Availability::OutOfStock,
+        ),
+        (
+            r#"<h1>Lampe</h1><p class="stock">Plus que 2 en stock</p>"#,
+            Availability::LimitedAvailability,
+        ),
+        (
+            r#"<h1>ランプ</h1><p class="stock">残り2点</p>"#,
+            Availability::LimitedAvailability,
+        ),
+    ] {
+        assert_eq!(of(html).availability, Some(wanted), "{html}");
+    }
+}
+
+#[test]
 fn hostile_pages_cost_little() {
     let deep = "<div class=price>".repeat(50_000) + "$20";
     let _found = of(&deep);

@@ -25,6 +25,12 @@ const MAX_PRICE_BYTES: usize = 110;
 /// Longest text that may say "free" where a price stands, in bytes.
 const MAX_FREE_BYTES: usize = 24;
 
+/// How much of a text about stock is looked at, and the longest text that may be one by itself, in bytes.
+const MAX_NOTE_BYTES: usize = 90;
+
+/// Longest text about stock, in bytes.
+const MAX_STOCK_BYTES: usize = 300;
+
 /// Longest text before an amount that may say what it is, in bytes.
 const MAX_LEAD_BYTES: usize = 40;
 
@@ -47,6 +53,8 @@ pub(super) struct Candidate {
     is_struck: bool,
     is_named_old: bool,
     is_free: bool,
+    /// Where the words before it begin that were read with it.
+    lead: usize,
     start: usize,
     end: usize,
     node: NodeId,
@@ -165,6 +173,8 @@ struct Reader<'a> {
     open: Vec<usize>,
     last_digit: usize,
     last_candidate: usize,
+    /// Where the last of the main headings ends: a product's name says nothing about its price.
+    heading_end: usize,
     candidates: Vec<Candidate>,
     /// How many more texts may be compared with the words about stock.
     looks: usize,
@@ -241,7 +251,8 @@ impl Reader<'_> {
         // The words before it, back to the last candidate, may make it a former price.
         let lead_start = start
             .saturating_sub(MAX_LEAD_BYTES)
-            .max(self.last_candidate);
+            .max(self.last_candidate)
+            .max(self.heading_end);
         let lead_start = self.text.ceil_char_boundary(lead_start.min(start));
         if lead_start < start
             && let Some(with_lead) = self.text.get(lead_start..end)
@@ -260,8 +271,21 @@ impl Reader<'_> {
                 _ => {}
             }
         }
+        // "De 20" and "por 15" in elements of their own: together they say which is the former.
+        if let Some(before) = self.candidates.last_mut()
+            && before.end <= start
+            && start - before.end < MAX_LEAD_BYTES
+            && let Some(text) = self.text.get(before.lead..end)
+            && let Some(both) = price::parse(text, &self.hints)
+            && both.amount == found.amount
+            && both.old_amount == Some(before.amount)
+        {
+            before.flags.is_old = true;
+            found.old_amount = both.old_amount;
+        }
         self.last_candidate = end;
         self.candidates.push(Candidate {
+            lead: lead_start,
             amount: found.amount,
             currency: found.currency,
             old_amount: found.old_amount,
@@ -276,6 +300,53 @@ impl Reader<'_> {
             has_sign,
         });
         true
+    }
+}
+
+impl Reader<'_> {
+    /// Whether what was taken for prices from `start` are but parts of one: amounts without a sign, as in
+    /// `€<b>2</b>.<b>999</b>`, or an amount whose decimals follow, as in `<b>$79</b><i>.99</i>`.
+    fn has_parts(&self, start: usize) -> bool {
+        let first = self
+            .candidates
+            .iter()
+            .rposition(|candidate| candidate.start < start)
+            .map_or(0, |last| last + 1);
+        match self.candidates.get(first..).unwrap_or_default() {
+            [] => false,
+            [first, others @ ..] if first.has_sign => {
+                let rest = self.text.get(first.end..).unwrap_or_default().trim();
+                // `24<sup>€90</sup>`
+                let has_whole_before = self
+                    .text
+                    .get(start..first.start)
+                    .is_some_and(|whole| whole.ends_with(|c: char| c.is_ascii_digit()));
+                let has_decimals_after = first.amount.scale() == 0
+                    && rest.strip_prefix(['.', ',']).is_some_and(|decimals| {
+                        let decimals = decimals.trim_start();
+                        decimals.len() == 2 && decimals.bytes().all(|byte| byte.is_ascii_digit())
+                    });
+                (has_whole_before || has_decimals_after)
+                    && others.iter().all(|inner| !inner.has_sign)
+            }
+            all => all.iter().all(|inner| !inner.has_sign),
+        }
+    }
+
+    /// Puts a price with its sign in the place of the parts of it that were taken for prices.
+    fn try_whole(&mut self, start: usize, node: NodeId) {
+        let kept = self
+            .candidates
+            .iter()
+            .rposition(|candidate| candidate.start < start)
+            .map_or(0, |last| last + 1);
+        let parts = self.candidates.split_off(kept);
+        let last_candidate = self.last_candidate;
+        self.last_candidate = self.candidates.last().map_or(0, |last| last.end);
+        if !self.try_price(start, node, true, false) {
+            self.candidates.extend(parts);
+            self.last_candidate = last_candidate;
+        }
     }
 }
 
@@ -298,6 +369,7 @@ pub(super) fn read<'a>(page: &'a Page, hints: &Hints<'_>) -> Visible<'a> {
         open: Vec::new(),
         last_digit: 0,
         last_candidate: 0,
+        heading_end: 0,
         candidates: Vec::new(),
         looks: MAX_LOOKS,
     };
@@ -336,6 +408,9 @@ pub(super) fn read<'a>(page: &'a Page, hints: &Hints<'_>) -> Visible<'a> {
                     || headings.len() < MAX_NOTES
                         && (1..=300).contains(&reader.text.len().saturating_sub(start))
                         && (matches!(element.name(), "h2" | "h3") || is_named_title(element));
+                if matches!(element.name(), "h1" | "h2") {
+                    reader.heading_end = reader.text.len();
+                }
                 if is_title {
                     let text = reader
                         .text
@@ -384,6 +459,12 @@ fn is_named_title(element: &Element) -> bool {
             })
 }
 
+/// What an element whose name speaks of stock says at its beginning.
+fn stock_note(text: &str) -> Option<NoteKind> {
+    let end = text.floor_char_boundary(MAX_NOTE_BYTES);
+    availability_of(text.get(..end).unwrap_or_default()).map(NoteKind::Stock)
+}
+
 /// An element ends: it may be a price as a whole, a button, or a note on stock.
 fn close(
     reader: &mut Reader<'_>,
@@ -393,7 +474,10 @@ fn close(
     notes: &mut Vec<Note>,
 ) {
     let length = reader.text.len().saturating_sub(start);
-    let may_be_price = length > 0 && length <= MAX_PRICE_BYTES && reader.last_candidate <= start;
+    let are_parts =
+        length <= MAX_PRICE_BYTES && reader.last_candidate > start && reader.has_parts(start);
+    let may_be_price =
+        length > 0 && length <= MAX_PRICE_BYTES && (reader.last_candidate <= start || are_parts);
     let has_digit = reader.last_digit > start;
     let own_traits = if length <= MAX_PRICE_BYTES {
         traits(element)
@@ -408,7 +492,11 @@ fn close(
             .text
             .get(start..)
             .map_or(0, |text| text.len() - text.trim_start().len());
-        reader.try_price(start + leads, node.id(), false, is_price_element);
+        if are_parts {
+            reader.try_whole(start + leads, node.id());
+        } else {
+            reader.try_price(start + leads, node.id(), false, is_price_element);
+        }
     }
     if notes.len() >= MAX_NOTES || reader.looks == 0 {
         return;
@@ -429,9 +517,19 @@ fn close(
             }));
     let own = if is_input {
         element.attribute("value").unwrap_or_default()
-    } else if length <= 120 {
+    } else if length <= MAX_PRICE_BYTES {
         reader.text.get(start..).unwrap_or_default().trim()
     } else {
+        // A longer text on stock says it at the beginning.
+        if length <= MAX_STOCK_BYTES && traits(element).is_stock {
+            let text = reader.text.get(start..).unwrap_or_default();
+            reader.looks -= 1;
+            notes.extend(stock_note(text).map(|kind| Note {
+                start,
+                node: node.id(),
+                kind,
+            }));
+        }
         return;
     };
     if is_button || is_link {
@@ -454,8 +552,12 @@ fn close(
             NoteKind::Notify
         } else if let Some(found) = availability_of(label)
             .filter(|found| *found != Availability::InStock && label.chars().count() < 40)
+            // A basket's "0 items" is no stock.
+            .filter(|_| !label.contains(char::is_numeric))
         {
             NoteKind::Stock(found)
+        } else if own_traits.is_cart_button && !label.is_empty() {
+            NoteKind::Cart { is_disabled }
         } else {
             return;
         };
@@ -466,11 +568,13 @@ fn close(
         });
         return;
     }
-    let kind = if !(2..=90).contains(&own.len()) {
+    let kind = if own.len() < 2 {
         None
     } else if own_traits.is_stock {
         reader.looks -= 1;
-        availability_of(own).map(NoteKind::Stock)
+        stock_note(own)
+    } else if own.len() > MAX_NOTE_BYTES {
+        None
     } else if own_traits.is_cart_button && is_cart_button(own) {
         Some(NoteKind::Cart { is_disabled: false })
     } else {

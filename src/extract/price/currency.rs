@@ -40,11 +40,34 @@ pub(super) struct Meaning {
     has_default: bool,
 }
 
+/// Where a sign that is also another word means money.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Weakness {
+    /// Only where that currency is at home.
+    Local,
+    /// Only with a capital in front, or where it is at home.
+    Capital,
+    /// Only behind the amount, or where it is at home.
+    After,
+}
+
+impl Weakness {
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "local" => Self::Local,
+            "capital" => Self::Capital,
+            "after" => Self::After,
+            _ => return None,
+        })
+    }
+}
+
 struct Table {
     rows: Vec<Row>,
     by_code: HashMap<&'static str, Currency>,
     by_sign: HashMap<&'static str, Meaning>,
     by_minor: HashMap<&'static str, Meaning>,
+    weak: HashMap<&'static str, Weakness>,
     by_country: HashMap<&'static str, Currency>,
     country_of_language: HashMap<&'static str, &'static str>,
 }
@@ -58,6 +81,7 @@ impl Table {
             by_code: HashMap::new(),
             by_sign: HashMap::new(),
             by_minor: HashMap::new(),
+            weak: HashMap::new(),
             by_country: HashMap::new(),
             country_of_language: HashMap::new(),
         };
@@ -95,6 +119,13 @@ impl Table {
             if let [word, codes] = row.as_slice() {
                 let meaning = table.meaning(codes);
                 table.by_minor.insert(word, meaning);
+            }
+        }
+        for row in rows(include_str!("../data/currency_weak.txt")) {
+            if let [kind, signs] = row.as_slice()
+                && let Some(kind) = Weakness::named(kind)
+            {
+                table.weak.extend(listed(signs).map(|sign| (sign, kind)));
             }
         }
         for row in rows(include_str!("../data/currency_languages.txt")) {
@@ -162,6 +193,11 @@ impl Currency {
             .map_or("XXX", |row| row.code)
     }
 
+    /// The currency of the country that domain or language points to.
+    pub(in super::super) fn local(hints: &Hints<'_>) -> Option<Self> {
+        hints.currency.or_else(|| local(hints).next())
+    }
+
     /// How many digits its amounts have after the point.
     #[must_use]
     pub fn minor_digits(self) -> u8 {
@@ -193,6 +229,11 @@ impl Serialize for Currency {
 /// What a sign or word (lower case, without final dot) means.
 pub(super) fn sign(lower: &str) -> Option<&'static Meaning> {
     TABLE.by_sign.get(lower)
+}
+
+/// Whether a sign (lower case) is also another word.
+pub(super) fn weakness(lower: &str) -> Option<Weakness> {
+    TABLE.weak.get(lower).copied()
 }
 
 /// What a word for hundredths (lower case) means.

@@ -1,7 +1,7 @@
 //! Finds the amounts among the pieces of a text, and the one that is the price.
 
-use super::currency::{self, Currency, Meaning};
-use super::scan::{Kind, Number, Token, Tokens, is_dash_mark, tokens};
+use super::currency::{self, Currency, Meaning, Weakness};
+use super::scan::{Kind, Number, Token, Tokens, is_dash_mark, is_sign, tokens};
 use super::words::{Kinds, phrase};
 use super::{Amount, Flags, Hints, Price};
 
@@ -69,7 +69,11 @@ pub(super) fn price(text: &str, hints: &Hints<'_>) -> Option<Price> {
     let is_old = chosen.is_old;
     let old_amount = candidates
         .iter()
-        .filter(|other| other.is_old && !is_old && other.amount > chosen.amount)
+        .filter(|other| {
+            // "De 20 por 15": of two amounts the one before the named price of today.
+            let is_former = other.is_old || chosen.is_now && other.after <= chosen.first;
+            is_former && !is_old && other.amount > chosen.amount
+        })
         .map(|other| other.amount)
         .next();
     Some(Price {
@@ -250,6 +254,28 @@ impl Reader<'_> {
                 continue;
             };
             let prefix = self.prefix(index, taken);
+            if index >= taken
+                && let Some((amount, after)) = self.by_myriads(index)
+            {
+                let suffix = self.suffix(index, after, prefix.is_some());
+                let currency = self.currency(prefix, suffix);
+                if let Some(sign) = prefix.or(suffix) {
+                    let first = prefix.map_or(index, |sign| sign.first);
+                    let after = suffix.map_or(after, |sign| sign.after);
+                    found.extend(self.in_context(amount, &number, (first, after), taken).map(
+                        |candidate| Candidate {
+                            currency,
+                            raw: self.raw(sign),
+                            ..candidate
+                        },
+                    ));
+                    taken = after;
+                    continue;
+                }
+            }
+            if index < taken {
+                continue;
+            }
             let (times, after_times) = self.multiplier(index, prefix.is_some());
             let suffix = self.suffix(index, after_times, prefix.is_some());
             if prefix.is_none() && suffix.is_none() && self.add_minor(index, &number, &mut found) {
@@ -268,10 +294,14 @@ impl Reader<'_> {
             }
             let split = suffix
                 .filter(|_| prefix.is_none() && times == 0)
-                .and_then(|sign| self.split_by_sign(index, &number, sign));
+                .and_then(|sign| self.split_by_sign(index, &number, sign))
+                .or_else(|| self.split_by_space(index, &number, prefix));
+            // `49 99 €`: the sign stands behind the decimals.
+            let suffix = suffix.or_else(|| split.and_then(|_| self.sign_at(index + 2, index + 2)));
             if split.is_some() {
                 after += 1;
             }
+            let has_currency = has_currency || split.is_some();
             let start_of_search = taken;
             taken = after;
             if self.is_signed(first, index)
@@ -296,18 +326,63 @@ impl Reader<'_> {
             else {
                 continue;
             };
-            let raw = prefix.or(suffix).and_then(|sign| {
-                let start = self.token(sign.first)?.start;
-                let end = self.token(sign.after.checked_sub(1)?)?.end;
-                Some((start, end))
-            });
             found.push(Candidate {
                 currency,
-                raw,
+                raw: prefix.or(suffix).and_then(|sign| self.raw(sign)),
                 ..candidate
             });
         }
         found
+    }
+
+    /// The bytes of a sign.
+    fn raw(&self, sign: Sign) -> Option<(usize, usize)> {
+        let start = self.token(sign.first)?.start;
+        let end = self.token(sign.after.checked_sub(1)?)?.end;
+        Some((start, end))
+    }
+
+    /// The amount of `1万9800`, and the place after it.
+    fn by_myriads(&self, index: usize) -> Option<(Amount, usize)> {
+        let mut sum = Amount::ZERO;
+        let mut at = index;
+        while let Some(Kind::Number(number)) = self.kind(at) {
+            let amount = number.value(None, 2)?;
+            let power = match self.lower(at + 1) {
+                "万" | "萬" | "만" => 4,
+                "億" | "亿" | "억" => 8,
+                _ if at > index => return Some((sum.plus(amount)?, at + 1)),
+                _ => return None,
+            };
+            sum = sum.plus(amount.times_ten_to(power)?)?;
+            at += 2;
+        }
+        None
+    }
+
+    /// The amount of `$49 99` or `49 99 €` where the text has nothing more.
+    fn split_by_space(
+        &self,
+        index: usize,
+        number: &Number,
+        prefix: Option<Sign>,
+    ) -> Option<Amount> {
+        let Some(Kind::Number(decimals)) = self.kind(index + 1) else {
+            return None;
+        };
+        let end = self.tokens.list.len();
+        let is_whole = match prefix {
+            Some(sign) => sign.first == 0 && index + 2 == end,
+            None => {
+                index == 0
+                    && self
+                        .sign_at(2, 2)
+                        .is_some_and(|sign| sign.after == end && sign.meaning.is_some())
+            }
+        };
+        (is_whole && decimals.is_plain() && decimals.digit_count() == 2)
+            .then(|| number.with_decimals(&decimals))
+            .flatten()
     }
 
     /// The amount of `35€99`, whose decimals stand behind the sign, or of `35€ 99` and nothing more.
@@ -316,9 +391,10 @@ impl Reader<'_> {
         let Some(Kind::Number(decimals)) = self.kind(after) else {
             return None;
         };
+        let is_last = self.token(after + 1).is_none();
         let is_sign = sign.first == index + 1
             && sign.after == after
-            && self.is_glued(sign.first)
+            && (self.is_glued(sign.first) || is_last && index == 0)
             && matches!(self.kind(sign.first), Some(Kind::Mark(_)));
         // `10€20€` and `35€99-45€99`.
         let is_of_next = self.sign_at(after + 1, after + 1).is_some();
@@ -326,7 +402,6 @@ impl Reader<'_> {
             .hints
             .decimal_separator
             .is_some_and(|decimal| self.is_mark(sign.first, &[decimal]));
-        let is_last = self.token(after + 1).is_none();
         let has_place = decimals.digit_count() == 2 && (is_last || is_named)
             || self.is_glued(after) && (decimals.digit_count() == 2 || is_named);
         (is_sign && !is_of_next && has_place)
@@ -380,16 +455,34 @@ impl Reader<'_> {
                 candidate.is_old = !candidate.is_now;
             }
         }
+        if self.is_fee_before(first, floor) {
+            return None;
+        }
         let next = self.kinds_at(after);
-        let is_of_next = (after..after + REACH).any(|at| self.is_number(at));
+        if next.any(Kinds::NOT_FREE) && self.is_fee_after(after) {
+            return None;
+        }
+        let label_end = (after..after + REACH)
+            .find(|at| self.is_mark(*at, &[':']))
+            .map_or(after + REACH, |colon| colon + REACH);
+        let is_of_next = (after..label_end).any(|at| self.is_number(at));
         if next.any(Kinds::SAVING) && !next.any(Kinds::NOW) && !is_of_next {
             return None;
         }
-        if next.any(Kinds::FROM) && !next.any(Kinds::PER) && self.token(after + 1).is_none() {
+        if (next.any(Kinds::FROM) && !next.any(Kinds::PER)
+            || self.is_mark(after, &['+', '~', '～', '〜']))
+            && self.token(after + 1).is_none()
+        {
             candidate.flags.is_from = true;
         }
+        candidate.flags.is_periodic = next.any(Kinds::PERIODIC)
+            || first > floor && self.kinds_at(first - 1).any(Kinds::PERIODIC)
+            || self.is_part(first);
         if next.any(Kinds::PER) || self.is_mark(after, &['/']) {
             let mut what = after + 1;
+            if self.is_mark(what, &['.']) {
+                what += 1;
+            }
             let has_count = self.is_number(what);
             if has_count {
                 what += 1;
@@ -408,6 +501,51 @@ impl Reader<'_> {
             }
         }
         Some(candidate)
+    }
+
+    /// Whether the words before an amount make it the fee of a delivery, or what must be spent to have it free:
+    /// "Shipping: 5", "free delivery from 50".
+    fn is_fee_before(&self, first: usize, floor: usize) -> bool {
+        let mut has_link = false;
+        let mut has_free = false;
+        for (distance, index) in (floor..first).rev().take(REACH + 3).enumerate() {
+            let kinds = self.kinds_at(index);
+            if kinds.any(Kinds::NOT_FREE) {
+                let is_free = has_free || index > 0 && self.kinds_at(index - 1).any(Kinds::FREE);
+                return has_link || distance == 0 && index == 0 && !is_free;
+            }
+            has_free |= kinds.any(Kinds::FREE);
+            let is_link =
+                kinds.any(Kinds::FROM | Kinds::LIMIT) || self.is_mark(index, &[':']) && !has_free;
+            has_link |= is_link;
+            if !is_link && !kinds.any(Kinds::FREE) {
+                return false;
+            }
+        }
+        false
+    }
+
+    /// Whether an amount is one of several that are paid: "3x de 33", "4 payments of 15".
+    fn is_part(&self, first: usize) -> bool {
+        let mut has_parts = false;
+        for index in (first.saturating_sub(REACH + 2)..first).rev() {
+            match self.kind(index) {
+                Some(Kind::Number(number)) => return has_parts && number.digit_count() <= 2,
+                Some(Kind::Word { .. }) => has_parts |= self.kinds_at(index).any(Kinds::PARTS),
+                Some(kind) if is_dash_mark(kind) => {}
+                _ => return false,
+            }
+        }
+        false
+    }
+
+    /// Whether the words after an amount make it the fee of a delivery: "5 € shipping", not "20 € shipping included".
+    fn is_fee_after(&self, after: usize) -> bool {
+        let next = (after + 1..after + 3)
+            .map(|at| self.kinds_at(at))
+            .fold(Kinds::default(), |a, b| a | b);
+        let is_of_next = (after..after + REACH).any(|at| self.is_number(at));
+        self.token(after + 1).is_none() && !is_of_next && !next.any(Kinds::FREE)
     }
 
     /// The sign, code or word that means a currency at `index`; `taken` is where free pieces begin.
@@ -465,6 +603,28 @@ impl Reader<'_> {
                         ..single(Some(meaning), None)
                     });
                 }
+                // `$U 5`, `U$S 5`.
+                if self.is_glued(index)
+                    && index > taken
+                    && matches!(self.kind(index - 1), Some(Kind::Mark(_)))
+                {
+                    let mark = self.written(index - 1);
+                    if index > taken + 1
+                        && self.is_glued(index - 1)
+                        && let Some(meaning) = joined(&[self.lower(index - 2), mark, lower])
+                    {
+                        return Some(Sign {
+                            first: index - 2,
+                            ..single(Some(meaning), None)
+                        });
+                    }
+                    if let Some(meaning) = joined(&[mark, lower]) {
+                        return Some(Sign {
+                            first: index - 1,
+                            ..single(Some(meaning), None)
+                        });
+                    }
+                }
                 // `5 R$`, `5 NT$`.
                 if self.is_glued(index + 1)
                     && matches!(self.kind(index + 1), Some(Kind::Mark(_)))
@@ -491,13 +651,18 @@ impl Reader<'_> {
                     });
                 }
                 let meaning = currency::sign(lower)?;
-                // Feet, and the initial R.
-                let is_weak = match lower {
-                    "ft" => !written.starts_with('F') && !self.is_local(meaning),
-                    "r" | "rm" | "br" | "kz" => !written.starts_with(char::is_uppercase),
-                    _ => false,
+                let is_capital = written.starts_with(char::is_uppercase);
+                let is_money = match currency::weakness(lower) {
+                    None => true,
+                    Some(Weakness::Local) => {
+                        self.is_local(meaning) && (is_capital || lower.len() > 1)
+                    }
+                    Some(Weakness::Capital) => is_capital || self.is_local(meaning),
+                    Some(Weakness::After) => {
+                        index > 0 && self.is_number(index - 1) || self.is_local(meaning)
+                    }
                 };
-                (!is_weak).then(|| single(Some(meaning), None))
+                is_money.then(|| single(Some(meaning), None))
             }
             Kind::Number(_) => None,
         }
@@ -511,14 +676,17 @@ impl Reader<'_> {
             .any(|currency| meaning.admits(currency))
     }
 
-    /// Whether the caller, the domain or the language speaks for a currency.
+    /// Whether the caller, the domain, the language, or another sign (`$5 COP`) speaks for a currency.
     fn is_backed(&self, currency: Currency) -> bool {
         self.hints.currency == Some(currency)
             || currency::local(self.hints).any(|local| local == currency)
             || self.is_number(0) && self.tokens.list.len() == 2
-            || self.tokens.list.iter().any(
-                |token| matches!(token.kind, Kind::Number(number) if number.has_two_decimals()),
-            )
+            || self.tokens.list.iter().any(|token| match token.kind {
+                Kind::Number(number) => number.has_two_decimals(),
+                Kind::Mark(c) if is_sign(c) => currency::sign(c.encode_utf8(&mut [0; 4]))
+                    .is_some_and(|meaning| meaning.admits(currency)),
+                _ => false,
+            })
     }
 
     /// The currency before the number at `index`, not reaching before `taken`.
@@ -567,8 +735,13 @@ impl Reader<'_> {
         if self.lower(sign.first) == "r" && sign.after == sign.first + 1 {
             return None;
         }
+        // The mark of a footnote: `49,00 €1`.
+        let is_footnote = matches!(self.kind(index), Some(Kind::Number(number)) if number.has_two_decimals())
+            && matches!(self.kind(sign.after), Some(Kind::Number(mark)) if mark.is_plain() && mark.digit_count() == 1)
+            && self.token(sign.after + 1).is_none();
         let belongs_to_next = self.is_number(sign.after)
-            && (has_prefix || self.is_glued(sign.after) && !self.is_glued(sign.first));
+            && (has_prefix || self.is_glued(sign.after) && !self.is_glued(sign.first))
+            && !is_footnote;
         if belongs_to_next || has_prefix && sign.code.is_none() {
             return None;
         }
@@ -654,7 +827,8 @@ impl Reader<'_> {
             return false;
         };
         if let Some(before) = found.last_mut() {
-            let is_next_to = (before.after..index).all(|at| self.kinds_at(at).any(Kinds::AND));
+            let is_next_to = (before.after..index)
+                .all(|at| self.kinds_at(at).any(Kinds::AND) || self.is_mark(at, &['.']));
             if is_next_to
                 && before.amount.scale() == 0
                 && number.digit_count() <= 2
@@ -795,6 +969,7 @@ impl Reader<'_> {
                     self.kind(at).is_some_and(is_dash_mark)
                         || self.is_mark(at, &['~', '～', '〜', '…'])
                         || self.kinds_at(at).any(Kinds::TO)
+                        || self.kinds_at(at).any(Kinds::AND) && low.flags.is_from
                 })
                 && low.is_old == high.is_old;
             if !is_range {

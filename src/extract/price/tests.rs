@@ -642,3 +642,133 @@ proptest! {
         prop_assert_eq!(price.currency.unwrap().code(), "EUR");
     }
 }
+
+#[test]
+fn signs_that_are_also_words_need_more_to_be_money() {
+    check(&[
+        ("10 km", "none"),
+        ("129,00 KM", "129.00 BAM"),
+        ("25 ks skladem", "none"),
+        ("DIN 912", "none"),
+        ("1.299 din", "1299 RSD"),
+        ("5 br", "none"),
+        ("3 le 5", "none"),
+        ("12 ll", "none"),
+        ("Q129.00", "none"),
+    ]);
+    check_with(&in_language("da"), &[("Før 399 kr. Nu 299 kr.", "299 DKK")]);
+    check_with(
+        &in_language("es-GT"),
+        &[("Q129.00", "129.00 GTQ"), ("5 l", "none")],
+    );
+    check_with(&in_language("en-NG"), &[("N12,900", "12900 NGN")]);
+    check_with(&in_language("fr-MA"), &[("1 299,00 DH", "1299.00 MAD")]);
+    check_with(&in_language("ro-MD"), &[("129 lei", "129 MDL")]);
+    check_with(&in_language("es-NI"), &[("C$ 129.00", "129.00 NIO")]);
+    check(&[
+        ("U$S 129", "129 USD"),
+        ("$U 1.290", "1290 UYU"),
+        ("$129.900 COP", "129900 COP"),
+        ("12 900 F CFA", "12900 XOF"),
+        ("129 000 сум", "129000 UZS"),
+    ]);
+}
+
+#[test]
+fn every_weak_sign_is_a_sign_and_none_without_its_condition() {
+    use crate::extract::table::rows;
+    for row in rows(include_str!("../data/currency_weak.txt")) {
+        for sign in row[1].split('|') {
+            assert!(currency::sign(sign).is_some(), "{sign}");
+            let text = match row[0] {
+                "after" => format!("{} 1500", sign.to_uppercase()),
+                _ => format!("1500 {sign}"),
+            };
+            let found = parse(&text, &Hints::default());
+            assert!(
+                found.is_none_or(|price| price.currency_raw.is_none()),
+                "{text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn amounts_in_two_pieces_are_one() {
+    check(&[
+        ("€49 99", "49.99 EUR"),
+        ("49 99 €", "49.99 EUR"),
+        ("19 € 99", "19.99 EUR"),
+        ("49,00 €1", "49.00 EUR"),
+        ("1 299 руб. 50 коп.", "1299.50 RUB"),
+        ("1万9800円", "19800 JPY"),
+        ("1만 2900원", "12900 KRW"),
+        ("2億円", "200000000 JPY"),
+    ]);
+}
+
+#[test]
+fn what_is_paid_for_delivery_is_not_the_price() {
+    check(&[
+        ("zzgl. 4,99 € Versand", "none"),
+        ("Versand: 4,99 €", "none"),
+        ("Versandkostenfrei ab 50 €", "none"),
+        ("Livraison gratuite dès 50 €", "none"),
+        ("Fri frakt över 500 kr", "none"),
+        ("Gratis verzending vanaf € 50", "none"),
+        ("Envío gratis a partir de 50 €", "none"),
+        ("Spedizione gratuita sopra 50 €", "none"),
+        ("Darmowa dostawa od 200 zł", "none"),
+        ("Doprava zdarma od 1500 Kč", "none"),
+        ("Бесплатная доставка от 3000 руб.", "none"),
+        ("$49.00 + free shipping", "49.00 USD"),
+        ("Free shipping $49.00", "49.00 USD"),
+        ("14,99 € inkl. 19 % MwSt., zzgl. Versandkosten", "14.99 EUR"),
+        ("List Price: $99.00 You Save: $20.00 (20%)", "99.00 USD"),
+    ]);
+}
+
+#[test]
+fn what_is_paid_again_is_marked() {
+    for text in [
+        "$9.99 a month",
+        "monatlich 9,99 €",
+        "9,99 € mtl.",
+        "299,- pr. mnd",
+        "3x de R$ 33,30",
+        "4 interest-free payments of $15.00",
+        "3 cuotas sin interés de $8.663,33",
+        "10 rat x 199,90 zł",
+    ] {
+        assert!(flags(text).1.is_periodic, "{text}");
+    }
+    check(&[("R$ 99,90 em até 3x de R$ 33,30 sem juros", "99.90 BRL")]);
+    assert!(!flags("2 for £4").1.is_periodic);
+    for text in ["1,980円～", "€24.50+"] {
+        assert!(flags(text).1.is_from, "{text}");
+    }
+    for text in [
+        "between $10 and $20",
+        "zwischen 10 und 20 €",
+        "entre 10 y 20 €",
+    ] {
+        let (amount, flags) = flags(text);
+        assert_eq!((amount.as_str(), flags.is_range), ("10", true), "{text}");
+    }
+}
+
+#[test]
+fn the_amount_before_the_named_price_of_today_is_the_former() {
+    for (text, amount, old) in [
+        ("De R$ 199,90 por R$ 99,90", "99.90", "199.90"),
+        ("M.R.P.: ₹1,999 Deal Price: ₹1,299", "1299", "1999"),
+    ] {
+        let price = parse(text, &Hints::default()).expect(text);
+        assert_eq!(price.amount.to_string(), amount, "{text}");
+        assert_eq!(
+            price.old_amount.map(|a| a.to_string()).as_deref(),
+            Some(old),
+            "{text}"
+        );
+    }
+}

@@ -24,6 +24,8 @@ impl Kinds {
     pub(super) const PERIOD: Self = Self(1 << 11);
     pub(super) const UNIT: Self = Self(1 << 12);
     pub(super) const REF: Self = Self(1 << 13);
+    pub(super) const PERIODIC: Self = Self(1 << 14);
+    pub(super) const PARTS: Self = Self(1 << 15);
 
     /// Whether it has any kind of `other`.
     pub(super) fn any(self, other: Self) -> bool {
@@ -46,6 +48,8 @@ impl Kinds {
             "period" => Self::PERIOD,
             "unit" => Self::UNIT,
             "ref" => Self::REF,
+            "periodic" => Self::PERIODIC,
+            "parts" => Self::PARTS,
             _ => return None,
         })
     }

@@ -10,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 use ego_tree::NodeId;
 
 use super::{Candidate, Heading, NoteKind, Seen, Visible};
+use crate::extract::html::{Attributes, ego::NodeRef};
 use crate::extract::offer::Availability;
 use crate::extract::offer::name::Names;
 use crate::extract::offer::region::{Traits, traits};
@@ -23,6 +24,15 @@ const MAX_CLIMB: usize = 40;
 
 /// The least score of a price.
 const MIN_SCORE: f32 = 3.3;
+
+/// From how many elements that are alike a list of products is made.
+const MIN_REPEATED: usize = 3;
+
+/// Most text from one card's price to the next's, in bytes.
+const MAX_CARD_BYTES: usize = 600;
+
+/// How much of a card is looked at for a link or picture, in nodes.
+const MAX_CARD_NODES: usize = 80;
 
 /// The title's place, against which all else is measured.
 struct Anchor {
@@ -39,9 +49,16 @@ impl Visible<'_> {
     }
 
     fn best_heading(&self, names: &Names) -> Option<(&Heading, f32)> {
-        let has_first_level = self.headings.iter().any(|heading| heading.is_first_level);
+        // Some themes make the shop's name, in the header, the first heading.
+        let counts = |heading: &&Heading| !names.is_site(&heading.text);
+        let has_first_level = self
+            .headings
+            .iter()
+            .filter(counts)
+            .any(|heading| heading.is_first_level);
         self.headings
             .iter()
+            .filter(counts)
             .filter(|heading| heading.is_first_level == has_first_level)
             .map(|heading| {
                 (
@@ -102,6 +119,12 @@ impl Visible<'_> {
             }
         }
         let steps = found.len();
+        // `nav-col` within the box that buys is no navigation.
+        let mut is_in_area = false;
+        for traits in found.iter_mut().rev() {
+            traits.is_boilerplate &= !is_in_area;
+            is_in_area |= traits.is_product_area;
+        }
         (found, steps)
     }
 
@@ -119,10 +142,18 @@ impl Visible<'_> {
                 candidate
             })
             .collect();
+        let repeated = self.repeated(anchor.as_ref());
+        for candidate in &mut scored {
+            candidate.score -= if repeated.contains(&candidate.node) {
+                3.0
+            } else {
+                0.0
+            };
+        }
         // The same amount shown again where it may be the price (a sticky bar, a button).
         let good: Vec<Amount> = scored
             .iter()
-            .filter(|c| c.score > 1.0)
+            .filter(|c| c.score > 1.0 && !repeated.contains(&c.node))
             .map(|c| c.amount)
             .collect();
         for candidate in &mut scored {
@@ -182,6 +213,56 @@ impl Visible<'_> {
             list_price,
             confidence: confidence(best.score, best.score - rival),
         })
+    }
+
+    /// The prices in one of several elements that are alike, each with a link or picture: a list of products.
+    fn repeated(&self, anchor: Option<&Anchor>) -> HashSet<NodeId> {
+        let tree = &self.page.document().tree;
+        let mut found = HashSet::new();
+        if self.candidates.len() < MIN_REPEATED {
+            return found;
+        }
+        let climb = |candidate: &Candidate| {
+            tree.get(candidate.node)
+                .into_iter()
+                .flat_map(|node| std::iter::once(node).chain(node.ancestors()))
+                .take(MAX_CLIMB)
+                .take_while(|around| {
+                    !anchor.is_some_and(|anchor| anchor.around.contains(&around.id()))
+                })
+        };
+        // The members of each group, in document order, with the place of their first price.
+        let mut groups: HashMap<_, Vec<(NodeId, usize)>> = HashMap::new();
+        let mut visited = HashSet::new();
+        for candidate in &self.candidates {
+            for around in climb(candidate) {
+                if !visited.insert(around.id()) {
+                    break;
+                }
+                if let Some(key) = likeness_key(around) {
+                    groups
+                        .entry(key)
+                        .or_default()
+                        .push((around.id(), candidate.start));
+                }
+            }
+        }
+        let cards: HashSet<NodeId> = groups
+            .into_values()
+            .filter(|group| is_regular(group))
+            .flatten()
+            .map(|(id, _)| id)
+            .filter(|id| tree.get(*id).is_some_and(leads_elsewhere))
+            .collect();
+        if cards.is_empty() {
+            return found;
+        }
+        for candidate in &self.candidates {
+            if climb(candidate).any(|around| cards.contains(&around.id())) {
+                found.insert(candidate.node);
+            }
+        }
+        found
     }
 
     /// Whether it says "free" where a price stands, or shows an amount of nothing.
@@ -247,7 +328,7 @@ impl Visible<'_> {
         weigh(near(MAX_CLIMB, |t| t.is_basket), -5.0);
         // The price of this page's product leads nowhere; that of another is within its link or card.
         weigh(near(8, |t| t.is_link), -3.0);
-        weigh(near(10, |t| t.is_card), -1.5);
+        weigh(near(12, |t| t.is_card), -1.5);
         weigh(near(8, |t| t.is_hidden), -2.5);
         weigh(near(3, |t| t.is_extra), -2.5);
         weigh(near(8, |t| t.is_extra), -1.0);
@@ -309,12 +390,12 @@ impl Visible<'_> {
     /// What buttons and notes near the title say.
     ///
     /// A button that buys and can be pressed outweighs a badge ("Sold out"), which themes keep in every
-    /// page and hide by a style. A button that cannot be pressed says nothing by itself: scripts
+    /// page and hide by a style. A button that cannot be pressed says little by itself: scripts
     /// enable it.
     pub(in super::super) fn availability(&self, names: &Names) -> Option<Availability> {
         let anchor = self.anchor(names);
         let mut memo = HashMap::new();
-        let (mut has_cart, mut has_notify) = (false, false);
+        let (mut has_cart, mut has_notify, mut has_disabled) = (false, false, false);
         let (mut stock, mut text) = (None, None);
         for note in &self.notes {
             let reach = match note.kind {
@@ -331,7 +412,10 @@ impl Visible<'_> {
             let is_hidden = around.iter().take(6).any(|t| t.is_hidden);
             let is_choice = around.iter().take(4).any(|t| t.is_choice);
             match &note.kind {
-                NoteKind::Cart { is_disabled } => has_cart |= !is_disabled,
+                NoteKind::Cart { is_disabled } => {
+                    has_cart |= !is_disabled;
+                    has_disabled |= is_disabled;
+                }
                 NoteKind::Notify => has_notify |= !is_hidden,
                 NoteKind::Stock(_) | NoteKind::Text(_) if is_hidden || is_choice => {}
                 NoteKind::Stock(found) => {
@@ -346,9 +430,43 @@ impl Visible<'_> {
             Some((said, is_badge)) if said.is_available() || !is_badge || !has_cart => Some(said),
             _ if has_cart => Some(Availability::InStock),
             _ if has_notify => Some(Availability::OutOfStock),
+            // Where nothing says "sold out", a script enables it.
+            _ if has_disabled => Some(Availability::InStock),
             _ => None,
         }
     }
+}
+
+/// What elements that are alike have in common: parent, name and class.
+fn likeness_key(node: NodeRef<'_>) -> Option<(NodeId, &str, &str)> {
+    let element = node.value().as_element()?;
+    let class = element.attribute("class").unwrap_or_default().trim();
+    // Sections of a page have no class in common, entries of a list need none.
+    if class.is_empty() && !matches!(element.name(), "li" | "article") {
+        return None;
+    }
+    Some((node.parent()?.id(), element.name(), class))
+}
+
+/// Whether elements are as many and as near to each other as the cards of a list, unlike sections of a page.
+fn is_regular(group: &[(NodeId, usize)]) -> bool {
+    let gaps = || {
+        group
+            .windows(2)
+            .filter_map(|pair| Some(pair.last()?.1.saturating_sub(pair.first()?.1)))
+    };
+    let (Some(least), Some(most)) = (gaps().min(), gaps().max()) else {
+        return false;
+    };
+    group.len() >= MIN_REPEATED && most <= MAX_CARD_BYTES && most <= 4 * least
+}
+
+/// Whether an element holds a link or a picture, near its beginning.
+fn leads_elsewhere(node: NodeRef<'_>) -> bool {
+    node.descendants()
+        .take(MAX_CARD_NODES)
+        .filter_map(|inner| inner.value().as_element())
+        .any(|element| element.name() == "img" || traits(element).is_link)
 }
 
 /// From the score and its lead over the next other amount to a number between 0.3 and 0.85.
