@@ -1,5 +1,7 @@
-//! What is asked of each parser for any bytes whatever: the bodies of the targets in `fuzz/`, which includes this file, and, in
-//! every run of the tests, the same for all that fuzzing has found (`fuzz/corpus/`).
+//! What is asked of each parser for any bytes whatever.
+//!
+//! These are the bodies of the targets in `fuzz/`, which includes this file. Every run of the tests asks the same of all that fuzzing
+//! has found (`fuzz/corpus/`).
 //!
 //! A target panics where the parser breaks a promise. What a file with two inputs holds is parted by its first NUL.
 
