@@ -3,6 +3,9 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use memchr::memmem;
 use percent_encoding::percent_decode_str;
 use regex::{Captures, Regex};
@@ -40,6 +43,14 @@ pub(super) fn cloudflare(hex: &str) -> Option<String> {
 fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("the pattern is valid")
 }
+
+/// As lenient as browsers: what is left over of the last byte is ignored.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// Words in brackets that stand for the sign.
 const AT_WORDS: &[&str] = &[
@@ -398,31 +409,14 @@ fn base64_literals(script: &str) -> Vec<String> {
     calls.filter_map(|call| base64(quoted(call)?)).collect()
 }
 
-/// The text that is encoded in base 64.
+/// The text that is encoded in base 64, in either alphabet, padded or not.
 pub(super) fn base64(text: &str) -> Option<String> {
-    let mut out = Vec::new();
-    let (mut bits, mut count) = (0_u32, 0);
     let text = text.trim().trim_end_matches('=');
     if text.len() < 2 || text.len() > 2_000 {
         return None;
     }
-    for byte in text.bytes() {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' | b'-' => 62,
-            b'/' | b'_' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(value);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            out.push(u8::try_from(bits >> count & 0xff).ok()?);
-        }
-    }
-    String::from_utf8(out).ok()
+    let standard = text.replace('-', "+").replace('_', "/");
+    String::from_utf8(BASE64.decode(standard).ok()?).ok()
 }
 
 /// Each letter thirteen places on.

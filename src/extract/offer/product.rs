@@ -23,6 +23,9 @@ const MAX_PRODUCTS: usize = 500;
 /// Most offers or variants of one product.
 const MAX_OFFERS: usize = 500;
 
+/// Largest object put where its `@id` stands, roughly in bytes: it is copied for each.
+const MAX_REFERENCED_BYTES: usize = 16 * 1024;
+
 /// Longest name, in characters.
 const MAX_NAME_CHARS: usize = 500;
 
@@ -229,6 +232,7 @@ fn collect_named(root: &Value, known: &mut HashMap<String, Value>, left: &mut us
                 if object.len() > 1
                     && has_type(object, REFERENCED)
                     && let Some(Value::String(id)) = object.get("@id")
+                    && bytes_left(value, MAX_REFERENCED_BYTES).is_some()
                 {
                     known.entry(id.clone()).or_insert_with(|| value.clone());
                 }
@@ -240,6 +244,21 @@ fn collect_named(root: &Value, known: &mut HashMap<String, Value>, left: &mut us
             }
             _ => {}
         }
+    }
+}
+
+/// What a value leaves of so many bytes, roughly as it is written.
+fn bytes_left(value: &Value, left: usize) -> Option<usize> {
+    let left = left.checked_sub(8)?;
+    match value {
+        Value::String(text) => left.checked_sub(text.len()),
+        Value::Array(values) => values
+            .iter()
+            .try_fold(left, |left, value| bytes_left(value, left)),
+        Value::Object(object) => object.iter().try_fold(left, |left, (key, value)| {
+            bytes_left(value, left.checked_sub(key.len())?)
+        }),
+        Value::Null | Value::Bool(_) | Value::Number(_) => Some(left),
     }
 }
 

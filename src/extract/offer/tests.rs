@@ -1,5 +1,7 @@
 //! Tests of `extract::offer` on small pages of their own.
 
+use serde_json::json;
+
 use super::*;
 
 const ADDRESS: &str = "https://shop.example.com/p/blue-lamp";
@@ -584,4 +586,20 @@ proptest::proptest! {
         proptest::prop_assert!((0.0..=1.0).contains(&found.confidence));
         proptest::prop_assert_eq!(found.price.is_some(), !found.sources.is_empty());
     }
+}
+
+/// An object is copied to each place that names it: a large one, named very often, would be a bomb.
+#[test]
+fn only_small_objects_are_put_where_they_are_named() {
+    let roots = |bytes: usize| {
+        let note = "x".repeat(bytes);
+        vec![
+            json!({"@type": "Product", "offers": {"@id": "#o"}}),
+            json!({"@type": "Offer", "@id": "#o", "price": "20", "note": note}),
+        ]
+    };
+    let put = product::with_references(roots(100));
+    assert_eq!(put[0]["offers"]["price"], "20");
+    let put = product::with_references(roots(100_000));
+    assert_eq!(put[0]["offers"], json!({"@id": "#o"}));
 }
