@@ -518,6 +518,11 @@ async fn resume(
         .map(|(_, row)| row.value.availability.as_deref())
         .collect();
     let since: Vec<Moment> = resumed.iter().map(|(_, row)| row.since).collect();
+    statement(sql::RELINK)
+        .bind::<Array<BigInt>, _>(&urls)
+        .bind::<Array<Timestamptz>, _>(&since)
+        .execute(conn)
+        .await?;
     statement(sql::RESUME)
         .bind::<Array<BigInt>, _>(&urls)
         .bind::<Array<Text>, _>(&prices)

@@ -1,5 +1,6 @@
 -- Rows of the history that go on after something came in between. The result that saw the price again, and was taken for a
--- duplicate, has a row of its own now; where there is none (other software wrote the row before), the row names none.
+-- duplicate or has lost its row to relink.sql, has a row of its own now; where there is none (other software wrote the row before),
+-- the row names none.
 -- $1 bigint[]       page
 -- $2 text[]         price
 -- $3 text[]         currency
@@ -10,8 +11,10 @@ WITH again AS MATERIALIZED (
     FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::timestamptz[]) AS fresh(url, price, currency, availability, at)
     LEFT JOIN LATERAL (
         SELECT id, list_price, in_stock, confidence FROM crawl_result
-        WHERE product_url_id = fresh.url AND crawled_at = fresh.at AND history_record_status = 'duplicate'
-        ORDER BY id LIMIT 1
+        WHERE product_url_id = fresh.url AND crawled_at = fresh.at
+            AND (history_record_status = 'duplicate'
+                OR history_record_status = 'recorded' AND NOT EXISTS (SELECT FROM price_history WHERE crawl_result_id = crawl_result.id))
+        ORDER BY history_record_status DESC, id LIMIT 1
     ) AS r ON true
 ), resumed AS (
     INSERT INTO price_history (product_url_id, crawl_result_id, price, currency, original_price, availability, is_available, source,

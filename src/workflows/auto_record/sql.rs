@@ -14,6 +14,8 @@ pub const CONFIRM: &str = include_str!("confirm.sql");
 pub const FLAG_RESULTS: &str = include_str!("flag_results.sql");
 /// Pages' prices as of now.
 pub const SET_CURRENT: &str = include_str!("set_current.sql");
+/// Rows that give their result to the one that goes on after something came in between.
+pub const RELINK: &str = include_str!("relink.sql");
 /// Rows that go on after something came in between.
 pub const RESUME: &str = include_str!("resume.sql");
 /// What is held for pages.

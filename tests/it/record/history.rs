@@ -1,6 +1,7 @@
 //! What becomes of results in the history.
 
 use super::{HISTORY, RESULTS, result, shop, start, start_with};
+use crate::support::TestApp;
 
 /// W-34, W-35, W-36: one page's observations, in and out of order, each in a batch of its own.
 #[tokio::test(flavor = "multi_thread")]
@@ -100,6 +101,44 @@ async fn w34_a_price_goes_on_after_a_late_one_in_between() {
         ["100"]
     );
     app.stop().await;
+}
+
+/// A row that began earlier than its own result saw, and then is cut.
+const CUT: [(i64, &str); 3] = [(30, "100 EUR -"), (10, "100 EUR -"), (20, "110 EUR -")];
+
+/// That result has the row that goes on; the one that was taken for a duplicate has the first.
+async fn assert_cut(app: TestApp) {
+    assert_eq!(
+        app.database.rows(HISTORY).await,
+        ["1 100 EUR 10-10", "1 110 EUR 20-20", "1 100 EUR 30-30"]
+    );
+    let rows = app
+        .database
+        .rows("SELECT crawl_result_id, history_record_status FROM price_history LEFT JOIN crawl_result r ON r.id = crawl_result_id ORDER BY scraped_at")
+        .await;
+    assert_eq!(rows, ["2|recorded", "3|recorded", "1|recorded"]);
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w34_a_row_that_began_earlier_and_is_cut_keeps_its_results() {
+    let app = start(shop(1).await, None).await;
+    for (second, seen) in CUT {
+        result(&app.database, 1, second, seen).await;
+        app.wait_settled("crawl_result", "auto_record").await;
+    }
+    assert_cut(app).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w34_the_same_results_in_one_batch_leave_the_same_rows() {
+    let database = shop(1).await;
+    for (second, seen) in CUT {
+        result(&database, 1, second, seen).await;
+    }
+    let app = start(database, None).await;
+    app.wait_settled("crawl_result", "auto_record").await;
+    assert_cut(app).await;
 }
 
 /// W-37, PT-2: a jump waits for a second look, which is asked for.
