@@ -23,7 +23,7 @@ pub use retention::Retention;
 
 use crate::secret::Secret;
 use crate::upkeep::CrawlConfig;
-use crate::{db, extract, fetch, redis, render, workflows};
+use crate::{db, fetch, redis, render, workflows};
 
 /// The defaults, and the documentation of every key.
 pub const DEFAULTS: &str = include_str!("../config/gleaner.toml");
@@ -107,7 +107,7 @@ pub struct Config {
     /// How long things are kept.
     pub retention: Retention,
     /// Reading what was fetched.
-    pub extract: extract::Config,
+    pub extract: gleaner_extract::Config,
     /// One section per workflow.
     pub workflows: workflows::Config,
 }

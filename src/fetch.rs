@@ -33,7 +33,7 @@ use http::HeaderMap;
 use tokio::time::Instant;
 use url::Url;
 
-pub use crate::extract::charset::{decode as decode_text, encoding as text_encoding};
+pub use gleaner_extract::charset::{decode as decode_text, encoding as text_encoding};
 pub use config::Config;
 pub use error::{Cause, Decision, FetchError};
 pub use exchange::{BodyStream, Head};

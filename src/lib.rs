@@ -9,7 +9,6 @@ pub mod config;
 pub mod db;
 pub mod demo;
 pub mod embedded;
-pub mod extract;
 pub mod fetch;
 pub mod health;
 pub mod http;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use diesel::QueryResult;
 use diesel_async::AsyncPgConnection;
 
-use crate::extract::url::TrackingParameters;
+use gleaner_extract::url::TrackingParameters;
 use crate::fetch::{Client, Decision, FetchError};
 use crate::queue::Queue;
 use crate::render::{RenderError, Renderer};

@@ -21,7 +21,7 @@ use self::answer::{Answer, Context, Kind, Refusal, answer};
 use self::lines::{Line, Work};
 use self::request::{Options, Request};
 use super::{FAILURE, Global, Misuse, OK};
-use crate::extract::pattern::{MAX_PATTERN_BYTES, Pattern};
+use gleaner_extract::pattern::{MAX_PATTERN_BYTES, Pattern};
 use crate::telemetry::chain;
 
 /// Arguments of `gleaner extract`.

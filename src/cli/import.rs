@@ -22,7 +22,7 @@ use super::{FAILURE, Global, Misuse, OK, complain, print};
 use crate::db::connect::Connector;
 use crate::db::import::{self, Chunk};
 use crate::db::migrations;
-use crate::extract::url::TrackingParameters;
+use gleaner_extract::url::TrackingParameters;
 
 /// Arguments of `gleaner import`.
 #[derive(Debug, Args)]

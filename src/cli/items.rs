@@ -125,7 +125,7 @@ impl Selection {
 
 /// The host as the domain table has it; as given where it is none.
 fn canonical(name: &str) -> String {
-    match crate::extract::domain::site(name) {
+    match gleaner_extract::domain::site(name) {
         Ok(site) => site.host,
         Err(_not_a_site) => name.to_lowercase(),
     }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::table::{Table, cut};
 use super::{Global, Misuse, OK, connect, print};
 use crate::db::pattern::{self, NewVersion, Version};
-use crate::extract::pattern::Pattern;
+use gleaner_extract::pattern::Pattern;
 
 /// Arguments of `gleaner pattern`.
 #[derive(Clone, Debug, Args)]

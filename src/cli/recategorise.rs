@@ -12,8 +12,8 @@ use super::{Global, Misuse, OK, print};
 use crate::db::connect::Connector;
 use crate::db::migrations;
 use crate::db::recategorise::{self, Changed, Decision, StoredPage};
-use crate::extract::category::{RULES_VERSION, categorize};
-use crate::extract::domain::site;
+use gleaner_extract::category::{RULES_VERSION, categorize};
+use gleaner_extract::domain::site;
 use crate::telemetry::chain;
 
 /// Arguments of `gleaner recategorise`.

@@ -6,7 +6,7 @@ use super::table::{Table, plain};
 use super::{Global, Misuse, OK, complain, connect, print};
 use crate::config::Config;
 use crate::db::site::{self, Change, Site};
-use crate::extract::address::address;
+use gleaner_extract::address::address;
 
 /// Arguments of `gleaner site`.
 #[derive(Debug, Args)]

@@ -10,7 +10,7 @@ use super::table::{cut, plain};
 use super::{FAILURE, Global, Misuse, OK, complain, print};
 use crate::db::crawl::plan::{self, Wish};
 use crate::db::policy::{self, Subscription};
-use crate::extract::address::address;
+use gleaner_extract::address::address;
 use crate::telemetry::chain;
 
 /// Arguments of `gleaner track`.

@@ -10,7 +10,7 @@ use url::Url;
 
 use super::exchange::Purpose;
 use super::{Client, FetchError, Live, RequestOptions, Response};
-use crate::extract::robots::Robots;
+use gleaner_extract::robots::Robots;
 
 /// How much of a robots.txt is read; the rest is ignored (RFC 9309, 2.5: at least 500 KiB).
 const MAX_FILE_BYTES: u64 = 512 * 1024;

@@ -18,7 +18,7 @@ use tracing::info;
 
 use super::{Shared, unavailable};
 use crate::db::crawl::plan::{self, Admission, Frequencies};
-use crate::extract::address::address;
+use gleaner_extract::address::address;
 use crate::telemetry;
 
 /// This much of a shop's line is due at once: a bot that pulls a few jobs at a time need not come back for each.

@@ -10,7 +10,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde::{Deserialize, Serialize};
 
 use crate::db::schema::local_business;
-use crate::extract::domain::{self, DomainError};
+use gleaner_extract::domain::{self, DomainError};
 use crate::workflow::{Done, ItemId, Live, Services, Workflow, WorkflowError};
 
 /// Options of the workflow `domain-extraction`.

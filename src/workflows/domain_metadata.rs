@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::db::schema::domain;
-use crate::extract::{contacts, html, media, page};
+use gleaner_extract::{contacts, html, media, page};
 use crate::fetch::{Client, home_page};
 use crate::workflow::{Done, ItemId, Live, Services, Workflow, WorkflowError, compute};
 

@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::db::schema::{domain, page};
-use crate::extract::domain::registrable;
-use crate::extract::url::TrackingParameters;
-use crate::extract::{contacts, html, media, page as facts};
+use gleaner_extract::domain::registrable;
+use gleaner_extract::url::TrackingParameters;
+use gleaner_extract::{contacts, html, media, page as facts};
 use crate::fetch::Client;
 use crate::workflow::{Done, ItemId, Live, Services, Workflow, WorkflowError, compute};
 

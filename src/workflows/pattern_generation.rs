@@ -17,11 +17,11 @@ use url::Url;
 
 use crate::db::flag;
 use crate::db::pattern::{self, NewVersion};
-use crate::extract::html;
-use crate::extract::offer::{Availability, availability_of, offer_of};
-use crate::extract::pattern::Pattern;
-use crate::extract::pattern::learn::{self, Learnt, Sample, Trial};
-use crate::extract::price::{Amount, Currency};
+use gleaner_extract::html;
+use gleaner_extract::offer::{Availability, availability_of, offer_of};
+use gleaner_extract::pattern::Pattern;
+use gleaner_extract::pattern::learn::{self, Learnt, Sample, Trial};
+use gleaner_extract::price::{Amount, Currency};
 use crate::workflow::{Done, ItemId, Live, Services, Workflow, WorkflowError, compute};
 
 /// An offer read from a page itself is believed from this confidence on.

@@ -15,10 +15,10 @@ use tracing::debug;
 use url::Url;
 
 use crate::db::schema::domain;
-use crate::extract::html;
-use crate::extract::sitemap::{self, Kind};
-use crate::extract::sitemap_links::sitemap_links;
-use crate::extract::url::{TrackingParameters, normalize, resolve_with};
+use gleaner_extract::html;
+use gleaner_extract::sitemap::{self, Kind};
+use gleaner_extract::sitemap_links::sitemap_links;
+use gleaner_extract::url::{TrackingParameters, normalize, resolve_with};
 use crate::fetch::{Client, Decision, FetchError, RequestOptions, home_page};
 use crate::telemetry::chain;
 use crate::workflow::{Done, ItemId, Live, Services, Workflow, WorkflowError, compute};

@@ -17,10 +17,10 @@ use url::Url;
 
 use crate::db::connect::{CHECKS_PLANNED_EACH, CHECKS_PLANNED_ONCE};
 use crate::db::schema::{domain, sitemap_file};
-use crate::extract::category::{self, Disposition, categorize};
-use crate::extract::domain::registrable;
-use crate::extract::sitemap::{self, Entry, Kind, Limits, Progress};
-use crate::extract::url::TrackingParameters;
+use gleaner_extract::category::{self, Disposition, categorize};
+use gleaner_extract::domain::registrable;
+use gleaner_extract::sitemap::{self, Entry, Kind, Limits, Progress};
+use gleaner_extract::url::TrackingParameters;
 use crate::fetch::{Client, RequestOptions};
 use crate::workflow::{Done, ItemId, Live, Services, Workflow, WorkflowError};
 

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::extract::domain::registrable;
+use gleaner_extract::domain::registrable;
 
 /// Sources that were allowed unless the file said otherwise.
 const SOURCES: [&str; 5] = ["jsonld", "og", "microdata", "script_data", "html_ml"];

@@ -15,14 +15,14 @@ use url::Url;
 
 use super::input::{self, InputError};
 use super::request::Request;
-use crate::extract::category::categorize;
-use crate::extract::html::{self, MAX_HTML_BYTES, Page};
-use crate::extract::pattern::{Fields, Pattern, PatternError};
-use crate::extract::price::{self, Amount, Currency};
-use crate::extract::robots::{MAX_ROBOTS_BYTES, Robots};
-use crate::extract::sitemap::{self, AsGiven, Entry, Kind as Form, Limits, Progress, SitemapError};
-use crate::extract::url::{TrackingParameters, UrlError, normalize_with};
-use crate::extract::{contacts, domain, offer, page};
+use gleaner_extract::category::categorize;
+use gleaner_extract::html::{self, MAX_HTML_BYTES, Page};
+use gleaner_extract::pattern::{Fields, Pattern, PatternError};
+use gleaner_extract::price::{self, Amount, Currency};
+use gleaner_extract::robots::{MAX_ROBOTS_BYTES, Robots};
+use gleaner_extract::sitemap::{self, AsGiven, Entry, Kind as Form, Limits, Progress, SitemapError};
+use gleaner_extract::url::{TrackingParameters, UrlError, normalize_with};
+use gleaner_extract::{contacts, domain, offer, page};
 
 /// What can be extracted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

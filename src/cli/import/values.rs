@@ -1,9 +1,9 @@
 //! What the fields of a line mean: which columns count, and whether what stands in them can be stored. Pure.
 
 use crate::db::import::{NewAddress, NewDomain, NewPage, NewPlace};
-use crate::extract::category::{Disposition, RULES_VERSION, categorize};
-use crate::extract::domain::{Site, site};
-use crate::extract::url::{TrackingParameters, Url, normalize_with};
+use gleaner_extract::category::{Disposition, RULES_VERSION, categorize};
+use gleaner_extract::domain::{Site, site};
+use gleaner_extract::url::{TrackingParameters, Url, normalize_with};
 use crate::telemetry::chain;
 
 use super::records::{NO_DELIMITER, split};

@@ -1,7 +1,7 @@
 //! Who is told of a change of price or availability: once per event, at the moment it happens. Pure.
 
 use super::timeline::Value;
-use crate::extract::price::Amount;
+use gleaner_extract::price::Amount;
 
 /// What is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

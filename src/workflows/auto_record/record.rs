@@ -15,7 +15,7 @@ use super::sql;
 use super::timeline::{Decision, Held, Moment, Origin, Row, Timeline, Value};
 use crate::db::connect::{CHECKS_PLANNED_EACH, CHECKS_PLANNED_ONCE};
 use crate::db::statement::statement;
-use crate::extract::price::Amount;
+use gleaner_extract::price::Amount;
 
 /// Who decided that a price is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::extract::price::Amount;
+use gleaner_extract::price::Amount;
 
 /// The source whose prices carry a confidence worth asking for: a model's reading of the page's text.
 const ML: &str = "html_ml";

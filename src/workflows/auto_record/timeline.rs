@@ -7,7 +7,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::extract::price::Amount;
+use gleaner_extract::price::Amount;
 
 /// A moment, as the database knows it.
 pub type Moment = DateTime<Utc>;

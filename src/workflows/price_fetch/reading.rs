@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::validate::{self, Limits, Previous, Validation};
-use crate::extract::address;
-use crate::extract::html::Page;
-use crate::extract::offer::{Offer, Source, SourceKind, availability_of, offer_of};
-use crate::extract::pattern::{Fields, Pattern, format_score};
-use crate::extract::price::{self, Currency, Hints};
+use gleaner_extract::address;
+use gleaner_extract::html::Page;
+use gleaner_extract::offer::{Offer, Source, SourceKind, availability_of, offer_of};
+use gleaner_extract::pattern::{Fields, Pattern, format_score};
+use gleaner_extract::price::{self, Currency, Hints};
 
 /// What a pattern's confidence is multiplied by when the rest of the page says otherwise.
 const DISAGREEMENT: f32 = 0.8;

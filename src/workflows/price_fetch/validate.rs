@@ -5,8 +5,8 @@
 
 use serde::Serialize;
 
-use crate::extract::offer::Availability;
-use crate::extract::price::Amount;
+use gleaner_extract::offer::Availability;
+use gleaner_extract::price::Amount;
 
 /// Prices above this, in units of whatever currency, are worth a warning; so are those below [`CHEAP`].
 const DEAR: f64 = 100_000.0;

@@ -1,0 +1,277 @@
+//! What an element is, by its name and by the words in its `class`, `id` and test attributes.
+
+use std::sync::LazyLock;
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use scraper::node::Element;
+
+use crate::html::Attributes;
+use crate::table::rows;
+
+/// Longest text of attributes that is looked at, in bytes.
+const MAX_ATTRIBUTE_BYTES: usize = 400;
+
+/// What an element says about what is in it.
+#[derive(Debug, Clone, Copy, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent marks, not states"
+)]
+pub(super) struct Traits {
+    /// A price.
+    pub(super) is_price: bool,
+    /// Today's price of several.
+    pub(super) is_now: bool,
+    /// A former or recommended price.
+    pub(super) is_old: bool,
+    /// Struck out.
+    pub(super) is_struck: bool,
+    /// Set larger than text.
+    pub(super) is_large: bool,
+    /// Where the page's own product stands.
+    pub(super) is_product_area: bool,
+    /// Other products.
+    pub(super) is_related: bool,
+    /// One of several products.
+    pub(super) is_card: bool,
+    /// Header, navigation, footer.
+    pub(super) is_boilerplate: bool,
+    /// The shopping basket.
+    pub(super) is_basket: bool,
+    /// A link to another page.
+    pub(super) is_link: bool,
+    /// Not shown.
+    pub(super) is_hidden: bool,
+    /// Delivery, instalments, reviews, gift cards: amounts that are no price of the product.
+    pub(super) is_extra: bool,
+    /// One of the choices of the product (size, colour, quantity).
+    pub(super) is_choice: bool,
+    /// Whether it is in stock.
+    pub(super) is_stock: bool,
+    /// A badge or flag on a picture or price.
+    pub(super) is_badge: bool,
+    /// A button that buys, whatever the element.
+    pub(super) is_cart_button: bool,
+}
+
+impl Traits {
+    /// Whether what is in it belongs to something else than the page's product.
+    pub(super) fn is_foreign(&self) -> bool {
+        self.is_related || self.is_card || self.is_boilerplate || self.is_basket
+    }
+}
+
+/// The attributes in which pages say what an element is.
+const NAMING_ATTRIBUTES: [&str; 7] = [
+    "class",
+    "id",
+    "data-testid",
+    "data-test",
+    "data-automation-id",
+    "itemprop",
+    "data-hook",
+];
+
+/// Appends names as `-product-price- -is-large-`.
+fn push_dashed(out: &mut String, names: &str) {
+    let end = names.floor_char_boundary(MAX_ATTRIBUTE_BYTES);
+    for name in names
+        .get(..end)
+        .unwrap_or_default()
+        .split_ascii_whitespace()
+    {
+        out.push('-');
+        let mut was_lower = false;
+        for c in name.chars() {
+            if !c.is_alphanumeric() {
+                if !out.ends_with('-') {
+                    out.push('-');
+                }
+            } else {
+                if c.is_ascii_uppercase() && was_lower {
+                    out.push('-');
+                }
+                out.push(c.to_ascii_lowercase());
+            }
+            was_lower = c.is_ascii_lowercase() || c.is_ascii_digit();
+        }
+        if !out.ends_with('-') {
+            out.push('-');
+        }
+        out.push(' ');
+    }
+}
+
+/// The traits of an element by itself.
+pub(super) fn traits(element: &Element) -> Traits {
+    let name = element.name();
+    let mut words = String::new();
+    for attribute in NAMING_ATTRIBUTES {
+        if let Some(value) = element.attribute(attribute)
+            && words.len() < MAX_ATTRIBUTE_BYTES
+        {
+            push_dashed(&mut words, value);
+        }
+    }
+    let found = found_in(&words);
+    let has = |group: Group| found & (1 << group as u32) != 0;
+    let style = element.attribute("style").unwrap_or_default();
+    let is_style_hidden = ["display:none", "display: none", "visibility:hidden"]
+        .iter()
+        .any(|hiding| style.contains(hiding));
+    Traits {
+        is_price: has(Group::Price),
+        is_now: name == "ins" || has(Group::Now),
+        is_old: has(Group::Old),
+        is_struck: matches!(name, "del" | "s" | "strike")
+            || has(Group::Struck)
+            || style.contains("line-through"),
+        is_large: matches!(name, "h1" | "h2" | "h3" | "h4") || has(Group::Large),
+        is_product_area: has(Group::ProductArea),
+        is_related: has(Group::Related),
+        is_card: has(Group::Card),
+        is_boilerplate: matches!(name, "header" | "nav" | "footer") || has(Group::Boilerplate),
+        is_basket: has(Group::Basket),
+        is_link: name == "a"
+            && element
+                .attribute("href")
+                .is_some_and(|href| !href.starts_with('#') && !href.starts_with("javascript")),
+        is_hidden: element.attribute("hidden").is_some() || is_style_hidden || has(Group::Hidden),
+        is_extra: has(Group::Extra),
+        // The form around a product's choices holds its price and button too.
+        is_choice: matches!(name, "option" | "label") || has(Group::Choice) && name != "form",
+        is_stock: has(Group::Stock),
+        is_badge: has(Group::Badge),
+        is_cart_button: has(Group::CartButton),
+    }
+}
+
+/// The groups with a word in `names`, one bit each.
+fn found_in(names: &str) -> u32 {
+    if names.is_empty() {
+        return 0;
+    }
+    let Some(words) = &*WORDS else {
+        return 0;
+    };
+    words
+        .automaton
+        .find_overlapping_iter(names)
+        .filter_map(|found| words.groups.get(found.pattern().as_usize()))
+        .fold(0, |bits, group| bits | 1 << *group as u32)
+}
+
+struct Words {
+    automaton: AhoCorasick,
+    /// The group of each pattern.
+    groups: Vec<Group>,
+}
+
+/// Nothing only if the automaton grew beyond its limits, which constants cannot.
+static WORDS: LazyLock<Option<Words>> = LazyLock::new(|| {
+    let (patterns, groups): (Vec<&str>, Vec<Group>) =
+        rows(include_str!("../data/element_words.txt"))
+            .filter_map(|row| match row.as_slice() {
+                [group, words] => Some((Group::named(group)?, *words)),
+                _ => None,
+            })
+            .flat_map(|(group, words)| words.split('|').map(move |word| (word, group)))
+            .unzip();
+    let automaton = AhoCorasick::builder()
+        .kind(Some(AhoCorasickKind::DFA))
+        .build(patterns)
+        .ok()?;
+    Some(Words { automaton, groups })
+});
+
+/// What a word in an element's name says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Group {
+    Price,
+    Now,
+    Old,
+    Struck,
+    Large,
+    ProductArea,
+    Related,
+    Card,
+    Boilerplate,
+    Basket,
+    Hidden,
+    Extra,
+    Choice,
+    Stock,
+    Badge,
+    CartButton,
+}
+
+impl Group {
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "price" => Self::Price,
+            "now" => Self::Now,
+            "old" => Self::Old,
+            "struck" => Self::Struck,
+            "large" => Self::Large,
+            "area" => Self::ProductArea,
+            "related" => Self::Related,
+            "card" => Self::Card,
+            "boilerplate" => Self::Boilerplate,
+            "basket" => Self::Basket,
+            "hidden" => Self::Hidden,
+            "extra" => Self::Extra,
+            "choice" => Self::Choice,
+            "stock" => Self::Stock,
+            "badge" => Self::Badge,
+            "button" => Self::CartButton,
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use scraper::Html;
+
+    use super::*;
+
+    fn of(html: &str) -> Traits {
+        let fragment = Html::parse_fragment(html);
+        let element = fragment.root_element().child_elements().next().unwrap();
+        traits(element.value())
+    }
+
+    #[test]
+    fn names_are_read_word_by_word() {
+        assert!(of(r#"<p class="ProductPrice">"#).is_price);
+        assert!(of(r#"<p class="price__old">"#).is_old);
+        assert!(of(r#"<p class="oldPrice">"#).is_old);
+        assert!(!of(r#"<p class="font-bold">"#).is_old);
+        assert!(!of(r#"<p class="snow">"#).is_now);
+        assert!(of("<del>").is_struck);
+        assert!(of(r#"<p style="text-decoration: line-through">"#).is_struck);
+        assert!(of(r#"<section id="Related_Products">"#).is_related);
+        assert!(of(r#"<a href="/x">"#).is_link && !of(r##"<a href="#x">"##).is_link);
+        assert!(of(r#"<div hidden>"#).is_hidden && of(r#"<div style="display: none">"#).is_hidden);
+    }
+
+    #[test]
+    fn every_word_of_the_table_makes_its_group() {
+        for row in rows(include_str!("../data/element_words.txt")) {
+            let [name, words] = row.as_slice() else {
+                panic!("{row:?}");
+            };
+            let group = Group::named(name).unwrap();
+            for word in words.split('|') {
+                assert_eq!(word, word.to_lowercase());
+                let class = word.trim_matches('-');
+                let mut dashed = String::new();
+                push_dashed(&mut dashed, class);
+                assert!(
+                    found_in(&dashed) & (1 << group as u32) != 0,
+                    "{name} {word}"
+                );
+            }
+        }
+    }
+}

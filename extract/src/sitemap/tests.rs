@@ -1,0 +1,608 @@
+//! Tests of `extract::sitemap`.
+
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use proptest::prelude::*;
+
+use super::*;
+
+fn base() -> Url {
+    Url::parse("https://example.com/maps/sitemap.xml").unwrap()
+}
+
+/// Parses in chunks of `chunk` bytes.
+fn parse_in(
+    bytes: &[u8],
+    limits: Limits,
+    chunk: usize,
+) -> Result<(Summary, Vec<Entry>), SitemapError> {
+    let mut entries = Vec::new();
+    let mut parser = Parser::new(&base(), limits);
+    for piece in bytes.chunks(chunk) {
+        if parser.feed(piece, |entry| entries.push(entry))? == Progress::Done {
+            break;
+        }
+    }
+    let summary = parser.finish(|entry| entries.push(entry))?;
+    assert_eq!(summary.urls, u64::try_from(entries.len()).unwrap());
+    Ok((summary, entries))
+}
+
+/// Parses whole and byte by byte, which must agree.
+#[track_caller]
+fn parse(bytes: &[u8]) -> (Summary, Vec<Entry>) {
+    let whole = parse_in(bytes, Limits::default(), usize::MAX).unwrap();
+    for chunk in [1, 2, 3, 7] {
+        assert_eq!(
+            parse_in(bytes, Limits::default(), chunk).unwrap(),
+            whole,
+            "in chunks of {chunk}"
+        );
+    }
+    whole
+}
+
+fn locs(entries: &[Entry]) -> Vec<&str> {
+    entries.iter().map(|entry| entry.loc.as_str()).collect()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn url_set(count: usize) -> String {
+    let mut text = String::from("<urlset>");
+    for number in 0..count {
+        text.push_str(&format!(
+            "<url><loc>https://example.com/p/{number}</loc><lastmod>2024-05-06</lastmod></url>\n"
+        ));
+    }
+    text + "</urlset>"
+}
+
+const PLAIN: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
+<!-- made by hand -->
+<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9" xmlns:image="http://www.google.com/schemas/sitemap-image/1.1">
+  <url>
+    <loc> https://example.com/a?x=1&amp;y=2 </loc>
+    <lastmod>2024-05-06T07:08:09+02:00</lastmod>
+    <changefreq>Weekly</changefreq>
+    <priority>0.8</priority>
+    <image:image><image:loc>https://cdn.example.com/a.jpg</image:loc></image:image>
+  </url>
+  <url><image:loc>https://cdn.example.com/b.jpg</image:loc><loc><![CDATA[https://example.com/b?x=1&y=]]]]></loc></url>
+  <url><loc>/c</loc><lastmod>long ago</lastmod><priority>7</priority></url>
+  <url><loc>mailto:a@example.com</loc></url>
+  <url/>
+</urlset>
+"#;
+
+#[test]
+fn a_url_set_gives_its_entries() {
+    let (summary, entries) = parse(PLAIN.as_bytes());
+    assert_eq!(
+        locs(&entries),
+        [
+            "https://example.com/a?x=1&y=2",
+            "https://example.com/b?x=1&y=]]",
+            "https://example.com/c"
+        ]
+    );
+    assert_eq!(entries[0].lastmod, parse_lastmod("2024-05-06T05:08:09Z"));
+    assert_eq!(entries[0].changefreq, Some(ChangeFrequency::Weekly));
+    assert_eq!(entries[0].priority, Some(0.8));
+    assert_eq!((entries[2].lastmod, entries[2].priority), (None, None));
+    assert_eq!(summary.kind, Kind::UrlSet);
+    assert_eq!(
+        (summary.invalid_urls, summary.truncated, summary.gzip_layers),
+        (2, None, 0)
+    );
+    assert_eq!(summary.bytes, length(PLAIN.as_bytes()));
+}
+
+#[test]
+fn namespaces_and_prefixes_do_not_matter() {
+    for (open, close) in [
+        ("<urlset><url><loc>", "</loc></url></urlset>"),
+        (
+            "<s:urlset xmlns:s='x'><s:url><s:loc>",
+            "</s:loc></s:url></s:urlset>",
+        ),
+        (
+            "<urlset xmlns='x' xmlns:s='x'><s:url><s:loc>",
+            "</s:loc></s:url></urlset>",
+        ),
+        (
+            "\u{feff}\n <urlset a='>' b=\"/>\"><url ><loc\n>",
+            "</loc\t></url></urlset>",
+        ),
+        ("<urlset><group><url><loc>", "</loc></url></group></urlset>"),
+        ("<url><loc>", "</loc></url>"),
+        ("<URLSET><Url><LOC>", "</LOC></Url></URLSET>"),
+        ("<urlset><url><loc>", "</LOC></URL></Urlset>"),
+        (
+            "\u{feff}\u{feff}<?xml version='1.0'?><urlset><url><loc>",
+            "</loc></url></urlset>",
+        ),
+        (
+            "<br />\n<b>Notice</b>: on line <b>3</b>\n<?xml version='1.0'?><urlset><url><loc>",
+            "</loc></url></urlset>",
+        ),
+    ] {
+        let (summary, entries) = parse(format!("{open}https://example.com/a{close}").as_bytes());
+        assert_eq!(locs(&entries), ["https://example.com/a"], "{open}");
+        assert_eq!(
+            (summary.kind, summary.truncated),
+            (Kind::UrlSet, None),
+            "{open}"
+        );
+    }
+}
+
+#[test]
+fn an_index_gives_its_children() {
+    let text = "<sm:sitemapindex xmlns:sm='x'><sm:sitemap><sm:loc>/a.xml</sm:loc><sm:lastmod>2024-05-06</sm:lastmod></sm:sitemap>\
+                <sm:sitemap><sm:loc>b.xml.gz</sm:loc></sm:sitemap></sm:sitemapindex>";
+    let (summary, entries) = parse(text.as_bytes());
+    assert_eq!(
+        locs(&entries),
+        [
+            "https://example.com/a.xml",
+            "https://example.com/maps/b.xml.gz"
+        ]
+    );
+    assert_eq!(
+        (entries[0].lastmod.is_some(), entries[1].lastmod),
+        (true, None)
+    );
+    assert_eq!((summary.kind, summary.truncated), (Kind::Index, None));
+}
+
+#[test]
+fn feeds_are_sitemaps_too() {
+    let rss = "<rss version='2.0' xmlns:atom='a'><channel><link>https://example.com/</link><image><url>https://example.com/i.png\
+               </url></image><item><title>x</title><link>https://example.com/1</link><atom:link href='/no'/>\
+               <pubDate>Mon, 06 May 2024 07:08:09 +0200</pubDate></item>\
+               <item><guid>https://example.com/2</guid></item></channel></rss>";
+    let (summary, entries) = parse(rss.as_bytes());
+    assert_eq!(
+        locs(&entries),
+        ["https://example.com/1", "https://example.com/2"]
+    );
+    assert_eq!(entries[0].lastmod, parse_lastmod("2024-05-06T05:08:09Z"));
+    assert_eq!(summary.kind, Kind::Rss);
+
+    let guids = "<rss><channel><item><guid isPermaLink='false'>https://example.com/1</guid></item>\
+                 <item><guid isPermaLink=\"true\">https://example.com/2</guid></item></channel></rss>";
+    let (summary, entries) = parse(guids.as_bytes());
+    assert_eq!(locs(&entries), ["https://example.com/2"]);
+    assert_eq!(summary.invalid_urls, 1);
+
+    let rdf = "<rdf:RDF xmlns:rdf='r'><channel/><item rdf:about='x'><link>/1</link><dc:date>2024-05-06</dc:date></item></rdf:RDF>";
+    let (summary, entries) = parse(rdf.as_bytes());
+    assert_eq!(
+        (summary.kind, locs(&entries)),
+        (Kind::Rss, vec!["https://example.com/1"])
+    );
+    assert!(entries[0].lastmod.is_some());
+
+    let atom = "<feed xmlns='a'><link href='/feed'/><entry><link rel='self' href='/no'/><link href=\"/1?a=1&amp;b=2\"/>\
+                <updated>2024-05-06T07:08:09Z</updated></entry></feed>";
+    let (summary, entries) = parse(atom.as_bytes());
+    assert_eq!(
+        (summary.kind, locs(&entries)),
+        (Kind::Atom, vec!["https://example.com/1?a=1&b=2"])
+    );
+    assert!(entries[0].lastmod.is_some());
+}
+
+#[test]
+fn text_is_a_sitemap_only_if_it_begins_with_a_url() {
+    let (summary, entries) = parse(
+        "\u{feff}\r\nhttps://example.com/a\r\rHTTP://Example.com/b\nnot a url\nhttps://x y\n"
+            .as_bytes(),
+    );
+    assert_eq!(
+        locs(&entries),
+        ["https://example.com/a", "http://example.com/b"]
+    );
+    assert_eq!(
+        (summary.kind, summary.invalid_urls, summary.truncated),
+        (Kind::Text, 2, None)
+    );
+    let (_, entries) = parse(b"https://example.com/caf\xe9\n");
+    assert_eq!(locs(&entries), ["https://example.com/caf%C3%A9"]);
+    for text in [
+        "",
+        "  \n",
+        "User-agent: *\nSitemap: https://example.com/s.xml\nhttps://example.com/a",
+        "/relative",
+        "ftp://example.com/",
+        "https://example.com/ is our site",
+        "{\"a\": 1}",
+        "example.com",
+    ] {
+        let (summary, entries) = parse(text.as_bytes());
+        assert_eq!(
+            (summary.kind, entries.len(), summary.truncated),
+            (Kind::None, 0, None),
+            "{text:?}"
+        );
+    }
+}
+
+#[test]
+fn html_is_no_sitemap() {
+    for text in [
+        "<!DOCTYPE html><html><body><a href='https://example.com/a'>sitemap</a><urlset><url><loc>https://x.com/</loc></url></urlset>",
+        "<!doctype HTML PUBLIC \"-//W3C//DTD HTML 4.01//EN\"><html>",
+        "<html><body>404</body></html>",
+        "<?xml version='1.0'?><html xmlns='x'/>",
+        "<!-- c --><body><url><loc>https://example.com/</loc></url>",
+        "<div>x",
+    ] {
+        let (summary, entries) = parse(text.as_bytes());
+        assert_eq!(
+            (summary.kind, entries.len(), summary.truncated),
+            (Kind::None, 0, None),
+            "{text:?}"
+        );
+    }
+}
+
+#[test]
+fn document_types_are_refused() {
+    for text in [
+        "<?xml version='1.0'?><!DOCTYPE lolz [<!ENTITY lol 'lol'><!ENTITY lol2 '&lol;&lol;'>]><urlset><url><loc>&lol2;</loc></url></urlset>",
+        "<!DOCTYPE urlset SYSTEM \"file:///etc/passwd\"><urlset><url><loc>https://example.com/</loc></url></urlset>",
+        "<!DOCTYPE urlset><urlset/>",
+        "<!DOCTYPE[<!ENTITY x SYSTEM 'http://10.0.0.1/'>]><urlset/>",
+    ] {
+        for chunk in [1, usize::MAX] {
+            assert_eq!(
+                parse_in(text.as_bytes(), Limits::default(), chunk).map(|_| ()),
+                Err(SitemapError::Doctype),
+                "{text}"
+            );
+        }
+    }
+    // A reference to an entity that nobody declared is only text.
+    let (_, entries) = parse(
+        b"<urlset><url><loc>https://example.com/?a=1&xxe;&copy=2&#38;d=&#x33;</loc></url></urlset>",
+    );
+    assert_eq!(locs(&entries), ["https://example.com/?a=1&copy=2&d=3&xxe;"]);
+}
+
+#[test]
+fn damage_leaves_what_came_before_it() {
+    let cut = "<urlset><url><loc>https://example.com/a</loc></url><url><loc>https://example.com/b</loc><lastmod>2024-0";
+    let (summary, entries) = parse(cut.as_bytes());
+    assert_eq!(
+        locs(&entries),
+        ["https://example.com/a", "https://example.com/b"]
+    );
+    assert_eq!(
+        (summary.kind, summary.truncated),
+        (Kind::UrlSet, Some(Reason::UnexpectedEnd))
+    );
+    let (summary, entries) = parse(
+        b"<urlset><url><loc>https://example.com/a</loc></url><url><loc>https://example.com/lon",
+    );
+    assert_eq!((entries.len(), summary.invalid_urls), (1, 0));
+
+    for damaged in [
+        // No end of an entry.
+        "<urlset><url><loc>https://example.com/a</loc><url><loc>https://example.com/b</loc></url></urlset>",
+        // No end of a value.
+        "<urlset><url><loc>https://example.com/a</loc></url><url><loc>https://example.com/b</url></urlset>",
+        // No end of a tag, or of a quoted value.
+        "<urlset><url><loc>https://example.com/a</loc></url><url x='><loc>https://example.com/b</loc></url></urlset>",
+        "<urlset><url><loc>https://example.com/a</loc><lastmod</url><url><loc>https://example.com/b</loc></url></urlset>",
+        // Misspelt ends, bare markup characters, foreign declarations.
+        "<urlset><url><loc>https://example.com/a</lock></url><url>< 5 & <!x><loc>https://example.com/b</loc></url></urlset>",
+        "<urlset><url><loc>https://example.com/a</loc></url></url></x><url><loc>https://example.com/b</loc></url></urlset>",
+    ] {
+        let (_, entries) = parse(damaged.as_bytes());
+        assert_eq!(
+            locs(&entries),
+            ["https://example.com/a", "https://example.com/b"],
+            "{damaged}"
+        );
+    }
+}
+
+#[test]
+fn encodings_are_recognised() {
+    let text = "<?xml version=\"1.0\" encoding=\"utf-16\"?><urlset><url><loc>https://example.com/ä</loc></url></urlset>";
+    let little: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let big: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+    let latin = b"<?xml version='1.0' encoding='ISO-8859-1'?><urlset><url><loc>https://example.com/\xe4</loc></url></urlset>";
+    let wrongly = "<?xml version='1.0' encoding='ISO-8859-1'?><urlset><url><loc>https://example.com/ä</loc></url></urlset>";
+    let undeclared = b"<urlset><url><loc>https://example.com/\xe4</loc></url></urlset>";
+    let cyrillic = b"<?xml version='1.0' encoding = \"windows-1251\" ?><urlset><url><loc>https://example.com/\xd0</loc></url></urlset>";
+    for (bytes, expected) in [
+        (text.as_bytes().to_vec(), "https://example.com/%C3%A4"),
+        (little.clone(), "https://example.com/%C3%A4"),
+        (big.clone(), "https://example.com/%C3%A4"),
+        (
+            [b"\xff\xfe".to_vec(), little].concat(),
+            "https://example.com/%C3%A4",
+        ),
+        (
+            [b"\xfe\xff".to_vec(), big].concat(),
+            "https://example.com/%C3%A4",
+        ),
+        (
+            [b"\xef\xbb\xbf".to_vec(), text.as_bytes().to_vec()].concat(),
+            "https://example.com/%C3%A4",
+        ),
+        (latin.to_vec(), "https://example.com/%C3%A4"),
+        (wrongly.into(), "https://example.com/%C3%A4"),
+        (undeclared.to_vec(), "https://example.com/%C3%A4"),
+        (cyrillic.to_vec(), "https://example.com/%D0%A0"),
+    ] {
+        let (summary, entries) = parse(&bytes);
+        assert_eq!(
+            (summary.kind, locs(&entries)),
+            (Kind::UrlSet, vec![expected])
+        );
+    }
+}
+
+#[test]
+fn gzip_is_known_by_its_magic_bytes() {
+    let plain = url_set(500);
+    let expected = parse(plain.as_bytes()).1;
+    let once = gzip(plain.as_bytes());
+    let twice = gzip(&once);
+    let (head, tail) = plain.split_at(1_000);
+    let members = [gzip(head.as_bytes()), gzip(tail.as_bytes())].concat();
+    for (bytes, layers) in [(once.clone(), 1), (twice.clone(), 2), (members, 1)] {
+        let (summary, entries) = parse(&bytes);
+        assert_eq!((summary.gzip_layers, summary.truncated), (layers, None));
+        assert_eq!(summary.bytes, length(plain.as_bytes()));
+        assert!(entries == expected);
+    }
+    let (summary, _) = parse_in(&gzip(&twice), Limits::default(), usize::MAX).unwrap();
+    assert_eq!((summary.kind, summary.urls), (Kind::None, 0));
+
+    // Cut, and damaged in the middle.
+    let (summary, entries) = parse(&once[..once.len() / 2]);
+    assert_eq!(
+        (summary.kind, summary.truncated),
+        (Kind::UrlSet, Some(Reason::DamagedGzip))
+    );
+    assert!(
+        entries.len() > 50 && expected.starts_with(&entries),
+        "{}",
+        entries.len()
+    );
+    let mut damaged = once;
+    let middle = damaged.len() / 2;
+    damaged[middle..middle + 20].fill(0xff);
+    let (summary, _) = parse_in(&damaged, Limits::default(), 64).unwrap();
+    assert_eq!(summary.truncated, Some(Reason::DamagedGzip));
+    let (summary, _) = parse(b"\x1f\x8b");
+    assert_eq!((summary.kind, summary.urls), (Kind::None, 0));
+}
+
+#[test]
+fn budgets_end_the_parse_and_say_so() {
+    let text = url_set(100);
+    for bytes in [text.clone().into_bytes(), gzip(text.as_bytes())] {
+        let limits = Limits {
+            max_urls: 10,
+            ..Limits::default()
+        };
+        let (summary, entries) = parse_in(&bytes, limits, 100).unwrap();
+        assert_eq!(
+            (entries.len(), summary.truncated),
+            (10, Some(Reason::MaxUrls))
+        );
+        let limits = Limits {
+            max_urls: 100,
+            ..Limits::default()
+        };
+        let (summary, _) = parse_in(&bytes, limits, usize::MAX).unwrap();
+        assert_eq!((summary.urls, summary.truncated), (100, None));
+        let limits = Limits {
+            max_bytes: 1_000,
+            ..Limits::default()
+        };
+        let (summary, entries) = parse_in(&bytes, limits, usize::MAX).unwrap();
+        assert_eq!(
+            (summary.bytes, summary.truncated),
+            (1_000, Some(Reason::MaxBytes))
+        );
+        assert!((10..15).contains(&entries.len()), "{}", entries.len());
+        let limits = Limits {
+            max_bytes: length(text.as_bytes()),
+            ..Limits::default()
+        };
+        assert_eq!(parse_in(&bytes, limits, 11).unwrap().0.truncated, None);
+    }
+    let lines = "https://example.com/a\n".repeat(20);
+    let limits = Limits {
+        max_urls: 10,
+        ..Limits::default()
+    };
+    let (summary, _) = parse_in(lines.as_bytes(), limits, 7).unwrap();
+    assert_eq!(
+        (summary.kind, summary.urls, summary.truncated),
+        (Kind::Text, 10, Some(Reason::MaxUrls))
+    );
+}
+
+#[test]
+fn bombs_cost_no_memory_and_stop_at_the_budget() {
+    let zeros = vec![b' '; 20 * 1024 * 1024];
+    let bomb = gzip(&gzip(&zeros));
+    let limits = Limits {
+        max_bytes: 1024 * 1024,
+        ..Limits::default()
+    };
+    let (summary, _) = parse_in(&bomb, limits, usize::MAX).unwrap();
+    assert_eq!(
+        (summary.kind, summary.bytes, summary.truncated),
+        (Kind::None, 1024 * 1024, Some(Reason::MaxBytes))
+    );
+
+    let long = format!(
+        "<urlset><url><loc>https://example.com/{}</loc></url>{}",
+        "a".repeat(100_000),
+        "<url><loc>/b</loc></url>"
+    );
+    let (summary, entries) = parse_in(long.as_bytes(), Limits::default(), 4_096).unwrap();
+    assert_eq!(
+        (locs(&entries), summary.invalid_urls),
+        (vec!["https://example.com/b"], 1)
+    );
+    let deep = "<urlset>".to_owned() + &"<a>".repeat(200_000) + "<url><loc>/b</loc></url>";
+    assert_eq!(
+        parse_in(deep.as_bytes(), Limits::default(), 4_096)
+            .unwrap()
+            .1
+            .len(),
+        1
+    );
+    let one_tag = format!(
+        "<urlset {}><url><loc>/b</loc></url></urlset>",
+        "x".repeat(1_000_000)
+    );
+    assert_eq!(
+        parse_in(one_tag.as_bytes(), Limits::default(), 4_096)
+            .unwrap()
+            .1
+            .len(),
+        1
+    );
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), chunk in 1_usize..40) {
+        for bytes in [bytes.clone(), gzip(&bytes)] {
+            let whole = parse_in(&bytes, Limits::default(), usize::MAX);
+            prop_assert_eq!(parse_in(&bytes, Limits::default(), chunk), whole);
+        }
+    }
+
+    #[test]
+    fn what_is_plainly_fetchable_is_refused_by_no_parser(text in "https?://[a-z0-9.-]{1,14}/(\\PC|[\t\n\\\\]){0,12}") {
+        if is_plainly_fetchable(&text) {
+            let base = Base { url: base(), tracking: Arc::clone(TrackingParameters::built_in()) };
+            prop_assert!(<Url as Location>::resolve(&base, &text).is_some());
+            prop_assert!(<Url as Location>::normalize(&base, &text).is_some());
+        }
+    }
+
+    #[test]
+    fn chunks_do_not_matter(
+        pieces in prop::collection::vec(
+            prop::sample::select(vec![
+                "<urlset>", "</urlset>", "<url>", "</url>", "<loc>", "</loc>", "<lastmod>", "2024-05-06", "https://example.com/a",
+                "/b&amp;c", "<![CDATA[", "]]>", "]", "<!--", "-->", "-", "<?x", "?>", "<", ">", "'", "\"", "&", "<a:loc x='1'/>",
+                "<sitemapindex>", "<item>", "<rss>", " ", "\n", "<!DOCTYPE x", "é",
+            ]),
+            0..40,
+        ),
+        chunk in 1_usize..12,
+    ) {
+        let text = pieces.concat();
+        let whole = parse_in(text.as_bytes(), Limits::default(), usize::MAX);
+        prop_assert_eq!(parse_in(text.as_bytes(), Limits::default(), chunk), whole);
+    }
+}
+
+#[test]
+fn what_a_parser_may_refuse_or_change_is_not_plain() {
+    assert!(is_plainly_fetchable("https://www.example-4.com/a b?c#d"));
+    for text in [
+        "https://1.2.3.4/",
+        "https://a.1/",
+        "https://xn--a.example/",
+        "https://example.com",
+        "https://example.com:x/",
+        "https://user@example.com/",
+        "https://ex ample.com/",
+        "https://.example.com/",
+        "https://example.com./",
+        "HTTPS://example.com/",
+        "ftp://example.com/",
+        "/a",
+    ] {
+        assert!(!is_plainly_fetchable(text), "{text}");
+    }
+}
+
+#[test]
+fn an_address_as_given_is_absolute_only_by_its_own_scheme() {
+    let file = "<urlset><url><loc>/a</loc></url><url><loc>b?to=https://x.example/</loc></url><url><loc>https://c.example/#d</loc></url><url><loc>https:/e</loc></url>\
+                <url><loc>//f.example/</loc></url><url><loc>\n  https://g.example/\n  h\n</loc></url></urlset>";
+    let base = Url::parse("https://base.example/s/sitemap.xml").expect("a URL");
+    let tracking = Arc::clone(TrackingParameters::built_in());
+    let mut parser = Parser::<AsGiven>::with_tracking(&base, Limits::default(), tracking);
+    let mut found = Vec::new();
+    let mut each = |entry: Entry<AsGiven>| found.push((entry.loc.url, entry.loc.is_relative));
+    parser.feed(file.as_bytes(), &mut each).expect("no doctype");
+    parser.finish(&mut each).expect("no doctype");
+    assert_eq!(
+        found,
+        [
+            ("https://base.example/a".to_owned(), true),
+            (
+                "https://base.example/s/b?to=https://x.example/".to_owned(),
+                true
+            ),
+            ("https://c.example/#d".to_owned(), false),
+            ("https://base.example/e".to_owned(), true),
+            ("https://f.example/".to_owned(), false),
+            ("https://g.example/h".to_owned(), false),
+        ]
+    );
+}
+
+/// Kinds and counts of real files, labelled by independent means.
+#[test]
+fn real_files_give_the_labelled_counts() {
+    #[derive(serde::Deserialize)]
+    struct Label {
+        file: String,
+        kind: String,
+        urls: u64,
+        first: Vec<String>,
+    }
+    let Some(folder) = crate::test_data("sitemaps") else {
+        return;
+    };
+    for line in std::fs::read_to_string(folder.join("labels.jsonl"))
+        .unwrap()
+        .lines()
+    {
+        let label: Label = serde_json::from_str(line).unwrap();
+        let bytes = std::fs::read(folder.join(&label.file)).unwrap();
+        let (summary, entries) = parse_in(&bytes, Limits::default(), 16 * 1024).unwrap();
+        let first: Vec<String> = label
+            .first
+            .iter()
+            .map(|loc| crate::url::resolve(&base(), loc).unwrap().into())
+            .collect();
+        assert_eq!(
+            (summary.kind.as_str(), summary.urls),
+            (label.kind.as_str(), label.urls),
+            "{}",
+            label.file
+        );
+        assert_eq!(
+            (summary.invalid_urls, summary.truncated),
+            (0, None),
+            "{}",
+            label.file
+        );
+        assert!(locs(&entries).starts_with(&first.iter().map(String::as_str).collect::<Vec<_>>()));
+    }
+}
