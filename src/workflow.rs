@@ -10,7 +10,10 @@ use std::time::Duration;
 use diesel::QueryResult;
 use diesel_async::AsyncPgConnection;
 
-use crate::prices::queue::Queue;
+use crate::live::Live;
+use crate::redis::Redis;
+use crate::settings::Options;
+use crate::store::stage::Stage;
 use crate::web::fetch::{Client, Decision, FetchError};
 use crate::web::render::{RenderError, Renderer};
 use gleaner_extract::url::TrackingParameters;
@@ -27,8 +30,8 @@ pub struct Services {
     pub fetch: Client,
     /// The browser, for pages that need one.
     pub renderer: Renderer,
-    /// The order of work that Redis knows, if there is one.
-    pub queue: Queue,
+    /// The Redis that the processes share, if there is one.
+    pub redis: Option<Redis>,
     /// Query parameters that URLs lose.
     pub tracking: Arc<TrackingParameters>,
 }
@@ -50,6 +53,12 @@ pub trait Workflow: Send + Sync + 'static {
     /// The column of that table that says how many attempts a row has, where each has its own; the workflow's `max_attempts` is
     /// the most. Heeded when the rows of a dead worker are taken back.
     const LIMIT: Option<&'static str> = None;
+
+    /// The stage that it works.
+    #[must_use]
+    fn stage() -> Stage {
+        Stage::limited(Self::TABLE, Self::STAGE, Self::TOUCHES, Self::LIMIT)
+    }
 
     /// What one row is worked from.
     type Input: Send + 'static;
@@ -105,6 +114,19 @@ pub trait Workflow: Send + Sync + 'static {
         conn: &mut AsyncPgConnection,
         outputs: &[(ItemId, &Self::Output)],
     ) -> impl Future<Output = QueryResult<()>> + Send;
+}
+
+/// A workflow of the program: what its section of the configuration holds, how it is made, and a row to try it with.
+pub trait Configured: Workflow {
+    /// What it alone can be told: `[workflows.<name>.options]`.
+    type Options: Options;
+
+    /// Statements that make one row of its table, and all that the row needs to be worked through to `Completed` in a test; the
+    /// row is asked for afterwards. Every workflow's contract is tested with it.
+    const SAMPLE: &'static str;
+
+    /// With what the process has, and options that a reload replaces.
+    fn new(services: &Services, options: Live<Self::Options>) -> Self;
 }
 
 /// A row whose end is committed.

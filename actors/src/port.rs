@@ -194,6 +194,13 @@ pub enum PortError {
     Misconfigured(String),
 }
 
+impl PortError {
+    /// The store cannot be reached or cannot answer now, for this reason.
+    pub fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Unavailable(Box::new(error))
+    }
+}
+
 /// One workflow's items, for the engine. All methods may be called concurrently.
 pub trait Port: Send + Sync + 'static {
     /// What an item is worked from.

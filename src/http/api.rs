@@ -90,10 +90,10 @@ fn crash(state: &State, name: &str) -> Response {
 }
 
 async fn act(Held(state): Held<State>, Path((name, action)): Path<(String, String)>) -> Response {
-    let Some(known) = workflows::find(&name) else {
+    let Some(known) = workflows::find(state.shared.workflows, &name) else {
         let message = format!(
             "there is no such workflow; there are {}",
-            workflows::NAMES.join(", ")
+            workflows::names(state.shared.workflows)
         );
         return problem(StatusCode::NOT_FOUND, "unknown_workflow", &message);
     };

@@ -10,8 +10,9 @@ use serde_json::json;
 use crate::compute::compute;
 use crate::db::schema::domain;
 use crate::live::Live;
+use crate::settings;
 use crate::web::fetch::{Client, home_page};
-use crate::workflow::{Done, ItemId, Services, Workflow, WorkflowError};
+use crate::workflow::{Configured, Done, ItemId, Services, Workflow, WorkflowError};
 use gleaner_extract::{contacts, html, media, page};
 
 /// Options of the workflow `domain-metadata`.
@@ -22,16 +23,20 @@ pub struct Options {
     pub default_region: String,
 }
 
+impl settings::Options for Options {}
+
 /// The workflow.
 pub struct DomainMetadata {
     client: Client,
     options: Live<Options>,
 }
 
-impl DomainMetadata {
-    /// With these services and options.
-    #[must_use]
-    pub fn new(services: &Services, options: Live<Options>) -> Self {
+impl Configured for DomainMetadata {
+    type Options = Options;
+
+    const SAMPLE: &'static str = "INSERT INTO domain (domain, registrable_domain) VALUES ('kettle-example.com', 'kettle-example.com')";
+
+    fn new(services: &Services, options: Live<Options>) -> Self {
         Self {
             client: services.fetch.clone(),
             options,

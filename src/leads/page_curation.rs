@@ -14,8 +14,9 @@ use url::Url;
 use crate::compute::compute;
 use crate::db::schema::{domain, page};
 use crate::live::Live;
+use crate::settings;
 use crate::web::fetch::Client;
-use crate::workflow::{Done, ItemId, Services, Workflow, WorkflowError};
+use crate::workflow::{Configured, Done, ItemId, Services, Workflow, WorkflowError};
 use gleaner_extract::domain::registrable;
 use gleaner_extract::url::TrackingParameters;
 use gleaner_extract::{contacts, html, media, page as facts};
@@ -28,6 +29,8 @@ pub struct Options {
     pub default_region: String,
 }
 
+impl settings::Options for Options {}
+
 /// The workflow.
 pub struct PageCuration {
     client: Client,
@@ -35,10 +38,14 @@ pub struct PageCuration {
     options: Live<Options>,
 }
 
-impl PageCuration {
-    /// With these services and options.
-    #[must_use]
-    pub fn new(services: &Services, options: Live<Options>) -> Self {
+impl Configured for PageCuration {
+    type Options = Options;
+
+    const SAMPLE: &'static str =
+        "INSERT INTO domain (domain, registrable_domain) VALUES ('kettle-example.com', 'kettle-example.com');
+        INSERT INTO page (domain_id, url) SELECT id, 'https://kettle-example.com/contact' FROM domain";
+
+    fn new(services: &Services, options: Live<Options>) -> Self {
         Self {
             client: services.fetch.clone(),
             tracking: Arc::clone(&services.tracking),

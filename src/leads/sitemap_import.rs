@@ -18,8 +18,9 @@ use url::Url;
 use crate::db::connect::{CHECKS_PLANNED_EACH, CHECKS_PLANNED_ONCE};
 use crate::db::schema::{domain, sitemap_file};
 use crate::live::Live;
+use crate::settings;
 use crate::web::fetch::{Client, RequestOptions};
-use crate::workflow::{Done, ItemId, Services, Workflow, WorkflowError};
+use crate::workflow::{Configured, Done, ItemId, Services, Workflow, WorkflowError};
 use gleaner_extract::category::{self, Disposition, categorize};
 use gleaner_extract::domain::registrable;
 use gleaner_extract::sitemap::{self, Entry, Kind, Limits, Progress};
@@ -50,6 +51,8 @@ const MAX_URL_BYTES: usize = 2_048;
 /// Why an entry that leads to another site is filtered.
 const OTHER_SITE: &str = "other_site";
 
+impl settings::Options for Options {}
+
 /// The workflow.
 pub struct SitemapImport {
     client: Client,
@@ -57,10 +60,14 @@ pub struct SitemapImport {
     options: Live<Options>,
 }
 
-impl SitemapImport {
-    /// With these services and options.
-    #[must_use]
-    pub fn new(services: &Services, options: Live<Options>) -> Self {
+impl Configured for SitemapImport {
+    type Options = Options;
+
+    const SAMPLE: &'static str =
+        "INSERT INTO domain (domain, registrable_domain) VALUES ('kettle-example.com', 'kettle-example.com');
+        INSERT INTO sitemap_file (domain_id, url) SELECT id, 'https://kettle-example.com/sitemap.xml' FROM domain";
+
+    fn new(services: &Services, options: Live<Options>) -> Self {
         Self {
             client: services.fetch.clone(),
             tracking: Arc::clone(&services.tracking),

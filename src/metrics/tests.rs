@@ -5,6 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use gleaner_actors::port::{LeaseId, SettleReport};
 
 use super::*;
+use crate::prices::metrics::{
+    Recorded, bot_answered, bot_pulled, bot_refused, bot_result, polls_waiting, record_head,
+    record_queue, recorded,
+};
 
 /// Every metric with its labels, as `/metrics` shows them after everything has happened once.
 fn rendered() -> String {
@@ -14,7 +18,10 @@ fn rendered() -> String {
     let handle = recorder.handle();
     metrics::with_local_recorder(&recorder, || {
         describe();
-        announce(&["deep-scan"]);
+        announce(["deep-scan"].into_iter());
+        for area in crate::areas::AREAS {
+            (area.metrics)();
+        }
         let elapsed = Duration::from_millis(1);
         let report = SettleReport::default();
         let workflow = "deep-scan";

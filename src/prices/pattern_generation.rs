@@ -20,7 +20,8 @@ use crate::live::Live;
 use crate::prices::flag;
 use crate::prices::pattern;
 use crate::prices::pattern::NewVersion;
-use crate::workflow::{Done, ItemId, Services, Workflow, WorkflowError};
+use crate::settings;
+use crate::workflow::{Configured, Done, ItemId, Services, Workflow, WorkflowError};
 use gleaner_extract::html;
 use gleaner_extract::offer::{Availability, availability_of, offer_of};
 use gleaner_extract::pattern::Pattern;
@@ -45,15 +46,22 @@ pub struct Options {
     pub max_page_bytes: u64,
 }
 
+impl settings::Options for Options {}
+
 /// The workflow.
 pub struct PatternGeneration {
     options: Live<Options>,
 }
 
-impl PatternGeneration {
-    /// With these options; it needs no services.
-    #[must_use]
-    pub fn new(_services: &Services, options: Live<Options>) -> Self {
+impl Configured for PatternGeneration {
+    type Options = Options;
+
+    const SAMPLE: &'static str =
+        "INSERT INTO site (domain) VALUES ('kettle-example.com');
+        INSERT INTO product_url (site_id, raw_url, url, url_hash, title)
+            SELECT id, 'https://kettle-example.com/kettle', 'https://kettle-example.com/kettle', 'kettle', 'Kettle' FROM site";
+
+    fn new(_services: &Services, options: Live<Options>) -> Self {
         Self { options }
     }
 }

@@ -28,10 +28,11 @@ use crate::live::Live;
 use crate::prices::crawl;
 use crate::prices::crawl::{Page, Seen, Submission};
 use crate::prices::queue::Queue;
+use crate::settings;
 use crate::telemetry::chain;
 use crate::web::fetch::{Client, FetchError, Response};
 use crate::web::render::{RenderError, Rendered, Renderer};
-use crate::workflow::{Done, ItemId, Services, Settled, Workflow, WorkflowError};
+use crate::workflow::{Configured, Done, ItemId, Services, Settled, Workflow, WorkflowError};
 use gleaner_extract::domain::registrable;
 use gleaner_extract::offer::Offer;
 use gleaner_extract::pattern::Pattern;
@@ -58,6 +59,8 @@ pub struct Options {
     pub max_stored_page_bytes: usize,
 }
 
+impl settings::Options for Options {}
+
 /// The workflow.
 pub struct PriceFetch {
     client: Client,
@@ -66,14 +69,20 @@ pub struct PriceFetch {
     options: Live<Options>,
 }
 
-impl PriceFetch {
-    /// With these services and options.
-    #[must_use]
-    pub fn new(services: &Services, options: Live<Options>) -> Self {
+impl Configured for PriceFetch {
+    type Options = Options;
+
+    const SAMPLE: &'static str =
+        "INSERT INTO site (domain) VALUES ('kettle-example.com');
+        INSERT INTO product_url (site_id, raw_url, url, url_hash, title)
+            SELECT id, 'https://kettle-example.com/kettle', 'https://kettle-example.com/kettle', 'kettle', 'Kettle' FROM site;
+        INSERT INTO crawl_job (product_url_id, site_id, plan) SELECT id, site_id, 1000 FROM product_url";
+
+    fn new(services: &Services, options: Live<Options>) -> Self {
         Self {
             client: services.fetch.clone(),
             renderer: services.renderer.clone(),
-            queue: services.queue.clone(),
+            queue: Queue::new(services.redis.as_ref()),
             options,
         }
     }

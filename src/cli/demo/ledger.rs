@@ -6,8 +6,8 @@ use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Nullable, SmallInt, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 
+use crate::areas;
 use crate::demo::{ContactKind, Found, FoundBusiness, FoundContact, PlaceSeed, PlantedPrice};
-use crate::workflows;
 
 /// How the demo's shops are crawled: once a day of theirs, and what fails stays failed.
 pub(super) async fn insert_shops(conn: &mut AsyncPgConnection, urls: &[String]) -> QueryResult<()> {
@@ -211,7 +211,7 @@ impl Counts {
 
 /// Every workflow's rows by status, in the order of the pipeline and as of one moment: nothing hides between two stages.
 pub(super) async fn counts(conn: &mut AsyncPgConnection) -> QueryResult<Vec<Counts>> {
-    let known = workflows::known();
+    let known = areas::workflows();
     let parts: Vec<String> = known
         .iter()
         .map(|workflow| {

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::console::table::{Table, cut};
 use crate::console::{Global, Misuse, OK, print};
+use crate::prices::auto_record::AutoRecord;
 use crate::prices::auto_record::rules::{Finding, Outcome};
 use crate::prices::auto_record::timeline::Decision;
 use crate::prices::auto_record::{Input, Options, inputs, timelines};
@@ -41,7 +42,7 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result<u8> {
     let config = global.load()?;
-    let options = &config.workflows.auto_record.options;
+    let options = config.workflows.options::<AutoRecord>();
     let mut connection = crate::console::connect(&config).await?;
     match (arguments.result, &arguments.since) {
         (Some(Uid(id)), _) => explain(global, &mut connection, options, id).await,

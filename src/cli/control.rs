@@ -5,11 +5,11 @@ use diesel_async::AsyncPgConnection;
 use serde_json::json;
 
 use super::nodes;
+use crate::areas;
 use crate::console::table::{Table, age};
 use crate::console::{Global, Misuse, OK, complain, print};
 use crate::store::node::Node;
 use crate::store::{control, node};
-use crate::workflows;
 
 /// Arguments of `gleaner workflows`.
 #[derive(Debug, Args)]
@@ -46,7 +46,10 @@ impl Names {
     /// The workflows meant, all of them known.
     fn resolve(&self) -> Result<Vec<&'static str>, Misuse> {
         if self.all {
-            return Ok(workflows::NAMES.to_vec());
+            return Ok(areas::workflows()
+                .iter()
+                .map(|workflow| workflow.name)
+                .collect());
         }
         self.names
             .iter()
@@ -121,7 +124,7 @@ async fn list(global: &Global) -> anyhow::Result<u8> {
         "on nodes",
     ]);
     let mut rows = Vec::new();
-    for workflow in workflows::known() {
+    for workflow in areas::workflows() {
         let gauge = workflow.stage.gauge(connection, i64::MAX).await?;
         let own = nodes::on_nodes(&up, workflow.name);
         let is_enabled = settings.get(workflow.name).is_some_and(|own| own.enabled);

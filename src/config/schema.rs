@@ -1,0 +1,76 @@
+//! What the pipelines bring to the configuration.
+
+use std::fmt;
+
+use figment::error::Kind;
+use figment::value::Value;
+use figment::{Error, Figment};
+
+use super::Config;
+use super::erased::Erased;
+use crate::settings::{ConfigError, Options, Section};
+use crate::workflow::Configured;
+
+/// A section whose type a pipeline knows, or a workflow's options.
+#[derive(Clone, Copy)]
+pub struct Declared {
+    pub(super) name: &'static str,
+    pub(super) read: fn(&Figment, &str) -> figment::Result<Box<dyn Erased>>,
+}
+
+impl Declared {
+    /// A section.
+    #[must_use]
+    pub fn section<S: Section>() -> Self {
+        Self {
+            name: S::NAME,
+            read: read::<S>,
+        }
+    }
+
+    /// The options of a workflow.
+    #[must_use]
+    pub fn workflow<W: Configured>() -> Self {
+        Self {
+            name: W::NAME,
+            read: read::<W::Options>,
+        }
+    }
+}
+
+fn read<O: Options>(layers: &Figment, key: &str) -> figment::Result<Box<dyn Erased>> {
+    Ok(Box::new(layers.extract_inner::<O>(key)?))
+}
+
+/// What the pipelines bring to the configuration, all together.
+pub struct Schema {
+    /// Their workflows, in the order in which they are shown.
+    pub workflows: Vec<Declared>,
+    /// Their sections.
+    pub sections: Vec<Declared>,
+    /// What they keep for a time: keys of `[retention]`.
+    pub kept: Vec<&'static str>,
+    /// What must hold across sections.
+    pub checks: Vec<fn(&Config) -> Result<(), ConfigError>>,
+}
+
+impl fmt::Debug for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Schema")
+    }
+}
+
+/// Refuses keys of the table at `path` (empty for the whole) that are none of `known`, as serde does for a struct.
+pub(super) fn nothing_but(layers: &Figment, path: &str, known: &[&str]) -> figment::Result<()> {
+    let Value::Dict(_, table) = layers.find_value(path)? else {
+        return Ok(());
+    };
+    let Some((key, value)) = table.iter().find(|(key, _)| !known.contains(&key.as_str())) else {
+        return Ok(());
+    };
+    let known = known.join("`, `");
+    let message = format!("unknown field: found `{key}`, expected one of `{known}`");
+    let mut error = Error::from(Kind::Message(message)).with_path(path);
+    error.metadata = layers.get_metadata(value.tag()).cloned();
+    Err(error)
+}
