@@ -19,14 +19,16 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use self::erased::Erased;
+use self::schema::extract;
 pub use diff::{Change, Reloaded, diff, reload};
 pub use retention::Retention;
 pub use schema::{Declared, Schema};
 pub use workflows::Workflows;
 
+use crate::http::config as http;
 use crate::settings::{self, ConfigError, Section, inconsistent, longer_than_zero};
 use crate::web::{fetch, render};
-use crate::{db, embedded, http, redis, telemetry};
+use crate::{db, embedded, redis, telemetry};
 
 /// The defaults, and the documentation of every key.
 pub const DEFAULTS: &str = include_str!("../config/gleaner.toml");
@@ -40,7 +42,7 @@ pub struct Config {
     /// Leases, supervision, drain.
     pub engine: settings::Engine,
     /// Health, metrics and API.
-    pub http: http::config::Config,
+    pub http: http::Config,
     /// Logging.
     pub log: telemetry::Config,
     /// The private servers.
@@ -145,15 +147,15 @@ impl Config {
         schema::nothing_but(layers, "", &known)?;
         Ok(Self {
             schema,
-            database: layers.extract_inner("database")?,
-            engine: layers.extract_inner("engine")?,
-            http: layers.extract_inner("http")?,
-            log: layers.extract_inner("log")?,
-            embedded: layers.extract_inner("embedded")?,
-            redis: layers.extract_inner("redis")?,
-            fetch: layers.extract_inner("fetch")?,
-            render: layers.extract_inner("render")?,
-            extract: layers.extract_inner("extract")?,
+            database: extract(layers, "database")?,
+            engine: extract(layers, "engine")?,
+            http: extract(layers, "http")?,
+            log: extract(layers, "log")?,
+            embedded: extract(layers, "embedded")?,
+            redis: extract(layers, "redis")?,
+            fetch: extract(layers, "fetch")?,
+            render: extract(layers, "render")?,
+            extract: extract(layers, "extract")?,
             retention: Retention::read(layers, &schema.kept)?,
             workflows: Workflows::read(layers, &schema.workflows)?,
             sections: schema

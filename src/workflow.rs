@@ -121,9 +121,12 @@ pub trait Configured: Workflow {
     /// What it alone can be told: `[workflows.<name>.options]`.
     type Options: Options;
 
-    /// Statements that make one row of its table, and all that the row needs to be worked through to `Completed` in a test; the
+    /// Statements that make one row of its table, and all that the row needs to be worked through to `Completed` or `Filtered` in a test; the
     /// row is asked for afterwards. Every workflow's contract is tested with it.
     const SAMPLE: &'static str;
+
+    /// Tables to which every attempt adds a row of its own. Everything else is the same however often a row is worked.
+    const JOURNALS: &'static [&'static str] = &[];
 
     /// With what the process has, and options that a reload replaces.
     fn new(services: &Services, options: Live<Self::Options>) -> Self;

@@ -22,6 +22,8 @@ pub struct Known {
     pub ends_in: Option<&'static str>,
     /// As [`Configured::SAMPLE`].
     pub sample: &'static str,
+    /// As [`Configured::JOURNALS`].
+    pub journals: &'static [&'static str],
     /// Its options in the configuration.
     pub declared: Declared,
     build: fn(&Surroundings<'_>) -> (Box<dyn Replace>, Member),
@@ -44,6 +46,7 @@ impl Known {
             stage: W::stage(),
             ends_in: W::ENDS_IN,
             sample: W::SAMPLE,
+            journals: W::JOURNALS,
             declared: Declared::workflow::<W>(),
             build: build::<W>,
         }

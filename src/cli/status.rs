@@ -365,6 +365,7 @@ mod tests {
     fn healthy() -> Report {
         Report {
             nodes: vec![NodeReport {
+                pending_restart: Vec::new(),
                 id: 1,
                 host: "h".into(),
                 pid: 1,

@@ -7,7 +7,7 @@ use figment::Figment;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::schema::nothing_but;
+use super::schema::{extract, nothing_but};
 use crate::settings::{ConfigError, inconsistent};
 use crate::store::schedule::Cron;
 
@@ -35,12 +35,12 @@ impl Retention {
         let known: Vec<&str> = own.into_iter().chain(kept.iter().copied()).collect();
         nothing_but(layers, "retention", &known)?;
         let span = |key: &str| -> figment::Result<Duration> {
-            let Span(span) = layers.extract_inner(&format!("retention.{key}"))?;
+            let Span(span) = extract(layers, &format!("retention.{key}"))?;
             Ok(span)
         };
         Ok(Self {
-            daily: layers.extract_inner("retention.daily")?,
-            weekly: layers.extract_inner("retention.weekly")?,
+            daily: extract(layers, "retention.daily")?,
+            weekly: extract(layers, "retention.weekly")?,
             pause: span("pause")?,
             keep: kept
                 .iter()

@@ -5,6 +5,7 @@ use std::fmt;
 use figment::error::Kind;
 use figment::value::Value;
 use figment::{Error, Figment};
+use serde::de::DeserializeOwned;
 
 use super::Config;
 use super::erased::Erased;
@@ -39,7 +40,16 @@ impl Declared {
 }
 
 fn read<O: Options>(layers: &Figment, key: &str) -> figment::Result<Box<dyn Erased>> {
-    Ok(Box::new(layers.extract_inner::<O>(key)?))
+    Ok(Box::new(extract::<O>(layers, key)?))
+}
+
+/// What stands at a dotted key. An error names the whole key: figment puts what leads to the value behind what leads on from it.
+pub(super) fn extract<T: DeserializeOwned>(layers: &Figment, key: &str) -> figment::Result<T> {
+    layers.extract_inner(key).map_err(|mut error| {
+        let parts = key.split('.').count().min(error.path.len());
+        error.path.rotate_right(parts);
+        error
+    })
 }
 
 /// What the pipelines bring to the configuration, all together.

@@ -8,7 +8,7 @@ use gleaner_actors::Settings;
 use serde_json::{Map, Value};
 
 use super::erased::{self, Erased};
-use super::schema::{Declared, nothing_but};
+use super::schema::{Declared, extract, nothing_but};
 use crate::settings::{self, Backoff, ConfigError, inconsistent};
 use crate::workflow::{Configured, Workflow};
 
@@ -30,7 +30,7 @@ impl Workflows {
         let sections = workflows.iter().map(|workflow| {
             let key = format!("workflows.{}", workflow.name);
             let own = Own {
-                common: layers.extract_inner(&key)?,
+                common: extract(layers, &key)?,
                 options: (workflow.read)(layers, &format!("{key}.options"))?,
             };
             Ok((workflow.name, own))

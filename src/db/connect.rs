@@ -229,7 +229,7 @@ mod tests {
     use super::*;
 
     fn config() -> Config {
-        crate::config::load(&crate::config::Sources::default())
+        crate::areas::load(&crate::config::Sources::default())
             .expect("the defaults")
             .database
     }

@@ -8,7 +8,7 @@ use crate::secret::Secret;
 use crate::settings::{ConfigError, inconsistent};
 
 /// Connections that a server takes at a time; more wait to be accepted.
-pub const MAX_CONNECTIONS: usize = 256;
+pub(crate) const MAX_CONNECTIONS: usize = 256;
 
 /// Health, metrics and API.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]

@@ -78,6 +78,8 @@ impl Configured for PriceFetch {
             SELECT id, 'https://kettle-example.com/kettle', 'https://kettle-example.com/kettle', 'kettle', 'Kettle' FROM site;
         INSERT INTO crawl_job (product_url_id, site_id, plan) SELECT id, site_id, 1000 FROM product_url";
 
+    const JOURNALS: &'static [&'static str] = &["crawl_result"];
+
     fn new(services: &Services, options: Live<Options>) -> Self {
         Self {
             client: services.fetch.clone(),

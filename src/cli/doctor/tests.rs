@@ -195,23 +195,3 @@ fn supervisord_must_outwait_the_drain() {
         Outcome::Warn
     );
 }
-
-#[test]
-fn pages_that_need_a_browser_have_one_or_it_is_said() {
-    let program = || Ok(PathBuf::from("/usr/bin/chromium"));
-    let none = || {
-        Err(RenderError::NoProgram {
-            looked_for: "nothing is there".into(),
-        })
-    };
-    for (is_enabled, program, sites, outcome, text) in [
-        (true, program(), 0, Outcome::Ok, "/usr/bin/chromium"),
-        (true, none(), 0, Outcome::Fail, "nothing is there"),
-        (false, none(), 0, Outcome::Ok, "not needed"),
-        (false, program(), 2, Outcome::Warn, "2 shops need it"),
-    ] {
-        let check = browser(is_enabled, &program, sites);
-        assert_eq!(check.outcome, outcome, "{check:?}");
-        assert!(check.found.contains(text), "{check:?}");
-    }
-}

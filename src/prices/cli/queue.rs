@@ -9,10 +9,12 @@ use serde_json::{Value, json};
 
 use crate::console::table::age;
 use crate::console::{Global, OK, complain, print};
+use crate::prices::auto_record::AutoRecord;
 use crate::prices::queue::{Lengths, Queue};
 use crate::redis::RedisError;
 use crate::telemetry::chain;
 use crate::upkeep::QUEUE_COUNT_BOUND;
+use crate::workflow::Workflow;
 
 /// Arguments of `gleaner queue`.
 #[derive(Debug, Args)]
@@ -72,8 +74,9 @@ async fn status(
     queue: &Queue,
     connection: &mut AsyncPgConnection,
 ) -> anyhow::Result<u8> {
-    let known = crate::cli::workflow("auto-record")?;
-    let gauge = known.stage.gauge(connection, QUEUE_COUNT_BOUND).await?;
+    let gauge = AutoRecord::stage()
+        .gauge(connection, QUEUE_COUNT_BOUND)
+        .await?;
     let failed = failed_count(connection).await?;
     let (redis, lengths) = lengths(queue).await;
     if global.json {

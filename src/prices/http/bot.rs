@@ -42,8 +42,6 @@ use self::polls::Polls;
 
 use self::fields::Fields;
 pub(super) use self::openapi::part;
-#[cfg(test)]
-pub(crate) use self::openapi::tests as openapi_tests;
 use crate::app::state::Shared;
 use crate::db::PooledConnection;
 use crate::http::guard;

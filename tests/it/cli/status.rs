@@ -170,7 +170,7 @@ async fn requests_are_rows() {
     let list = gleaner(Some(&database), &["workflows", "list", "--json"]).json();
     assert_eq!(
         list["workflows"].as_array().unwrap().len(),
-        ::gleaner::workflows::NAMES.len()
+        ::gleaner::areas::workflows().len()
     );
     assert_eq!(list["workflows"][0]["stage"], "place/deep_scan");
 }

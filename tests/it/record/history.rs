@@ -2,6 +2,7 @@
 
 use super::{HISTORY, RESULTS, result, shop, start, start_with};
 use crate::support::TestApp;
+use gleaner::prices::auto_record::AutoRecord;
 
 /// W-34, W-35, W-36: one page's observations, in and out of order, each in a batch of its own.
 #[tokio::test(flavor = "multi_thread")]
@@ -219,7 +220,10 @@ async fn w37_a_jump_is_held_and_confirmed_or_dropped() {
 async fn w7_w38_refusals_say_why_and_touch_no_price() {
     let database = shop(1).await;
     let app = start_with(database, None, |config| {
-        config.workflows.auto_record.options.currency_whitelist = vec!["EUR".to_owned()];
+        config
+            .workflows
+            .options_mut::<AutoRecord>()
+            .currency_whitelist = vec!["EUR".to_owned()];
     })
     .await;
     for (second, seen) in [
