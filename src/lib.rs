@@ -5,6 +5,7 @@
 pub mod app;
 pub mod bench;
 pub mod cli;
+pub mod compute;
 pub mod config;
 pub mod db;
 pub mod demo;
@@ -21,5 +22,6 @@ pub mod secret;
 pub mod signals;
 pub mod telemetry;
 pub mod upkeep;
+pub mod web;
 pub mod workflow;
 pub mod workflows;

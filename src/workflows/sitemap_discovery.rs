@@ -15,12 +15,12 @@ use tracing::debug;
 use url::Url;
 
 use crate::db::schema::domain;
-use gleaner_extract::html;
 use gleaner_extract::sitemap::{self, Kind};
 use gleaner_extract::sitemap_links::sitemap_links;
 use gleaner_extract::url::{TrackingParameters, normalize, resolve_with};
 use crate::fetch::{Client, Decision, FetchError, RequestOptions, home_page};
 use crate::telemetry::chain;
+use crate::web::Landing;
 use crate::workflow::{Done, ItemId, Live, Services, Workflow, WorkflowError, compute};
 
 /// Options of the workflow `sitemap-discovery`.
@@ -147,11 +147,9 @@ impl Workflow for SitemapDiscovery {
 
         if found.is_empty() && home.status < 400 {
             let tracking = Arc::clone(&self.tracking);
-            let links = compute(move || {
-                let text = html::decode(&home.body, home.content_type.as_deref()).text;
-                sitemap_links(&tracking, &html::Page::parse(&text), &home.url)
-            })
-            .await;
+            let links = Landing::new(home)
+                .read(move |document| sitemap_links(&tracking, &document.tree, &document.url))
+                .await;
             self.keep_sitemaps(links, "html_link", limit, &mut found)
                 .await?;
         }
