@@ -1,4 +1,4 @@
-//! Work for the processor, beside the threads that serve the network.
+//! Long computations, where they hold up nothing else.
 
 /// Runs a computation that may take a while (parsing a page) where it does not hold up the network's tasks.
 pub async fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {

@@ -1,5 +1,5 @@
-//! Pages of other people's sites: from an answer of theirs to a document that the extractors read.
+//! The web as the workflows see it: pages fetched with manners, and run in a browser where they need one.
 
+pub mod fetch;
 pub mod page;
-
-pub use page::{Document, Landing, PageError, is_same_site};
+pub mod render;

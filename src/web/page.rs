@@ -14,9 +14,9 @@ use gleaner_extract::domain::registrable;
 use gleaner_extract::{address, html, media};
 use url::Url;
 
+use super::fetch::Response;
+use super::render::{RenderError, Rendered, Tab};
 use crate::compute::compute;
-use crate::fetch::Response;
-use crate::render::{RenderError, Rendered, Tab};
 
 /// Why an answer is not the page that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

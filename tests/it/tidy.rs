@@ -19,7 +19,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("queue", &["db", "queue", "redis"]),
     ("render", &["fetch", "metrics", "render"]),
     ("compute", &[]),
-    ("web", &["compute", "fetch", "render"]),
+    ("web", &["compute", "metrics", "web"]),
     (
         "workflow",
         &[

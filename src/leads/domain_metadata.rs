@@ -1,0 +1,175 @@
+//! `domain/metadata`: home page → title, description, language, icon, technology, contacts, socials.
+//!
+//! Independent of sitemap discovery, which is queued beside it: a failure here never holds that up.
+//!
+//! A domain that leads to another site (for sale, sold, renamed, another country's) has no home page of its own. What stands
+//! there is somebody else's to tell: only the address is stored, as `home_url`, and the row is Filtered. Who wants that site
+//! queues its domain.
+
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::db::schema::domain;
+use crate::live::Live;
+use crate::web::fetch::{Client, home_page};
+use crate::web::page::{Document, Landing, PageError};
+use crate::workflow::{Done, ItemId, Services, Workflow, WorkflowError};
+use gleaner_extract::{contacts, page};
+
+/// Options of the workflow `domain-metadata`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// Country of telephone numbers without a country code where the page does not tell; empty for none.
+    pub default_region: String,
+}
+
+/// The workflow.
+pub struct DomainMetadata {
+    client: Client,
+    options: Live<Options>,
+}
+
+impl DomainMetadata {
+    /// With these services and options.
+    #[must_use]
+    pub fn new(services: &Services, options: Live<Options>) -> Self {
+        Self {
+            client: services.fetch.clone(),
+            options,
+        }
+    }
+}
+
+/// What a home page tells, as the columns that hold it. What it does not tell, or was not read for, becomes NULL.
+#[derive(Clone, Debug, Default, PartialEq, AsChangeset)]
+#[diesel(table_name = domain, treat_none_as_null = true)]
+pub struct Metadata {
+    title: Option<String>,
+    description: Option<String>,
+    language: Option<String>,
+    favicon_url: Option<String>,
+    logo_url: Option<String>,
+    is_wordpress: Option<bool>,
+    wordpress_version: Option<String>,
+    has_elementor: Option<bool>,
+    tech_stack: Option<serde_json::Value>,
+    email_addresses: Option<Vec<String>>,
+    phone_numbers: Option<Vec<String>>,
+    facebook_url: Option<String>,
+    twitter_url: Option<String>,
+    linkedin_url: Option<String>,
+    instagram_url: Option<String>,
+    youtube_url: Option<String>,
+    home_url: String,
+}
+
+impl Workflow for DomainMetadata {
+    const NAME: &'static str = "domain-metadata";
+    const TABLE: &'static str = "domain";
+    const STAGE: &'static str = "metadata";
+    type Input = String;
+    type Output = Metadata;
+
+    async fn load(
+        &self,
+        conn: &mut AsyncPgConnection,
+        ids: &[ItemId],
+    ) -> QueryResult<Vec<(ItemId, String)>> {
+        domain::table
+            .filter(domain::id.eq_any(ids))
+            .select((domain::id, domain::domain_))
+            .load(conn)
+            .await
+    }
+
+    async fn run(&self, host: String) -> Result<Done<Metadata>, WorkflowError> {
+        let response = home_page(&self.client, &host).await?.error_for_status()?;
+        let home_url = response.url.to_string();
+        // As the URL has it: a row may hold a name that is not in ASCII.
+        let asked = response.requested.clone();
+        let site = asked.host_str().unwrap_or(&host);
+        let landing = match Landing::new(response).page_of(site) {
+            Ok(landing) => landing,
+            Err(error @ PageError::OtherSite { .. }) => {
+                // What was known of a home page that is no more goes with it.
+                let nothing = Metadata {
+                    home_url,
+                    ..Metadata::default()
+                };
+                return Ok(Done::Filtered(error.to_string(), Some(nothing)));
+            }
+            Err(error @ PageError::NotHtml { .. }) => {
+                return Ok(Done::Filtered(format!("the home page is {error}"), None));
+            }
+        };
+        let region = self.options.get().default_region.clone();
+        Ok(Done::Completed(
+            landing.read(move |document| read(document, &region)).await,
+        ))
+    }
+
+    async fn store(
+        &self,
+        conn: &mut AsyncPgConnection,
+        outputs: &[(ItemId, &Metadata)],
+    ) -> QueryResult<()> {
+        for (id, metadata) in outputs {
+            diesel::update(domain::table.find(id))
+                .set(*metadata)
+                .execute(conn)
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+fn read(document: &Document, region: &str) -> Metadata {
+    let (parsed, url) = (&document.tree, &document.url);
+    let facts = page::extract(parsed, url);
+    let technology = page::technology(parsed);
+    let options = contacts::Options {
+        default_region: (!region.is_empty()).then_some(region),
+    };
+    let found = contacts::extract(parsed, url, &options);
+    let social = |platform: &str| {
+        found
+            .socials
+            .iter()
+            .find(|social| social.platform == platform)
+            .map(|social| social.url.clone())
+    };
+    Metadata {
+        title: facts.title,
+        description: facts.description,
+        language: facts.language,
+        favicon_url: facts.favicon,
+        logo_url: facts.logo,
+        is_wordpress: Some(technology.is_wordpress),
+        wordpress_version: technology.wordpress_version,
+        has_elementor: Some(technology.has_elementor),
+        tech_stack: Some(json!(technology.tech)),
+        email_addresses: Some(
+            found
+                .emails
+                .iter()
+                .map(|email| email.value.clone())
+                .collect(),
+        ),
+        phone_numbers: Some(
+            found
+                .phones
+                .iter()
+                .map(|phone| phone.e164.clone())
+                .collect(),
+        ),
+        facebook_url: social("facebook"),
+        twitter_url: social("x"),
+        linkedin_url: social("linkedin"),
+        instagram_url: social("instagram"),
+        youtube_url: social("youtube"),
+        home_url: url.to_string(),
+    }
+}
