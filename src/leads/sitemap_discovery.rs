@@ -20,8 +20,8 @@ use crate::live::Live;
 use crate::settings;
 use crate::telemetry::chain;
 use crate::web::fetch::{Client, Decision, FetchError, RequestOptions, home_page};
+use crate::web::page::Landing;
 use crate::workflow::{Configured, Done, ItemId, Services, Workflow, WorkflowError};
-use gleaner_extract::html;
 use gleaner_extract::sitemap::{self, Kind};
 use gleaner_extract::sitemap_links::sitemap_links;
 use gleaner_extract::url::{TrackingParameters, normalize, resolve_with};
@@ -154,11 +154,9 @@ impl Workflow for SitemapDiscovery {
 
         if found.is_empty() && home.status < 400 {
             let tracking = Arc::clone(&self.tracking);
-            let links = compute(move || {
-                let text = html::decode(&home.body, home.content_type.as_deref()).text;
-                sitemap_links(&tracking, &html::Page::parse(&text), &home.url)
-            })
-            .await;
+            let links = Landing::new(home)
+                .read(move |document| sitemap_links(&tracking, &document.tree, &document.url))
+                .await;
             self.keep_sitemaps(links, "html_link", limit, &mut found)
                 .await?;
         }

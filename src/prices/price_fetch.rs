@@ -7,7 +7,6 @@
 mod reading;
 mod validate;
 
-use std::io::Write as _;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -15,29 +14,25 @@ use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Double, Nullable, SmallInt, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
 
 use self::reading::{Read, Shop};
 use self::validate::{Limits, Previous};
-use crate::compute::compute;
 use crate::live::Live;
 use crate::prices::crawl;
 use crate::prices::crawl::{Page, Seen, Submission};
 use crate::prices::queue::Queue;
 use crate::settings;
 use crate::telemetry::chain;
-use crate::web::fetch::{Client, FetchError, Response};
-use crate::web::render::{RenderError, Rendered, Renderer};
+use crate::web::fetch::{Client, FetchError};
+use crate::web::page::{Document, Landing, PageError};
+use crate::web::render::{RenderError, Renderer};
 use crate::workflow::{Configured, Done, ItemId, Services, Settled, Workflow, WorkflowError};
-use gleaner_extract::domain::registrable;
 use gleaner_extract::offer::Offer;
 use gleaner_extract::pattern::Pattern;
 use gleaner_extract::price::Currency;
-use gleaner_extract::{html, media};
 
 /// Doublings of the backoff: 5, 10, 20, 40 minutes from then on.
 const MAX_DOUBLINGS: u32 = 3;
@@ -201,18 +196,18 @@ enum Outcome {
     },
 }
 
-/// A page, and where it came from.
-struct Fetched {
-    url: Url,
-    html: String,
-}
-
 /// Why there is no page to read.
 enum NoPage {
     Fetch(FetchError),
     Render(RenderError),
     /// Leads to another site, or is not HTML.
     Other(String),
+}
+
+impl From<PageError> for NoPage {
+    fn from(error: PageError) -> Self {
+        Self::Other(error.to_string())
+    }
 }
 
 impl From<FetchError> for NoPage {
@@ -288,8 +283,8 @@ impl Workflow for PriceFetch {
             has_product: job.has_product,
             result: AtomicI64::new(0),
         };
-        let fetched = match self.fetch(&job).await {
-            Ok(fetched) => fetched,
+        let landing = match self.fetch(&job).await {
+            Ok(landing) => landing,
             Err(error) => {
                 let (class, text, error) = error.judged();
                 let error = match error {
@@ -302,14 +297,15 @@ impl Workflow for PriceFetch {
         let options = self.options.get();
         let (reader, limits) = (job.clone(), limits(&options));
         let max_stored = options.max_stored_page_bytes;
-        let (read, url, page) = compute(move || {
-            let read = read_page(&reader, &fetched, limits);
-            let page = (reader.wants_page || !read.validation.valid)
-                .then(|| stored(reader.id, &fetched, max_stored))
-                .flatten();
-            (read, fetched.url, page)
-        })
-        .await;
+        let (read, url, page) = landing
+            .read(move |document| {
+                let read = read_page(&reader, document, limits);
+                let page = (reader.wants_page || !read.validation.valid)
+                    .then(|| stored(reader.id, document, max_stored))
+                    .flatten();
+                (read, document.url.clone(), page)
+            })
+            .await;
         let details = read.details(&url);
         if read.validation.valid {
             let outcome = Outcome::Offer {
@@ -378,7 +374,7 @@ fn note_results(outputs: &[(ItemId, &Crawl)], recorded: &[crawl::Recorded]) {
 }
 
 impl PriceFetch {
-    async fn fetch(&self, job: &Job) -> Result<Fetched, NoPage> {
+    async fn fetch(&self, job: &Job) -> Result<Landing, NoPage> {
         let url = Url::parse(&job.url).map_err(|error| NoPage::Other(error.to_string()))?;
         let tab = if job.render {
             Some(self.renderer.tab().await?)
@@ -386,46 +382,13 @@ impl PriceFetch {
             None
         };
         let response = self.client.get(&url).await?.error_for_status()?;
-        check(&response, &job.domain)?;
+        let landing = Landing::new(response).page_of(&job.domain)?;
         let Some(tab) = tab else {
-            return Ok(decoded(response).await);
+            return Ok(landing);
         };
-        let Rendered { response, html } = tab.render(response).await?;
         // A script may have led on to another page.
-        check(&response, &job.domain)?;
-        Ok(Fetched {
-            url: response.url,
-            html,
-        })
+        Ok(landing.render(tab).await?.page_of(&job.domain)?)
     }
-}
-
-/// Whether a response is a page of this shop.
-fn check(response: &Response, domain: &str) -> Result<(), NoPage> {
-    let host = response.url.host_str().unwrap_or_default();
-    let site = registrable(host).map_or_else(|| host.to_owned(), |own| own.domain);
-    if site != domain {
-        return Err(NoPage::Other(format!("leads to another site ({host})")));
-    }
-    if !media::is_html(response.content_type.as_deref(), &response.body) {
-        let kind = response.content_type.as_deref().unwrap_or_default();
-        return Err(NoPage::Other(format!("not HTML ({kind})")));
-    }
-    Ok(())
-}
-
-async fn decoded(response: Response) -> Fetched {
-    let url = response.url.clone();
-    let html = compute(move || {
-        html::decode_from(
-            response.url.host_str(),
-            &response.body,
-            response.content_type.as_deref(),
-        )
-        .text
-    })
-    .await;
-    Fetched { url, html }
 }
 
 fn limits(options: &Options) -> Limits {
@@ -435,7 +398,7 @@ fn limits(options: &Options) -> Limits {
     }
 }
 
-fn read_page(job: &Job, fetched: &Fetched, limits: Limits) -> Read {
+fn read_page(job: &Job, document: &Document, limits: Limits) -> Read {
     // Checked before it was stored; a pattern of another version of the program is passed over.
     let pattern = job
         .pattern
@@ -450,18 +413,14 @@ fn read_page(job: &Job, fetched: &Fetched, limits: Limits) -> Read {
         title: job.title.as_deref(),
         availability: job.availability.as_deref(),
     };
-    let page = html::Page::parse(&fetched.html);
-    reading::read(&page, &fetched.url, shop, &previous, limits)
+    reading::read(document, shop, &previous, limits)
 }
 
 /// The page as it is kept, unless it is too large even so.
-fn stored(job: i64, fetched: &Fetched, max_bytes: usize) -> Option<Page> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(fetched.html.as_bytes()).ok()?;
-    let body = encoder.finish().ok()?;
-    (body.len() <= max_bytes).then(|| Page {
+fn stored(job: i64, document: &Document, max_bytes: usize) -> Option<Page> {
+    document.packed(max_bytes).map(|body| Page {
         job,
-        url: Some(fetched.url.to_string()),
+        url: Some(document.url.to_string()),
         body,
     })
 }
