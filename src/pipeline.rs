@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use diesel::result::Error as DieselError;
 use diesel_async::{AsyncConnection, AsyncPgConnection};
-use gleaner_actors::Settings;
 use gleaner_actors::port::{
     Claim, Failure, LeaseId, OpenedLease, Outcome, Port, PortError, SettleReport, Settlement,
     SnoozeScope, Verdict,
 };
+use gleaner_actors::{Settings, judge};
 use tracing::{debug, error, warn};
 
 use crate::db::stage::{Claimed, Records, Stage};
@@ -237,28 +237,19 @@ impl<W: Workflow> Pipeline<W> {
         Ok(count(batch, &settled))
     }
 
-    /// What becomes of an item whose result the database refuses.
-    fn charge(
-        &self,
-        refused: &Settlement<W::Output>,
-        error: &DieselError,
-    ) -> Settlement<W::Output> {
-        let settings = self.settings.get();
-        let failure = Failure::new("store", chain(error));
-        let verdict = if refused.attempt >= settings.max_attempts {
-            Verdict::Fail {
-                failure,
-                output: None,
-            }
-        } else {
-            let failures = u32::from(refused.attempt.unsigned_abs());
-            let after = settings.backoff.full_jitter(failures, rand::random());
-            Verdict::Retry {
-                after,
-                failure,
-                output: None,
-            }
-        };
+    /// What becomes of an item whose result the database refuses: what becomes of any failure of that row.
+    fn charge(&self, refused: &Settlement<W::Output>, error: DieselError) -> Settlement<W::Output> {
+        let error = by_terms::<W>(
+            WorkflowError::retry("store", error),
+            refused.attempt,
+            output_of(&refused.verdict),
+        );
+        let (verdict, _snooze) = judge(
+            failed(error, None),
+            refused.attempt,
+            &self.settings.get(),
+            rand::random(),
+        );
         Settlement {
             item: refused.item,
             attempt: refused.attempt,
@@ -358,7 +349,10 @@ impl<W: Workflow> Port for Pipeline<W> {
         let outcome = match self.workflow.run(input).await {
             Ok(Done::Completed(output)) => Outcome::Completed(output),
             Ok(Done::Filtered(reason, output)) => Outcome::Filtered { reason, output },
-            Ok(Done::Failed(error, output)) => failed(error, Some(output)),
+            Ok(Done::Failed(error, output)) => {
+                let error = by_terms::<W>(error, claim.attempt, Some(&output));
+                failed(error, Some(output))
+            }
             Err(error) => failed(error, None),
         };
         if let Outcome::Retry { failure, .. } | Outcome::Permanent { failure, .. } = &outcome {
@@ -389,7 +383,7 @@ impl<W: Workflow> Port for Pipeline<W> {
                     [alone] => {
                         warn!(workflow = W::NAME, item = alone.item, error = %chain(&error),
                             "the database refuses an item's result");
-                        let charged = self.charge(alone, &error);
+                        let charged = self.charge(alone, error);
                         let recorded = self.record_and_tell(lease, &[charged]).await;
                         add(
                             &mut report,
@@ -459,6 +453,18 @@ fn ended<O>(settlement: &Settlement<O>) -> Settled<'_, O> {
 
 fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> PortError {
     PortError::Unavailable(Box::new(error))
+}
+
+/// A failure as the row's own terms have it, if it has any: the one way, whatever it was that went wrong.
+fn by_terms<W: Workflow>(
+    error: WorkflowError,
+    attempt: i16,
+    output: Option<&W::Output>,
+) -> WorkflowError {
+    match output.and_then(W::terms) {
+        Some(terms) => terms.applied(attempt, error),
+        None => error,
+    }
 }
 
 fn failed<O>(error: WorkflowError, output: Option<O>) -> Outcome<O> {

@@ -29,6 +29,7 @@ use crate::port::{SettleReport, Settlement};
 use incarnation::Incarnation;
 use trouble::Operation;
 
+pub use decide::judge;
 pub(crate) use snapshot::counted;
 
 /// What a workflow's actor hears. `session` counts its leases: an answer from an earlier one is out of date.
