@@ -13,7 +13,7 @@ use diesel::result::Error as DieselError;
 use diesel_async::{AsyncConnection, AsyncPgConnection};
 use gleaner_actors::port::{
     Claim, Failure, LeaseId, OpenedLease, Outcome, Port, PortError, SettleReport, Settlement,
-    SnoozeScope, Verdict,
+    SnoozeScope, Unsettled, Verdict,
 };
 use gleaner_actors::{Settings, judge};
 use tracing::{debug, error, warn};
@@ -371,39 +371,47 @@ impl<W: Workflow> Port for Pipeline<W> {
         &self,
         lease: LeaseId,
         batch: &[Settlement<Self::Output>],
-    ) -> Result<SettleReport, PortError> {
+    ) -> Result<SettleReport, Unsettled> {
         let mut report = SettleReport::default();
-        // A batch that the database refuses is halved until the one item that is at fault stands alone.
+        // A batch that the database refuses is halved until the one item that is at fault stands alone. The left half first:
+        // what is recorded when trouble comes in between is the front of the batch.
         let mut pending = vec![batch];
         while let Some(part) = pending.pop() {
-            match self.record_and_tell(lease, part).await {
+            let recorded = match (self.record_and_tell(lease, part).await, part) {
+                (Err(Refusal::Data(error)), [alone]) => {
+                    warn!(workflow = W::NAME, item = alone.item, error = %chain(&error),
+                        "the database refuses an item's result");
+                    let charged = self.charge(alone, error);
+                    self.record_and_tell(lease, &[charged]).await
+                }
+                (Err(Refusal::Data(_)), several) => {
+                    let (left, right) = several.split_at(several.len() / 2);
+                    pending.push(right);
+                    pending.push(left);
+                    continue;
+                }
+                (recorded, _) => recorded,
+            };
+            match recorded {
                 Ok(recorded) => add(&mut report, recorded),
-                Err(Refusal::Trouble(error)) => return Err(error),
-                Err(Refusal::Data(error)) => match part {
-                    [alone] => {
-                        warn!(workflow = W::NAME, item = alone.item, error = %chain(&error),
-                            "the database refuses an item's result");
-                        let charged = self.charge(alone, error);
-                        let recorded = self.record_and_tell(lease, &[charged]).await;
-                        add(
-                            &mut report,
-                            recorded.map_err(|refusal| match refusal {
-                                Refusal::Trouble(error) => error,
-                                Refusal::Data(error) => unavailable(error),
-                            })?,
-                        );
-                    }
-                    several => {
-                        let (left, right) = several.split_at(several.len() / 2);
-                        pending.push(right);
-                        pending.push(left);
-                    }
-                },
+                Err(Refusal::Trouble(error)) => {
+                    return Err(Unsettled {
+                        recorded: report,
+                        error,
+                    });
+                }
+                // Not even the failure can be written down.
+                Err(Refusal::Data(error)) => {
+                    return Err(Unsettled {
+                        recorded: report,
+                        error: unavailable(error),
+                    });
+                }
             }
-        }
-        let mut in_hand = self.in_hand();
-        for settlement in batch {
-            in_hand.put_down(settlement.item);
+            let mut in_hand = self.in_hand();
+            for settlement in part {
+                in_hand.put_down(settlement.item);
+            }
         }
         Ok(report)
     }
