@@ -57,7 +57,6 @@ async fn examine(config: &Config, checks: &mut Vec<Check>) -> Result<(), DbError
     checks.push(reachable(&direct.place(), &server));
     checks.push(writable(&server));
     checks.push(durable(&server));
-    checks.push(messages(&server));
     checks.push(clock(skew));
     let through_pool = Connector::new(&config.database.url, &config.database)?;
     checks.push(pooling(
@@ -201,22 +200,6 @@ fn durable(server: &Server) -> Check {
         format!("{} off", server.careless.join(", ")),
         "a crash of the server may lose or damage rows: switch on, but for data that can be done without",
     )
-}
-
-/// Some errors come without a code that the client library passes on, and are told apart by their words
-/// (see [`crate::db::is_trouble`]).
-fn messages(server: &Server) -> Check {
-    let language = server.messages.split(['_', '.']).next().unwrap_or_default();
-    if matches!(language, "" | "C" | "POSIX" | "en" | "English") {
-        Check::ok("messages", "English")
-    } else {
-        Check::warn(
-            "messages",
-            format!("in the language of {}", server.messages),
-            "a server in trouble may be taken for bad rows, which then use up their attempts: \
-             as a superuser, ALTER ROLE … SET lc_messages = 'C' for Gleaner's user",
-        )
-    }
 }
 
 fn clock(skew: Skew) -> Check {

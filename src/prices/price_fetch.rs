@@ -23,21 +23,19 @@ use self::validate::{Limits, Previous};
 use crate::live::Live;
 use crate::prices::crawl;
 use crate::prices::crawl::{Page, Seen, Submission};
+use crate::prices::policy;
 use crate::prices::queue::Queue;
 use crate::settings;
 use crate::telemetry::chain;
 use crate::web::fetch::{Client, FetchError};
 use crate::web::page::{Document, Landing, PageError};
 use crate::web::render::{RenderError, Renderer};
-use crate::workflow::{Configured, Done, ItemId, Services, Settled, Workflow, WorkflowError};
+use crate::workflow::{
+    Configured, Done, ItemId, Services, Settled, Terms, Workflow, WorkflowError,
+};
 use gleaner_extract::offer::Offer;
 use gleaner_extract::pattern::Pattern;
 use gleaner_extract::price::Currency;
-
-/// Doublings of the backoff: 5, 10, 20, 40 minutes from then on.
-const MAX_DOUBLINGS: u32 = 3;
-/// The longest wait that a policy's backoff can come to.
-const MAX_BACKOFF: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Options of the workflow `price-fetch`.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -123,39 +121,11 @@ pub struct Job {
 }
 
 impl Job {
-    /// How long until the next attempt, by the job's policy; none when this was the last.
-    fn backoff(&self) -> Option<Duration> {
-        if self.attempt >= self.max_retries {
-            return None;
-        }
-        let doublings = u32::try_from(self.attempt.saturating_sub(1)).unwrap_or(0);
-        let base =
-            Duration::try_from_secs_f64(self.backoff_seconds.max(0.0)).unwrap_or(MAX_BACKOFF);
-        Some(
-            base.saturating_mul(1 << doublings.min(MAX_DOUBLINGS))
-                .min(MAX_BACKOFF),
-        )
-    }
-
-    /// The same error, to be tried again when the job's policy says so, if it does.
-    fn by_policy(&self, error: WorkflowError) -> WorkflowError {
-        match (error, self.backoff()) {
-            (
-                WorkflowError::Retry {
-                    class,
-                    after,
-                    source,
-                },
-                Some(backoff),
-            ) => WorkflowError::Retry {
-                class,
-                after: Some(backoff.max(after.unwrap_or_default())),
-                source,
-            },
-            (WorkflowError::Retry { class, source, .. }, None) => {
-                WorkflowError::Permanent { class, source }
-            }
-            (error, _) => error,
+    /// What the job's policy says on the attempt after this one.
+    fn terms(&self) -> Terms {
+        Terms {
+            attempts: self.max_retries,
+            backoff: policy::backoff(self.backoff_seconds, self.attempt),
         }
     }
 }
@@ -164,6 +134,7 @@ impl Job {
 #[derive(Debug)]
 pub struct Crawl {
     attempt: i16,
+    terms: Terms,
     pattern: Option<i64>,
     duration_ms: i32,
     outcome: Outcome,
@@ -275,6 +246,7 @@ impl Workflow for PriceFetch {
         let started_at = tokio::time::Instant::now();
         let crawl = |class: &'static str, error: String, details: Value| Crawl {
             attempt: job.attempt,
+            terms: job.terms(),
             pattern: job.pattern_id,
             duration_ms: i32::try_from(started_at.elapsed().as_millis()).unwrap_or(i32::MAX),
             outcome: Outcome::Failed { class, error },
@@ -287,10 +259,9 @@ impl Workflow for PriceFetch {
             Ok(landing) => landing,
             Err(error) => {
                 let (class, text, error) = error.judged();
-                let error = match error {
-                    snooze @ WorkflowError::Snooze { .. } => return Err(snooze),
-                    other => job.by_policy(other),
-                };
+                if matches!(error, WorkflowError::Snooze { .. }) {
+                    return Err(error);
+                }
                 return Ok(Done::Failed(error, crawl(class, text, json!({}))));
             }
         };
@@ -326,12 +297,16 @@ impl Workflow for PriceFetch {
             "extraction"
         };
         let reason = read.validation.errors.join("; ");
-        let error = job.by_policy(WorkflowError::retry(class, reason.clone()));
+        let error = WorkflowError::retry(class, reason.clone());
         let failed = Crawl {
             page,
             ..crawl(class, reason, details)
         };
         Ok(Done::Failed(error, failed))
+    }
+
+    fn terms(crawl: &Crawl) -> Option<Terms> {
+        Some(crawl.terms)
     }
 
     async fn store(
@@ -505,73 +480,5 @@ fn class_of(error: &FetchError) -> &'static str {
         FetchError::TooLarge { .. } | FetchError::ContentCoding { .. } => "http",
         FetchError::BadUrl { .. } | FetchError::Blocked { .. } => "blocked",
         _ => "network",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn job(attempt: i16, max_retries: i16) -> Job {
-        Job {
-            id: 1,
-            attempt,
-            max_retries,
-            backoff_seconds: 300.0,
-            url: String::new(),
-            title: None,
-            price: None,
-            availability: None,
-            is_wanted: true,
-            has_product: false,
-            wants_page: false,
-            domain: String::new(),
-            render: false,
-            currency: None,
-            pattern_id: None,
-            pattern: None,
-        }
-    }
-
-    /// PT-16: 5, 10, 20, 40 minutes, and an end.
-    #[test]
-    fn attempts_are_spaced_by_the_job_s_policy() {
-        for (attempt, max_retries, minutes) in [
-            (1, 3, Some(5)),
-            (2, 3, Some(10)),
-            (3, 3, None),
-            (3, 9, Some(20)),
-            (4, 9, Some(40)),
-            (8, 9, Some(40)),
-            (9, 9, None),
-            (i16::MAX, 9, None),
-        ] {
-            assert_eq!(
-                job(attempt, max_retries).backoff(),
-                minutes.map(|minutes| Duration::from_secs(minutes * 60)),
-                "{attempt} of {max_retries}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_later_time_that_the_server_names_is_kept() {
-        let asked = |seconds| WorkflowError::Retry {
-            class: "http",
-            after: Some(Duration::from_secs(seconds)),
-            source: "429".into(),
-        };
-        for (seconds, expected) in [(10, 300), (3_000, 3_000)] {
-            match job(1, 3).by_policy(asked(seconds)) {
-                WorkflowError::Retry { after, .. } => {
-                    assert_eq!(after, Some(Duration::from_secs(expected)));
-                }
-                other => panic!("{other:?}"),
-            }
-        }
-        assert!(matches!(
-            job(3, 3).by_policy(asked(10)),
-            WorkflowError::Permanent { class: "http", .. }
-        ));
     }
 }

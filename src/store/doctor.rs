@@ -25,9 +25,6 @@ pub struct Server {
     /// Encoding of the database.
     #[diesel(sql_type = Text)]
     pub encoding: String,
-    /// The language of its messages, as `lc_messages` names it.
-    #[diesel(sql_type = Text)]
-    pub messages: String,
     /// Whether autovacuum runs, and has the counts it needs.
     #[diesel(sql_type = Bool)]
     pub autovacuum: bool,

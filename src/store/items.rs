@@ -13,7 +13,7 @@ use diesel::sql_types::{Array, BigInt, Double, Integer, Jsonb, Nullable, SmallIn
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::stage::Stage;
-use crate::db::is_trouble;
+use crate::db::sqlstate;
 
 /// Rows changed by one statement, which is one transaction: workers wait for no more than that.
 const CHUNK: i64 = 5_000;
@@ -502,7 +502,7 @@ async fn chunk(
             .get_result(conn)
             .await;
         match changed {
-            Err(error) if tried < TRIES && is_trouble(&error) && is_deadlock(&error) => tried += 1,
+            Err(error) if tried < TRIES && is_deadlock(&error) => tried += 1,
             done => return done,
         }
     }
@@ -510,7 +510,7 @@ async fn chunk(
 
 /// A worker's batch and this chunk each held a row that the other wanted; the database ended ours, nothing was changed.
 fn is_deadlock(error: &diesel::result::Error) -> bool {
-    error.to_string().contains("deadlock")
+    sqlstate::code(error) == Some(sqlstate::DEADLOCK_DETECTED)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod pipeline;
 mod request;
 mod rescue;
 mod settle;
+mod trouble;
 
 use std::time::Duration;
 

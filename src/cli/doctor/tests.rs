@@ -44,7 +44,7 @@ fn node(version: &str, status: serde_json::Value) -> Node {
 fn the_server_is_judged() {
     type Spoil = fn(&mut Server);
     type Judge = fn(&Server) -> Check;
-    let cases: [(Spoil, Judge, Outcome); 17] = [
+    let cases: [(Spoil, Judge, Outcome); 14] = [
         (|_| {}, |server| reachable("p", server), Outcome::Ok),
         (
             |server| server.version_num = 130_009,
@@ -55,17 +55,6 @@ fn the_server_is_judged() {
             |server| server.encoding = "SQL_ASCII".into(),
             |server| reachable("p", server),
             Outcome::Fail,
-        ),
-        (|_| {}, messages, Outcome::Ok),
-        (
-            |server| server.messages = "en_US.UTF-8".into(),
-            messages,
-            Outcome::Ok,
-        ),
-        (
-            |server| server.messages = "nb_NO.UTF-8".into(),
-            messages,
-            Outcome::Warn,
         ),
         (|_| {}, writable, Outcome::Ok),
         (|server| server.in_recovery = true, writable, Outcome::Fail),
