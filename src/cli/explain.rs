@@ -9,10 +9,11 @@ use serde_json::json;
 
 use super::table::{Table, cut};
 use super::{Global, Misuse, OK, print};
+use crate::db::stage::Request;
 use crate::db::uid::Uid;
 use crate::workflows::auto_record::rules::{Finding, Outcome};
 use crate::workflows::auto_record::timeline::Decision;
-use crate::workflows::auto_record::{Input, Options, inputs, timelines};
+use crate::workflows::auto_record::{Input, Options, RESULTS, inputs, timelines};
 
 /// Results judged at a time.
 const PAGE: i64 = 1_000;
@@ -351,9 +352,10 @@ async fn compare(
             }
         }
         if requeue && !admitted.is_empty() {
-            comparison.requeued += sql_query(
-                "UPDATE crawl_result SET auto_record_status = 'Queued' WHERE id = ANY ($1) AND auto_record_status = 'Filtered'",
-            )
+            comparison.requeued += sql_query(RESULTS.ask(
+                "UPDATE {table} AS item SET {set} WHERE id = ANY ($1) AND {stage}_status = 'Filtered'",
+                &[Request::Queue],
+            ))
             .bind::<Array<BigInt>, _>(&admitted)
             .execute(connection)
             .await?;

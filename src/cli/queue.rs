@@ -9,10 +9,12 @@ use serde_json::{Value, json};
 
 use super::table::age;
 use super::{Global, OK, complain, print};
+use crate::db::stage::Request;
 use crate::queue::{Lengths, Queue};
 use crate::redis::RedisError;
 use crate::telemetry::chain;
 use crate::upkeep::QUEUE_COUNT_BOUND;
+use crate::workflows::auto_record::RESULTS;
 
 /// Arguments of `gleaner queue`.
 #[derive(Debug, Args)]
@@ -127,14 +129,15 @@ async fn requeue_failed(
     named: &[i64],
     limit: u32,
 ) -> QueryResult<Vec<i64>> {
-    let rows: Vec<Number> = sql_query(
-        "UPDATE crawl_result SET auto_record_status = 'Queued' \
-         WHERE auto_record_lease IS NULL AND id IN ( \
-            SELECT id FROM crawl_result \
-            WHERE auto_record_status = 'Error' OR (id = ANY ($1) AND success AND auto_record_status IS NULL) \
+    let rows: Vec<Number> = sql_query(RESULTS.ask(
+        "UPDATE {table} AS item SET {set} \
+         WHERE {stage}_lease IS NULL AND id IN ( \
+            SELECT id FROM {table} \
+            WHERE {stage}_status = 'Error' OR (id = ANY ($1) AND success AND {stage}_status IS NULL) \
             ORDER BY id LIMIT $2) \
          RETURNING id AS number",
-    )
+        &[Request::Queue],
+    ))
     .bind::<Array<BigInt>, _>(named)
     .bind::<BigInt, _>(i64::from(limit))
     .load(connection)

@@ -10,8 +10,11 @@ use diesel::{QueryResult, QueryableByName, sql_query};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::{Map, Value, json};
 
-use super::stage::bounded;
+use super::stage::{Group, bounded};
 use super::statement::statement;
+
+/// The stage of the jobs, as requests name it.
+pub(crate) const JOBS: Group = Group::new("crawl_job", "crawl");
 
 /// Longest title kept, in characters; the price systems before this one kept as many.
 const MAX_TITLE_CHARS: usize = 500;

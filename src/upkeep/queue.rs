@@ -5,7 +5,7 @@
 //! reconciler, once across all nodes, puts into the list what is due in PostgreSQL and is missing there, after a flush, an
 //! eviction or a restart; forgets entries of workers that died; and queues again what failed, on its schedule.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use diesel::sql_types::{BigInt, Double, Nullable, SmallInt};
@@ -18,8 +18,10 @@ use tracing::{debug, info};
 
 use super::{Shared, unavailable};
 use crate::db::schedule;
+use crate::db::stage::Request;
 use crate::db::statement::statement;
 use crate::metrics;
+use crate::workflows::auto_record::RESULTS;
 
 /// How often the list is looked at: a foreign entry waits no longer.
 pub(super) const WATCH_INTERVAL: Duration = Duration::from_millis(500);
@@ -29,6 +31,10 @@ const WORKFLOW: &str = "auto-record";
 const SETTLED_AFTER: f64 = 2.0;
 /// The list is filled up to so many entries; what is beyond that is found when these are done.
 const LIST_BOUND: usize = 100_000;
+
+/// Queues failed results again; see its file.
+static REVIVE: LazyLock<String> =
+    LazyLock::new(|| RESULTS.ask(include_str!("queue/revive.sql"), &[Request::Queue]));
 
 /// The watch.
 pub(super) struct Watch {
@@ -154,7 +160,7 @@ async fn due(conn: &mut AsyncPgConnection) -> QueryResult<Vec<i64>> {
 
 /// Queues failed results again, each `after` its first failure, twice that after its second, and so on, at most `times` times.
 async fn revive(conn: &mut AsyncPgConnection, after: Duration, times: u8) -> QueryResult<usize> {
-    statement(include_str!("queue/revive.sql"))
+    statement(&REVIVE)
         .bind::<Double, _>(after.as_secs_f64())
         .bind::<SmallInt, _>(i16::from(times))
         .execute(conn)

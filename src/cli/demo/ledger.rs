@@ -6,6 +6,8 @@ use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Nullable, SmallInt, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 
+use crate::db::crawl::JOBS;
+use crate::db::stage::Request;
 use crate::demo::{ContactKind, Found, FoundBusiness, FoundContact, PlaceSeed, PlantedPrice};
 use crate::workflows;
 
@@ -48,7 +50,7 @@ pub(super) async fn is_day_over(
 
 /// Has every shop page crawled again.
 pub(super) async fn recrawl(conn: &mut AsyncPgConnection) -> QueryResult<()> {
-    sql_query("UPDATE crawl_job SET crawl_status = 'Queued'")
+    sql_query(JOBS.ask("UPDATE {table} AS item SET {set}", &[Request::Queue]))
         .execute(conn)
         .await
         .map(drop)
