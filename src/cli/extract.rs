@@ -20,9 +20,9 @@ use serde_json::value::RawValue;
 use self::answer::{Answer, Context, Kind, Refusal, answer};
 use self::lines::{Line, Work};
 use self::request::{Options, Request};
-use super::{FAILURE, Global, Misuse, OK};
-use gleaner_extract::pattern::{MAX_PATTERN_BYTES, Pattern};
+use crate::console::{FAILURE, Global, Misuse, OK};
 use crate::telemetry::chain;
+use gleaner_extract::pattern::{MAX_PATTERN_BYTES, Pattern};
 
 /// Arguments of `gleaner extract`.
 #[derive(Debug, Args)]
@@ -125,7 +125,7 @@ fn one(kind: Kind, request: &Request<'_>, context: &Context) -> anyhow::Result<u
     let answer = match answer(kind, request, context) {
         Ok(answer) => answer,
         Err(refusal) => {
-            super::complain(&chain(&refusal));
+            crate::console::complain(&chain(&refusal));
             return Ok(FAILURE);
         }
     };

@@ -12,7 +12,7 @@ use gleaner::workflows;
 /// Who may write stage columns, and why. A folder stands for all that is in it.
 const WRITERS: &[(&str, &str)] = &[
     (
-        "src/db/stage/",
+        "src/store/stage/",
         "the stage: its statements, and the text of requests",
     ),
     (
@@ -24,9 +24,9 @@ const WRITERS: &[(&str, &str)] = &[
 
 /// Who may take rows for a worker, besides the stage: the hand-out to bots.
 const HANDS_OUT: &[&str] = &[
-    "src/db/stage.rs",
-    "src/db/bot.rs",
-    "src/db/stage/request.rs",
+    "src/store/stage.rs",
+    "src/prices/bot.rs",
+    "src/store/stage/request.rs",
 ];
 
 const COLUMNS: &[&str] = &["status", "priority", "due_at", "attempts", "lease", "error"];
@@ -59,7 +59,7 @@ fn only_the_stage_writes_stage_columns() {
     assert_eq!(
         wrong,
         Vec::<String>::new(),
-        "stage columns are written through Group::ask; see src/db/stage/request.rs"
+        "stage columns are written through Group::ask; see src/store/stage/request.rs"
     );
     for (own, why) in WRITERS {
         assert!(
@@ -93,7 +93,7 @@ fn the_stages_own_statements_are_found() {
         "settle",
         "take_back",
     ] {
-        let path = root().join(format!("src/db/stage/{name}.sql"));
+        let path = root().join(format!("src/store/stage/{name}.sql"));
         let text = fs::read_to_string(path).expect("a statement of the stage");
         let written = stages.written_by_sql(&text);
         assert!(

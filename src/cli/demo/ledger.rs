@@ -6,9 +6,9 @@ use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Nullable, SmallInt, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 
-use crate::db::crawl::JOBS;
-use crate::db::stage::Request;
 use crate::demo::{ContactKind, Found, FoundBusiness, FoundContact, PlaceSeed, PlantedPrice};
+use crate::prices::crawl::JOBS;
+use crate::store::stage::Request;
 use crate::workflows;
 
 /// How the demo's shops are crawled: once a day of theirs, and what fails stays failed.

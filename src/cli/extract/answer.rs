@@ -20,7 +20,9 @@ use gleaner_extract::html::{self, MAX_HTML_BYTES, Page};
 use gleaner_extract::pattern::{Fields, Pattern, PatternError};
 use gleaner_extract::price::{self, Amount, Currency};
 use gleaner_extract::robots::{MAX_ROBOTS_BYTES, Robots};
-use gleaner_extract::sitemap::{self, AsGiven, Entry, Kind as Form, Limits, Progress, SitemapError};
+use gleaner_extract::sitemap::{
+    self, AsGiven, Entry, Kind as Form, Limits, Progress, SitemapError,
+};
 use gleaner_extract::url::{TrackingParameters, UrlError, normalize_with};
 use gleaner_extract::{contacts, domain, offer, page};
 

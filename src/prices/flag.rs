@@ -1,0 +1,238 @@
+//! Flags: what needs a person's eye. At most one is open per kind and subject.
+
+use std::ops::Add;
+
+use diesel::prelude::*;
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use diesel::sql_query;
+use diesel::sql_types::{Array, BigInt, Nullable, Text};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde::Serialize;
+
+use super::pattern::SITES;
+use crate::store::stage::Request;
+
+/// A flag, as people see it.
+#[derive(Clone, Debug, PartialEq, QueryableByName, Serialize)]
+pub struct Flag {
+    /// Its key.
+    #[diesel(sql_type = BigInt)]
+    pub id: i64,
+    /// What kind of trouble.
+    #[diesel(sql_type = Text)]
+    pub kind: String,
+    /// `pending`, `in_progress`, `resolved` or `wont_fix`.
+    #[diesel(sql_type = Text)]
+    pub status: String,
+    /// The shop, if it is about one.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub domain: Option<String>,
+    /// The page, if it is about one.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub url: Option<String>,
+    /// What happened.
+    #[diesel(sql_type = Text)]
+    pub message: String,
+    /// RFC 3339, UTC.
+    #[diesel(sql_type = Text)]
+    pub opened_at: String,
+    /// The same, of its end.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub resolved_at: Option<String>,
+    /// Who resolved it.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub resolved_by: Option<String>,
+}
+
+/// The kinds of trouble.
+pub const KINDS: [&str; 6] = [
+    "pattern_generation_failed",
+    "pattern_low_confidence",
+    "fetch_failing_repeatedly",
+    "store_rate_limited",
+    "duplicate_products",
+    "price_jump",
+];
+
+/// The states of a flag.
+pub const STATUSES: [&str; 4] = ["pending", "in_progress", "resolved", "wont_fix"];
+
+/// Those in which it is open.
+pub const OPEN: [&str; 2] = ["pending", "in_progress"];
+
+/// Which flags are meant: those for which all that is given holds.
+#[derive(Clone, Debug, Default)]
+pub struct Filter<'a> {
+    /// One of these; empty for any.
+    pub statuses: &'a [&'a str],
+    /// Of this kind.
+    pub kind: Option<&'a str>,
+    /// About this shop.
+    pub domain: Option<&'a str>,
+    /// One of these; empty for any.
+    pub ids: &'a [i64],
+    /// Older than this one.
+    pub before: Option<i64>,
+}
+
+/// Flags, the newest first, at most `limit`.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn list(
+    conn: &mut AsyncPgConnection,
+    filter: &Filter<'_>,
+    limit: i64,
+) -> QueryResult<Vec<Flag>> {
+    sql_query(include_str!("flag/list.sql"))
+        .bind::<Array<Text>, _>(filter.statuses)
+        .bind::<Nullable<Text>, _>(filter.kind)
+        .bind::<Nullable<Text>, _>(filter.domain)
+        .bind::<Array<BigInt>, _>(filter.ids)
+        .bind::<Nullable<BigInt>, _>(filter.before)
+        .bind::<BigInt, _>(limit)
+        .load(conn)
+        .await
+}
+
+/// How many are open.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn count_open(conn: &mut AsyncPgConnection) -> QueryResult<i64> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = BigInt)]
+        count: i64,
+    }
+    let row: Row =
+        sql_query("SELECT count(*) FROM flag WHERE status IN ('pending', 'in_progress')")
+            .get_result(conn)
+            .await?;
+    Ok(row.count)
+}
+
+/// Opens a flag about a shop; one that is open already gets the new message.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn open(
+    conn: &mut AsyncPgConnection,
+    kind: &str,
+    site: i64,
+    message: &str,
+) -> QueryResult<()> {
+    sql_query(
+        "INSERT INTO flag (kind, site_id, message) VALUES ($1, $2, $3) \
+         ON CONFLICT (kind, coalesce(site_id, 0), coalesce(product_url_id, 0)) WHERE status IN ('pending', 'in_progress') \
+         DO UPDATE SET message = excluded.message",
+    )
+    .bind::<Text, _>(kind)
+    .bind::<BigInt, _>(site)
+    .bind::<Text, _>(message)
+    .execute(conn)
+    .await
+    .map(drop)
+}
+
+/// Closes flags of these kinds about a shop, because the trouble is over.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn close(conn: &mut AsyncPgConnection, kinds: &[&str], site: i64) -> QueryResult<()> {
+    sql_query(
+        "UPDATE flag SET status = 'resolved', resolved_at = now(), resolved_by = 'gleaner' \
+         WHERE kind = ANY ($1) AND site_id = $2 AND status IN ('pending', 'in_progress')",
+    )
+    .bind::<Array<Text>, _>(kinds)
+    .bind::<BigInt, _>(site)
+    .execute(conn)
+    .await
+    .map(drop)
+}
+
+/// Resolves open flags by their keys, for a person. Returns how many were open.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn resolve(
+    conn: &mut AsyncPgConnection,
+    flags: &[i64],
+    status: &str,
+    by: &str,
+) -> QueryResult<usize> {
+    sql_query(
+        "UPDATE flag SET status = $2, resolved_at = now(), resolved_by = $3 \
+         WHERE id = ANY ($1) AND status IN ('pending', 'in_progress')",
+    )
+    .bind::<Array<BigInt>, _>(flags)
+    .bind::<Text, _>(status)
+    .bind::<Text, _>(by)
+    .execute(conn)
+    .await
+}
+
+/// Opens a closed flag again, for a person. Returns whether it was closed, and nothing else of its kind and subject is open.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn reopen(conn: &mut AsyncPgConnection, flag: i64) -> QueryResult<bool> {
+    let changed = sql_query(
+        "UPDATE flag SET status = 'pending', resolved_at = NULL, resolved_by = NULL \
+         WHERE id = $1 AND status NOT IN ('pending', 'in_progress') AND NOT EXISTS (SELECT 1 FROM flag AS other \
+             WHERE other.kind = flag.kind AND other.status IN ('pending', 'in_progress') \
+               AND other.site_id IS NOT DISTINCT FROM flag.site_id AND other.product_url_id IS NOT DISTINCT FROM flag.product_url_id)",
+    )
+    .bind::<BigInt, _>(flag)
+    .execute(conn)
+    .await;
+    match changed {
+        Ok(changed) => Ok(changed > 0),
+        // One was opened in the same moment.
+        Err(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// What a look at the shops has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, QueryableByName, Serialize)]
+pub struct Judged {
+    /// Flags opened.
+    #[diesel(sql_type = BigInt)]
+    pub opened: i64,
+    /// Flags closed.
+    #[diesel(sql_type = BigInt)]
+    pub closed: i64,
+    /// Shops whose pattern is to be learnt anew.
+    #[diesel(sql_type = BigInt)]
+    pub repairs: i64,
+}
+
+impl Add for Judged {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            opened: self.opened + other.opened,
+            closed: self.closed + other.closed,
+            repairs: self.repairs + other.repairs,
+        }
+    }
+}
+
+/// Looks at every shop's latest results and jobs, and at what looks the same: opens the flags that are due, closes those whose
+/// trouble is over.
+///
+/// A shop whose pattern fails, or that cannot be read at all, gets its pattern learnt anew.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn judge(conn: &mut AsyncPgConnection) -> QueryResult<Judged> {
+    let shops: Judged = sql_query(SITES.ask(include_str!("flag/judge.sql"), &[Request::Queue]))
+        .get_result(conn)
+        .await?;
+    let duplicates: Judged = sql_query(include_str!("flag/duplicates.sql"))
+        .get_result(conn)
+        .await?;
+    Ok(shops + duplicates)
+}
