@@ -43,7 +43,7 @@ struct Names {
 }
 
 impl Names {
-    /// The workflows meant, all of them known.
+    /// The workflows meant, each once and all of them known.
     fn resolve(&self) -> Result<Vec<&'static str>, Misuse> {
         if self.all {
             return Ok(areas::workflows()
@@ -51,10 +51,14 @@ impl Names {
                 .map(|workflow| workflow.name)
                 .collect());
         }
-        self.names
-            .iter()
-            .map(|name| super::workflow(name).map(|known| known.name))
-            .collect()
+        let mut resolved = Vec::new();
+        for name in &self.names {
+            let known = super::workflow(name)?;
+            if !resolved.contains(&known.name) {
+                resolved.push(known.name);
+            }
+        }
+        Ok(resolved)
     }
 }
 
@@ -69,14 +73,12 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
     let names = names.resolve()?;
     let config = global.load()?;
     let mut connection = crate::console::connect(&config).await?;
-    for name in &names {
-        match arguments.action {
-            Action::List => {}
-            Action::Pause(_) => control::set_paused(&mut connection, name, true).await?,
-            Action::Resume(_) => control::set_paused(&mut connection, name, false).await?,
-            Action::RunNow(_) => control::request_run(&mut connection, name).await?,
-            Action::Unpark(_) => control::request_unpark(&mut connection, name).await?,
-        }
+    match arguments.action {
+        Action::List => {}
+        Action::Pause(_) => control::set_paused(&mut connection, &names, true).await?,
+        Action::Resume(_) => control::set_paused(&mut connection, &names, false).await?,
+        Action::RunNow(_) => control::request_run(&mut connection, &names).await?,
+        Action::Unpark(_) => control::request_unpark(&mut connection, &names).await?,
     }
     let up = node::recent(&mut connection)
         .await?
@@ -89,15 +91,11 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
     }
     for name in &names {
         print(&format!(
-            "{asked} {name}: asked of {up} running process(es)"
-        ));
-    }
-    if up > 0 {
-        print(&format!(
-            "asked of {up} running process{}",
+            "{asked} {name}: asked of {up} running process{}",
             if up == 1 { "" } else { "es" }
         ));
-    } else {
+    }
+    if up == 0 {
         complain(match arguments.action {
             Action::Pause(_) | Action::Resume(_) => {
                 "no process is running; it holds for those that start"

@@ -59,10 +59,10 @@ impl Action {
     /// A row, so that it reaches every node.
     async fn store(self, conn: &mut AsyncPgConnection, workflow: &str) -> QueryResult<()> {
         match self {
-            Self::Pause => control::set_paused(conn, workflow, true).await,
-            Self::Resume => control::set_paused(conn, workflow, false).await,
-            Self::RunNow => control::request_run(conn, workflow).await,
-            Self::Unpark => control::request_unpark(conn, workflow).await,
+            Self::Pause => control::set_paused(conn, &[workflow], true).await,
+            Self::Resume => control::set_paused(conn, &[workflow], false).await,
+            Self::RunNow => control::request_run(conn, &[workflow]).await,
+            Self::Unpark => control::request_unpark(conn, &[workflow]).await,
         }
     }
 }

@@ -29,12 +29,16 @@ use crate::live::Live;
 use crate::prices::metrics::{self, Recorded};
 use crate::prices::queue;
 use crate::prices::queue::Queue;
+use crate::store::stage::{Group, Request};
 use crate::workflow::{
     Configured, Done, Ended, ItemId, Services, Settled, Workflow, WorkflowError,
 };
 
 /// Without Redis, what waits is counted no further than this.
 const COUNT_BOUND: i32 = 10_000;
+
+/// The stage of the results, as requests name it.
+pub(crate) const RESULTS: Group = Group::new(AutoRecord::TABLE, AutoRecord::STAGE);
 
 /// The workflow.
 pub struct AutoRecord {
@@ -393,11 +397,12 @@ pub async fn revive(conn: &mut AsyncPgConnection, ids: &[i64]) -> QueryResult<Ve
         #[diesel(sql_type = BigInt)]
         id: i64,
     }
-    sql_query(
-        "UPDATE crawl_result SET auto_record_status = 'Queued' \
+    sql_query(RESULTS.ask(
+        "UPDATE {table} AS item SET {set} \
          WHERE id = ANY ($1) AND success AND NOT history_recorded \
-           AND (auto_record_status = 'Error' OR auto_record_status IS NULL)",
-    )
+           AND ({stage}_status = 'Error' OR {stage}_status IS NULL)",
+        &[Request::Queue],
+    ))
     .bind::<Array<BigInt>, _>(ids)
     .execute(conn)
     .await?;

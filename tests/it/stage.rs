@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed set-up is a failed test")]
 
 mod claim;
+mod curation;
 mod pipeline;
 mod request;
 mod rescue;

@@ -8,6 +8,8 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 
 use crate::areas;
 use crate::demo::{ContactKind, Found, FoundBusiness, FoundContact, PlaceSeed, PlantedPrice};
+use crate::prices::crawl::JOBS;
+use crate::store::stage::Request;
 
 /// How the demo's shops are crawled: once a day of theirs, and what fails stays failed.
 pub(super) async fn insert_shops(conn: &mut AsyncPgConnection, urls: &[String]) -> QueryResult<()> {
@@ -48,7 +50,7 @@ pub(super) async fn is_day_over(
 
 /// Has every shop page crawled again.
 pub(super) async fn recrawl(conn: &mut AsyncPgConnection) -> QueryResult<()> {
-    sql_query("UPDATE crawl_job SET crawl_status = 'Queued'")
+    sql_query(JOBS.ask("UPDATE {table} AS item SET {set}", &[Request::Queue]))
         .execute(conn)
         .await
         .map(drop)

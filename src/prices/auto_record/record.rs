@@ -689,7 +689,7 @@ impl Told {
         if self.rows.is_empty() {
             return Ok(());
         }
-        statement(sql::NOTIFY)
+        statement(&sql::NOTIFY)
             .bind::<Array<BigInt>, _>(&self.subscriptions)
             .bind::<Array<BigInt>, _>(&self.urls)
             .bind::<Array<BigInt>, _>(&self.rows)

@@ -377,11 +377,8 @@ async fn readopt(
     .bind::<BigInt, _>(bot)
     .get_result(conn)
     .await?;
-    sql_query(include_str!("readopt.sql"))
-        .bind::<BigInt, _>(lease.id)
-        .bind::<Array<BigInt>, _>(jobs)
-        .bind::<Array<SmallInt>, _>(attempts)
-        .execute(conn)
+    STAGE
+        .readopt(conn, LeaseId(lease.id), jobs, attempts)
         .await?;
     Ok(lease.id)
 }

@@ -12,8 +12,9 @@ use crate::console::{Global, Misuse, OK, print};
 use crate::prices::auto_record::AutoRecord;
 use crate::prices::auto_record::rules::{Finding, Outcome};
 use crate::prices::auto_record::timeline::Decision;
-use crate::prices::auto_record::{Input, Options, inputs, timelines};
+use crate::prices::auto_record::{Input, Options, RESULTS, inputs, timelines};
 use crate::prices::uid::Uid;
+use crate::store::stage::Request;
 
 /// Results judged at a time.
 const PAGE: i64 = 1_000;
@@ -352,9 +353,10 @@ async fn compare(
             }
         }
         if requeue && !admitted.is_empty() {
-            comparison.requeued += sql_query(
-                "UPDATE crawl_result SET auto_record_status = 'Queued' WHERE id = ANY ($1) AND auto_record_status = 'Filtered'",
-            )
+            comparison.requeued += sql_query(RESULTS.ask(
+                "UPDATE {table} AS item SET {set} WHERE id = ANY ($1) AND {stage}_status = 'Filtered'",
+                &[Request::Queue],
+            ))
             .bind::<Array<BigInt>, _>(&admitted)
             .execute(connection)
             .await?;

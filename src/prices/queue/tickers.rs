@@ -5,7 +5,7 @@
 //! reconciler, once across all nodes, puts into the list what is due in PostgreSQL and is missing there, after a flush, an
 //! eviction or a restart; forgets entries of workers that died; and queues again what failed, on its schedule.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use diesel::sql_types::{BigInt, Double, Nullable, SmallInt};
@@ -19,9 +19,10 @@ use tracing::{debug, info};
 use super::Queue;
 use crate::app::state::Shared;
 use crate::db::statement::statement;
-use crate::prices::auto_record::AutoRecord;
+use crate::prices::auto_record::{AutoRecord, RESULTS};
 use crate::prices::metrics;
 use crate::store::schedule;
+use crate::store::stage::Request;
 use crate::workflow::Workflow;
 
 /// How often the list is looked at: a foreign entry waits no longer.
@@ -30,6 +31,10 @@ pub(crate) const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 const SETTLED_AFTER: f64 = 2.0;
 /// The list is filled up to so many entries; what is beyond that is found when these are done.
 const LIST_BOUND: usize = 100_000;
+
+/// Queues failed results again; see its file.
+static REVIVE: LazyLock<String> =
+    LazyLock::new(|| RESULTS.ask(include_str!("revive.sql"), &[Request::Queue]));
 
 /// The watch.
 pub(crate) struct Watch {
@@ -157,7 +162,7 @@ async fn due(conn: &mut AsyncPgConnection) -> QueryResult<Vec<i64>> {
 
 /// Queues failed results again, each `after` its first failure, twice that after its second, and so on, at most `times` times.
 async fn revive(conn: &mut AsyncPgConnection, after: Duration, times: u8) -> QueryResult<usize> {
-    statement(include_str!("revive.sql"))
+    statement(&REVIVE)
         .bind::<Double, _>(after.as_secs_f64())
         .bind::<SmallInt, _>(i16::from(times))
         .execute(conn)
