@@ -106,29 +106,11 @@ pub(crate) fn test_config(database: &TestDatabase) -> Config {
             .map(|name| (*name).to_owned())
             .collect::<Vec<_>>(),
     );
-    set_backoff(
-        &mut config,
-        Backoff {
-            base: Duration::from_millis(10),
-            max: Duration::from_millis(50),
-        },
-    );
+    config.workflows.set_backoff(Backoff {
+        base: Duration::from_millis(10),
+        max: Duration::from_millis(50),
+    });
     config.workflows.deep_scan.options.api_key = Secret::new("test-key");
     config.workflows.deep_scan.options.base_url = "http://places.example.com".to_owned();
     config
-}
-
-/// Gives every workflow this backoff.
-pub(crate) fn set_backoff(config: &mut Config, backoff: Backoff) {
-    let all = &mut config.workflows;
-    all.deep_scan.backoff = backoff;
-    all.domain_extraction.backoff = backoff;
-    all.domain_metadata.backoff = backoff;
-    all.sitemap_discovery.backoff = backoff;
-    all.sitemap_import.backoff = backoff;
-    all.page_curation.backoff = backoff;
-    all.price_fetch.backoff = backoff;
-    all.auto_record.backoff = backoff;
-    all.pattern_generation.backoff = backoff;
-    all.notification_delivery.backoff = backoff;
 }
