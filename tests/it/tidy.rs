@@ -317,34 +317,42 @@ fn wrong_rooms(tree: &Tree, table: &[(&str, &str)]) -> Vec<String> {
     let rooms: Vec<&str> = table.iter().map(|(room, _)| *room).collect();
     let mut wrong = Vec::new();
     let mut used = BTreeSet::new();
+    // Of what is in no room, the uppermost module could be one.
+    let mut right = BTreeSet::new();
     for module in tree.files() {
-        match room_of(&module, &rooms) {
-            Some(room) => _ = used.insert(room),
-            None => wrong.push(format!("{module} is in no room")),
+        if let Some(room) = room_of(&module, &rooms) {
+            used.insert(room);
+            right.insert(room.to_owned());
+        } else {
+            right.extend(module.split("::").next().map(str::to_owned));
+            wrong.push(format!("{module} is in no room"));
         }
     }
-    let named = named(tree, &rooms);
+    let right: Vec<&str> = right.iter().map(String::as_str).collect();
+    let named = named(tree, &right);
     let nobody = BTreeMap::new();
-    let mut right = String::new();
+    let names = |room: &str| named.get(room).unwrap_or(&nobody);
     for (room, allowed) in table {
         if !used.contains(room) {
             wrong.push(format!("{room} is a room without a file"));
         }
-        let names = named.get(*room).unwrap_or(&nobody);
         let allowed: Vec<&str> = allowed.split_whitespace().collect();
-        for (name, path) in names {
+        for (name, path) in names(room) {
             if !allowed.contains(&name.as_str()) {
                 wrong.push(format!("{room} may not name {name}, but {path}"));
             }
         }
         for name in allowed {
-            if !names.contains_key(name) {
+            if !names(room).contains_key(name) {
                 wrong.push(format!("{room} may name {name} and does not"));
             }
         }
-        let names: Vec<&str> = names.keys().map(String::as_str).collect();
-        right += &format!("    ({room:?}, {:?}),\n", names.join(" "));
     }
+    let right = right.into_iter().map(|room| {
+        let names: Vec<&str> = names(room).keys().map(String::as_str).collect();
+        format!("    ({room:?}, {:?}),\n", names.join(" "))
+    });
+    let right: String = right.collect();
     if !wrong.is_empty() {
         wrong.push(format!("as it is:\n{right}"));
     }

@@ -223,6 +223,7 @@ fn rooms_are_held_to_their_table() {
         "b may name c and does not",
         "d is a room without a file",
         r#"("a", "b c"),"#,
+        r#"("lib", ""),"#,
     ] {
         assert!(wrong.contains(told), "{told}: {wrong}");
     }
