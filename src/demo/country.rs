@@ -141,15 +141,6 @@ impl Country {
         }
     }
 
-    pub(crate) fn phrases(self) -> &'static Phrases {
-        match self {
-            Self::UnitedStates | Self::UnitedKingdom => &super::names::ENGLISH,
-            Self::Germany => &super::names::GERMAN,
-            Self::France => &super::names::FRENCH,
-            Self::Netherlands => &super::names::DUTCH,
-        }
-    }
-
     /// The paths of pages that say how to reach the business, in the forms a crawler should know.
     pub(crate) fn contact_paths(self) -> &'static [&'static str] {
         match self {

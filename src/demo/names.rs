@@ -30,6 +30,16 @@ macro_rules! trade {
 }
 
 impl Country {
+    /// The words of its pages.
+    pub(crate) fn phrases(self) -> &'static Phrases {
+        match self {
+            Self::UnitedStates | Self::UnitedKingdom => &ENGLISH,
+            Self::Germany => &GERMAN,
+            Self::France => &FRENCH,
+            Self::Netherlands => &DUTCH,
+        }
+    }
+
     pub(crate) fn trades(self) -> &'static [Trade] {
         match self {
             Self::UnitedStates | Self::UnitedKingdom => ENGLISH_TRADES,
@@ -171,7 +181,7 @@ const DUTCH_TRADES: &[Trade] = &[
     trade!("Garage", "auto repair", "car_repair", "AutoRepair", "Onderhoud en APK voor alle merken."),
 ];
 
-pub(crate) const ENGLISH: Phrases = Phrases {
+const ENGLISH: Phrases = Phrases {
     home: "Home",
     about: "About us",
     services: "Services",
@@ -248,7 +258,7 @@ pub(crate) const ENGLISH: Phrases = Phrases {
     ],
 };
 
-pub(crate) const GERMAN: Phrases = Phrases {
+const GERMAN: Phrases = Phrases {
     home: "Startseite",
     about: "Über uns",
     services: "Leistungen",
@@ -317,7 +327,7 @@ pub(crate) const GERMAN: Phrases = Phrases {
     ],
 };
 
-pub(crate) const FRENCH: Phrases = Phrases {
+const FRENCH: Phrases = Phrases {
     home: "Accueil",
     about: "À propos",
     services: "Nos services",
@@ -387,7 +397,7 @@ pub(crate) const FRENCH: Phrases = Phrases {
     ],
 };
 
-pub(crate) const DUTCH: Phrases = Phrases {
+const DUTCH: Phrases = Phrases {
     home: "Home",
     about: "Over ons",
     services: "Diensten",

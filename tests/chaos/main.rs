@@ -5,7 +5,6 @@
 
 #![expect(
     clippy::print_stdout,
-    clippy::print_stderr,
     reason = "the figures of a run are part of what a test tells"
 )]
 

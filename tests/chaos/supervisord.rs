@@ -16,6 +16,7 @@ use crate::support::database::TestDatabase;
 use crate::support::journal::{Entry, Journal};
 use crate::support::process::{ConfigFile, PROGRAM};
 use crate::support::rows::{add_pages, assert_each_once, wait_all_done};
+use crate::support::tools::skip;
 use crate::support::wait::{wait_until, wait_until_by};
 
 fn is_page(entry: &Entry) -> bool {
@@ -131,7 +132,7 @@ fn is_installed() -> bool {
         .arg("--version")
         .output();
     if found.is_err() {
-        eprintln!("skipped: no supervisord here (apt-get install supervisor)");
+        skip("no supervisord on this machine (apt-get install supervisor)");
     }
     found.is_ok()
 }

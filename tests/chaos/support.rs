@@ -15,6 +15,8 @@ pub(crate) mod process;
 #[path = "../it/support/redis.rs"]
 pub(crate) mod redis;
 pub(crate) mod rows;
+#[path = "../it/support/tools.rs"]
+pub(crate) mod tools;
 #[path = "../it/support/wait.rs"]
 pub(crate) mod wait;
 

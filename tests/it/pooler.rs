@@ -16,7 +16,7 @@ use url::Url;
 
 use crate::support::app::test_config;
 use crate::support::site::{Answer, Site};
-use crate::support::{TestApp, TestDatabase, wait_until};
+use crate::support::{TestApp, TestDatabase, skip, wait_until};
 
 /// A PgBouncer before one database; killed when dropped.
 struct Pooler {
@@ -139,7 +139,7 @@ async fn a_server_without_a_pooler_is_no_pooler() {
 #[tokio::test(flavor = "multi_thread")]
 async fn session_mode_works_end_to_end() {
     if version().is_none() {
-        println!("skipped: no PgBouncer on this machine");
+        skip("no PgBouncer on this machine");
         return;
     }
     let database = TestDatabase::new().await;
@@ -175,7 +175,7 @@ async fn session_mode_works_end_to_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn transaction_mode_is_recognised_and_an_old_one_is_named() {
     let Some(version) = version() else {
-        println!("skipped: no PgBouncer on this machine");
+        skip("no PgBouncer on this machine");
         return;
     };
     let database = TestDatabase::new().await;

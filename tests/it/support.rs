@@ -10,10 +10,12 @@ pub(crate) mod nasty;
 pub(crate) mod redis;
 pub(crate) mod site;
 pub(crate) mod smtp;
+pub(crate) mod tools;
 pub(crate) mod toy;
 pub(crate) mod wait;
 
 pub(crate) use app::TestApp;
 pub(crate) use database::TestDatabase;
 pub(crate) use redis::TestRedis;
+pub(crate) use tools::skip;
 pub(crate) use wait::{PATIENCE, wait_until, wait_until_by};

@@ -6,21 +6,13 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::root::{RootMsg, RootState};
 use super::slot::Phase;
+use super::state::{Drain, RootMsg, RootState};
 use crate::control::{Control, answer};
 use crate::status::DrainReport;
 
 /// How long a drain may go on past its deadline, to hand items back and close leases.
 const CLOSING_TIME: Duration = Duration::from_secs(5);
-
-/// A drain under way.
-pub(super) struct Drain {
-    started: Instant,
-    released_before: u64,
-    aborted: bool,
-    replies: Vec<oneshot::Sender<DrainReport>>,
-}
 
 impl RootState {
     fn released(&self) -> u64 {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::root::RootState;
 use super::slot::Slot;
+use super::state::RootState;
 use crate::control::{ChildStatus, Control, answer};
 use crate::status::{HelperStatus, State, TreeStatus, WorkflowStatus, millis};
 use crate::ticker::absent_status;

@@ -1,11 +1,12 @@
 //! A producer in another language, as the guides have them: it knows `RPUSH` and nothing else of us.
 
+use std::ffi::OsString;
 use std::process::Stdio;
 
 use tokio::process::{Child, Command};
 
 use super::{results, shop};
-use crate::support::{TestDatabase, TestRedis, wait_until};
+use crate::support::{TestDatabase, TestRedis, skip, wait_until};
 
 /// With nothing but a socket.
 const BY_SOCKET: &str = r#"
@@ -47,11 +48,17 @@ fn program(database: &TestDatabase, redis: &TestRedis) -> Child {
         .unwrap()
 }
 
+/// A Python that may have more than the one on the PATH.
+#[expect(clippy::disallowed_methods, reason = "the tests' own setting")]
+fn python() -> OsString {
+    std::env::var_os("GLEANER_TEST_PYTHON").unwrap_or_else(|| "python3".into())
+}
+
 /// Runs a script with the place of the server and a result's key. Whether it could be run at all.
 async fn push(script: &str, redis: &TestRedis, id: i64) -> bool {
     let url = redis.url();
     let (host, port) = url.trim_start_matches("redis://").split_once(':').unwrap();
-    let ran = Command::new("python3")
+    let ran = Command::new(python())
         .args(["-c", script, host, port, &id.to_string()])
         .output()
         .await;
@@ -91,7 +98,7 @@ async fn what_a_python_program_pushes_is_recorded() {
         if push(script, &redis, id).await {
             wait_until("it is recorded", async || recorded(id).await).await;
         } else {
-            println!("skipped: {what} is not on this machine");
+            skip(format_args!("{what} is not on this machine"));
         }
     }
     program.kill().await.unwrap();

@@ -6,6 +6,7 @@ use gleaner_actors::port::{Port as _, PortError, SettleReport};
 
 use super::pipeline::Bench;
 use super::{LONG, STATES};
+use crate::support::tools::skip;
 use crate::support::toy::Toy;
 
 /// What a server says that is told in a language: none where it lacks that one.
@@ -100,7 +101,7 @@ async fn an_outage_is_nobody_s_failure() {
 async fn an_outage_is_nobody_s_failure_in_german_either() {
     let mut bench = Bench::new("a outage", Toy::new()).await;
     if !speaks(&mut bench, "de_DE.UTF-8").await {
-        println!("skipped: the server does not speak German (locale de_DE.UTF-8)");
+        skip("the server does not speak German (locale de_DE.UTF-8)");
         return;
     }
     assert_outages_are_nobody_s_failure(&bench).await;

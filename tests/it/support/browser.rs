@@ -1,7 +1,5 @@
 //! The browser that this test has started, seen from outside.
 
-#![expect(clippy::print_stderr, reason = "a skipped test says so")]
-
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,6 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::sync::{Mutex, MutexGuard};
 
+use super::tools::skip;
 use super::wait::wait_until;
 
 /// The section `[render]` for tests: switched on, with limits for pages on this machine. `None`, with a word about it, where
@@ -28,7 +27,7 @@ pub(crate) fn render_config() -> Option<Config> {
         ..defaults
     };
     if let Err(error) = find_program(&config) {
-        eprintln!("skipped: {error}");
+        skip(error);
         return None;
     }
     Some(config)

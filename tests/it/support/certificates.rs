@@ -1,11 +1,12 @@
 //! A private authority and a server's certificate, made by `openssl`.
 
 #![expect(clippy::unwrap_used, reason = "a failed set-up is a failed test")]
-#![expect(clippy::print_stderr, reason = "a skipped test says so")]
 
 use std::process::Command;
 
 use tempfile::TempDir;
+
+use super::tools::skip;
 
 /// `ca.pem`, `server.pem` and `server.key` in a folder of their own.
 pub(crate) struct Certificates(TempDir);
@@ -24,7 +25,7 @@ impl Certificates {
             "req -x509 {new_key} -days 2 -subj /CN=authority -keyout ca.key -out ca.pem"
         ));
         if !is_made {
-            eprintln!("skipped: no openssl on this machine");
+            skip("no openssl on this machine");
             return None;
         }
         for step in [

@@ -1,7 +1,6 @@
 //! A private Redis server, and a client as bare as `redis-cli`.
 
 #![expect(clippy::unwrap_used, reason = "a failed set-up is a failed test")]
-#![expect(clippy::print_stderr, reason = "a skipped test says so")]
 
 use std::net::SocketAddr;
 use std::process::Stdio;
@@ -13,6 +12,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
+use super::tools::skip;
 use super::wait::wait_until;
 
 /// A server of its own for one test; killed when dropped.
@@ -55,7 +55,7 @@ impl TestRedis {
         let address = free_address();
         let arguments: Vec<String> = arguments.iter().map(|one| (*one).to_owned()).collect();
         let Some(child) = serve(address, &folder, &arguments) else {
-            eprintln!("skipped: no redis-server on this machine");
+            skip("no redis-server on this machine");
             return None;
         };
         let mut server = Self {
@@ -74,7 +74,7 @@ impl TestRedis {
             let arguments = &server.arguments;
             let is_tls = arguments.iter().any(|one| one == "--tls-port");
             assert!(is_tls, "redis-server ends at once: {arguments:?}");
-            eprintln!("skipped: this redis-server knows no TLS");
+            skip("this redis-server knows no TLS");
             return None;
         }
         Some(server)

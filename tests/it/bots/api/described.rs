@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::{Api, TOKEN};
 use crate::support::exchange::exchange;
+use crate::support::skip;
 
 #[tokio::test]
 async fn every_route_is_described() {
@@ -99,7 +100,7 @@ async fn generated_requests_are_answered_as_described() {
         .await
         .expect("the script runs");
     if output.status.code() == Some(127) {
-        println!("skipped: schemathesis is not installed (pip install schemathesis)");
+        skip("schemathesis is not installed (pip install schemathesis)");
         return;
     }
     assert!(
