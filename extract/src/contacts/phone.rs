@@ -5,7 +5,6 @@
 //! that country are written.
 
 mod finder;
-mod plan;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -14,12 +13,11 @@ use percent_encoding::percent_decode_str;
 use regex::Regex;
 
 use self::finder::{Group, Run};
-pub(super) use self::plan::Country;
-use self::plan::{Number, Reach, dial_abroad, is_code};
+use super::finding::{Phone, PhoneKind, Source, best_first};
 use super::label::{self, Label};
+use super::phone_plan::{Country, Number, Reach, dial_abroad, is_code};
 use super::region::Region;
 use super::structured::{Property, Structured};
-use super::{Phone, PhoneKind, Source, best_first};
 use crate::html::{Block, INLINE_BOUNDARY, Icon, Page};
 
 /// Most validity checks in one page; each costs up to some microseconds.

@@ -6,6 +6,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
 
+use super::location::is_plainly_fetchable;
 use super::*;
 
 fn base() -> Url {

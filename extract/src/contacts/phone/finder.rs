@@ -1,7 +1,7 @@
 //! Finds runs of digits that may be telephone numbers, and knows the shapes that are not.
 
 use super::super::label;
-use super::Country;
+use super::super::phone_plan::Country;
 use crate::html::INLINE_BOUNDARY;
 
 /// Most digit groups in a run; a longer one is a table of figures.

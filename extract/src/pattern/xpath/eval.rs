@@ -6,9 +6,21 @@ use std::collections::HashSet;
 
 use scraper::Node as Kind;
 
-use super::super::MAX_VALUE_CHARS;
-use super::{Axis, Expr, Found, Function, MAX_STEPS, Operator, Start, Step, Test};
+use super::super::limits::MAX_VALUE_CHARS;
+use super::syntax::{Axis, Expr, Function, Operator, Start, Step, Test};
 use crate::html::{Page, ego::NodeRef};
+
+/// Steps (nodes looked at) that one expression may take on one page.
+pub const MAX_STEPS: usize = 10_000_000;
+
+/// What an expression yields.
+#[derive(Debug)]
+pub(in super::super) enum Found<'a> {
+    /// Its first node in the document is an element or a text.
+    Node(NodeRef<'a>),
+    /// An attribute's value, or the string, number or truth that the expression comes to.
+    Text(String),
+}
 
 /// The budget is used up; or the expression asks for what is not there to be had.
 struct Stop;
