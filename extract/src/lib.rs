@@ -1,7 +1,8 @@
 //! Pure extraction: bytes and text from the web in, typed facts out.
 //!
 //! Nothing here does I/O, reads a clock or knows the rest of the program, so the same input always gives the same result. Every
-//! input is hostile until parsed: functions are total, memory is bounded, and no input makes one panic.
+//! input is hostile until parsed: functions are total, memory is bounded, and no input makes one panic. [`command`] works streams
+//! of requests on threads of its own, and reads and writes only what it is handed.
 //!
 //! Rules that are knowledge rather than logic (tracking parameters, hosts that serve many businesses, words in paths) stand as
 //! text under `src/data/`, each file with its format and its source on top.
@@ -9,6 +10,7 @@
 pub mod address;
 pub mod category;
 pub mod charset;
+pub mod command;
 mod config;
 pub mod contacts;
 pub mod domain;
