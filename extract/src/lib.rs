@@ -31,27 +31,8 @@ pub mod sitemap;
 pub mod sitemap_links;
 mod structured;
 mod table;
+#[cfg(test)]
+mod testdata;
 pub mod url;
 
 pub use self::config::Config;
-
-/// Says where the folder `kind` of the development data is, or prints that the test is skipped.
-///
-/// `GLEANER_TEST_DATA` overrides the default, a folder `shared/data` beside the workspace.
-#[cfg(test)]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "where the tests find their data is no configuration"
-)]
-pub(crate) fn test_data(kind: &str) -> Option<std::path::PathBuf> {
-    let root = std::env::var_os("GLEANER_TEST_DATA").map_or_else(
-        || std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data")),
-        std::path::PathBuf::from,
-    );
-    let folder = root.join(kind);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    println!("skipped: no development data at {}", folder.display());
-    None
-}
