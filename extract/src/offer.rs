@@ -81,9 +81,7 @@ impl SourceKind {
 /// What one place on the page says about the price.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Source {
-    /// The place.
     pub source: SourceKind,
-    /// The price there.
     pub price: Amount,
     /// Its currency, if the place or its surroundings name one.
     pub currency: Option<Currency>,

@@ -14,7 +14,6 @@ pub enum Source {
     Mailto,
     /// A `tel:`, `sms:`, `callto:` or `WhatsApp` link.
     Tel,
-    /// JSON-LD.
     JsonLd,
     /// Microdata, `RDFa` or a `<meta>` that names the property.
     Microdata,
@@ -98,7 +97,6 @@ pub struct Email {
 pub enum PhoneKind {
     /// A telephone, by its label or link.
     Voice,
-    /// A fax.
     Fax,
     /// Nothing says.
     Unknown,

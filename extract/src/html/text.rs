@@ -40,9 +40,7 @@ pub struct Block {
 /// A symbol without text that says what follows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Icon {
-    /// A telephone.
     Phone,
-    /// A fax.
     Fax,
 }
 

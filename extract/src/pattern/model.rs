@@ -10,7 +10,6 @@ use super::post::Step;
 /// Where the fields of a shop's pages stand. Serialised, it is the JSON it was parsed from, without what is not known here.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Pattern {
-    /// The shop's domain.
     pub store_domain: String,
     /// The page it was made from.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,9 +34,7 @@ pub struct FieldPattern {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
-    /// A CSS selector.
     Css,
-    /// An `XPath` expression.
     Xpath,
     /// A path into JSON-LD.
     JsonLd,
@@ -48,7 +45,6 @@ pub enum Method {
 }
 
 impl Method {
-    /// Every method.
     pub const ALL: [Self; 5] = [Self::Css, Self::Xpath, Self::JsonLd, Self::Meta, Self::Json];
 
     /// Returns the name in patterns and in what is stored.
@@ -91,7 +87,6 @@ pub struct Selector {
 /// Which selector of a field yielded its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
-    /// The primary one.
     Primary,
     /// The fallback of this number, from 1.
     Fallback(usize),

@@ -37,19 +37,12 @@ pub struct Entry<L = Url> {
 /// The values of `changefreq` (sitemaps.org, protocol 0.9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ChangeFrequency {
-    /// On every access.
     Always,
-    /// Every hour.
     Hourly,
-    /// Every day.
     Daily,
-    /// Every week.
     Weekly,
-    /// Every month.
     Monthly,
-    /// Every year.
     Yearly,
-    /// Archived.
     Never,
 }
 
@@ -98,7 +91,6 @@ pub enum Kind {
     Text,
     /// An RSS feed, of any version.
     Rss,
-    /// An Atom feed.
     Atom,
     /// No sitemap.
     None,

@@ -1,6 +1,5 @@
 //! An expression as the parser leaves it and the evaluator takes it.
 
-/// An expression.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Expr {
     Text(String),
