@@ -1,5 +1,7 @@
 //! The wiring: configuration → pool → migrations → workflows → tree → HTTP; reload; drain. Read this first.
 
+pub mod state;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,20 +12,26 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
+use crate::app::state::Shared;
 use crate::config::{self, Change, Config};
+use crate::db;
 use crate::db::connect::Connector;
-use crate::db::lease::LeaseHeart;
+use crate::db::migrations;
 use crate::db::notify::{Heard, Listener};
 use crate::db::pooler::{self, Pooling};
-use crate::db::{self, migrations, node};
-use crate::fetch;
+use crate::live::Live;
 use crate::metrics::{self, EngineMetrics};
-use crate::queue::Queue;
+use crate::prices::queue::Queue;
 use crate::redis::{self, Redis, Timetables};
-use crate::render::{self, Renderer};
+use crate::settings::ConfigError;
+use crate::store::lease::LeaseHeart;
+use crate::store::node;
 use crate::telemetry::{LogHandle, chain};
-use crate::upkeep::{self, Shared};
-use crate::workflow::{Live, Services};
+use crate::upkeep;
+use crate::web::fetch;
+use crate::web::render;
+use crate::web::render::Renderer;
+use crate::workflow::Services;
 use crate::workflows::{self, Registry};
 
 /// A running Gleaner: everything but signals.
@@ -165,7 +173,7 @@ impl App {
     /// Why nothing was changed; readiness tells it too, until a reload succeeds.
     pub async fn reload(
         &self,
-        loaded: Result<Config, config::ConfigError>,
+        loaded: Result<Config, ConfigError>,
         log: Option<&LogHandle>,
     ) -> anyhow::Result<Vec<Change>> {
         let outcome = self.try_reload(loaded, log).await;
@@ -206,7 +214,7 @@ impl App {
 
     async fn try_reload(
         &self,
-        loaded: Result<Config, config::ConfigError>,
+        loaded: Result<Config, ConfigError>,
         log: Option<&LogHandle>,
     ) -> anyhow::Result<Vec<Change>> {
         let new = loaded?;
@@ -336,7 +344,7 @@ fn listener(direct: Connector, shared: &Arc<Shared>) -> Member {
             match heard {
                 Heard::Connected => tree.wake_all(),
                 Heard::Stage(stage) => {
-                    if stage == db::bot::STAGE_NAME {
+                    if stage == crate::prices::bot::STAGE_NAME {
                         shared.jobs_due.notify_waiters();
                     }
                     if let Some(name) = by_stage.get(&stage) {

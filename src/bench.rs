@@ -63,10 +63,10 @@ pub enum BenchError {
     Redis(#[from] crate::redis::RedisError),
     /// There is no browser, or a page was too much for it.
     #[error("a page could not be rendered")]
-    Render(#[from] crate::render::RenderError),
+    Render(#[from] crate::web::render::RenderError),
     /// The benchmark's own pages could not be fetched.
     #[error("a page could not be fetched")]
-    Fetch(#[from] crate::fetch::FetchError),
+    Fetch(#[from] crate::web::fetch::FetchError),
     /// Nothing moved for a long time.
     #[error("{0}")]
     Stuck(String),

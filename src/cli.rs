@@ -1,51 +1,30 @@
 //! The command line: one file per subcommand; what all of them share is here.
 
 mod bench;
-mod bot;
 mod check_config;
-mod convert;
 mod demo;
 mod doctor;
-mod explain;
 mod extract;
-mod flags;
-mod import;
 mod items;
 mod migrate;
 mod nodes;
-mod pattern;
-mod policy;
-mod queue;
-mod recategorise;
-mod record;
 mod retention;
 mod run;
-mod site;
 mod status;
-mod table;
-mod track;
 mod workflows;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
-use diesel_async::AsyncPgConnection;
-use serde_json::{Value, json};
+use clap::{Parser, Subcommand};
 
-use crate::config::{self, Config, ConfigError, Sources};
+use crate::console::{FAILURE, Global, MISUSE, Misuse, OK, fail};
 use crate::db::DbError;
-use crate::db::connect::Connector;
-use crate::db::migrations;
-use crate::telemetry::chain;
+use crate::leads::cli::{import, recategorise};
+use crate::prices::cli::{
+    bot, convert, explain, flags, pattern, policy, queue, record, site, track,
+};
+use crate::settings::ConfigError;
 use crate::workflows::Known;
-
-/// All went well.
-pub const OK: u8 = 0;
-/// Something failed.
-pub const FAILURE: u8 = 1;
-/// Bad configuration or arguments: starting again will not help.
-pub const MISUSE: u8 = 2;
 
 /// Crawl-to-data pipelines on PostgreSQL: rows are claimed in place, in your own tables.
 #[derive(Debug, Parser)]
@@ -57,20 +36,6 @@ pub struct Cli {
     /// What every command takes.
     #[command(flatten)]
     global: Global,
-}
-
-/// What every command takes.
-#[derive(Clone, Debug, Args)]
-pub struct Global {
-    /// Configuration file; only what differs from the defaults need be in it.
-    #[arg(long, global = true, env = "GLEANER_CONFIG", value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Database to work on, instead of database.url.
-    #[arg(long, global = true, value_name = "URL")]
-    pub database_url: Option<String>,
-    /// Print JSON instead of text for people.
-    #[arg(long, global = true)]
-    pub json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -123,29 +88,6 @@ enum Command {
     Bot(bot::Arguments),
 }
 
-impl Global {
-    /// The layers above the defaults, with further flags on top.
-    #[must_use]
-    pub fn sources(&self, flags: Vec<(String, Value)>) -> Sources {
-        let mut all = flags;
-        if let Some(url) = &self.database_url {
-            all.push(("database.url".to_owned(), json!(url)));
-        }
-        Sources {
-            file: self.config.clone(),
-            flags: all,
-        }
-    }
-
-    /// The configuration in force.
-    ///
-    /// # Errors
-    /// As [`config::load`].
-    pub fn load(&self) -> Result<Config, ConfigError> {
-        config::load(&self.sources(Vec::new()))
-    }
-}
-
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -160,7 +102,7 @@ pub fn main() -> ExitCode {
     if let Command::Extract(arguments) = cli.command {
         return exit(extract::run(&cli.global, *arguments));
     }
-    crate::fetch::install_crypto();
+    crate::web::fetch::install_crypto();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -223,11 +165,6 @@ async fn dispatch(cli: Cli) -> anyhow::Result<u8> {
     }
 }
 
-/// Arguments that are well-formed and cannot be meant.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Misuse(pub String);
-
 /// The workflow of this name.
 ///
 /// # Errors
@@ -239,33 +176,6 @@ pub fn workflow(name: &str) -> Result<Known, Misuse> {
             "no workflow is called \"{name}\"; there are {known}"
         ))
     })
-}
-
-/// A connection to a database with a current schema, past any pooler.
-async fn connect(config: &Config) -> Result<AsyncPgConnection, DbError> {
-    let connector = Connector::new(config.database.direct(), &config.database)?;
-    let mut connection = connector.connect().await?;
-    migrations::require_current(&mut connection).await?;
-    Ok(connection)
-}
-
-/// Prints an error with its causes, and gives the exit code.
-#[must_use]
-pub fn fail(code: u8, error: &(dyn std::error::Error + 'static)) -> ExitCode {
-    complain(&chain(error));
-    ExitCode::from(code)
-}
-
-/// One line to standard error. A reader that went away is no error; `eprintln` would panic.
-pub fn complain(line: &str) {
-    use std::io::Write;
-    drop(writeln!(std::io::stderr(), "gleaner: {line}"));
-}
-
-/// One line to standard output. A reader that went away (`gleaner status | head`) is no error.
-pub fn print(line: &str) {
-    use std::io::Write;
-    drop(writeln!(std::io::stdout(), "{line}"));
 }
 
 #[cfg(test)]

@@ -4,79 +4,25 @@
 //! their own section by value and never look anything up.
 
 mod diff;
-mod pattern_health;
 mod retention;
 
-use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
-use gleaner_actors as actors;
 use serde::{Deserialize, Serialize};
 
 pub use diff::{Change, diff};
-pub use pattern_health::PatternHealth;
 pub use retention::Retention;
 
-use crate::secret::Secret;
-use crate::upkeep::CrawlConfig;
-use crate::{db, fetch, redis, render, workflows};
+use crate::prices::config::{Bots, Crawl as CrawlConfig, PatternHealth};
+use crate::settings::{self, ConfigError, inconsistent};
+use crate::web::{fetch, render};
+use crate::{db, redis, workflows};
 
 /// The defaults, and the documentation of every key.
 pub const DEFAULTS: &str = include_str!("../config/gleaner.toml");
-
-/// Why a configuration cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file given cannot be read.
-    #[error("cannot read the configuration file {path}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// A layer has a key or value that does not fit.
-    #[error("{}", explain(.0))]
-    Invalid(Box<figment::Error>),
-    /// The values are each well-formed and do not go together.
-    #[error("{key}: {problem}")]
-    Inconsistent {
-        /// The key to change.
-        key: String,
-        /// What is wrong, and what would be right.
-        problem: String,
-    },
-}
-
-/// Says which key of which layer is wrong; figment's own text names the profile and repeats itself.
-fn explain(error: &figment::Error) -> String {
-    let lines: Vec<String> = error
-        .clone()
-        .into_iter()
-        .map(|one| {
-            let mut line = String::new();
-            if !one.path.is_empty() {
-                line.push_str(&one.path.join("."));
-                line.push_str(": ");
-            }
-            line.push_str(&one.kind.to_string());
-            if let Some(metadata) = &one.metadata {
-                line.push_str(&format!(" (in {}", metadata.name));
-                if let Some(source) = &metadata.source {
-                    line.push_str(&format!(", {source}"));
-                }
-                line.push(')');
-            }
-            line
-        })
-        .collect();
-    lines.join("; ")
-}
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -85,13 +31,13 @@ pub struct Config {
     /// Where the rows are.
     pub database: db::Config,
     /// Leases, supervision, drain.
-    pub engine: Engine,
+    pub engine: settings::Engine,
     /// Health, metrics and API.
-    pub http: Http,
+    pub http: crate::http::config::Config,
     /// Logging.
-    pub log: Log,
+    pub log: crate::telemetry::Config,
     /// The private servers.
-    pub embedded: Embedded,
+    pub embedded: crate::embedded::Config,
     /// The Redis that the processes share.
     pub redis: redis::Config,
     /// Outbound HTTP.
@@ -110,308 +56,6 @@ pub struct Config {
     pub extract: gleaner_extract::Config,
     /// One section per workflow.
     pub workflows: workflows::Config,
-}
-
-/// Leases, supervision, drain.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Engine {
-    /// How long a lease lasts without a heartbeat.
-    #[serde(with = "humantime_serde")]
-    pub lease: Duration,
-    /// How often leases are renewed.
-    #[serde(with = "humantime_serde")]
-    pub heartbeat: Duration,
-    /// How long before the end of a lease its own holder stops.
-    #[serde(with = "humantime_serde")]
-    pub fence_margin: Duration,
-    /// How often ended leases are looked for.
-    #[serde(with = "humantime_serde")]
-    pub rescue_interval: Duration,
-    /// Age at which rows left in Processing by other software are queued again; zero for never.
-    #[serde(with = "humantime_serde")]
-    pub foreign_processing_after: Duration,
-    /// How long running items may take after SIGTERM.
-    #[serde(with = "humantime_serde")]
-    pub drain_timeout: Duration,
-    /// More restarts than this within the window park a workflow.
-    pub max_restarts: u32,
-    /// The window for that count.
-    #[serde(with = "humantime_serde")]
-    pub restart_window: Duration,
-    /// Outcomes per settled batch.
-    pub settle_items: usize,
-    /// Age at which a smaller batch is settled.
-    #[serde(with = "humantime_serde")]
-    pub settle_age: Duration,
-    /// How often queues are counted.
-    #[serde(with = "humantime_serde")]
-    pub gauges_interval: Duration,
-    /// How long the history of attempts is kept.
-    #[serde(with = "humantime_serde")]
-    pub keep_attempts: Duration,
-    /// Whether the API may be asked to crash a workflow's actor.
-    pub fault_injection: bool,
-}
-
-impl Engine {
-    /// The same, in the engine's terms.
-    #[must_use]
-    pub fn tree_settings(&self) -> actors::TreeSettings {
-        actors::TreeSettings {
-            lease_ttl: self.lease,
-            heartbeat: self.heartbeat,
-            fence_margin: self.fence_margin,
-            max_restarts: self.max_restarts,
-            restart_window: self.restart_window,
-            ..actors::TreeSettings::default()
-        }
-    }
-}
-
-/// Health, metrics and API.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Http {
-    /// Address to serve on; empty for none.
-    pub listen: String,
-    /// Bearer token for all but the health checks; empty for none.
-    pub admin_token: Secret,
-}
-
-impl Http {
-    /// The address to serve on, if any.
-    ///
-    /// # Errors
-    /// [`ConfigError::Inconsistent`] when it is not an address, or open to others without a token.
-    pub fn address(&self) -> Result<Option<SocketAddr>, ConfigError> {
-        if self.listen.is_empty() {
-            return Ok(None);
-        }
-        let address: SocketAddr = self.listen.parse().map_err(|error| {
-            inconsistent(
-                "http.listen",
-                format!("\"{}\" is not IP:PORT ({error})", self.listen),
-            )
-        })?;
-        if !address.ip().is_loopback() && self.admin_token.is_empty() {
-            return Err(inconsistent(
-                "http.listen",
-                format!(
-                    "{address} can be reached from elsewhere: set http.admin_token, or bind to 127.0.0.1"
-                ),
-            ));
-        }
-        Ok(Some(address))
-    }
-}
-
-/// The bots' API.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Bots {
-    /// An address of its own; empty for `http.listen`.
-    pub listen: String,
-    /// Largest body of a request.
-    pub max_body_bytes: usize,
-    /// Largest page in it.
-    pub max_html_bytes: usize,
-    /// Pulls that wait for jobs at a time, of all bots.
-    pub max_waiting: usize,
-    /// The same of one bot.
-    pub max_waiting_per_bot: usize,
-}
-
-impl Bots {
-    /// The address of its own, if any. Bots have tokens, so it may be reached from elsewhere.
-    ///
-    /// # Errors
-    /// [`ConfigError::Inconsistent`] when it is not an address.
-    pub fn address(&self) -> Result<Option<SocketAddr>, ConfigError> {
-        if self.listen.is_empty() {
-            return Ok(None);
-        }
-        let parsed = self.listen.parse().map_err(|error| {
-            let problem = format!("\"{}\" is not IP:PORT ({error})", self.listen);
-            inconsistent("bots.listen", problem)
-        });
-        parsed.map(Some)
-    }
-}
-
-/// Form of the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One object a line.
-    Json,
-}
-
-/// Logging.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Log {
-    /// A level, or directives as `tracing-subscriber` takes them.
-    pub level: String,
-    /// Text or JSON.
-    pub format: LogFormat,
-}
-
-/// The private PostgreSQL and Redis.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Embedded {
-    /// Where its data lives; empty for a folder of the user's.
-    pub data_dir: String,
-    /// Folder with its programs; empty for the newest found.
-    pub pg_bin: String,
-}
-
-impl Embedded {
-    /// The folder in force.
-    #[must_use]
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that reads the environment"
-    )]
-    pub fn data_dir(&self) -> PathBuf {
-        if self.data_dir.is_empty() {
-            let (data, home) = (std::env::var_os("XDG_DATA_HOME"), std::env::var_os("HOME"));
-            crate::embedded::default_data_dir(data.as_deref(), home.as_deref())
-        } else {
-            PathBuf::from(&self.data_dir)
-        }
-    }
-}
-
-/// What every workflow has, and its own options.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Workflow<O> {
-    /// Whether it runs.
-    pub enabled: bool,
-    /// Fallback interval of claims.
-    #[serde(with = "humantime_serde")]
-    pub interval: Duration,
-    /// Rows per claim.
-    pub batch_size: NonZeroU32,
-    /// Rows worked at a time.
-    pub concurrency: NonZeroU32,
-    /// Limit on one row.
-    #[serde(with = "humantime_serde")]
-    pub timeout: Duration,
-    /// Attempts before Error.
-    pub max_attempts: NonZeroU32,
-    /// Delay between attempts.
-    pub backoff: Backoff,
-    /// Ceiling on rows started.
-    pub rate: Rate,
-    /// Backlog without progress for this long is a stall.
-    #[serde(with = "humantime_serde")]
-    pub stall_after: Duration,
-    /// What this workflow alone has.
-    pub options: O,
-}
-
-/// Delay between attempts: exponential, full jitter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Backoff {
-    /// Upper bound of the first delay.
-    #[serde(with = "humantime_serde")]
-    pub base: Duration,
-    /// Upper bound of any delay.
-    #[serde(with = "humantime_serde")]
-    pub max: Duration,
-}
-
-/// A ceiling: so many per span of time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Rate {
-    /// How many; 0 for no ceiling.
-    pub count: u32,
-    /// In how long.
-    #[serde(with = "humantime_serde")]
-    pub per: Duration,
-}
-
-impl<O> Workflow<O> {
-    /// The common keys, in the engine's terms.
-    #[must_use]
-    pub fn settings(&self, engine: &Engine) -> actors::Settings {
-        actors::Settings {
-            enabled: self.enabled,
-            interval: self.interval,
-            batch_size: to_usize(self.batch_size),
-            concurrency: to_usize(self.concurrency),
-            timeout: self.timeout,
-            max_attempts: i16::try_from(self.max_attempts.get()).unwrap_or(i16::MAX),
-            backoff: actors::Backoff {
-                base: self.backoff.base,
-                max: self.backoff.max,
-            },
-            rate: (self.rate.count > 0).then_some(actors::Rate {
-                count: self.rate.count,
-                per: self.rate.per,
-            }),
-            settle_items: engine.settle_items,
-            settle_age: engine.settle_age,
-            stall_after: self.stall_after,
-        }
-    }
-
-    /// Checks what the types cannot.
-    ///
-    /// # Errors
-    /// [`ConfigError::Inconsistent`] naming the key.
-    pub fn validate(&self, name: &str) -> Result<(), ConfigError> {
-        let key = |field: &str| format!("workflows.{name}.{field}");
-        let positive = [
-            ("interval", self.interval),
-            ("timeout", self.timeout),
-            ("stall_after", self.stall_after),
-            ("backoff.base", self.backoff.base),
-            ("rate.per", self.rate.per),
-        ];
-        for (field, value) in positive {
-            if value.is_zero() {
-                return Err(inconsistent(&key(field), "must be longer than zero"));
-            }
-        }
-        if self.backoff.max < self.backoff.base {
-            return Err(inconsistent(
-                &key("backoff.max"),
-                "must not be shorter than backoff.base",
-            ));
-        }
-        for (field, value) in [
-            ("batch_size", self.batch_size),
-            ("concurrency", self.concurrency),
-        ] {
-            if value.get() > 10_000 {
-                return Err(inconsistent(&key(field), "must be at most 10000"));
-            }
-        }
-        if self.max_attempts.get() > 1_000 {
-            return Err(inconsistent(&key("max_attempts"), "must be at most 1000"));
-        }
-        Ok(())
-    }
-}
-
-fn to_usize(number: NonZeroU32) -> usize {
-    usize::try_from(number.get()).unwrap_or(usize::MAX)
-}
-
-/// A complaint about one key.
-pub(crate) fn inconsistent(key: &str, problem: impl Into<String>) -> ConfigError {
-    ConfigError::Inconsistent {
-        key: key.to_owned(),
-        problem: problem.into(),
-    }
 }
 
 /// Where the layers above the defaults come from.

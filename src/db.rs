@@ -1,35 +1,12 @@
-//! PostgreSQL: connections, migrations, and every statement on the engine's own tables and stage columns.
-//!
-//! `stage` owns the stage columns; `items` is the operator's door to them, under the same guards as any other software. A
-//! workflow's own tables are queried in the workflow's file.
+//! PostgreSQL: connections, poolers, prepared statements, migrations. It knows no table.
 
-pub mod attempt;
-pub mod bot;
 pub mod connect;
-pub mod control;
-pub mod crawl;
-pub mod doctor;
 pub mod estimate;
-pub mod flag;
-pub mod import;
-pub mod items;
-pub mod lease;
 pub mod migrations;
-pub mod node;
-pub mod notification;
 pub mod notify;
-pub mod overview;
-pub mod pattern;
-pub mod policy;
 pub mod pooler;
-pub mod recategorise;
-pub mod retention;
-pub mod schedule;
 pub mod schema;
-pub mod site;
-pub mod stage;
 pub mod statement;
-pub mod uid;
 
 use std::time::Duration;
 

@@ -27,7 +27,9 @@
 //! ```
 
 mod account;
+
 mod binaries;
+mod config;
 mod orphans;
 mod postgres;
 mod process;
@@ -40,6 +42,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
+pub use config::Config;
 pub use postgres::Postgres;
 pub use redis::Redis;
 pub use shim::{EXEC_SUBCOMMAND, exec_shim};

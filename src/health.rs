@@ -12,9 +12,9 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
+use crate::app::state::Shared;
 use crate::db::Pool;
-use crate::db::stage::Gauge;
-use crate::upkeep::Shared;
+use crate::store::stage::Gauge;
 
 /// The database and the actors must each answer within this.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -4,16 +4,12 @@
 //! `{"error":{"code","message"}}`. The health checks and the dashboard's files need no token: neither holds any data.
 
 mod api;
-pub(crate) mod bot;
+pub(crate) mod config;
 mod dashboard;
-mod flags;
-mod guard;
-mod listing;
-mod notifications;
-mod openapi;
-mod prices;
-mod serve;
-mod status;
+pub(crate) mod guard;
+pub(crate) mod listing;
+pub(crate) mod serve;
+pub(crate) mod status;
 
 use std::sync::Arc;
 
@@ -29,23 +25,24 @@ use serde_json::json;
 pub use serve::{MAX_CONNECTIONS, Server};
 pub use status::{Entity, NodeSummary, Status, Step};
 
+use crate::app::state::Shared;
 use crate::health::{self, Probe};
+use crate::live::Live;
 use crate::metrics;
+use crate::prices::http::{bot, flags, history, notifications, openapi};
 use crate::secret::Secret;
-use crate::upkeep::Shared;
-use crate::workflow::Live;
 
 /// What the handlers see.
 #[derive(Clone)]
 pub struct State {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     metrics: Option<PrometheusHandle>,
     admin_token: Secret,
     reload_failure: Live<Option<String>>,
     probe: Arc<Probe>,
     surroundings: Arc<status::Surroundings>,
-    desk: Arc<bot::Desk>,
-    polls: Arc<bot::Polls>,
+    pub(crate) desk: Arc<bot::Desk>,
+    pub(crate) polls: Arc<bot::Polls>,
 }
 
 impl State {
@@ -81,7 +78,7 @@ pub fn router(state: State, is_on_loopback: bool) -> Router {
     let guarded = Router::new()
         .route("/metrics", get(render_metrics))
         .nest("/api/v1", api::routes())
-        .merge(prices::routes())
+        .merge(history::routes())
         .merge(flags::routes())
         .merge(notifications::routes())
         .layer(middleware::from_fn(guard::own_pages_only))

@@ -10,7 +10,7 @@ fn main() -> ExitCode {
     {
         // Becomes the server that our parent wants to start; does not return unless it cannot.
         let Err(error) = gleaner::embedded::exec_shim(arguments);
-        return gleaner::cli::fail(127, &error);
+        return gleaner::console::fail(127, &error);
     }
     gleaner::cli::main()
 }

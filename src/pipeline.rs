@@ -18,10 +18,13 @@ use gleaner_actors::port::{
 };
 use tracing::{debug, error, warn};
 
-use crate::db::stage::{Claimed, Records, Stage};
-use crate::db::{self, Pool, PooledConnection, lease};
+use crate::db;
+use crate::db::{Pool, PooledConnection};
+use crate::live::Live;
+use crate::store::lease;
+use crate::store::stage::{Claimed, Records, Stage};
 use crate::telemetry::chain;
-use crate::workflow::{Done, Ended, ItemId, Live, Settled, Workflow, WorkflowError};
+use crate::workflow::{Done, Ended, ItemId, Settled, Workflow, WorkflowError};
 
 /// One workflow behind the engine's port.
 pub struct Pipeline<W> {

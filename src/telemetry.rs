@@ -6,11 +6,30 @@
 
 use std::io::IsTerminal;
 
+use serde::{Deserialize, Serialize};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
-use crate::config::{Log, LogFormat};
+/// Form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// Logging.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// A level, or directives as `tracing-subscriber` takes them.
+    pub level: String,
+    /// Text or JSON.
+    pub format: Format,
+}
 
 /// Changes the level of the log while it is written.
 pub struct LogHandle(reload::Handle<EnvFilter, Registry>);
@@ -35,16 +54,16 @@ fn filter(level: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseErr
 ///
 /// # Errors
 /// When the process logs already.
-pub fn init(log: &Log) -> anyhow::Result<LogHandle> {
+pub fn init(log: &Config) -> anyhow::Result<LogHandle> {
     let (filter, handle) = reload::Layer::new(filter(&log.level)?);
     let is_terminal = std::io::stderr().is_terminal();
     let lines = match log.format {
-        LogFormat::Text => fmt::layer()
+        Format::Text => fmt::layer()
             .with_writer(std::io::stderr)
             .with_ansi(is_terminal)
             .with_target(false)
             .boxed(),
-        LogFormat::Json => fmt::layer().json().with_writer(std::io::stderr).boxed(),
+        Format::Json => fmt::layer().json().with_writer(std::io::stderr).boxed(),
     };
     tracing_subscriber::registry()
         .with(filter)

@@ -4,101 +4,29 @@
 //! decided by a row of `schedule`.
 
 mod controls;
-mod crawl_scheduler;
 mod gauges;
 mod housekeeping;
-mod pattern_health;
-mod queue;
 mod retention;
 mod timeout_checker;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use gleaner_actors::Member;
 use gleaner_actors::port::PortError;
-use gleaner_actors::{Member, Tree};
 
+pub(crate) use controls::Applied;
 pub use controls::apply_controls;
-pub use crawl_scheduler::{Config as CrawlConfig, CrawlScheduler, Round};
 pub use gauges::{Gauges, QUEUE_COUNT_BOUND};
 pub use retention::Retention;
 pub use timeout_checker::TimeoutChecker;
 
-use crate::config::Config;
-use crate::db::stage::Gauge;
-use crate::db::{Pool, PooledConnection};
-use crate::queue::Queue;
-use crate::workflow::Live;
+use crate::app::state::Shared;
+use crate::prices::crawl_scheduler::CrawlScheduler;
+use crate::prices::pattern_health;
+use crate::prices::queue::tickers as queue;
 
-/// What the tickers share with each other, with the listener and with the HTTP side.
-pub struct Shared {
-    /// The pool of connections.
-    pub pool: Pool,
-    /// This process.
-    pub node: i64,
-    /// The configuration in force.
-    pub config: Live<Config>,
-    /// The auto-record queue in Redis, if there is one.
-    pub queue: Queue,
-    /// The tree, once it stands: its tickers are built before it.
-    tree: OnceLock<Tree>,
-    queues: Mutex<HashMap<&'static str, Gauge>>,
-    controls: tokio::sync::Mutex<controls::Applied>,
-    /// Told whenever crawl jobs may have come due: whoever waits for one looks again.
-    pub jobs_due: tokio::sync::Notify,
-}
-
-impl Shared {
-    /// Before the tree stands.
-    #[must_use]
-    pub fn new(pool: Pool, node: i64, config: Live<Config>, queue: Queue) -> Arc<Self> {
-        Arc::new(Self {
-            pool,
-            node,
-            config,
-            queue,
-            tree: OnceLock::new(),
-            queues: Mutex::default(),
-            controls: tokio::sync::Mutex::default(),
-            jobs_due: tokio::sync::Notify::new(),
-        })
-    }
-
-    /// To be called once, when the tree stands.
-    pub fn set_tree(&self, tree: Tree) {
-        // A second call would be a mistake of the wiring; the first tree stays.
-        drop(self.tree.set(tree));
-    }
-
-    /// The tree, if it stands.
-    #[must_use]
-    pub fn tree(&self) -> Option<&Tree> {
-        self.tree.get()
-    }
-
-    /// The queues as they were last counted.
-    #[must_use]
-    pub fn queues(&self) -> HashMap<&'static str, Gauge> {
-        self.queues
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    fn set_queue(&self, workflow: &'static str, gauge: Gauge) {
-        self.queues
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(workflow, gauge);
-    }
-
-    async fn connection(&self) -> Result<PooledConnection, PortError> {
-        self.pool.get().await.map_err(unavailable)
-    }
-}
-
-fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> PortError {
+pub(crate) fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> PortError {
     PortError::Unavailable(Box::new(error))
 }
 

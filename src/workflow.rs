@@ -4,16 +4,16 @@
 //! does not know actors, leases, statuses or retries: the pipeline puts those around it.
 
 use std::future::Future;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::QueryResult;
 use diesel_async::AsyncPgConnection;
 
+use crate::prices::queue::Queue;
+use crate::web::fetch::{Client, Decision, FetchError};
+use crate::web::render::{RenderError, Renderer};
 use gleaner_extract::url::TrackingParameters;
-use crate::fetch::{Client, Decision, FetchError};
-use crate::queue::Queue;
-use crate::render::{RenderError, Renderer};
 
 /// Key of a row.
 pub type ItemId = i64;
@@ -247,46 +247,5 @@ impl From<RenderError> for WorkflowError {
             RenderError::Fetch(error) => error.into(),
             error => Self::decided(error.decision(), error.class(), error),
         }
-    }
-}
-
-/// Runs a computation that may take a while (parsing a page) where it does not hold up the network's tasks.
-pub async fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => match error.try_into_panic() {
-            // The engine catches it and charges it to the item, with its message.
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // Cancelled: the runtime is shutting down, and so is whoever waits here.
-            Err(_cancelled) => std::future::pending().await,
-        },
-    }
-}
-
-/// A value that a reload may replace while others read it.
-#[derive(Debug)]
-pub struct Live<T>(Arc<RwLock<Arc<T>>>);
-
-impl<T> Clone for Live<T> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<T> Live<T> {
-    /// Starts with this value.
-    pub fn new(value: T) -> Self {
-        Self(Arc::new(RwLock::new(Arc::new(value))))
-    }
-
-    /// The value now.
-    #[must_use]
-    pub fn get(&self) -> Arc<T> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Replaces it for everybody.
-    pub fn set(&self, value: T) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(value);
     }
 }

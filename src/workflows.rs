@@ -4,28 +4,24 @@
 //! line in the table below. Everything else (members of the tree, configuration, reload, commands, metrics, dashboard)
 //! follows from that table.
 
-pub mod auto_record;
-pub mod deep_scan;
-pub mod domain_extraction;
-pub mod domain_metadata;
-pub mod notification_delivery;
-pub mod page_curation;
-pub mod pattern_generation;
-pub mod price_fetch;
-pub mod sitemap_discovery;
-pub mod sitemap_import;
-
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use gleaner_actors::{Member, Settings};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{self, ConfigError};
+use crate::config;
 use crate::db::Pool;
-use crate::db::stage::Stage;
+use crate::leads::{
+    deep_scan, domain_extraction, domain_metadata, page_curation, sitemap_discovery, sitemap_import,
+};
+use crate::live::Live;
 use crate::pipeline::Pipeline;
-use crate::workflow::{Live, Services, Workflow};
+use crate::prices::{auto_record, notification_delivery, pattern_generation, price_fetch};
+use crate::settings;
+use crate::settings::ConfigError;
+use crate::store::stage::Stage;
+use crate::workflow::{Services, Workflow};
 
 /// A workflow's name and its stage.
 #[derive(Clone, Debug)]
@@ -48,7 +44,7 @@ macro_rules! workflows {
             $(
                 #[doc = concat!("The workflow `", $name, "`.")]
                 #[serde(rename = $name)]
-                pub $module: config::Workflow<$module::Options>,
+                pub $module: settings::Workflow<$module::Options>,
             )*
         }
 
@@ -64,7 +60,7 @@ macro_rules! workflows {
 
             /// Every workflow's settings, in the engine's terms.
             #[must_use]
-            pub fn settings(&self, engine: &config::Engine) -> HashMap<String, Settings> {
+            pub fn settings(&self, engine: &settings::Engine) -> HashMap<String, Settings> {
                 HashMap::from([ $( ($name.to_owned(), self.$module.settings(engine)), )* ])
             }
 
@@ -74,7 +70,7 @@ macro_rules! workflows {
             }
 
             /// Gives every workflow the same backoff.
-            pub fn set_backoff(&mut self, backoff: config::Backoff) {
+            pub fn set_backoff(&mut self, backoff: settings::Backoff) {
                 $( self.$module.backoff = backoff; )*
             }
 

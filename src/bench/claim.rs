@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::engine::stage;
 use super::scratch::Scratch;
 use super::{BenchError, percentile, rounded};
-use crate::db::{lease, node};
+use crate::store::{lease, node};
 
 /// Claims per size; the first ones, which prepare and read from disk, count as well.
 const CLAIMS: usize = 50;

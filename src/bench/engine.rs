@@ -13,14 +13,16 @@ use tokio::time::Instant;
 
 use super::BenchError;
 use super::scratch::Scratch;
-use crate::db::lease::LeaseHeart;
+use crate::db;
 use crate::db::notify::{Heard, Listener};
-use crate::db::stage::Stage;
 use crate::db::statement::statement;
-use crate::db::{self, node};
+use crate::live::Live;
 use crate::metrics::EngineMetrics;
 use crate::pipeline::Pipeline;
-use crate::workflow::{Done, ItemId, Live, Workflow, WorkflowError};
+use crate::store::lease::LeaseHeart;
+use crate::store::node;
+use crate::store::stage::Stage;
+use crate::workflow::{Done, ItemId, Workflow, WorkflowError};
 
 /// How the engine is set for a benchmark.
 #[derive(Clone, Debug)]

@@ -14,11 +14,11 @@ use tokio::time::Instant;
 
 use super::scratch::Scratch;
 use super::{BenchError, number, percentile, rounded};
+use crate::app::state::Shared;
 use crate::config::Config;
 use crate::http::{Server, State};
-use crate::queue::Queue;
-use crate::upkeep::Shared;
-use crate::workflow::Live;
+use crate::live::Live;
+use crate::prices::queue::Queue;
 use crate::{db, secret};
 
 /// The token of the benchmark's bots, who live in its own schema.

@@ -17,11 +17,12 @@ use super::scratch::Scratch;
 use super::turns::{Rounds, Turns, bare_clients};
 use super::{BenchError, number, percentile, rounded};
 use crate::db::connect::{CHECKS_PLANNED_EACH, CHECKS_PLANNED_ONCE};
-use crate::db::stage::Stage;
-use crate::queue::Queue;
+use crate::live::Live;
+use crate::prices::auto_record::{AutoRecord, Options, sql};
+use crate::prices::queue::Queue;
 use crate::redis;
-use crate::workflow::{Live, Workflow};
-use crate::workflows::auto_record::{AutoRecord, Options, sql};
+use crate::store::stage::Stage;
+use crate::workflow::Workflow;
 
 /// What to record.
 #[derive(Clone, Debug)]

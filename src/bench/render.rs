@@ -16,8 +16,10 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::{BenchError, percentile, rounded};
-use crate::fetch::{self, Client, FetchError};
-use crate::render::{self, Renderer};
+use crate::web::fetch;
+use crate::web::fetch::{Client, FetchError};
+use crate::web::render;
+use crate::web::render::Renderer;
 
 const PAGE: &str =
     "<html><body><h1>Kettle</h1><p id=price></p><script src=/app.js></script></body></html>";

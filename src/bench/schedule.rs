@@ -11,12 +11,13 @@ use tracing::subscriber::NoSubscriber;
 use super::process::resident;
 use super::scratch::{Scratch, ServerSettings};
 use super::{BenchError, median, number, rounded};
+use crate::app::state::Shared;
 use crate::config::Config;
 use crate::db;
-use crate::db::crawl::plan;
-use crate::queue::Queue;
-use crate::upkeep::{CrawlScheduler, Round, Shared};
-use crate::workflow::Live;
+use crate::live::Live;
+use crate::prices::crawl::plan;
+use crate::prices::crawl_scheduler::{CrawlScheduler, Round};
+use crate::prices::queue::Queue;
 
 /// A round is to take less than this, in milliseconds.
 const ROUND_AIM_MS: f64 = 1_000.0;

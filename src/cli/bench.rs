@@ -10,11 +10,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::run::start_private;
-use super::{Global, OK, print};
 use crate::bench::{
     self, Drain, Load, Pulls, Rate, Record, Renders, Schedule, Scratch, Sitemaps, Wake,
 };
 use crate::config::Config;
+use crate::console::{Global, OK, print};
 use crate::secret::Secret;
 use crate::signals::{Asked, Signals};
 use crate::{embedded, metrics, telemetry};

@@ -1,7 +1,7 @@
 //! `gleaner check-config`: what is in force, without secrets.
 
-use super::{FAILURE, Global, OK, complain, print};
-use crate::render;
+use crate::console::{FAILURE, Global, OK, complain, print};
+use crate::web::render;
 
 pub(super) fn run(global: &Global) -> anyhow::Result<u8> {
     let config = global.load()?;

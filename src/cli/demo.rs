@@ -11,13 +11,15 @@ use clap::Args;
 use serde_json::json;
 use tracing::{debug, info};
 
-use super::{FAILURE, Global, OK, complain, print, run};
+use super::run;
 use crate::app::App;
-use crate::config::{self, Config, inconsistent};
+use crate::config::Config;
+use crate::console::{FAILURE, Global, OK, complain, print};
 use crate::db::connect::Connector;
 use crate::db::migrations;
 use crate::demo::{DAYS, PLACES_HOST, PriceScore, Score, Server, Web, score, score_prices};
 use crate::secret::Secret;
+use crate::settings::inconsistent;
 use crate::signals::{Asked, Signals};
 use crate::telemetry::{self, chain};
 use crate::{embedded, metrics};
@@ -105,7 +107,7 @@ fn tune(config: &mut Config, server: &Server) -> anyhow::Result<()> {
     fetch.max_retry_after = Duration::from_secs(2);
     fetch.robots_error_ttl = Duration::from_secs(1);
     fetch.connect_timeout = Duration::from_secs(5);
-    let backoff = config::Backoff {
+    let backoff = crate::settings::Backoff {
         base: Duration::from_millis(200),
         max: Duration::from_secs(2),
     };

@@ -10,19 +10,22 @@ use serde::Serialize;
 
 use self::supervisor::Program;
 use super::nodes;
-use super::table::{age, plain};
-use super::{FAILURE, Global, OK, print};
 use crate::config::Config;
+use crate::console::table::{age, plain};
+use crate::console::{FAILURE, Global, OK, print};
 use crate::db::connect::Connector;
-use crate::db::doctor::{self, History, LongTransaction, Server, Stuck, Vacuum};
-use crate::db::node::{self, Node};
 use crate::db::pooler::{self, Pooling};
-use crate::db::site;
-use crate::db::stage::Stage;
 use crate::db::{DbError, migrations};
+use crate::prices::site;
 use crate::redis::{self, Redis};
-use crate::render::{self, RenderError};
+use crate::store::doctor;
+use crate::store::doctor::{History, LongTransaction, Server, Stuck, Vacuum};
+use crate::store::node;
+use crate::store::node::Node;
+use crate::store::stage::Stage;
 use crate::telemetry::chain;
+use crate::web::render;
+use crate::web::render::RenderError;
 use crate::workflows;
 
 /// How a check came out.

@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 use gleaner_extract::command::{self, Context, InputError, Request, Stream};
 use gleaner_extract::pattern::{MAX_PATTERN_BYTES, Pattern};
 
-use super::{FAILURE, Global, Misuse, OK};
+use crate::console::{FAILURE, Global, Misuse, OK};
 use crate::telemetry::chain;
 
 /// Arguments of `gleaner extract`.
@@ -204,7 +204,7 @@ fn one(kind: command::Kind, request: &Request<'_>, context: &Context) -> anyhow:
     let answer = match command::answer(kind, request, context) {
         Ok(answer) => answer,
         Err(refusal) => {
-            super::complain(&chain(&refusal));
+            crate::console::complain(&chain(&refusal));
             return Ok(FAILURE);
         }
     };

@@ -8,11 +8,11 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::table::{Table, age, cut, plain};
-use super::{FAILURE, Global, Misuse, OK, complain, print};
+use crate::console::table::{Table, age, cut, plain};
+use crate::console::{FAILURE, Global, Misuse, OK, complain, print};
 use crate::db::connect::Connector;
-use crate::db::items::{Filter, Items, ItemsError, Status};
 use crate::db::migrations;
+use crate::store::items::{Filter, Items, ItemsError, Status};
 
 /// Arguments of `gleaner items`.
 #[derive(Debug, Args)]
@@ -192,7 +192,7 @@ fn misuse(error: ItemsError) -> anyhow::Error {
 
 async fn list(global: &Global, selection: &Selection, limit: u32) -> anyhow::Result<u8> {
     let workflow = super::workflow(&selection.workflow)?;
-    let mut connection = super::connect(&global.load()?).await?;
+    let mut connection = crate::console::connect(&global.load()?).await?;
     let items = Items::of(&mut connection, &workflow.stage).await?;
     let mut filter = selection.filter(Some(limit));
     let found = items.list(&mut connection, &filter).await.map_err(misuse)?;
@@ -318,7 +318,7 @@ const MOST_ATTEMPTS: i64 = 1_000;
 
 async fn show(global: &Global, workflow: &str, id: i64) -> anyhow::Result<u8> {
     let workflow = super::workflow(workflow)?;
-    let mut connection = super::connect(&global.load()?).await?;
+    let mut connection = crate::console::connect(&global.load()?).await?;
     let items = Items::of(&mut connection, &workflow.stage).await?;
     let Some(whole) = items.whole(&mut connection, id).await? else {
         complain(&format!("{} has no row {id}", workflow.stage.table()));

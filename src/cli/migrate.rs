@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
-use super::{FAILURE, Global, OK, print};
+use crate::console::{FAILURE, Global, OK, print};
 use crate::db::connect::Connector;
 use crate::db::migrations;
 

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::db::node::Node;
+use crate::store::node::Node;
 
 /// A workflow on one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -6,9 +6,10 @@ use clap::Args;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::table::Table;
-use super::{Global, OK, connect, print};
-use crate::db::retention::{self, Cursor, Kind};
+use crate::console::table::Table;
+use crate::console::{Global, OK, connect, print};
+use crate::prices::retention;
+use crate::prices::retention::{Cursor, Kind};
 
 /// Arguments of `gleaner retention`.
 #[derive(Clone, Debug, Args)]

@@ -8,12 +8,14 @@ use gleaner_actors::WorkflowStatus;
 use serde_json::json;
 use tracing::{debug, error, info, warn};
 
-use super::{FAILURE, Global, OK, complain, print};
 use crate::app::App;
-use crate::config::{self, Config, ConfigError};
+use crate::config;
+use crate::config::Config;
+use crate::console::{FAILURE, Global, OK, complain, print};
 use crate::db::connect::Connector;
 use crate::db::migrations;
 use crate::secret::Secret;
+use crate::settings::ConfigError;
 use crate::signals::{Asked, Signals};
 use crate::telemetry::{self, chain};
 use crate::{embedded, metrics};
@@ -229,7 +231,7 @@ impl Private {
     }
 }
 
-fn options(config: &config::Embedded) -> embedded::Options {
+fn options(config: &embedded::Config) -> embedded::Options {
     let mut options = embedded::Options::new(config.data_dir());
     if !config.pg_bin.is_empty() {
         options.pg_bin = Some(config.pg_bin.clone().into());
@@ -238,7 +240,7 @@ fn options(config: &config::Embedded) -> embedded::Options {
 }
 
 /// Starts the private Redis. That there is none is no reason not to start.
-async fn start_private_redis(config: &config::Embedded) -> Option<embedded::Redis> {
+async fn start_private_redis(config: &embedded::Config) -> Option<embedded::Redis> {
     match embedded::Redis::start(options(config)).await {
         Ok(redis) => Some(redis),
         Err(error @ embedded::EmbeddedError::NoRedis) => {
@@ -253,7 +255,7 @@ async fn start_private_redis(config: &config::Embedded) -> Option<embedded::Redi
 }
 
 /// Starts the private PostgreSQL and makes sure of our database in it.
-pub(super) async fn start_private(config: &config::Embedded) -> anyhow::Result<embedded::Postgres> {
+pub(super) async fn start_private(config: &embedded::Config) -> anyhow::Result<embedded::Postgres> {
     let private = embedded::Postgres::start(options(config)).await?;
     private.create_database_if_missing("gleaner").await?;
     Ok(private)

@@ -7,14 +7,16 @@ use diesel_async::AsyncPgConnection;
 use serde::Serialize;
 
 use super::nodes::{self, OnNode};
-use super::table::{Table, age, cut, plain};
-use super::{FAILURE, Global, OK, print};
 use crate::config::Config;
+use crate::console::table::{Table, age, cut, plain};
+use crate::console::{FAILURE, Global, OK, print};
 use crate::db::connect::Connector;
-use crate::db::node::Node;
-use crate::db::overview::StatusCount;
-use crate::db::schedule::{self, Scheduled};
-use crate::db::{DbError, control, migrations, node, overview};
+use crate::db::{DbError, migrations};
+use crate::store::node::Node;
+use crate::store::overview::StatusCount;
+use crate::store::schedule;
+use crate::store::schedule::Scheduled;
+use crate::store::{control, node, overview};
 use crate::telemetry::chain;
 use crate::workflows;
 

@@ -5,10 +5,10 @@ use diesel_async::AsyncPgConnection;
 use serde_json::json;
 
 use super::nodes;
-use super::table::{Table, age};
-use super::{Global, Misuse, OK, complain, print};
-use crate::db::node::Node;
-use crate::db::{control, node};
+use crate::console::table::{Table, age};
+use crate::console::{Global, Misuse, OK, complain, print};
+use crate::store::node::Node;
+use crate::store::{control, node};
 use crate::workflows;
 
 /// Arguments of `gleaner workflows`.
@@ -65,7 +65,7 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
     };
     let names = names.resolve()?;
     let config = global.load()?;
-    let mut connection = super::connect(&config).await?;
+    let mut connection = crate::console::connect(&config).await?;
     for name in &names {
         match arguments.action {
             Action::List => {}
@@ -107,7 +107,7 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
 
 async fn list(global: &Global) -> anyhow::Result<u8> {
     let config = global.load()?;
-    let mut connection = super::connect(&config).await?;
+    let mut connection = crate::console::connect(&config).await?;
     let connection: &mut AsyncPgConnection = &mut connection;
     let nodes = node::recent(connection).await?;
     let up: Vec<&Node> = nodes

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigError, inconsistent};
-use crate::db::retention::Kind;
-use crate::db::schedule::Cron;
+use crate::prices::retention::Kind;
+use crate::settings::{ConfigError, inconsistent};
+use crate::store::schedule::Cron;
 
 /// The section `[retention]`.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]

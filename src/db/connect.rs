@@ -62,7 +62,7 @@ impl Connector {
             _ => true,
         };
         let tls = if wants_tls {
-            crate::fetch::install_crypto();
+            crate::web::fetch::install_crypto();
             let client = rustls::ClientConfig::with_platform_verifier().map_err(DbError::Tls)?;
             Some(MakeRustlsConnect::new(client))
         } else {

@@ -7,7 +7,7 @@ use gleaner_actors::{HelperStatus, Settings, State, TreeStatus, WorkflowStatus};
 
 // Not everything: diesel's traits, there for the probe, give every Vec a `first` of their own.
 use super::{Readiness, judge};
-use crate::db::stage::Gauge;
+use crate::store::stage::Gauge;
 
 const STALL: Duration = Duration::from_secs(300);
 

@@ -22,7 +22,7 @@ use serde_json::json;
 use tracing::{info, warn};
 
 use super::{State, problem, status};
-use crate::db::control;
+use crate::store::control;
 use crate::telemetry::chain;
 use crate::workflows;
 

@@ -16,7 +16,7 @@ use super::{State, problem};
 /// Longest time one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest body of a request, in bytes. What is sent here is small.
-pub(super) const MAX_BODY: usize = 64 * 1024;
+pub(crate) const MAX_BODY: usize = 64 * 1024;
 
 /// Says "a program, not a page": a page of another origin cannot set it without being asked for permission first, which is
 /// never given.
@@ -24,7 +24,7 @@ const REQUESTED_BY: HeaderName = HeaderName::from_static("x-requested-by");
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Answers within the time, whatever happens.
-pub(super) async fn in_time(request: Request, next: Next) -> Response {
+pub(crate) async fn in_time(request: Request, next: Next) -> Response {
     match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
         Ok(response) => response,
         Err(_elapsed) => problem(
@@ -36,7 +36,7 @@ pub(super) async fn in_time(request: Request, next: Next) -> Response {
 }
 
 /// Refuses a body that says it is larger than any we take. One that does not say is cut off where it is read.
-pub(super) async fn small_body(request: Request, next: Next) -> Response {
+pub(crate) async fn small_body(request: Request, next: Next) -> Response {
     let length = request
         .headers()
         .get(header::CONTENT_LENGTH)
@@ -53,7 +53,7 @@ pub(super) async fn small_body(request: Request, next: Next) -> Response {
 }
 
 /// Headers that hold for every answer. A handler that set one itself knows better.
-pub(super) async fn with_headers(request: Request, next: Next) -> Response {
+pub(crate) async fn with_headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     for (name, value) in [
@@ -103,7 +103,7 @@ fn is_meant_for_loopback(uri: &Uri, headers: &HeaderMap) -> bool {
 }
 
 /// Against DNS rebinding, where nothing but the address protects us: on loopback without a token.
-pub(super) async fn loopback_host_only(request: Request, next: Next) -> Response {
+pub(crate) async fn loopback_host_only(request: Request, next: Next) -> Response {
     if is_meant_for_loopback(request.uri(), request.headers()) {
         return next.run(request).await;
     }
@@ -144,7 +144,7 @@ fn foreign(headers: &HeaderMap) -> Option<&'static str> {
 }
 
 /// Lets through what only reads, and what no foreign page can have sent.
-pub(super) async fn own_pages_only(request: Request, next: Next) -> Response {
+pub(crate) async fn own_pages_only(request: Request, next: Next) -> Response {
     let is_reading = matches!(
         *request.method(),
         Method::GET | Method::HEAD | Method::OPTIONS
@@ -160,12 +160,12 @@ pub(super) async fn own_pages_only(request: Request, next: Next) -> Response {
 }
 
 /// Compares in a time that does not depend on where the two differ.
-pub(super) fn is_same(a: &[u8], b: &[u8]) -> bool {
+pub(crate) fn is_same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |differ, (x, y)| differ | (x ^ y)) == 0
 }
 
 /// The token that these headers carry. The scheme's name is case-insensitive (RFC 9110, 11.1).
-pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
@@ -183,12 +183,12 @@ fn has_token(headers: &HeaderMap, token: &str) -> bool {
 }
 
 /// Whether the sender may see and do everything: it has the token, or there is none.
-pub(super) fn is_trusted(state: &State, headers: &HeaderMap) -> bool {
+pub(crate) fn is_trusted(state: &State, headers: &HeaderMap) -> bool {
     state.admin_token.is_empty() || has_token(headers, state.admin_token.expose())
 }
 
 /// Asks for the admin token where there is one.
-pub(super) async fn require_token(
+pub(crate) async fn require_token(
     Held(state): Held<State>,
     request: Request,
     next: Next,

@@ -18,18 +18,18 @@ use crate::db::PooledConnection;
 use crate::telemetry::chain;
 
 /// Rows of one answer, unless the request says.
-pub(super) const LIMIT: i64 = 100;
+pub(crate) const LIMIT: i64 = 100;
 /// Rows of one answer, at most.
-pub(super) const MOST: i64 = 1_000;
+pub(crate) const MOST: i64 = 1_000;
 
 /// How many rows are answered.
-pub(super) fn limit(asked: Option<i64>) -> i64 {
+pub(crate) fn limit(asked: Option<i64>) -> i64 {
     asked.unwrap_or(LIMIT).clamp(1, MOST)
 }
 
 /// Why a request is not answered as it was meant, in the API's form.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(crate) struct Refusal {
     status: StatusCode,
     code: &'static str,
     message: String,
@@ -37,7 +37,7 @@ pub(super) struct Refusal {
 
 impl Refusal {
     /// With this status, code and message.
-    pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self {
             status,
             code,
@@ -51,7 +51,7 @@ impl Refusal {
     }
 
     /// The database does not answer, which is logged.
-    pub(super) fn database(error: &(dyn std::error::Error + 'static)) -> Self {
+    pub(crate) fn database(error: &(dyn std::error::Error + 'static)) -> Self {
         warn!(error = %chain(error), "the API cannot reach its rows");
         let message = "the database does not answer";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "database", message)
@@ -65,7 +65,7 @@ impl IntoResponse for Refusal {
 }
 
 /// What the query asks for; a value that cannot be read is refused in the API's own form.
-pub(super) struct Asked<T>(pub(super) T);
+pub(crate) struct Asked<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
     type Rejection = Refusal;
@@ -82,7 +82,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
 ///
 /// # Errors
 /// The refusal, which names them.
-pub(super) fn one_of<'a>(
+pub(crate) fn one_of<'a>(
     name: &str,
     given: &'a str,
     known: &[&str],
@@ -100,7 +100,7 @@ pub(super) fn one_of<'a>(
 }
 
 /// A text to look for, if it is given at all. PostgreSQL knows no NUL, so nothing has one.
-pub(super) fn text(given: &str) -> Option<String> {
+pub(crate) fn text(given: &str) -> Option<String> {
     (!given.is_empty()).then(|| given.replace('\0', "\u{fffd}"))
 }
 
@@ -108,7 +108,7 @@ pub(super) fn text(given: &str) -> Option<String> {
 ///
 /// # Errors
 /// The refusal.
-pub(super) async fn connection(state: &State) -> Result<PooledConnection, Refusal> {
+pub(crate) async fn connection(state: &State) -> Result<PooledConnection, Refusal> {
     state
         .shared
         .pool
@@ -118,12 +118,12 @@ pub(super) async fn connection(state: &State) -> Result<PooledConnection, Refusa
 }
 
 /// A good answer.
-pub(super) fn good(data: &impl Serialize) -> Response {
+pub(crate) fn good(data: &impl Serialize) -> Response {
     Json(json!({ "success": true, "data": data })).into_response()
 }
 
 /// A page of at most `limit` rows, and where the next begins.
-pub(super) fn page<T: Serialize>(rows: &[T], limit: i64, number: impl Fn(&T) -> i64) -> Response {
+pub(crate) fn page<T: Serialize>(rows: &[T], limit: i64, number: impl Fn(&T) -> i64) -> Response {
     let is_full = i64::try_from(rows.len()).is_ok_and(|count| count >= limit);
     let next = rows.last().filter(|_| is_full).map(number);
     good(&json!({ "count": rows.len(), "next": next, "results": rows }))

@@ -39,7 +39,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Tells a handler that the server stops, for those that would wait.
 #[derive(Clone, Debug)]
-pub(super) struct Stopping(pub(super) CancellationToken);
+pub(crate) struct Stopping(pub(crate) CancellationToken);
 
 /// A running server.
 pub struct Server {

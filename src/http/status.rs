@@ -16,14 +16,18 @@ use tokio::time::{Instant, timeout};
 use tracing::debug;
 
 use super::State;
-use crate::db::attempt::{self, FailureGroup};
+use crate::app::state::Shared;
 use crate::db::estimate;
-use crate::db::flag::{self, Flag};
-use crate::db::node::{self, Node};
-use crate::db::stage::Gauge;
 use crate::health::{self, Readiness};
+use crate::prices::flag;
+use crate::prices::flag::Flag;
+use crate::store::attempt;
+use crate::store::attempt::FailureGroup;
+use crate::store::node;
+use crate::store::node::Node;
+use crate::store::stage::Gauge;
 use crate::telemetry::chain;
-use crate::upkeep::{QUEUE_COUNT_BOUND, Shared};
+use crate::upkeep::QUEUE_COUNT_BOUND;
 use crate::workflows;
 
 /// The database is looked at no more often than this.

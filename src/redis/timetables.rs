@@ -22,9 +22,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tracing::warn;
 
 use super::{Redis, RedisError, is_refusal};
-use crate::fetch::{Ask, Cause, Pace, SharedPace, Turn};
 use crate::metrics;
 use crate::telemetry::chain;
+use crate::web::fetch::{Ask, Cause, Pace, SharedPace, Turn};
 
 /// The script's answer when all places are taken.
 const FULL: i64 = -1;

@@ -9,13 +9,15 @@ use gleaner_actors::port::PortError;
 use gleaner_actors::{Tick, TreeError};
 use tracing::{info, warn};
 
-use super::{Shared, unavailable};
-use crate::db::control::{self, Control};
+use super::unavailable;
+use crate::app::state::Shared;
+use crate::store::control;
+use crate::store::control::Control;
 use crate::telemetry::chain;
 
 /// What has been brought to the actors so far.
 #[derive(Debug, Default)]
-pub(super) struct Applied {
+pub(crate) struct Applied {
     /// Requests made before this node started are none of its business.
     has_started: bool,
     paused: HashMap<String, bool>,

@@ -7,8 +7,9 @@ use futures_util::future::BoxFuture;
 use gleaner_actors::Tick;
 use gleaner_actors::port::PortError;
 
-use super::{Shared, unavailable};
-use crate::db::{node, stage};
+use super::unavailable;
+use crate::app::state::Shared;
+use crate::store::{node, stage};
 use crate::{metrics, workflows};
 
 /// Queues are counted no further than this.

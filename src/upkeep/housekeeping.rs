@@ -11,8 +11,9 @@ use gleaner_actors::Tick;
 use gleaner_actors::port::PortError;
 use tracing::debug;
 
-use super::{Shared, unavailable};
-use crate::db::{lease, node, schedule};
+use super::unavailable;
+use crate::app::state::Shared;
+use crate::store::{lease, node, schedule};
 
 /// How often, across all nodes.
 const EVERY: Duration = Duration::from_secs(3600);

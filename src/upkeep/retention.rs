@@ -14,9 +14,11 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 use tracing::info;
 
-use super::{Shared, unavailable};
-use crate::db::retention::{self, Cursor, Kind};
-use crate::db::schedule;
+use super::unavailable;
+use crate::app::state::Shared;
+use crate::prices::retention;
+use crate::prices::retention::{Cursor, Kind};
+use crate::store::schedule;
 
 /// What each schedule sees to.
 const DAILY: [Kind; 4] = [

@@ -11,8 +11,9 @@ use gleaner_actors::Tick;
 use gleaner_actors::port::PortError;
 use tracing::warn;
 
-use super::{Shared, unavailable};
-use crate::db::stage;
+use super::unavailable;
+use crate::app::state::Shared;
+use crate::store::stage;
 use crate::{metrics, workflows};
 
 /// Added to a lease's end before looking, so that it has ended indeed.

@@ -25,7 +25,7 @@ use tokio::sync::{Mutex, MutexGuard};
 /// One test at a time: they measure times, and each of them keeps the machine busy.
 pub(crate) async fn alone() -> MutexGuard<'static, ()> {
     static ALONE: LazyLock<Mutex<()>> = LazyLock::new(Mutex::default);
-    gleaner::fetch::install_crypto();
+    gleaner::web::fetch::install_crypto();
     ALONE.lock().await
 }
 

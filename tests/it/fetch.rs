@@ -11,7 +11,7 @@ mod shared_pace;
 use std::io::Write as _;
 use std::time::Duration;
 
-use gleaner::fetch::{Client, Config};
+use gleaner::web::fetch::{Client, Config};
 use url::Url;
 
 const OK: &str = "200 OK";

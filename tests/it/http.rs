@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::Duration;
 
-use gleaner::config::{Config, ConfigError};
+use gleaner::config::Config;
 use gleaner::secret::Secret;
+use gleaner::settings::ConfigError;
 use gleaner_actors::State;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};

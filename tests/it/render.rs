@@ -5,8 +5,9 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
-use gleaner::fetch::{self, Client, FetchError};
-use gleaner::render::{Config, End, RenderError, Rendered, Renderer};
+use gleaner::web::fetch;
+use gleaner::web::fetch::{Client, FetchError};
+use gleaner::web::render::{Config, End, RenderError, Rendered, Renderer};
 use tokio::sync::MutexGuard;
 use url::Url;
 

@@ -4,9 +4,11 @@
 
 use std::time::Duration;
 
-use gleaner::db::retention::{self, Cursor, Kind};
-use gleaner::upkeep::{Retention, Shared};
-use gleaner::workflow::Live;
+use gleaner::app::state::Shared;
+use gleaner::live::Live;
+use gleaner::prices::retention;
+use gleaner::prices::retention::{Cursor, Kind};
+use gleaner::upkeep::Retention;
 
 use crate::cli::gleaner;
 use crate::support::TestDatabase;
@@ -163,7 +165,7 @@ async fn the_ticker_works_when_its_schedule_is_due() {
         database.pool(),
         1,
         Live::new(test_config(&database)),
-        gleaner::queue::Queue::none(),
+        gleaner::prices::queue::Queue::none(),
     );
     let ticker = Retention::new(shared);
     ticker.prune().await.unwrap();

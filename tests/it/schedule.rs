@@ -2,7 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed set-up is a failed test")]
 
-use gleaner::db::schedule::{self, Cron};
+use gleaner::store::schedule;
+use gleaner::store::schedule::Cron;
 
 use crate::support::TestDatabase;
 

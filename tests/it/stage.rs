@@ -10,7 +10,7 @@ mod settle;
 
 use std::time::Duration;
 
-use gleaner::db::stage::{Claimed, Records};
+use gleaner::store::stage::{Claimed, Records};
 use gleaner_actors::port::{Failure, ItemId, Settlement, Verdict};
 
 /// Long enough for any test.

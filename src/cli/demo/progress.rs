@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::ledger::Counts;
-use crate::cli::complain;
+use crate::console::complain;
 use crate::demo::Score;
 
 /// How often a line is written where there is no terminal.

@@ -106,8 +106,12 @@ impl Api {
             .run("UPDATE lease SET expires_at = now() - interval '1 second' WHERE bot_id IS NOT NULL")
             .await;
         if is_rescued {
-            let stage =
-                gleaner::db::stage::Stage::limited("crawl_job", "crawl", true, Some("max_retries"));
+            let stage = gleaner::store::stage::Stage::limited(
+                "crawl_job",
+                "crawl",
+                true,
+                Some("max_retries"),
+            );
             let mut conn = self.app.database.connect().await;
             stage.rescue(&mut conn, 100).await.unwrap();
         }

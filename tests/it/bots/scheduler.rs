@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gleaner::upkeep::{CrawlScheduler, Round, Shared};
-use gleaner::workflow::Live;
+use gleaner::app::state::Shared;
+use gleaner::live::Live;
+use gleaner::prices::crawl_scheduler::{CrawlScheduler, Round};
 use tokio::time::Instant;
 
 use crate::support::TestDatabase;
@@ -15,7 +16,7 @@ fn scheduler(database: &TestDatabase) -> CrawlScheduler {
     let mut config = test_config(database);
     config.fetch.per_host_delay = Duration::from_millis(500);
     let pool = database.pool();
-    let queue = gleaner::queue::Queue::none();
+    let queue = gleaner::prices::queue::Queue::none();
     CrawlScheduler::new(Shared::new(pool, 1, Live::new(config), queue))
 }
 

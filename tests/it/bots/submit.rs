@@ -1,6 +1,7 @@
 //! `db::crawl::submit`: one row per crawl, and what follows from it.
 
-use gleaner::db::crawl::{self, Offer, Recorded, Seen, Submission};
+use gleaner::prices::crawl;
+use gleaner::prices::crawl::{Offer, Recorded, Seen, Submission};
 use serde_json::{Value, json};
 
 use super::with_jobs;

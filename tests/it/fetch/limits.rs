@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use gleaner::fetch::{Config, Decision, FetchError, RequestOptions};
+use gleaner::web::fetch::{Config, Decision, FetchError, RequestOptions};
 use http::header::{self, HeaderValue};
 use tokio::time::Instant;
 

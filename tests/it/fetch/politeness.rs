@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use gleaner::fetch::{Decision, FetchError, RequestOptions};
+use gleaner::web::fetch::{Decision, FetchError, RequestOptions};
 use tokio::time::Instant;
 
 use super::{OK, client, millis, url};

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use gleaner::fetch::{Client, Config, Decision, FetchError, Lookup};
+use gleaner::web::fetch::{Client, Config, Decision, FetchError, Lookup};
 
 use super::{OK, class, client, millis, url};
 use crate::support::nasty::{Nasty, keep_silent, redirect, response, send};
@@ -203,7 +203,7 @@ async fn certificate_that_nobody_trusts_is_refused_for_good() {
     use tokio_rustls::rustls::pki_types::PrivateKeyDer;
     use tokio_rustls::{TlsAcceptor, rustls};
 
-    gleaner::fetch::install_crypto();
+    gleaner::web::fetch::install_crypto();
     let certificate = include_bytes!("../../fixtures/tls/untrusted.crt.der")
         .to_vec()
         .into();

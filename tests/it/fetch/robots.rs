@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use gleaner::fetch::{Client, Config, Decision, FetchError, RequestOptions, RobotsAnswer};
+use gleaner::web::fetch::{Client, Config, Decision, FetchError, RequestOptions, RobotsAnswer};
 
 use super::reach::Script;
 use super::{OK, class, client, gzip, millis, url};

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use futures_util::future::{join, join_all};
 use gleaner::config::{self, Sources};
-use gleaner::fetch::{Ask, Client, Config, FetchError, Pace, RequestOptions, SharedPace, Turn};
 use gleaner::redis::{Redis, Timetables};
 use gleaner::secret::Secret;
+use gleaner::web::fetch::{
+    Ask, Client, Config, FetchError, Pace, RequestOptions, SharedPace, Turn,
+};
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
@@ -243,7 +245,7 @@ async fn moments_later(table: &Timetables, ask: Ask) -> Turn {
     }
 }
 
-async fn wait_until_turn(table: &Timetables, ask: Ask) -> Box<dyn gleaner::fetch::Place> {
+async fn wait_until_turn(table: &Timetables, ask: Ask) -> Box<dyn gleaner::web::fetch::Place> {
     let mut place = None;
     wait_until("it is its turn", async || {
         if let Turn::Now(own) = table.turn(ask.clone()).await.unwrap() {

@@ -126,7 +126,7 @@ async fn w37_w38_explain_says_why_and_what_other_rules_would_change() {
     );
     assert_eq!(first["rules"][0]["outcome"], "passes");
     assert_eq!(
-        explain(&::gleaner::db::uid::Uid(2).to_string())["verdict"],
+        explain(&::gleaner::prices::uid::Uid(2).to_string())["verdict"],
         "duplicate"
     );
     let held = explain("3");

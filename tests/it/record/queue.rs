@@ -125,7 +125,7 @@ async fn hostile_entries_go_to_the_failed_set_and_block_nothing() {
     };
     let database = shop(2).await;
     results(&database, 2).await;
-    let uid = gleaner::db::uid::Uid(2).to_string();
+    let uid = gleaner::prices::uid::Uid(2).to_string();
     redis
         .run(&format!(
             r#"RPUSH crawl:auto_record:queue nonsense "" -5 99999999999999999999 424242 "a b\x00c" {} 1 {uid}"#,

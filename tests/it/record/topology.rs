@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use gleaner::config::Config;
-use gleaner::fetch::{Ask, Pace, SharedPace as _, Turn};
 use gleaner::redis::{Redis, Timetables};
 use gleaner::secret::Secret;
 use gleaner::telemetry::chain;
+use gleaner::web::fetch::{Ask, Pace, SharedPace as _, Turn};
 
 use super::{results, shop, start_with};
 use crate::support::certificates::Certificates;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use diesel_async::SimpleAsyncConnection as _;
-use gleaner::db::lease::{self, LeaseHeart};
-use gleaner::db::node;
+use gleaner::live::Live;
 use gleaner::pipeline::Pipeline;
-use gleaner::workflow::Live;
+use gleaner::store::lease;
+use gleaner::store::lease::LeaseHeart;
+use gleaner::store::node;
 use gleaner_actors::port::LeaseId;
 use gleaner_actors::{Member, Settings, Tree, TreeSettings};
 use tokio::sync::Barrier;

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gleaner::db::lease::LeaseHeart;
-use gleaner::db::{Pool, connect, node};
+use gleaner::db::{Pool, connect};
+use gleaner::live::Live;
 use gleaner::pipeline::Pipeline;
-use gleaner::workflow::{Ended, Live};
+use gleaner::store::lease::LeaseHeart;
+use gleaner::store::node;
+use gleaner::workflow::Ended;
 use gleaner_actors::port::{LeaseId, Port as _, Settlement, Verdict};
 use gleaner_actors::{Backoff, Member, Settings, Tree, TreeSettings};
 use rand::{Rng as _, SeedableRng as _};

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use diesel_async::SimpleAsyncConnection as _;
 use futures_util::StreamExt as _;
-use gleaner::db::stage::Records;
+use gleaner::store::stage::Records;
 use gleaner_actors::port::{LeaseId, Verdict};
 
 use super::{LONG, STATES, complete, ids, settlement};

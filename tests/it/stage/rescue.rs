@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use gleaner::db::lease;
-use gleaner::db::stage::Rescued;
+use gleaner::store::lease;
+use gleaner::store::stage::Rescued;
 
 use super::{HISTORY, LONG, STATES, complete, ids};
 use crate::support::toy::{self, open_lease, stage};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gleaner::db::stage::Records;
+use gleaner::store::stage::Records;
 use gleaner_actors::port::{LeaseId, Verdict};
 
 use super::{HISTORY, LONG, STATES, complete, failed, failure, ids, settlement};

@@ -5,9 +5,12 @@
 use std::time::Duration;
 
 use gleaner::app::App;
-use gleaner::config::{self, Backoff, Config};
+use gleaner::config;
+use gleaner::config::Config;
 use gleaner::secret::Secret;
-use gleaner::{fetch, workflows};
+use gleaner::settings::Backoff;
+use gleaner::web::fetch;
+use gleaner::workflows;
 use gleaner_actors::{DrainReport, TreeStatus};
 
 use super::database::TestDatabase;

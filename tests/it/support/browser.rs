@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use gleaner::config::{self, Sources};
-use gleaner::render::{Config, find_program};
+use gleaner::web::render::{Config, find_program};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::sync::{Mutex, MutexGuard};

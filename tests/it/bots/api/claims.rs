@@ -163,7 +163,11 @@ async fn a_bot_that_is_switched_off_loses_its_jobs() {
     let api = Api::start(1).await;
     let job = api.pull_one("ann").await;
     let mut conn = api.app.database.connect().await;
-    assert!(gleaner::db::bot::disable(&mut conn, "ann").await.unwrap());
+    assert!(
+        gleaner::prices::bot::disable(&mut conn, "ann")
+            .await
+            .unwrap()
+    );
     assert_eq!(api.post_as("ann", "submit/", good(&job)).await.status, 401);
     api.expire(true).await;
     assert_eq!(api.pull_one("bob").await["job_id"], job["job_id"]);

@@ -1,0 +1,45 @@
+//! The section `[http]`.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::secret::Secret;
+use crate::settings::{ConfigError, inconsistent};
+
+/// Health, metrics and API.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Address to serve on; empty for none.
+    pub listen: String,
+    /// Bearer token for all but the health checks; empty for none.
+    pub admin_token: Secret,
+}
+
+impl Config {
+    /// The address to serve on, if any.
+    ///
+    /// # Errors
+    /// [`ConfigError::Inconsistent`] when it is not an address, or open to others without a token.
+    pub fn address(&self) -> Result<Option<SocketAddr>, ConfigError> {
+        if self.listen.is_empty() {
+            return Ok(None);
+        }
+        let address: SocketAddr = self.listen.parse().map_err(|error| {
+            inconsistent(
+                "http.listen",
+                format!("\"{}\" is not IP:PORT ({error})", self.listen),
+            )
+        })?;
+        if !address.ip().is_loopback() && self.admin_token.is_empty() {
+            return Err(inconsistent(
+                "http.listen",
+                format!(
+                    "{address} can be reached from elsewhere: set http.admin_token, or bind to 127.0.0.1"
+                ),
+            ));
+        }
+        Ok(Some(address))
+    }
+}

@@ -1,0 +1,4 @@
+//! The commands that are about leads.
+
+pub(crate) mod import;
+pub(crate) mod recategorise;

@@ -1,0 +1,292 @@
+//! `page/curation`: page → every e-mail, phone and social link with source and confidence; title, description, type.
+//!
+//! Nothing is invented: what is not found is NULL, and a page without contacts is a page without contacts.
+
+use std::sync::Arc;
+
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{Array, BigInt, Float, Nullable, Text};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::compute::compute;
+use crate::db::schema::{domain, page};
+use crate::live::Live;
+use crate::web::fetch::Client;
+use crate::workflow::{Done, ItemId, Services, Workflow, WorkflowError};
+use gleaner_extract::domain::registrable;
+use gleaner_extract::url::TrackingParameters;
+use gleaner_extract::{contacts, html, media, page as facts};
+
+/// Options of the workflow `page-curation`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// Country of telephone numbers without a country code where the page does not tell; empty for none.
+    pub default_region: String,
+}
+
+/// The workflow.
+pub struct PageCuration {
+    client: Client,
+    tracking: Arc<TrackingParameters>,
+    options: Live<Options>,
+}
+
+impl PageCuration {
+    /// With these services and options.
+    #[must_use]
+    pub fn new(services: &Services, options: Live<Options>) -> Self {
+        Self {
+            client: services.fetch.clone(),
+            tracking: Arc::clone(&services.tracking),
+            options,
+        }
+    }
+}
+
+/// A page to fetch.
+#[derive(Clone, Debug, Queryable)]
+pub struct Input {
+    url: String,
+    domain_id: i64,
+    registrable: String,
+}
+
+/// What a page holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Curated {
+    domain_id: i64,
+    source_url: String,
+    facts: Facts,
+    contacts: Vec<Contact>,
+}
+
+/// What a page tells of itself, as the columns that hold it.
+#[derive(Clone, Debug, PartialEq, AsChangeset)]
+#[diesel(table_name = page, treat_none_as_null = true)]
+struct Facts {
+    title: Option<String>,
+    description: Option<String>,
+    language: Option<String>,
+    h1: Option<String>,
+    canonical_url: Option<String>,
+    meta_robots: Option<String>,
+    word_count: i32,
+    has_contact_form: bool,
+    schema_types: Vec<String>,
+    contact_scrape_status: &'static str,
+}
+
+/// One way to reach somebody.
+#[derive(Clone, Debug, PartialEq)]
+struct Contact {
+    kind: &'static str,
+    value: String,
+    detail: String,
+    raw: Option<String>,
+    source: &'static str,
+    confidence: f32,
+}
+
+impl Workflow for PageCuration {
+    const NAME: &'static str = "page-curation";
+    const TABLE: &'static str = "page";
+    const STAGE: &'static str = "curation";
+    const ENDS_IN: Option<&'static str> = Some("contact");
+    type Input = Input;
+    type Output = Curated;
+
+    async fn load(
+        &self,
+        conn: &mut AsyncPgConnection,
+        ids: &[ItemId],
+    ) -> QueryResult<Vec<(ItemId, Input)>> {
+        page::table
+            .inner_join(domain::table.on(domain::id.eq(page::domain_id)))
+            .filter(page::id.eq_any(ids))
+            .select((
+                page::id,
+                (page::url, domain::id, domain::registrable_domain),
+            ))
+            .load(conn)
+            .await
+    }
+
+    async fn run(&self, input: Input) -> Result<Done<Curated>, WorkflowError> {
+        let url =
+            Url::parse(&input.url).map_err(|error| WorkflowError::permanent("bad_url", error))?;
+        let response = self.client.get(&url).await?.error_for_status()?;
+        let landed = response
+            .url
+            .host_str()
+            .and_then(registrable)
+            .map(|found| found.domain);
+        if landed.as_deref() != Some(input.registrable.as_str()) {
+            let place = response.url.host_str().unwrap_or_default();
+            return Ok(Done::Filtered(
+                format!("leads to another site ({place})"),
+                None,
+            ));
+        }
+        if !media::is_html(response.content_type.as_deref(), &response.body) {
+            let kind = response.content_type.unwrap_or_default();
+            return Ok(Done::Filtered(format!("not HTML ({kind})"), None));
+        }
+        let region = self.options.get().default_region.clone();
+        let tracking = Arc::clone(&self.tracking);
+        Ok(Done::Completed(
+            compute(move || {
+                let text = html::decode(&response.body, response.content_type.as_deref()).text;
+                read(
+                    &html::Page::parse(&text),
+                    &response.url,
+                    input.domain_id,
+                    &region,
+                    &tracking,
+                )
+            })
+            .await,
+        ))
+    }
+
+    async fn store(
+        &self,
+        conn: &mut AsyncPgConnection,
+        outputs: &[(ItemId, &Curated)],
+    ) -> QueryResult<()> {
+        for (id, curated) in outputs {
+            diesel::update(page::table.find(id))
+                .set((&curated.facts, page::last_scan.eq(diesel::dsl::now)))
+                .execute(conn)
+                .await?;
+        }
+        store_contacts(conn, outputs).await
+    }
+}
+
+fn read(
+    parsed: &html::Page,
+    url: &Url,
+    domain_id: i64,
+    region: &str,
+    tracking: &TrackingParameters,
+) -> Curated {
+    let told = facts::extract_with(tracking, parsed, url);
+    let options = contacts::Options {
+        default_region: (!region.is_empty()).then_some(region),
+    };
+    let found = contacts::extract(parsed, url, &options);
+    let emails = found.emails.into_iter().map(|email| Contact {
+        kind: "email",
+        value: email.value,
+        detail: email.kind.as_str().to_owned(),
+        raw: None,
+        source: email.source.as_str(),
+        confidence: email.confidence,
+    });
+    let phones = found.phones.into_iter().map(|phone| Contact {
+        kind: "phone",
+        value: phone.e164,
+        detail: phone.kind.as_str().to_owned(),
+        raw: Some(phone.raw),
+        source: phone.source.as_str(),
+        confidence: phone.confidence,
+    });
+    let socials = found.socials.into_iter().map(|social| Contact {
+        kind: "social",
+        value: social.url,
+        detail: social.platform.to_owned(),
+        raw: Some(social.handle),
+        source: "link",
+        confidence: 1.0,
+    });
+    let contacts: Vec<Contact> = emails.chain(phones).chain(socials).collect();
+    Curated {
+        domain_id,
+        source_url: url.to_string(),
+        facts: Facts {
+            title: told.title,
+            description: told.description,
+            language: told.language,
+            h1: told.h1,
+            canonical_url: told.canonical,
+            meta_robots: told.meta_robots,
+            word_count: i32::try_from(told.word_count).unwrap_or(i32::MAX),
+            has_contact_form: told.has_contact_form,
+            schema_types: told.schema_types.into_iter().collect(),
+            contact_scrape_status: if contacts.is_empty() {
+                "NoContactFound"
+            } else {
+                "ContactFound"
+            },
+        },
+        contacts,
+    }
+}
+
+/// Each contact once per domain, as attested best.
+async fn store_contacts(
+    conn: &mut AsyncPgConnection,
+    outputs: &[(ItemId, &Curated)],
+) -> QueryResult<()> {
+    let rows: Vec<(ItemId, &Curated, &Contact)> = outputs
+        .iter()
+        .flat_map(|(id, curated)| {
+            curated
+                .contacts
+                .iter()
+                .map(move |contact| (*id, *curated, contact))
+        })
+        .collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    sql_query(include_str!("page_curation.sql"))
+        .bind::<Array<BigInt>, _>(
+            rows.iter()
+                .map(|(_, curated, _)| curated.domain_id)
+                .collect::<Vec<_>>(),
+        )
+        .bind::<Array<BigInt>, _>(rows.iter().map(|(id, ..)| *id).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(
+            rows.iter()
+                .map(|(.., contact)| contact.kind)
+                .collect::<Vec<_>>(),
+        )
+        .bind::<Array<Text>, _>(
+            rows.iter()
+                .map(|(.., contact)| contact.value.as_str())
+                .collect::<Vec<_>>(),
+        )
+        .bind::<Array<Text>, _>(
+            rows.iter()
+                .map(|(.., contact)| contact.detail.as_str())
+                .collect::<Vec<_>>(),
+        )
+        .bind::<Array<Nullable<Text>>, _>(
+            rows.iter()
+                .map(|(.., contact)| contact.raw.as_deref())
+                .collect::<Vec<_>>(),
+        )
+        .bind::<Array<Text>, _>(
+            rows.iter()
+                .map(|(.., contact)| contact.source)
+                .collect::<Vec<_>>(),
+        )
+        .bind::<Array<Float>, _>(
+            rows.iter()
+                .map(|(.., contact)| contact.confidence)
+                .collect::<Vec<_>>(),
+        )
+        .bind::<Array<Text>, _>(
+            rows.iter()
+                .map(|(_, curated, _)| curated.source_url.as_str())
+                .collect::<Vec<_>>(),
+        )
+        .execute(conn)
+        .await?;
+    Ok(())
+}

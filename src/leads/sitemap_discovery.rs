@@ -1,0 +1,287 @@
+//! `domain/sitemap`: robots.txt, then well-known paths, then the home page's links → `sitemap_file`.
+//!
+//! Stops at the first of the three that yields. Only what parses as a sitemap is stored, once per domain and URL. A host
+//! that answers 200 to a path that cannot exist is asked for the commonest paths only.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{Array, BigInt, Bool, Text};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde::{Deserialize, Serialize};
+use tracing::debug;
+use url::Url;
+
+use crate::compute::compute;
+use crate::db::schema::domain;
+use crate::live::Live;
+use crate::telemetry::chain;
+use crate::web::fetch::{Client, Decision, FetchError, RequestOptions, home_page};
+use crate::workflow::{Done, ItemId, Services, Workflow, WorkflowError};
+use gleaner_extract::html;
+use gleaner_extract::sitemap::{self, Kind};
+use gleaner_extract::sitemap_links::sitemap_links;
+use gleaner_extract::url::{TrackingParameters, normalize, resolve_with};
+
+/// Options of the workflow `sitemap-discovery`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// Whether sitemaps are imported by themselves.
+    pub advance: bool,
+    /// Most sitemaps stored per domain in one discovery.
+    pub max_sitemaps: usize,
+}
+
+/// Where sitemaps stand when nothing says where, the commonest first. Collected from the defaults of the content management
+/// systems that write them.
+const WELL_KNOWN: [&str; 18] = [
+    "/sitemap.xml",
+    "/sitemap_index.xml",
+    "/sitemap-index.xml",
+    "/wp-sitemap.xml",
+    "/sitemap.xml.gz",
+    "/sitemap/sitemap.xml",
+    "/sitemap/index.xml",
+    "/sitemapindex.xml",
+    "/sitemap1.xml",
+    "/sitemap.txt",
+    "/sitemap.php",
+    "/sitemap/",
+    "/post-sitemap.xml",
+    "/page-sitemap.xml",
+    "/product-sitemap.xml",
+    "/category-sitemap.xml",
+    "/feed",
+    "/rss.xml",
+];
+
+/// How many of these a host is asked for that answers 200 to everything.
+const SOFT_404_PATHS: usize = 3;
+
+/// A path that no site has.
+const PROBE_PATH: &str = "/gleaner-probe-4d1c7f.xml";
+
+/// How much of a file is read to see whether it is a sitemap. Importing it reads it whole.
+const SNIFF_BYTES: u64 = 64 * 1024;
+
+/// Address cannot be longer in the table.
+const MAX_URL_BYTES: usize = 2_048;
+
+/// The workflow.
+pub struct SitemapDiscovery {
+    client: Client,
+    tracking: Arc<TrackingParameters>,
+    options: Live<Options>,
+}
+
+impl SitemapDiscovery {
+    /// With these services and options.
+    #[must_use]
+    pub fn new(services: &Services, options: Live<Options>) -> Self {
+        Self {
+            client: services.fetch.clone(),
+            tracking: Arc::clone(&services.tracking),
+            options,
+        }
+    }
+}
+
+/// What a domain's discovery found: URL → how.
+pub type Found = BTreeMap<String, &'static str>;
+
+impl Workflow for SitemapDiscovery {
+    const NAME: &'static str = "sitemap-discovery";
+    const TABLE: &'static str = "domain";
+    const STAGE: &'static str = "sitemap";
+    type Input = String;
+    type Output = Found;
+
+    async fn load(
+        &self,
+        conn: &mut AsyncPgConnection,
+        ids: &[ItemId],
+    ) -> QueryResult<Vec<(ItemId, String)>> {
+        domain::table
+            .filter(domain::id.eq_any(ids))
+            .select((domain::id, domain::domain_))
+            .load(conn)
+            .await
+    }
+
+    async fn run(&self, host: String) -> Result<Done<Found>, WorkflowError> {
+        let limit = self.options.get().max_sitemaps;
+        // The home page says where the site really is: which scheme, with www or without.
+        let home = home_page(&self.client, &host).await?;
+        let origin = home.url.clone();
+        let mut found = Found::new();
+
+        let robots = self.client.robots(&origin).await;
+        let named: Vec<Url> = robots
+            .sitemaps()
+            .iter()
+            .filter_map(|text| resolve_with(&self.tracking, &origin, text))
+            .collect();
+        self.keep_sitemaps(named, "robots_txt", limit, &mut found)
+            .await?;
+
+        if found.is_empty() {
+            let probe = self
+                .client
+                .get_with(&at(&origin, PROBE_PATH)?, sniff())
+                .await;
+            let is_soft = tolerate(probe)?.is_some_and(|response| response.status < 400);
+            let paths = if is_soft {
+                &WELL_KNOWN[..SOFT_404_PATHS]
+            } else {
+                &WELL_KNOWN[..]
+            };
+            for path in paths {
+                self.keep_sitemaps(vec![at(&origin, path)?], "common_path", limit, &mut found)
+                    .await?;
+                if !found.is_empty() {
+                    break;
+                }
+            }
+        }
+
+        if found.is_empty() && home.status < 400 {
+            let tracking = Arc::clone(&self.tracking);
+            let links = compute(move || {
+                let text = html::decode(&home.body, home.content_type.as_deref()).text;
+                sitemap_links(&tracking, &html::Page::parse(&text), &home.url)
+            })
+            .await;
+            self.keep_sitemaps(links, "html_link", limit, &mut found)
+                .await?;
+        }
+
+        if found.is_empty() {
+            return Ok(Done::Filtered("no sitemap".to_owned(), Some(found)));
+        }
+        Ok(Done::Completed(found))
+    }
+
+    async fn store(
+        &self,
+        conn: &mut AsyncPgConnection,
+        outputs: &[(ItemId, &Found)],
+    ) -> QueryResult<()> {
+        let (mut domains, mut urls, mut methods) = (Vec::new(), Vec::new(), Vec::new());
+        for (id, found) in outputs {
+            for (url, method) in *found {
+                domains.push(*id);
+                urls.push(url.as_str());
+                methods.push(*method);
+            }
+        }
+        sql_query(
+            "INSERT INTO sitemap_file (domain_id, url, discovery_method, status) \
+             SELECT domain_id, url, method, CASE WHEN $4 THEN 'Selected' ELSE 'New' END \
+             FROM unnest($1, $2, $3) AS found(domain_id, url, method) ORDER BY domain_id, url \
+             ON CONFLICT (domain_id, url) DO NOTHING",
+        )
+        .bind::<Array<BigInt>, _>(&domains)
+        .bind::<Array<Text>, _>(&urls)
+        .bind::<Array<Text>, _>(&methods)
+        .bind::<Bool, _>(self.options.get().advance)
+        .execute(conn)
+        .await?;
+        let scanned: Vec<i64> = outputs.iter().map(|(id, _)| *id).collect();
+        sql_query(
+            "UPDATE domain SET last_scan = now(), total_sitemaps = \
+             (SELECT count(*) FROM sitemap_file WHERE sitemap_file.domain_id = domain.id) \
+             WHERE id = ANY ($1)",
+        )
+        .bind::<Array<BigInt>, _>(&scanned)
+        .execute(conn)
+        .await?;
+        Ok(())
+    }
+}
+
+impl SitemapDiscovery {
+    /// Adds those of the URLs that answer with a sitemap.
+    async fn keep_sitemaps(
+        &self,
+        candidates: Vec<Url>,
+        method: &'static str,
+        limit: usize,
+        found: &mut Found,
+    ) -> Result<(), WorkflowError> {
+        for url in candidates {
+            if found.len() >= limit {
+                break;
+            }
+            if url.as_str().len() > MAX_URL_BYTES || found.contains_key(url.as_str()) {
+                continue;
+            }
+            if self.is_sitemap(&url).await? {
+                found.insert(url.to_string(), method);
+            }
+        }
+        Ok(())
+    }
+
+    async fn is_sitemap(&self, url: &Url) -> Result<bool, WorkflowError> {
+        let Some(response) = tolerate(self.client.get_with(url, sniff()).await)? else {
+            return Ok(false);
+        };
+        if response.status >= 500 {
+            // The file may well be there: not knowing is not the same as not having.
+            response.error_for_status()?;
+            return Ok(false);
+        }
+        if response.status >= 400 {
+            return Ok(false);
+        }
+        let url = url.clone();
+        Ok(compute(move || {
+            let mut parser = sitemap::Parser::new(&url, sitemap::Limits::default());
+            let fed = parser.feed(&response.body, |_| ());
+            match fed.and_then(|_| parser.finish(|_| ())) {
+                Ok(summary) => is_worth(&summary.kind, summary.urls),
+                Err(error) => {
+                    debug!(%url, error = %chain(&error), "not a sitemap");
+                    false
+                }
+            }
+        })
+        .await)
+    }
+}
+
+/// A form that could be anything (text, feeds) counts only with addresses in it.
+fn is_worth(kind: &Kind, urls: u64) -> bool {
+    match kind {
+        Kind::UrlSet | Kind::Index => true,
+        Kind::Text | Kind::Rss | Kind::Atom => urls > 0,
+        Kind::None => false,
+    }
+}
+
+fn at(origin: &Url, path: &str) -> Result<Url, WorkflowError> {
+    let url = origin
+        .join(path)
+        .map_err(|error| WorkflowError::permanent("bad_url", error))?;
+    normalize(url.as_str()).map_err(|error| WorkflowError::permanent("bad_url", error))
+}
+
+fn sniff() -> RequestOptions {
+    RequestOptions {
+        max_body_bytes: Some(SNIFF_BYTES),
+        truncate: true,
+        ..RequestOptions::default()
+    }
+}
+
+/// A candidate that we may not or cannot fetch is no sitemap of ours; trouble that may pass is the whole discovery's.
+fn tolerate<T>(result: Result<T, FetchError>) -> Result<Option<T>, WorkflowError> {
+    match result {
+        Ok(response) => Ok(Some(response)),
+        Err(error) if error.decision() == Decision::Permanent => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}

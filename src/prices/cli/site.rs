@@ -1,0 +1,115 @@
+//! `gleaner site`: what is to be known of a shop that its pages do not tell.
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::config::Config;
+use crate::console::table::{Table, plain};
+use crate::console::{Global, Misuse, OK, complain, connect, print};
+use crate::prices::site;
+use crate::prices::site::{Change, Site};
+use gleaner_extract::address::address;
+
+/// Arguments of `gleaner site`.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Action {
+    /// List shops.
+    List,
+    /// Change a shop; from its next page on.
+    Set(Set),
+}
+
+#[derive(Clone, Debug, Args)]
+struct Set {
+    /// The shop: its domain, or any host or URL of it.
+    shop: String,
+    /// Whether its pages need a browser (JavaScript) to show their prices; takes render.enabled = true.
+    #[arg(long, value_enum, value_name = "on|off")]
+    render: Option<Switch>,
+    /// Whether anything of it is crawled.
+    #[arg(long, value_enum, value_name = "on|off")]
+    enabled: Option<Switch>,
+    /// The currency of prices that do not name one (ISO 4217).
+    #[arg(long, value_name = "CODE")]
+    currency: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Switch {
+    On,
+    Off,
+}
+
+impl Switch {
+    fn is_on(self) -> bool {
+        self == Self::On
+    }
+}
+
+pub(crate) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result<u8> {
+    let config = global.load()?;
+    match arguments.action {
+        Action::List => {
+            let mut conn = connect(&config).await?;
+            list(global, &site::list(&mut conn).await?)?;
+        }
+        Action::Set(set) => change(&config, &set).await?,
+    }
+    Ok(OK)
+}
+
+async fn change(config: &Config, set: &Set) -> anyhow::Result<()> {
+    let wished = Change {
+        enabled: set.enabled.map(Switch::is_on),
+        render: set.render.map(Switch::is_on),
+        currency: set.currency.as_deref(),
+    };
+    if wished.enabled.is_none() && wished.render.is_none() && wished.currency.is_none() {
+        return Err(Misuse("say what to set: --render, --enabled or --currency".to_owned()).into());
+    }
+    if let Some(code) = wished.currency
+        && (code.len() != 3 || !code.bytes().all(|byte| byte.is_ascii_uppercase()))
+    {
+        let text = format!("--currency {code}: three capital letters, such as EUR");
+        return Err(Misuse(text).into());
+    }
+    let shop = address(&set.shop)
+        .map_err(|error| Misuse(format!("\"{}\" is no shop: {error}", plain(&set.shop))))?
+        .shop;
+    let mut conn = connect(config).await?;
+    site::set(&mut conn, &shop, &wished).await?;
+    complain(&format!("{shop} is set"));
+    if wished.render == Some(true) && !config.render.enabled {
+        complain(
+            "rendering is switched off by this configuration: its pages fail until render.enabled = true",
+        );
+    }
+    Ok(())
+}
+
+fn list(global: &Global, sites: &[Site]) -> anyhow::Result<()> {
+    if global.json {
+        print(&serde_json::to_string_pretty(sites)?);
+        return Ok(());
+    }
+    let word = |is_on| if is_on { "on" } else { "off" }.to_owned();
+    let mut table = Table::new(&["SHOP", "STATE", "RENDER", "CURRENCY", ">URLS"]);
+    for own in sites {
+        table.push(vec![
+            plain(&own.domain),
+            word(own.enabled),
+            word(own.render),
+            own.currency.clone().unwrap_or_default(),
+            own.urls.to_string(),
+        ]);
+    }
+    for line in table.lines() {
+        print(&line);
+    }
+    Ok(())
+}

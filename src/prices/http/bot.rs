@@ -1,0 +1,328 @@
+//! `/api/crawl`: the API of the bots, workers in any language that pull crawl jobs and submit what they saw.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `POST /pull/` | jobs, each with its right to it; waits up to `wait_seconds` for one |
+//! | `POST /submit/` | what was seen: 201 and the job is done; or that it failed: 200 and it is tried again, or not |
+//! | `POST /submit-batch/` | up to 100 of these, each judged by itself |
+//! | `POST /heartbeat/` | the jobs in hand are kept for another term |
+//! | `POST /release/` | jobs are given back unharmed |
+//!
+//! With or without the last slash. Every body is a JSON object with `bot_id` and `api_token` (or the token as `Authorization:
+//! Bearer`); every answer is `{"success": true, "data": {…}}` or `{"success": false, "error": CODE, "detail": TEXT}`. An
+//! answer never quotes the database or the program. `/api/openapi.json` describes all of it.
+
+mod desk;
+mod fields;
+mod openapi;
+mod polls;
+mod pull;
+mod work;
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use chrono::{DateTime, SecondsFormat, Utc};
+use diesel_async::AsyncPgConnection;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tracing::warn;
+
+pub(crate) use self::desk::Desk;
+pub(crate) use self::polls::Polls;
+
+use self::fields::Fields;
+#[cfg(test)]
+pub(crate) use self::openapi::tests as openapi_tests;
+pub(crate) use self::openapi::{DOCUMENT, document};
+use crate::db::PooledConnection;
+use crate::http::{State, guard};
+use crate::metrics;
+use crate::prices::bot;
+use crate::prices::bot::{Account, Refusal};
+use crate::telemetry::chain;
+
+/// Longest time of one request: the longest wait for jobs, and some.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// What a bot may ask for.
+const ENDPOINTS: [&str; 5] = ["pull", "submit", "submit-batch", "heartbeat", "release"];
+
+/// The routes, with their own limits, and the description of all that is served with them. The bots' tokens are all the
+/// protection they have and need.
+pub(crate) fn routes(state: &State, description: &'static str) -> Router<State> {
+    let mut router = Router::new();
+    for slash in ["", "/"] {
+        let path = |name: &str| format!("/api/crawl/{name}{slash}");
+        router = router
+            .route(&path("pull"), post(pull::pull))
+            .route(&path("submit"), post(work::submit))
+            .route(&path("submit-batch"), post(work::submit_batch))
+            .route(&path("heartbeat"), post(work::heartbeat))
+            .route(&path("release"), post(work::release));
+    }
+    let limit = state.shared.config.get().bots.max_body_bytes;
+    router
+        .route(
+            "/api/openapi.json",
+            get(async move || describe(description)),
+        )
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(DefaultBodyLimit::max(limit))
+        .layer(middleware::from_fn(in_time))
+        .layer(middleware::from_fn(counted))
+}
+
+fn describe(description: &'static str) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], description).into_response()
+}
+
+async fn method_not_allowed() -> Response {
+    Trouble::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "the header Allow names the methods",
+    )
+    .into_response()
+}
+
+async fn in_time(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_elapsed) => Trouble::unavailable().into_response(),
+    }
+}
+
+/// Counts every request, by what became of it.
+async fn counted(request: Request, next: Next) -> Response {
+    let endpoint = endpoint(request.uri().path());
+    let response = next.run(request).await;
+    if let Some(endpoint) = endpoint {
+        metrics::bot_answered(endpoint, response.status().as_u16());
+        if let Some(Refused(code)) = response.extensions().get() {
+            metrics::bot_refused(code);
+        }
+    }
+    response
+}
+
+/// The code with which a request was refused, for those who count.
+#[derive(Clone, Copy, Debug)]
+struct Refused(&'static str);
+
+/// The endpoint of this path, with or without the last slash.
+fn endpoint(path: &str) -> Option<&'static str> {
+    let name = path.strip_prefix("/api/crawl/")?.trim_end_matches('/');
+    ENDPOINTS.into_iter().find(|endpoint| *endpoint == name)
+}
+
+/// Why a request is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Trouble {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+    retry_after: Option<u64>,
+}
+
+impl Trouble {
+    fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+            retry_after: None,
+        }
+    }
+
+    fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "validation_error", detail)
+    }
+
+    /// The same for every reason: an answer tells nobody which bots there are.
+    fn stranger() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "authentication_error",
+            "bot_id and api_token do not belong together, or the bot is switched off",
+        )
+    }
+
+    fn too_often(wait: Duration) -> Self {
+        let seconds = wait.as_secs() + 1;
+        Self {
+            retry_after: Some(seconds),
+            ..Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "rate_limited",
+                format!("too many pulls; try again in {seconds} s"),
+            )
+        }
+    }
+
+    fn unavailable() -> Self {
+        Self {
+            retry_after: Some(5),
+            ..Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unavailable",
+                "no answer can be had now; nothing was changed, or the same request tells what was",
+            )
+        }
+    }
+
+    fn database(error: &(dyn std::error::Error + 'static)) -> Self {
+        warn!(error = %chain(error), "the bots' API has no database");
+        Self::unavailable()
+    }
+
+    fn refused(refusal: Refusal) -> Self {
+        let (status, detail) = match refusal {
+            Refusal::NotFound => (StatusCode::NOT_FOUND, "there is no such job"),
+            Refusal::NotLocked => (
+                StatusCode::BAD_REQUEST,
+                "nobody has this job in hand; pull it first",
+            ),
+            Refusal::NotAssigned => (StatusCode::FORBIDDEN, "somebody else has this job in hand"),
+            Refusal::Expired => (
+                StatusCode::BAD_REQUEST,
+                "the time for this job was up, and it went on without this result",
+            ),
+        };
+        Self::new(status, refusal_code(refusal), detail)
+    }
+
+    fn body(&self) -> Value {
+        json!({ "success": false, "error": self.code, "detail": self.detail })
+    }
+}
+
+impl IntoResponse for Trouble {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, axum::Json(self.body())).into_response();
+        response.extensions_mut().insert(Refused(self.code));
+        let headers = response.headers_mut();
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+/// The code by which bots know a refusal.
+fn refusal_code(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::NotFound => "job_not_found",
+        Refusal::NotLocked => "job_not_locked",
+        Refusal::NotAssigned => "not_assigned",
+        Refusal::Expired => "lock_expired",
+    }
+}
+
+/// A good answer.
+fn answer(status: StatusCode, data: &impl Serialize) -> Response {
+    #[derive(Serialize)]
+    struct Good<'a, T> {
+        success: bool,
+        data: &'a T,
+    }
+    let body = Good {
+        success: true,
+        data,
+    };
+    (status, axum::Json(body)).into_response()
+}
+
+/// Who a request says it comes from.
+#[derive(Clone, Debug)]
+struct Login {
+    bot_id: String,
+    /// SHA-256 of the token.
+    token_hash: Vec<u8>,
+}
+
+/// What every request brings.
+struct Asked {
+    fields: Fields,
+    login: Login,
+}
+
+/// The body of a request, as it arrived.
+type Body = Result<Bytes, BytesRejection>;
+
+/// Reads a request.
+fn read(state: &State, headers: &HeaderMap, body: Body) -> Result<Asked, Trouble> {
+    let body = body.map_err(|rejection| {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            let limit = state.shared.config.get().bots.max_body_bytes;
+            let detail = format!("the body may have {limit} bytes");
+            Trouble::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
+        } else {
+            Trouble::invalid("the body cannot be read")
+        }
+    })?;
+    let fields = Fields::parse(&body)?;
+    let bot_id = fields.text("bot_id", 100)?;
+    let token = match fields.text("api_token", 255)? {
+        Some(token) => Some(token),
+        None => guard::bearer(headers).map(str::to_owned),
+    };
+    let bot_id = bot_id.ok_or_else(|| Trouble::invalid("bot_id: this field is required"))?;
+    let token = token.ok_or_else(|| {
+        Trouble::invalid("api_token: this field is required, or the header Authorization: Bearer")
+    })?;
+    let login = Login {
+        bot_id: bot_id.trim().to_owned(),
+        token_hash: hash(token.trim()).as_ref().to_vec(),
+    };
+    Ok(Asked { fields, login })
+}
+
+/// The account of the bot that logs in, if this is its, and it is switched on.
+fn let_in<'a>(login: &Login, account: Option<&'a Account>) -> Option<&'a Account> {
+    // A bot that there is not is compared with as well.
+    let expected = account.map_or(&[0; 32][..], |account| &account.token_hash);
+    let is_known = guard::is_same(&login.token_hash, expected);
+    account.filter(|account| is_known && account.enabled)
+}
+
+/// Looks who it is, and lets them in or not.
+async fn authenticate(conn: &mut AsyncPgConnection, login: &Login) -> Result<Account, Trouble> {
+    let account = bot::find(conn, &login.bot_id)
+        .await
+        .map_err(|error| Trouble::database(&error))?;
+    let_in(login, account.as_ref())
+        .cloned()
+        .ok_or_else(Trouble::stranger)
+}
+
+async fn connection(state: &State) -> Result<PooledConnection, Trouble> {
+    state
+        .shared
+        .pool
+        .get()
+        .await
+        .map_err(|error| Trouble::database(&error))
+}
+
+fn show_time(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// SHA-256 of a token, as it is stored.
+pub(crate) fn hash(token: &str) -> impl AsRef<[u8]> + use<> {
+    ring::digest::digest(&ring::digest::SHA256, token.as_bytes())
+}
+
+/// Says "this was answered before".
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");

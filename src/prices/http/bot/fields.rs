@@ -1,0 +1,359 @@
+//! The fields of a request's body, read one by one so that a mistake is named by its field.
+//!
+//! Amounts are read as they are written and never pass through a floating-point number.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::Trouble;
+use crate::prices::bot::Token;
+use crate::prices::uid::Uid;
+
+/// Places of an amount.
+const PLACES: usize = 4;
+/// Digits of an amount before the point.
+const DIGITS: usize = 12;
+
+/// The fields of a JSON object. `null` is as good as absent.
+#[derive(Debug, Default)]
+pub(super) struct Fields(BTreeMap<String, Box<RawValue>>);
+
+impl Fields {
+    pub(super) fn parse(body: &[u8]) -> Result<Self, Trouble> {
+        match serde_json::from_slice(body) {
+            Ok(fields) => Ok(Self(fields)),
+            Err(error) => Err(Trouble::invalid(format!(
+                "the body is no JSON object (line {}, column {})",
+                error.line(),
+                error.column()
+            ))),
+        }
+    }
+
+    fn raw(&self, name: &str) -> Option<&str> {
+        self.0
+            .get(name)
+            .map(|raw| raw.get().trim())
+            .filter(|text| *text != "null")
+    }
+
+    /// A text of at most so many characters; an empty one is as good as absent.
+    pub(super) fn text(&self, name: &str, most: usize) -> Result<Option<String>, Trouble> {
+        let Some(raw) = self.raw(name) else {
+            return Ok(None);
+        };
+        let text: String = serde_json::from_str(raw)
+            .map_err(|_not_a_string| Trouble::invalid(format!("{name}: must be a text")))?;
+        if text.chars().count() > most {
+            return Err(Trouble::invalid(format!(
+                "{name}: must have at most {most} characters"
+            )));
+        }
+        if text.contains('\0') {
+            return Err(Trouble::invalid(format!("{name}: must not hold NUL")));
+        }
+        Ok((!text.is_empty()).then_some(text))
+    }
+
+    /// A whole number in this range.
+    pub(super) fn integer(
+        &self,
+        name: &str,
+        range: RangeInclusive<i64>,
+    ) -> Result<Option<i64>, Trouble> {
+        let Some(raw) = self.raw(name) else {
+            return Ok(None);
+        };
+        match raw.parse::<i64>() {
+            Ok(number) if range.contains(&number) => Ok(Some(number)),
+            _ => Err(Trouble::invalid(format!(
+                "{name}: must be a whole number from {} to {}",
+                range.start(),
+                range.end()
+            ))),
+        }
+    }
+
+    /// A share, 0 to 1.
+    pub(super) fn share(&self, name: &str) -> Result<Option<f32>, Trouble> {
+        let Some(raw) = self.raw(name) else {
+            return Ok(None);
+        };
+        match raw.parse::<f32>() {
+            Ok(number) if (0.0..=1.0).contains(&number) => Ok(Some(number)),
+            _ => Err(Trouble::invalid(format!("{name}: must be 0 to 1"))),
+        }
+    }
+
+    /// Yes or no.
+    pub(super) fn boolean(&self, name: &str) -> Result<Option<bool>, Trouble> {
+        match self.raw(name) {
+            None => Ok(None),
+            Some("true") => Ok(Some(true)),
+            Some("false") => Ok(Some(false)),
+            Some(_) => Err(Trouble::invalid(format!("{name}: must be true or false"))),
+        }
+    }
+
+    /// An amount, as a JSON number or a text: a plain decimal.
+    pub(super) fn amount(&self, name: &str) -> Result<Option<String>, Trouble> {
+        let Some(raw) = self.raw(name) else {
+            return Ok(None);
+        };
+        let quoted: Option<String> = serde_json::from_str(raw).ok();
+        match plain_decimal(quoted.as_deref().unwrap_or(raw).trim()) {
+            Ok(amount) => Ok(Some(amount)),
+            Err(problem) => Err(Trouble::invalid(format!("{name}: {problem}"))),
+        }
+    }
+
+    /// Any JSON.
+    pub(super) fn json(&self, name: &str) -> Result<Option<Value>, Trouble> {
+        let Some(raw) = self.raw(name) else {
+            return Ok(None);
+        };
+        match serde_json::from_str(raw) {
+            Ok(value) => Ok(Some(value)),
+            Err(_too_deep) => Err(Trouble::invalid(format!(
+                "{name}: is nested too deeply, or holds a number that is too large"
+            ))),
+        }
+    }
+
+    /// A list of objects.
+    pub(super) fn list(&self, name: &str, most: usize) -> Result<Vec<Self>, Trouble> {
+        let required =
+            || Trouble::invalid(format!("{name}: a list of 1 to {most} objects is required"));
+        let raw = self.raw(name).ok_or_else(required)?;
+        let list: Vec<BTreeMap<String, Box<RawValue>>> =
+            serde_json::from_str(raw).map_err(|_no_list| required())?;
+        if list.is_empty() || list.len() > most {
+            return Err(required());
+        }
+        Ok(list.into_iter().map(Self).collect())
+    }
+
+    /// The job that is meant; also by its number.
+    pub(super) fn job(&self) -> Result<i64, Trouble> {
+        let raw = self
+            .raw("job_id")
+            .ok_or_else(|| Trouble::invalid("job_id: this field is required"))?;
+        let quoted: Option<String> = serde_json::from_str(raw).ok();
+        match quoted.as_deref().unwrap_or(raw).parse() {
+            Ok(Uid(job)) => Ok(job),
+            Err(_not_ours) => {
+                // A UUID all the same, of another system: no such job, rather than a mistake.
+                let text = quoted.unwrap_or_default();
+                if is_uuid(&text) {
+                    Err(Trouble::refused(crate::prices::bot::Refusal::NotFound))
+                } else {
+                    Err(Trouble::invalid("job_id: must be a UUID"))
+                }
+            }
+        }
+    }
+
+    /// The right to it, if the bot names it.
+    pub(super) fn token(&self) -> Result<Option<Token>, Trouble> {
+        let Some(text) = self.text("lease_token", 64)? else {
+            return Ok(None);
+        };
+        match parse_token(&text) {
+            Some(token) => Ok(Some(token)),
+            None => Err(Trouble::invalid(
+                "lease_token: must be what came with the job",
+            )),
+        }
+    }
+}
+
+/// A right as bots know it: lease and attempt.
+pub(super) fn show_token(token: Token) -> String {
+    format!("{}-{}", token.lease.0, token.attempt)
+}
+
+fn parse_token(text: &str) -> Option<Token> {
+    let (lease, attempt) = text.split_once('-')?;
+    let is_plain = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    (is_plain(lease) && is_plain(attempt)).then_some(())?;
+    Some(Token {
+        lease: gleaner_actors::port::LeaseId(lease.parse().ok()?),
+        attempt: attempt.parse().ok()?,
+    })
+}
+
+fn is_uuid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
+/// The amount as PostgreSQL reads it, or what is wrong with it.
+fn plain_decimal(text: &str) -> Result<String, &'static str> {
+    if text.starts_with('-') && text.bytes().any(|byte| (b'1'..=b'9').contains(&byte)) {
+        return Err("must not be negative");
+    }
+    let (whole, places) = text.split_once('.').unwrap_or((text, "0"));
+    let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_digits(whole) || !is_digits(places) {
+        return Err("must be a plain decimal number, such as 1299.50");
+    }
+    let whole = whole.trim_start_matches('0');
+    let places = places.trim_end_matches('0');
+    if whole.len() > DIGITS {
+        return Err("must be below 1000000000000");
+    }
+    if places.len() > PLACES {
+        return Err("must have at most 4 decimal places");
+    }
+    let whole = if whole.is_empty() { "0" } else { whole };
+    Ok(if places.is_empty() {
+        whole.to_owned()
+    } else {
+        format!("{whole}.{places}")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn amounts_are_exact_or_named() {
+        for (text, expected) in [
+            ("0", Ok("0")),
+            ("0.0", Ok("0")),
+            ("19.90", Ok("19.9")),
+            ("\"19.90\"", Ok("19.9")),
+            ("\" 007.5 \"", Ok("7.5")),
+            ("999999999999.9999", Ok("999999999999.9999")),
+            ("1.10000", Ok("1.1")),
+            ("1000000000000", Err("must be below 1000000000000")),
+            ("1.00001", Err("must have at most 4 decimal places")),
+            ("-0.01", Err("must not be negative")),
+            ("\"-5\"", Err("must not be negative")),
+            ("-0", Err("must be a plain decimal number, such as 1299.50")),
+            (
+                "1e3",
+                Err("must be a plain decimal number, such as 1299.50"),
+            ),
+            (
+                "\"NaN\"",
+                Err("must be a plain decimal number, such as 1299.50"),
+            ),
+            (
+                "\"1,299.00\"",
+                Err("must be a plain decimal number, such as 1299.50"),
+            ),
+            (
+                "\"\"",
+                Err("must be a plain decimal number, such as 1299.50"),
+            ),
+            (
+                "true",
+                Err("must be a plain decimal number, such as 1299.50"),
+            ),
+            (
+                "[1]",
+                Err("must be a plain decimal number, such as 1299.50"),
+            ),
+        ] {
+            let body = format!("{{\"price\": {text}}}");
+            let fields = Fields::parse(body.as_bytes()).expect(text);
+            let read = fields.amount("price");
+            match expected {
+                Ok(amount) => assert_eq!(read, Ok(Some(amount.to_owned())), "{text}"),
+                Err(problem) => assert_eq!(
+                    read,
+                    Err(Trouble::invalid(format!("price: {problem}"))),
+                    "{text}"
+                ),
+            }
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named_by_their_field() {
+        let fields = Fields::parse(
+            br#"{"a": 7, "b": "x", "c": null, "d": [1], "e": "a\u0000b", "f": "long", "job_id": "x", "lease_token": "7"}"#,
+        )
+        .expect("an object");
+        let detail = |trouble: Trouble| trouble.detail;
+        assert_eq!(
+            fields.text("a", 9).map_err(detail),
+            Err("a: must be a text".to_owned())
+        );
+        assert_eq!(fields.text("b", 9), Ok(Some("x".to_owned())));
+        assert_eq!(fields.text("c", 9), Ok(None));
+        assert_eq!(
+            fields.text("e", 9).map_err(detail),
+            Err("e: must not hold NUL".to_owned())
+        );
+        assert_eq!(
+            fields.text("f", 3).map_err(detail),
+            Err("f: must have at most 3 characters".to_owned())
+        );
+        assert_eq!(fields.integer("a", 1..=7), Ok(Some(7)));
+        for (name, range) in [("a", 1..=6), ("b", 1..=9), ("d", 0..=9)] {
+            assert!(fields.integer(name, range).is_err(), "{name}");
+        }
+        assert_eq!(
+            fields.boolean("a").map_err(detail),
+            Err("a: must be true or false".to_owned())
+        );
+        assert!(fields.list("d", 9).is_err());
+        assert!(fields.list("z", 9).is_err());
+        assert_eq!(
+            fields.job().map_err(detail),
+            Err("job_id: must be a UUID".to_owned())
+        );
+        assert!(fields.token().is_err());
+        for body in ["", "[]", "7", "{", "{\"a\": 1e}", "\u{feff}{}"] {
+            assert!(Fields::parse(body.as_bytes()).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let deep = format!(
+            "{{\"parsed_data\": {}1{}}}",
+            "[".repeat(100_000),
+            "]".repeat(100_000)
+        );
+        let fields = Fields::parse(deep.as_bytes());
+        assert!(fields.is_err() || fields.is_ok_and(|fields| fields.json("parsed_data").is_err()));
+    }
+
+    #[test]
+    fn a_uuid_of_another_system_is_a_job_that_is_not_there() {
+        let fields = Fields::parse(br#"{"job_id": "123e4567-e89b-42d3-a456-426614174000"}"#)
+            .expect("an object");
+        assert_eq!(
+            fields.job().map_err(|trouble| trouble.code),
+            Err("job_not_found")
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn tokens_come_back_as_they_went(lease in 0_i64.., attempt in 0_i16..) {
+            let token = Token { lease: gleaner_actors::port::LeaseId(lease), attempt };
+            prop_assert_eq!(parse_token(&show_token(token)), Some(token));
+        }
+
+        #[test]
+        fn any_text_is_judged(text in ".*") {
+            if let Ok(amount) = plain_decimal(&text) {
+                prop_assert!(amount.len() <= DIGITS + 1 + PLACES);
+            }
+            prop_assert!(parse_token(&text).is_none_or(|token| token.attempt >= 0));
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Pulls: jobs at once, or as soon as there are some.
+
+use std::time::Duration;
+
+use axum::extract::State as Held;
+use axum::http::{HeaderMap, StatusCode};
+use axum::{Extension, response::Response};
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::desk::Ask;
+use super::fields::{Fields, show_token};
+use super::{Asked, Body, Login, Trouble, answer, authenticate, connection, read, show_time};
+use crate::http::State;
+use crate::http::serve::Stopping;
+use crate::metrics;
+use crate::prices::bot::Job;
+use crate::prices::uid::Uid;
+
+/// Jobs of one pull at most, whatever the bot's own cap.
+pub(super) const MAX_JOBS: i64 = 100;
+/// Jobs of a pull that does not say.
+pub(super) const DEFAULT_JOBS: i64 = 10;
+/// Longest wait for jobs, in seconds.
+pub(super) const MAX_WAIT: i64 = 30;
+/// While a request waits for jobs and no notification comes, it looks this often: jobs also come due by time.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// What a pull asks for.
+struct Wish {
+    jobs: i64,
+    domain: Option<String>,
+    wait: Duration,
+}
+
+impl Wish {
+    fn read(fields: &Fields) -> Result<Self, Trouble> {
+        let jobs = fields.integer("max_jobs", 1..=MAX_JOBS)?;
+        let domain = fields
+            .text("domain", 255)?
+            .map(|domain| domain.trim().trim_end_matches('.').to_lowercase())
+            .filter(|domain| !domain.is_empty());
+        let wait = fields.integer("wait_seconds", 0..=MAX_WAIT)?.unwrap_or(0);
+        Ok(Self {
+            jobs: jobs.unwrap_or(DEFAULT_JOBS),
+            domain,
+            wait: Duration::from_secs(u64::try_from(wait).unwrap_or(0)),
+        })
+    }
+}
+
+pub(super) async fn pull(
+    Held(state): Held<State>,
+    Extension(Stopping(stopping)): Extension<Stopping>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Trouble> {
+    let Asked { fields, login } = read(&state, &headers, body)?;
+    let wish = match Wish::read(&fields) {
+        Ok(wish) => wish,
+        Err(mistake) => return Err(told_to_bots_only(&state, &login, mistake).await),
+    };
+    let deadline = Instant::now() + wish.wait;
+    let mut ask = Ask {
+        login,
+        jobs: wish.jobs,
+        domain: wish.domain,
+        counts: true,
+    };
+    let mut place = None;
+    loop {
+        // Asked for before the look, so that what comes due between the two is not missed.
+        let news = state.shared.jobs_due.notified();
+        tokio::pin!(news);
+        news.as_mut().enable();
+        let start = Instant::now();
+        let jobs = state.desk.pull(&ask).await?;
+        metrics::bot_pulled(jobs.len(), start.elapsed());
+        let left = deadline.saturating_duration_since(Instant::now());
+        if !jobs.is_empty() || left.is_zero() {
+            return Ok(hand_out(&jobs));
+        }
+        ask.counts = false;
+        if place.is_none() {
+            let limits = &state.shared.config.get().bots;
+            place = Some(state.polls.enter(&ask.login.bot_id, limits)?);
+        }
+        tokio::select! {
+            // Either way it looks again.
+            _ = tokio::time::timeout(left.min(LOOK_AGAIN), news) => {}
+            () = stopping.cancelled() => return Ok(hand_out(&[])),
+        }
+    }
+}
+
+/// A stranger learns nothing about the fields.
+async fn told_to_bots_only(state: &State, login: &Login, mistake: Trouble) -> Trouble {
+    let known = async {
+        let mut conn = connection(state).await?;
+        authenticate(&mut conn, login).await
+    };
+    known.await.err().unwrap_or(mistake)
+}
+
+fn hand_out(jobs: &[Job]) -> Response {
+    #[derive(Serialize)]
+    struct HandOut<'a> {
+        jobs: Vec<Shown<'a>>,
+        count: usize,
+        skipped: usize,
+    }
+    let hand_out = HandOut {
+        jobs: jobs.iter().map(Shown::new).collect(),
+        count: jobs.len(),
+        skipped: 0,
+    };
+    answer(StatusCode::OK, &hand_out)
+}
+
+/// A job as bots know it.
+#[derive(Serialize)]
+struct Shown<'a> {
+    job_id: String,
+    url: &'a str,
+    priority: i16,
+    max_retries: i16,
+    timeout_seconds: i64,
+    retry_count: i16,
+    locked_until: String,
+    lease_token: String,
+}
+
+impl<'a> Shown<'a> {
+    fn new(job: &'a Job) -> Self {
+        Self {
+            job_id: Uid(job.id).to_string(),
+            url: &job.url,
+            priority: job.priority,
+            max_retries: job.max_retries,
+            timeout_seconds: job.timeout_seconds,
+            retry_count: job.token.attempt.saturating_sub(1),
+            locked_until: show_time(job.locked_until),
+            lease_token: show_token(job.token),
+        }
+    }
+}

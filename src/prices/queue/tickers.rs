@@ -1,0 +1,179 @@
+//! Keeps the auto-record queue in Redis true, and notices what others put there.
+//!
+//! Two tickers, only where a Redis is configured. The watch looks every half second whether Redis answers and whether
+//! anything waits in the list, and wakes the workflow if so: a producer that does no more than `RPUSH` is heard. The
+//! reconciler, once across all nodes, puts into the list what is due in PostgreSQL and is missing there, after a flush, an
+//! eviction or a restart; forgets entries of workers that died; and queues again what failed, on its schedule.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel::sql_types::{BigInt, Double, Nullable, SmallInt};
+use diesel::{QueryResult, QueryableByName};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use futures_util::future::BoxFuture;
+use gleaner_actors::Tick;
+use gleaner_actors::port::PortError;
+use tracing::{debug, info};
+
+use crate::app::state::Shared;
+use crate::db::statement::statement;
+use crate::metrics;
+use crate::store::schedule;
+use crate::upkeep::unavailable;
+
+/// How often the list is looked at: a foreign entry waits no longer.
+pub(crate) const WATCH_INTERVAL: Duration = Duration::from_millis(500);
+/// The workflow that works the list.
+const WORKFLOW: &str = "auto-record";
+/// Rows due for less than this are on their way, into the list or into a worker's hands, in seconds.
+const SETTLED_AFTER: f64 = 2.0;
+/// The list is filled up to so many entries; what is beyond that is found when these are done.
+const LIST_BOUND: usize = 100_000;
+
+/// The watch.
+pub(crate) struct Watch {
+    shared: Arc<Shared>,
+}
+
+impl Watch {
+    /// With what it shares.
+    #[must_use]
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    async fn look(&self) {
+        let lengths = self.shared.queue.probe().await;
+        metrics::redis_up(lengths.is_some());
+        let Some(lengths) = lengths else { return };
+        metrics::record_queue("queue", lengths.queue_size);
+        metrics::record_queue("processing", lengths.processing_size);
+        metrics::record_queue("failed", lengths.failed_size);
+        if lengths.queue_size > 0
+            && let Some(tree) = self.shared.tree()
+        {
+            tree.wake(WORKFLOW);
+        }
+    }
+}
+
+impl Tick for Watch {
+    fn tick(&self) -> BoxFuture<'_, Result<(), PortError>> {
+        Box::pin(async {
+            self.look().await;
+            Ok(())
+        })
+    }
+}
+
+/// The reconciler.
+pub(crate) struct Reconciler {
+    shared: Arc<Shared>,
+}
+
+#[derive(QueryableByName)]
+struct Id {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+}
+
+impl Reconciler {
+    /// With what it shares.
+    #[must_use]
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    async fn reconcile(&self) -> Result<(), PortError> {
+        let config = self.shared.config.get();
+        let (queue, options) = (&self.shared.queue, &config.workflows.auto_record.options);
+        if !queue.is_on() && options.revive_after.is_zero() {
+            return Ok(());
+        }
+        let mut conn = self.shared.connection().await?;
+        // A little less than the interval, or a tick that comes a moment early would be lost.
+        let every = config.redis.reconcile_interval.mul_f64(0.9);
+        let is_mine = schedule::is_mine(&mut conn, "queue-reconciler", every, self.shared.node)
+            .await
+            .map_err(unavailable)?;
+        if !is_mine {
+            return Ok(());
+        }
+        if !options.revive_after.is_zero() {
+            let revived = revive(&mut conn, options.revive_after, options.revive_times)
+                .await
+                .map_err(unavailable)?;
+            if revived > 0 {
+                info!(items = revived, "queued failed results again, as scheduled");
+            }
+        }
+        if !queue.is_on() {
+            return Ok(());
+        }
+        let due = due(&mut conn).await.map_err(unavailable)?;
+        drop(conn);
+        let expired = queue.expire().await;
+        if expired > 0 {
+            debug!(entries = expired, "forgot entries whose worker died");
+        }
+        // A list beyond the bound has enough to go on with.
+        if let Some(waiting) = queue.waiting(LIST_BOUND).await {
+            let missing: Vec<i64> = due.into_iter().filter(|id| !waiting.contains(id)).collect();
+            queue.enqueue(&missing).await;
+        }
+        let age = match queue.head().await {
+            Some(head) => {
+                let mut conn = self.shared.connection().await?;
+                age(&mut conn, head).await.map_err(unavailable)?
+            }
+            None => None,
+        };
+        metrics::record_head(age.unwrap_or(0.0));
+        Ok(())
+    }
+}
+
+impl Tick for Reconciler {
+    fn tick(&self) -> BoxFuture<'_, Result<(), PortError>> {
+        Box::pin(self.reconcile())
+    }
+}
+
+/// Results that are due for a while, in the order of the claim.
+async fn due(conn: &mut AsyncPgConnection) -> QueryResult<Vec<i64>> {
+    let rows: Vec<Id> = statement(
+        "SELECT id FROM crawl_result WHERE auto_record_status = 'Queued' AND auto_record_due_at < now() - make_interval(secs => $1) \
+         ORDER BY auto_record_priority DESC, auto_record_due_at, id LIMIT $2",
+    )
+    .bind::<Double, _>(SETTLED_AFTER)
+    .bind::<BigInt, _>(i64::try_from(LIST_BOUND).unwrap_or(i64::MAX))
+    .load(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
+}
+
+/// Queues failed results again, each `after` its first failure, twice that after its second, and so on, at most `times` times.
+async fn revive(conn: &mut AsyncPgConnection, after: Duration, times: u8) -> QueryResult<usize> {
+    statement(include_str!("revive.sql"))
+        .bind::<Double, _>(after.as_secs_f64())
+        .bind::<SmallInt, _>(i16::from(times))
+        .execute(conn)
+        .await
+}
+
+/// How long ago a result was stored, in seconds.
+async fn age(conn: &mut AsyncPgConnection, id: i64) -> QueryResult<Option<f64>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Nullable<Double>)]
+        seconds: Option<f64>,
+    }
+    let rows: Vec<Row> = statement(
+        "SELECT extract(epoch FROM now() - created_at)::float8 AS seconds FROM crawl_result WHERE id = $1",
+    )
+    .bind::<BigInt, _>(id)
+    .load(conn)
+    .await?;
+    Ok(rows.into_iter().next().and_then(|row| row.seconds))
+}

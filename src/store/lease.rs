@@ -1,0 +1,148 @@
+//! Leases: opened by a workflow's actor, renewed by its process's heartbeat, ended by closing or by time.
+
+use std::time::Duration;
+
+use diesel::sql_query;
+use diesel::sql_types::{BigInt, Double, Text};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use gleaner_actors::port::{Heart, LeaseId, PortError};
+
+use crate::db::connect::Connector;
+use crate::db::statement::statement;
+
+#[derive(diesel::QueryableByName)]
+struct IdRow {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+}
+
+/// Opens a lease of `ttl` for a workflow of this node.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn open(
+    conn: &mut AsyncPgConnection,
+    node: i64,
+    workflow: &str,
+    ttl: Duration,
+) -> diesel::QueryResult<LeaseId> {
+    let row: IdRow = sql_query(
+        "INSERT INTO lease (node_id, workflow, expires_at) \
+         VALUES ($1, $2, now() + make_interval(secs => $3)) RETURNING id",
+    )
+    .bind::<BigInt, _>(node)
+    .bind::<Text, _>(workflow)
+    .bind::<Double, _>(ttl.as_secs_f64())
+    .get_result(conn)
+    .await?;
+    Ok(LeaseId(row.id))
+}
+
+/// Ends a lease now; what is still stamped with it is for the rescue.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn end(conn: &mut AsyncPgConnection, lease: LeaseId) -> diesel::QueryResult<()> {
+    sql_query("DELETE FROM lease WHERE id = $1")
+        .bind::<BigInt, _>(lease.0)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Ends the other leases of a node's workflow: an actor has one at a time.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn end_older(
+    conn: &mut AsyncPgConnection,
+    node: i64,
+    workflow: &str,
+    newest: LeaseId,
+) -> diesel::QueryResult<()> {
+    sql_query("DELETE FROM lease WHERE node_id = $1 AND workflow = $2 AND id < $3")
+        .bind::<BigInt, _>(node)
+        .bind::<Text, _>(workflow)
+        .bind::<BigInt, _>(newest.0)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Renews all leases of a node that have not expired, in one statement, and returns them.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn renew(
+    conn: &mut AsyncPgConnection,
+    node: i64,
+    ttl: Duration,
+) -> diesel::QueryResult<Vec<LeaseId>> {
+    let rows: Vec<IdRow> = statement(
+        "UPDATE lease SET expires_at = now() + make_interval(secs => $2) \
+         WHERE node_id = $1 AND expires_at > now() RETURNING id",
+    )
+    .bind::<BigInt, _>(node)
+    .bind::<Double, _>(ttl.as_secs_f64())
+    .load(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| LeaseId(row.id)).collect())
+}
+
+/// Seconds until the first lease of a node other than `$1` ends, NULL when no other holds one: an expression.
+///
+/// Leases that have ended do not count: their rows are being seen to. Nor do bots', which last for minutes: they are left to the
+/// regular look.
+pub(super) const NEXT_EXPIRY: &str = "(SELECT extract(epoch FROM min(expires_at) - now())::float8 FROM lease WHERE node_id <> $1 AND expires_at > now())";
+
+/// Forgets leases that ended over an hour ago. Rows still stamped with one are rescued all the same.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn prune(conn: &mut AsyncPgConnection) -> diesel::QueryResult<usize> {
+    sql_query("DELETE FROM lease WHERE expires_at < now() - interval '1 hour'")
+        .execute(conn)
+        .await
+}
+
+/// The heartbeat's side of the leases: a connection of its own, made again whenever it breaks.
+pub struct LeaseHeart {
+    connector: Connector,
+    node: i64,
+    connection: Option<AsyncPgConnection>,
+}
+
+impl LeaseHeart {
+    /// A heart for this node's leases.
+    #[must_use]
+    pub fn new(connector: Connector, node: i64) -> Self {
+        Self {
+            connector,
+            node,
+            connection: None,
+        }
+    }
+}
+
+impl Heart for LeaseHeart {
+    async fn beat(&mut self, ttl: Duration) -> Result<Vec<LeaseId>, PortError> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self
+                .connector
+                .connect()
+                .await
+                .map_err(|error| PortError::Unavailable(Box::new(error)))?,
+        };
+        // A beat that takes longer than half a lease is as good as none; the connection is dropped with it.
+        let renewed = tokio::time::timeout(ttl / 2, renew(&mut connection, self.node, ttl)).await;
+        match renewed {
+            Ok(Ok(leases)) => {
+                self.connection = Some(connection);
+                Ok(leases)
+            }
+            Ok(Err(error)) => Err(PortError::Unavailable(Box::new(error))),
+            Err(elapsed) => Err(PortError::Unavailable(Box::new(elapsed))),
+        }
+    }
+}

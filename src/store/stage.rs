@@ -1,0 +1,589 @@
+//! Stages: the column group on any table through which rows are claimed, settled and rescued in place.
+//!
+//! This module owns those columns. One set of SQL serves every stage: the files in `stage/` name the table as `{table}` and
+//! the group as `{stage}`, filled in from the constants of a workflow, never from outside. Every write after a claim is
+//! fenced by lease and attempt.
+
+use std::time::Duration;
+
+use diesel::sql_query;
+use diesel::sql_types::{Array, BigInt, Double, Integer, Nullable, SmallInt, Text};
+use diesel::{QueryResult, QueryableByName};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use gleaner_actors::port::{ItemId, LeaseId, Settlement, Verdict};
+
+use super::lease::NEXT_EXPIRY;
+use crate::db::statement::statement;
+
+/// Longest error text kept on a row or in the history, in bytes.
+const MAX_ERROR_BYTES: usize = 2_000;
+
+/// Rows freed by one rescue statement.
+const RESCUE_BATCH: i64 = 1_000;
+
+/// A stage: which table, which column group, and its statements.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    table: &'static str,
+    stage: &'static str,
+    claim: String,
+    claim_these: String,
+    settle: String,
+    disown: String,
+    take_back: String,
+    rescue: String,
+    rescue_foreign: String,
+    gauge: String,
+}
+
+/// A row just claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, QueryableByName)]
+pub struct Claimed {
+    /// Its key.
+    #[diesel(sql_type = BigInt)]
+    pub id: ItemId,
+    /// Its attempt, counted by the claim.
+    #[diesel(sql_type = SmallInt)]
+    pub attempt: i16,
+}
+
+/// What a rescue did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, QueryableByName)]
+pub struct Rescued {
+    /// Rows taken back in all.
+    #[diesel(sql_type = BigInt)]
+    pub freed: i64,
+    /// Of these, rows that had used up their attempts and are `Error` now.
+    #[diesel(sql_type = BigInt)]
+    pub quarantined: i64,
+}
+
+impl Rescued {
+    fn add(&mut self, other: Self) {
+        self.freed += other.freed;
+        self.quarantined += other.quarantined;
+    }
+}
+
+/// How full a stage's queue is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, QueryableByName, serde::Serialize)]
+pub struct Gauge {
+    /// Queued rows, up to the bound of the count.
+    #[diesel(sql_type = BigInt)]
+    pub queued: i64,
+    /// Of these, due now.
+    #[diesel(sql_type = BigInt)]
+    pub due: i64,
+    /// How long the oldest due row has waited, in seconds.
+    #[diesel(sql_type = Nullable<Double>)]
+    pub oldest_seconds: Option<f64>,
+    /// Rows in hand (Processing), on any node.
+    #[diesel(sql_type = BigInt)]
+    pub held: i64,
+}
+
+#[derive(QueryableByName)]
+struct Id {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+}
+
+impl Stage {
+    /// The stage `stage` of `table`. `touches` where the table has an `updated_at` to keep true.
+    #[must_use]
+    pub fn new(table: &'static str, stage: &'static str, touches: bool) -> Self {
+        Self::limited(table, stage, touches, None)
+    }
+
+    /// The same, on a table whose rows say in the column `limit` how many attempts each has; never more than the workflow's.
+    #[must_use]
+    pub fn limited(
+        table: &'static str,
+        stage: &'static str,
+        touches: bool,
+        limit: Option<&'static str>,
+    ) -> Self {
+        let touch = if touches { ", updated_at = now()" } else { "" };
+        let limit_of = |parameter: &str| match limit {
+            Some(column) => format!("least({parameter}, item.{column})"),
+            None => parameter.to_owned(),
+        };
+        let fill = |template: &str| {
+            template
+                .replace("{limit:$1}", &limit_of("$1"))
+                .replace("{limit:$3}", &limit_of("$3"))
+                .replace("{table}", table)
+                .replace("{stage}", stage)
+                .replace("{touch}", touch)
+        };
+        Self {
+            table,
+            stage,
+            claim: fill(include_str!("stage/claim.sql")),
+            claim_these: fill(include_str!("stage/claim_these.sql")),
+            settle: fill(include_str!("stage/settle.sql")),
+            disown: fill(include_str!("stage/disown.sql")),
+            take_back: fill(include_str!("stage/take_back.sql")),
+            rescue: fill(include_str!("stage/rescue.sql")),
+            rescue_foreign: fill(include_str!("stage/rescue_foreign.sql")),
+            gauge: fill(include_str!("stage/gauge.sql")),
+        }
+    }
+
+    /// The table it is on.
+    #[must_use]
+    pub fn table(&self) -> &'static str {
+        self.table
+    }
+
+    /// The name of its column group.
+    #[must_use]
+    pub fn column_group(&self) -> &'static str {
+        self.stage
+    }
+
+    /// `table/stage`, as notifications and the history name it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.table, self.stage)
+    }
+
+    /// The text of the claim statement, for plans and benchmarks.
+    #[must_use]
+    pub fn claim_sql(&self) -> &str {
+        &self.claim
+    }
+
+    /// The text of the statement that claims named rows, for benchmarks.
+    #[must_use]
+    pub fn claim_these_sql(&self) -> &str {
+        &self.claim_these
+    }
+
+    /// The text of the settle statement, for benchmarks.
+    #[must_use]
+    pub fn settle_sql(&self) -> &str {
+        &self.settle
+    }
+
+    /// Claims up to `limit` due rows, highest priority first, oldest first, without waiting for rows locked by others.
+    /// Nothing is claimed under a lease that has expired.
+    ///
+    /// # Errors
+    /// Whatever the database answers.
+    pub async fn claim(
+        &self,
+        conn: &mut AsyncPgConnection,
+        lease: LeaseId,
+        limit: usize,
+    ) -> QueryResult<Vec<Claimed>> {
+        statement(&self.claim)
+            .bind::<BigInt, _>(lease.0)
+            .bind::<BigInt, _>(i64::try_from(limit).unwrap_or(i64::MAX))
+            .load(conn)
+            .await
+    }
+
+    /// Claims those of the rows named that are due, as [`Stage::claim`] does.
+    ///
+    /// # Errors
+    /// Whatever the database answers.
+    pub async fn claim_these(
+        &self,
+        conn: &mut AsyncPgConnection,
+        lease: LeaseId,
+        ids: &[ItemId],
+    ) -> QueryResult<Vec<Claimed>> {
+        statement(&self.claim_these)
+            .bind::<BigInt, _>(lease.0)
+            .bind::<Array<BigInt>, _>(ids)
+            .load(conn)
+            .await
+    }
+
+    /// Records verdicts, and returns the rows that were still ours. Belongs into the transaction that stores their results,
+    /// before these.
+    ///
+    /// # Errors
+    /// Whatever the database answers.
+    pub async fn settle(
+        &self,
+        conn: &mut AsyncPgConnection,
+        lease: LeaseId,
+        records: &Records,
+    ) -> QueryResult<Vec<ItemId>> {
+        let settled: Vec<Id> = statement(&self.settle)
+            .bind::<BigInt, _>(lease.0)
+            .bind::<Array<BigInt>, _>(&records.ids)
+            .bind::<Array<SmallInt>, _>(&records.attempts)
+            .bind::<Array<Text>, _>(&records.statuses)
+            .bind::<Array<Double>, _>(&records.after_seconds)
+            .bind::<Array<Nullable<Text>>, _>(&records.errors)
+            .bind::<Array<SmallInt>, _>(&records.given_back)
+            .bind::<Array<Text>, _>(&records.outcomes)
+            .bind::<Array<Nullable<Text>>, _>(&records.classes)
+            .bind::<Array<Integer>, _>(&records.elapsed_ms)
+            .load(conn)
+            .await?;
+        Ok(settled.into_iter().map(|row| row.id).collect())
+    }
+
+    /// Lets go of rows, named with their attempts, whose status somebody changed while they were in hand.
+    ///
+    /// # Errors
+    /// Whatever the database answers.
+    pub async fn disown(
+        &self,
+        conn: &mut AsyncPgConnection,
+        lease: LeaseId,
+        dropped: &[(ItemId, i16)],
+    ) -> QueryResult<usize> {
+        let (ids, attempts): (Vec<ItemId>, Vec<i16>) = dropped.iter().copied().unzip();
+        sql_query(&self.disown)
+            .bind::<BigInt, _>(lease.0)
+            .bind::<Array<BigInt>, _>(ids)
+            .bind::<Array<SmallInt>, _>(attempts)
+            .execute(conn)
+            .await
+    }
+
+    /// Takes back every row of a lease whose holder died: attempts stay counted.
+    ///
+    /// # Errors
+    /// Whatever the database answers.
+    pub async fn take_back(
+        &self,
+        conn: &mut AsyncPgConnection,
+        lease: LeaseId,
+        max_attempts: i16,
+    ) -> QueryResult<Rescued> {
+        self.free(conn, lease, 0, max_attempts, "rescued", &[])
+            .await
+    }
+
+    /// Hands back every row of a lease but `keep` unharmed: attempts given back.
+    ///
+    /// # Errors
+    /// Whatever the database answers.
+    pub async fn release(
+        &self,
+        conn: &mut AsyncPgConnection,
+        lease: LeaseId,
+        keep: &[ItemId],
+    ) -> QueryResult<Rescued> {
+        self.free(conn, lease, 1, i16::MAX, "released", keep).await
+    }
+
+    async fn free(
+        &self,
+        conn: &mut AsyncPgConnection,
+        lease: LeaseId,
+        given_back: i16,
+        max_attempts: i16,
+        outcome: &str,
+        keep: &[ItemId],
+    ) -> QueryResult<Rescued> {
+        sql_query(&self.take_back)
+            .bind::<BigInt, _>(lease.0)
+            .bind::<SmallInt, _>(given_back)
+            .bind::<SmallInt, _>(max_attempts)
+            .bind::<Text, _>(outcome)
+            .bind::<Array<BigInt>, _>(keep)
+            .get_result(conn)
+            .await
+    }
+
+    /// Takes back rows whose lease has ended, whoever held them.
+    ///
+    /// # Errors
+    /// Whatever the database answers.
+    pub async fn rescue(
+        &self,
+        conn: &mut AsyncPgConnection,
+        max_attempts: i16,
+    ) -> QueryResult<Rescued> {
+        let mut total = Rescued::default();
+        loop {
+            let step: Rescued = sql_query(&self.rescue)
+                .bind::<SmallInt, _>(max_attempts)
+                .bind::<BigInt, _>(RESCUE_BATCH)
+                .get_result(conn)
+                .await?;
+            total.add(step);
+            if step.freed < RESCUE_BATCH {
+                return Ok(total);
+            }
+        }
+    }
+
+    /// Queues rows again that other software left in `Processing` for longer than `age`.
+    ///
+    /// # Errors
+    /// Whatever the database answers.
+    pub async fn rescue_foreign(
+        &self,
+        conn: &mut AsyncPgConnection,
+        age: Duration,
+    ) -> QueryResult<Rescued> {
+        sql_query(&self.rescue_foreign)
+            .bind::<Double, _>(age.as_secs_f64())
+            .bind::<BigInt, _>(RESCUE_BATCH)
+            .get_result(conn)
+            .await
+    }
+
+    /// How full the queue is, counting no further than `bound` rows.
+    ///
+    /// # Errors
+    /// Whatever the database answers.
+    pub async fn gauge(&self, conn: &mut AsyncPgConnection, bound: i64) -> QueryResult<Gauge> {
+        sql_query(&self.gauge)
+            .bind::<BigInt, _>(bound)
+            .get_result(conn)
+            .await
+    }
+
+    /// Whether rows stand in `Processing` whose lease has ended, or since `$2` seconds without one: a condition.
+    fn needs_rescue(&self) -> String {
+        include_str!("stage/needs_rescue.sql")
+            .replace("{table}", self.table)
+            .replace("{stage}", self.stage)
+    }
+
+    /// Whether a row is due. Stops at the first.
+    ///
+    /// # Errors
+    /// Whatever the database answers.
+    pub async fn has_due(&self, conn: &mut AsyncPgConnection) -> QueryResult<bool> {
+        #[derive(QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = diesel::sql_types::Bool)]
+            due: bool,
+        }
+        let (table, stage) = (self.table, self.stage);
+        let row: Row = statement(&format!(
+            "SELECT EXISTS (SELECT 1 FROM {table} WHERE {stage}_status = 'Queued' \
+             AND {stage}_due_at <= now()) AS due"
+        ))
+        .get_result(conn)
+        .await?;
+        Ok(row.due)
+    }
+}
+
+/// What a look for rows without a worker shows.
+#[derive(Debug)]
+pub struct Need<'a> {
+    /// The stages that have rows to rescue.
+    pub stages: Vec<&'a Stage>,
+    /// Until the first lease of another node ends; `None` when no other node holds one.
+    pub next_expiry: Option<Duration>,
+}
+
+/// Looks for rows to rescue, in one statement: this is done every few seconds, and mostly there are none.
+///
+/// `foreign_after` as in [`Stage::rescue_foreign`]; zero for never.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn in_need<'a>(
+    conn: &mut AsyncPgConnection,
+    stages: impl IntoIterator<Item = &'a Stage>,
+    foreign_after: Duration,
+    node: i64,
+) -> QueryResult<Need<'a>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Nullable<Text>)]
+        stage: Option<String>,
+        #[diesel(sql_type = Nullable<Double>)]
+        next_expiry: Option<f64>,
+    }
+    let mut stages: Vec<&Stage> = stages.into_iter().collect();
+    let mut sql = format!("SELECT NULL AS stage, {NEXT_EXPIRY} AS next_expiry");
+    for stage in &stages {
+        let (name, needs_rescue) = (stage.name(), stage.needs_rescue());
+        sql.push_str(&format!(
+            " UNION ALL SELECT '{name}', NULL WHERE {needs_rescue}"
+        ));
+    }
+    let rows: Vec<Row> = statement(&sql)
+        .bind::<BigInt, _>(node)
+        .bind::<Double, _>(foreign_after.as_secs_f64())
+        .load(conn)
+        .await?;
+    stages.retain(|stage| {
+        rows.iter()
+            .any(|row| row.stage.as_ref() == Some(&stage.name()))
+    });
+    Ok(Need {
+        stages,
+        next_expiry: rows
+            .iter()
+            .find_map(|row| Duration::try_from_secs_f64(row.next_expiry?).ok()),
+    })
+}
+
+/// How full the queues of these stages are, each counted no further than `bound` rows; one statement.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn gauges<'a>(
+    conn: &mut AsyncPgConnection,
+    stages: impl IntoIterator<Item = &'a Stage>,
+    bound: i64,
+) -> QueryResult<Vec<Gauge>> {
+    let counts: Vec<String> = stages
+        .into_iter()
+        .enumerate()
+        .map(|(at, stage)| {
+            format!(
+                "SELECT {at} AS place, gauge.* FROM ({}) AS gauge",
+                stage.gauge
+            )
+        })
+        .collect();
+    statement(&format!("{} ORDER BY place", counts.join(" UNION ALL ")))
+        .bind::<BigInt, _>(bound)
+        .load(conn)
+        .await
+}
+
+/// Verdicts of a batch as the columns that `settle.sql` takes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Records {
+    ids: Vec<i64>,
+    attempts: Vec<i16>,
+    statuses: Vec<&'static str>,
+    after_seconds: Vec<f64>,
+    errors: Vec<Option<String>>,
+    given_back: Vec<i16>,
+    outcomes: Vec<&'static str>,
+    classes: Vec<Option<&'static str>>,
+    elapsed_ms: Vec<i32>,
+}
+
+impl Records {
+    /// The columns for these settlements, in the order of the rows' keys: whoever else locks rows in that order, as bulk
+    /// updates mostly do, waits for us instead of dying in a deadlock.
+    #[must_use]
+    pub fn of<O>(batch: &[Settlement<O>]) -> Self {
+        let mut records = Self::default();
+        let mut batch: Vec<&Settlement<O>> = batch.iter().collect();
+        batch.sort_by_key(|settlement| settlement.item);
+        for settlement in batch {
+            let (status, after, error, given_back, outcome, class) = match &settlement.verdict {
+                Verdict::Complete(_) => ("Completed", 0.0, None, 0, "completed", None),
+                Verdict::Filter { reason, .. } => {
+                    ("Filtered", 0.0, Some(bounded(reason)), 0, "filtered", None)
+                }
+                Verdict::Retry { after, failure, .. } => (
+                    "Queued",
+                    after.as_secs_f64(),
+                    Some(bounded(&format!("{}: {}", failure.class, failure.message))),
+                    0,
+                    "retried",
+                    Some(failure.class),
+                ),
+                Verdict::Snooze { after, reason } => (
+                    "Queued",
+                    after.as_secs_f64(),
+                    Some(bounded(reason)),
+                    1,
+                    "snoozed",
+                    None,
+                ),
+                Verdict::Fail { failure, .. } => (
+                    "Error",
+                    0.0,
+                    Some(bounded(&format!("{}: {}", failure.class, failure.message))),
+                    0,
+                    "failed",
+                    Some(failure.class),
+                ),
+                Verdict::Release => ("Queued", 0.0, None, 1, "released", None),
+            };
+            records.ids.push(settlement.item);
+            records.attempts.push(settlement.attempt);
+            records.statuses.push(status);
+            records.after_seconds.push(after);
+            records.errors.push(error);
+            records.given_back.push(given_back);
+            records.outcomes.push(outcome);
+            records.classes.push(class);
+            let millis = i32::try_from(settlement.elapsed.as_millis()).unwrap_or(i32::MAX);
+            records.elapsed_ms.push(millis);
+        }
+        records
+    }
+}
+
+/// Texts from outside may be long and may hold NUL, which PostgreSQL does not store.
+pub(crate) fn bounded(text: &str) -> String {
+    let mut kept: String = text.replace('\0', "\u{fffd}");
+    if kept.len() > MAX_ERROR_BYTES {
+        let end = (0..=MAX_ERROR_BYTES)
+            .rev()
+            .find(|at| kept.is_char_boundary(*at))
+            .unwrap_or(0);
+        kept.truncate(end);
+        kept.push('…');
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use gleaner_actors::port::Failure;
+
+    use super::*;
+
+    #[test]
+    fn statements_are_filled_in() {
+        let stage = Stage::new("place", "deep_scan", true);
+        for text in [
+            &stage.claim,
+            &stage.claim_these,
+            &stage.settle,
+            &stage.disown,
+            &stage.take_back,
+            &stage.rescue,
+            &stage.rescue_foreign,
+            &stage.gauge,
+        ] {
+            assert!(!text.contains('{'), "{text}");
+        }
+        assert!(stage.claim.contains("updated_at = now()"));
+        assert_eq!(stage.name(), "place/deep_scan");
+    }
+
+    #[test]
+    fn verdicts_become_columns() {
+        let settle = |verdict| Settlement::<()> {
+            item: 7,
+            attempt: 2,
+            elapsed: Duration::from_millis(5),
+            verdict,
+        };
+        let records = Records::of(&[
+            settle(Verdict::Complete(())),
+            settle(Verdict::Retry {
+                after: Duration::from_secs(3),
+                failure: Failure::new("http", "503"),
+                output: None,
+            }),
+            settle(Verdict::Release),
+        ]);
+        assert_eq!(records.statuses, ["Completed", "Queued", "Queued"]);
+        assert_eq!(records.after_seconds, [0.0, 3.0, 0.0]);
+        assert_eq!(records.given_back, [0, 0, 1]);
+        assert_eq!(records.errors[1].as_deref(), Some("http: 503"));
+    }
+
+    #[test]
+    fn texts_are_bounded_and_storable() {
+        assert_eq!(bounded("a\0b"), "a\u{fffd}b");
+        let long = bounded(&"é".repeat(5_000));
+        assert!(long.len() <= MAX_ERROR_BYTES + 4 && long.ends_with('…'));
+    }
+}
