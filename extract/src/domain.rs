@@ -78,19 +78,13 @@ pub enum DomainError {
     IpAddress,
     /// A name without a dot, or one reserved for local and special use.
     #[error("{host:?} is a local or reserved name")]
-    LocalName {
-        host: String,
-    },
+    LocalName { host: String },
     /// The top level domain does not exist.
     #[error("{host:?} has no known public suffix")]
-    NoPublicSuffix {
-        host: String,
-    },
+    NoPublicSuffix { host: String },
     /// The host is a public suffix, so nobody's site.
     #[error("{host:?} is itself a public suffix")]
-    PublicSuffix {
-        host: String,
-    },
+    PublicSuffix { host: String },
     /// The host belongs to a platform that serves many businesses.
     #[error("{host:?} is in the list {list:?} of shared hosts")]
     Excluded {

@@ -117,9 +117,7 @@ pub(super) enum RequestError {
         "line {number} is longer than {} MiB; give the document as a \"file\"",
         MAX_LINE_BYTES / (1024 * 1024)
     )]
-    TooLong {
-        number: u64,
-    },
+    TooLong { number: u64 },
     /// It is no JSON object, or a field is of the wrong type.
     #[error("line {number} is not a JSON object with the fields of this kind")]
     Malformed {
