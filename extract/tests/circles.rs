@@ -1,5 +1,11 @@
 //! The files of the crate import each other in one direction only.
 
+#![expect(
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "it reads our own files, and may panic"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
@@ -18,7 +24,7 @@ fn files(folder: &Path, module: &Module, into: &mut BTreeMap<Module, String>) {
             stem.as_str(),
             "tests" | "accuracy" | "testdata" | "fuzz" | "properties" | "rules"
         );
-        let inner = [module.as_slice(), &[stem.clone()]].concat();
+        let inner = [module.as_slice(), std::slice::from_ref(&stem)].concat();
         if path.is_dir() {
             files(&path, &inner, into);
         } else if path.extension().is_some_and(|extension| extension == "rs") && !is_for_tests {
