@@ -15,7 +15,7 @@ pub struct Hints<'a> {
     /// The currency if the text names none, or an ambiguous sign (`$`, `kr`, `¥`).
     pub currency: Option<Currency>,
     /// The character before the decimals, where the text leaves it open: `.` or `,` (`1.234`), or a
-    /// currency sign (`1250€600`; see [`currency_sign`]).
+    /// currency sign (`1250€600`; see [`crate::price::currency_sign`]).
     pub decimal_separator: Option<char>,
     /// The language of the text or page, as a BCP 47 tag (`nb`, `en-CA`).
     pub language: Option<&'a str>,

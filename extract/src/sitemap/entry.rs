@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use url::Url;
 
-/// What a file may cost. Reaching a limit ends the parse cleanly and is told in [`Summary::truncated`].
+/// What a file may cost. Reaching a limit ends the parse cleanly and is told in [`super::Summary::truncated`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes after decompression. The protocol allows 50 MiB.
