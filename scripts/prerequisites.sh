@@ -143,6 +143,17 @@ have_browser() {
     return 1
 }
 
+# A locale other than English, for a PostgreSQL on this machine to speak.
+have_german() { locale -a 2>/dev/null | grep -qi '^de_DE\.utf-\{0,1\}8$'; }
+
+ensure_german() {
+    ! have_german || return 0
+    have localedef && is_root || return 1
+    apt_install "the German locale" locales || return 1
+    # Not in the archive, which a running server has read already.
+    localedef --no-archive -i de_DE -f UTF-8 /usr/lib/locale/de_DE.utf8 2>/dev/null && have_german
+}
+
 # ensure_schemathesis DATA_DIR: the program that tests the bots' API against its description, on the PATH or installed from
 # PyPI; sets SCHEMATHESIS. Without it that one test skips itself.
 ensure_schemathesis() {

@@ -13,7 +13,8 @@ use tokio::net::TcpListener;
 use tracing::{info, warn};
 
 use crate::app::state::Shared;
-use crate::config::{self, Change, Config};
+use crate::areas::{self, AREAS};
+use crate::config::{self, Change, Config, Reloaded};
 use crate::db;
 use crate::db::connect::Connector;
 use crate::db::migrations;
@@ -21,7 +22,6 @@ use crate::db::notify::{Heard, Listener};
 use crate::db::pooler::{self, Pooling};
 use crate::live::Live;
 use crate::metrics::{self, EngineMetrics};
-use crate::prices::queue::Queue;
 use crate::redis::{self, Redis, Timetables};
 use crate::settings::ConfigError;
 use crate::store::lease::LeaseHeart;
@@ -32,7 +32,7 @@ use crate::web::fetch;
 use crate::web::render;
 use crate::web::render::Renderer;
 use crate::workflow::Services;
-use crate::workflows::{self, Registry};
+use crate::workflows::Registry;
 
 /// A running Gleaner: everything but signals.
 pub struct App {
@@ -42,8 +42,7 @@ pub struct App {
     renderer: Renderer,
     tree: Tree,
     server: Option<crate::http::Server>,
-    bot_server: Option<crate::http::Server>,
-    reload_failure: Live<Option<String>>,
+    outside_servers: Vec<crate::http::Server>,
 }
 
 impl App {
@@ -82,26 +81,27 @@ impl App {
         let fetch = fetch::Client::new(config.fetch.clone())?;
         let renderer = Renderer::new(config.render.clone(), fetch.clone())?;
         let redis = Box::pin(connect_redis(&config.redis)).await?;
-        let queue = match redis {
-            Some(redis) => {
-                fetch.share_pace(Box::new(Timetables::new(redis.clone())));
-                Queue::new(redis, &config.redis)
-            }
-            None => Queue::none(),
-        };
+        if let Some(redis) = &redis {
+            fetch.share_pace(Box::new(Timetables::new(redis.clone())));
+        }
         let services = Services {
             fetch: fetch.clone(),
             renderer: renderer.clone(),
-            queue: queue.clone(),
+            redis: redis.clone(),
             tracking: config.extract.tracking(),
         };
-        let (registry, mut members) = Registry::build(&config, &services, &pool, node);
+        let (registry, mut members) =
+            Registry::build(areas::workflows(), &config, &services, &pool, node);
         let tree_settings = config.engine.tree_settings();
         let (listen, http_address) = (config.database.listen, config.http.address()?);
-        let bot_address = config.bots.address()?;
+        let outside_addresses: Vec<_> = AREAS
+            .iter()
+            .map(|area| (area.outside)(&config))
+            .collect::<Result<_, _>>()?;
         let admin_token = config.http.admin_token.clone();
-        let shared = Shared::new(pool, node, Live::new(config), queue);
-        members.extend(upkeep::members(&shared));
+        let shared = Shared::new(pool, node, Live::new(config), redis, areas::workflows());
+        members.extend(upkeep::members(&shared, areas::kept()));
+        members.extend(AREAS.iter().flat_map(|area| (area.tickers)(&shared)));
         if listen {
             members.push(listener(direct.clone(), &shared));
         }
@@ -109,24 +109,29 @@ impl App {
             members.push(metrics::tidier(handle.clone()));
         }
 
-        let bot_listener = bind(bot_address).await?;
+        let mut outside_listeners = Vec::new();
+        for address in outside_addresses {
+            outside_listeners.extend(bind(address).await?);
+        }
         let http_listener = bind(http_address).await?;
-        metrics::announce(workflows::NAMES);
+        metrics::announce(areas::workflows().iter().map(|workflow| workflow.name));
+        AREAS.iter().for_each(|area| (area.metrics)());
         let heart = LeaseHeart::new(direct, node);
         let tree = Tree::start(tree_settings, heart, members, Arc::new(EngineMetrics)).await?;
         shared.set_tree(tree.clone());
         info!(node, version = env!("CARGO_PKG_VERSION"), "started");
 
-        let reload_failure = Live::new(None);
         let http = crate::http::State::new(
             Arc::clone(&shared),
             metrics,
             admin_token,
-            reload_failure.clone(),
+            AREAS.iter().map(|area| (area.routes)(&shared)).collect(),
+            AREAS.iter().filter_map(|area| area.status).collect(),
         );
-        let bot_server = bot_listener
-            .map(|listener| crate::http::Server::start_for_bots(listener, http.clone()))
-            .transpose()?;
+        let outside_servers = outside_listeners
+            .into_iter()
+            .map(|listener| crate::http::Server::start_outside(listener, http.clone()))
+            .collect::<Result<_, _>>()?;
         let server = http_listener
             .map(|listener| crate::http::Server::start(listener, http))
             .transpose()?;
@@ -137,8 +142,7 @@ impl App {
             renderer,
             tree,
             server,
-            bot_server,
-            reload_failure,
+            outside_servers,
         })
     }
 
@@ -160,14 +164,15 @@ impl App {
         self.server.as_ref().map(crate::http::Server::address)
     }
 
-    /// Where the bots' API has an address of its own, if it has.
+    /// The addresses that areas have of their own for outsiders.
     #[must_use]
-    pub fn bot_address(&self) -> Option<SocketAddr> {
-        self.bot_server.as_ref().map(crate::http::Server::address)
+    pub fn outside_addresses(&self) -> Vec<SocketAddr> {
+        let servers = self.outside_servers.iter();
+        servers.map(crate::http::Server::address).collect()
     }
 
     /// Puts a new configuration in force: all of what can change live, or nothing. `loaded` is the outcome of reading it.
-    /// Returns what differs.
+    /// Returns what differs from what was in force, taken up or waiting for the next start.
     ///
     /// # Errors
     /// Why nothing was changed; readiness tells it too, until a reload succeeds.
@@ -176,55 +181,61 @@ impl App {
         loaded: Result<Config, ConfigError>,
         log: Option<&LogHandle>,
     ) -> anyhow::Result<Vec<Change>> {
-        let outcome = self.try_reload(loaded, log).await;
-        match &outcome {
-            Ok(changes) => {
-                self.reload_failure.set(None);
-                metrics::config_reloaded(if changes.is_empty() {
-                    "unchanged"
-                } else {
-                    "applied"
-                });
-                for change in changes {
-                    if change.needs_restart {
-                        warn!(
-                            key = change.key,
-                            "changed in the file; takes effect at the next start"
-                        );
-                    } else {
-                        info!(
-                            key = change.key,
-                            old = change.old,
-                            new = change.new,
-                            "changed"
-                        );
-                    }
+        match self.try_reload(loaded, log).await {
+            Ok(Reloaded {
+                applied, pending, ..
+            }) => {
+                self.shared.reload_failure.set(None);
+                let was_nothing = applied.is_empty() && pending.is_empty();
+                metrics::config_reloaded(if was_nothing { "unchanged" } else { "applied" });
+                metrics::config_pending(pending.len());
+                for change in &applied {
+                    info!(
+                        key = change.key,
+                        old = change.old,
+                        new = change.new,
+                        "changed"
+                    );
                 }
-                info!(changes = changes.len(), "configuration reloaded");
+                for change in &pending {
+                    warn!(
+                        key = change.key,
+                        in_force = change.old,
+                        in_file = change.new,
+                        "changed in the file; takes effect at the next start"
+                    );
+                }
+                info!(
+                    applied = applied.len(),
+                    pending = pending.len(),
+                    "configuration reloaded"
+                );
+                self.shared.pending.set(pending.clone());
+                Ok(applied.into_iter().chain(pending).collect())
             }
             Err(error) => {
                 let reason = chain(error.as_ref());
                 metrics::config_reloaded("rejected");
                 tracing::error!(error = %reason, "configuration not reloaded, nothing changed");
-                self.reload_failure.set(Some(reason));
+                self.shared.reload_failure.set(Some(reason));
+                Err(error)
             }
         }
-        outcome
     }
 
     async fn try_reload(
         &self,
         loaded: Result<Config, ConfigError>,
         log: Option<&LogHandle>,
-    ) -> anyhow::Result<Vec<Change>> {
-        let new = loaded?;
+    ) -> anyhow::Result<Reloaded> {
         let old = self.shared.config.get();
-        let changes = config::diff(&old, &new);
+        let reloaded = config::reload(&old, &loaded?)?;
+        let new = &reloaded.in_force;
         // The steps that can refuse come first; what follows cannot fail.
         render::check(&new.render)?;
         self.fetch.reconfigure(new.fetch.clone())?;
         // Before the tree: a workflow that is idle for want of a key is tried again by it, and has to find the key.
-        self.registry.reload(&new);
+        self.registry.reload(new);
         let settings = new.workflows.settings(&new.engine);
         if let Err(error) = self.tree.reload(settings).await {
             self.registry.reload(&old);
@@ -235,8 +246,8 @@ impl App {
         if let Some(log) = log {
             log.set_level(&new.log.level);
         }
-        self.shared.config.set(new);
-        Ok(changes)
+        self.shared.config.set(new.clone());
+        Ok(reloaded)
     }
 
     /// Stops claiming, lets running items finish for `within`, hands back the rest, and stops.
@@ -248,11 +259,13 @@ impl App {
             node::stopped(&mut connection, self.shared.node).await?;
             anyhow::Ok(())
         };
-        self.shared.queue.close().await;
+        if let Some(redis) = &self.shared.redis {
+            redis.close().await;
+        }
         if let Err(error) = stopped.await {
             warn!(error = %chain(error.as_ref()), "cannot note the end of this process");
         }
-        for server in self.bot_server.iter().chain(&self.server) {
+        for server in self.outside_servers.iter().chain(&self.server) {
             server.stop().await;
         }
         info!(
@@ -279,16 +292,14 @@ impl App {
         };
         let status = self.tree.status().await?;
         let mut connection = self.shared.pool.get().await?;
-        // Entries that others put into Redis are not yet known to PostgreSQL.
-        if let Ok(lengths) = self.shared.queue.lengths().await
-            && lengths.queue_size > 0
-            && status
-                .workflow("auto-record")
-                .is_some_and(|own| !is_off(own.state))
-        {
-            return Ok(false);
+        for area in AREAS {
+            let waits = (area.waits_elsewhere)(&self.shared).await;
+            let is_work = |name: &&str| status.workflow(name).is_some_and(|own| !is_off(own.state));
+            if waits.iter().any(is_work) {
+                return Ok(false);
+            }
         }
-        for workflow in workflows::known() {
+        for workflow in areas::workflows() {
             let Some(own) = status.workflow(workflow.name) else {
                 continue;
             };
@@ -332,8 +343,8 @@ async fn connect_redis(config: &redis::Config) -> anyhow::Result<Option<Redis>> 
 /// LISTEN as a member of the tree: notifications wake workflows.
 fn listener(direct: Connector, shared: &Arc<Shared>) -> Member {
     let shared = Arc::clone(shared);
-    let by_stage: std::collections::HashMap<String, &'static str> = workflows::known()
-        .into_iter()
+    let by_stage: std::collections::HashMap<String, &'static str> = areas::workflows()
+        .iter()
         .map(|workflow| (workflow.stage.name(), workflow.name))
         .collect();
     let by_stage = Arc::new(by_stage);
@@ -344,8 +355,8 @@ fn listener(direct: Connector, shared: &Arc<Shared>) -> Member {
             match heard {
                 Heard::Connected => tree.wake_all(),
                 Heard::Stage(stage) => {
-                    if stage == crate::prices::bot::STAGE_NAME {
-                        shared.jobs_due.notify_waiters();
+                    if let Some(due) = shared.due(&stage) {
+                        due.notify_waiters();
                     }
                     if let Some(name) = by_stage.get(&stage) {
                         tree.wake(name);

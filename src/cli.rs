@@ -2,6 +2,7 @@
 
 mod bench;
 mod check_config;
+mod control;
 mod demo;
 mod doctor;
 mod extract;
@@ -11,20 +12,16 @@ mod nodes;
 mod retention;
 mod run;
 mod status;
-mod workflows;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::areas;
 use crate::console::{FAILURE, Global, MISUSE, Misuse, OK, fail};
 use crate::db::DbError;
-use crate::leads::cli::{import, recategorise};
-use crate::prices::cli::{
-    bot, convert, explain, flags, pattern, policy, queue, record, site, track,
-};
 use crate::settings::ConfigError;
-use crate::workflows::Known;
+use crate::workflows::{self, Known};
 
 /// Crawl-to-data pipelines on PostgreSQL: rows are claimed in place, in your own tables.
 #[derive(Debug, Parser)]
@@ -50,48 +47,26 @@ enum Command {
     Bench(bench::Arguments),
     /// Check the configuration and print what is in force, without secrets.
     CheckConfig,
-    /// Say in our terms what the older service's rules for recording say.
-    Convert(convert::Arguments),
     /// Show processes, workflows and queues; exit code 1 when something is wrong.
     Status,
     /// List workflows, or pause, resume, run or unpark them on every node.
-    Workflows(workflows::Arguments),
+    Workflows(control::Arguments),
     /// Check database, schema and surroundings, and say what to do; exit code 1 when a check fails.
     Doctor,
     /// List, retry, cancel or show rows of a workflow.
     Items(items::Arguments),
-    /// List, show, set, roll back or relearn a shop's extraction pattern.
-    Pattern(pattern::Arguments),
-    /// List what needs a person's eye, or close it.
-    Flags(flags::Arguments),
     /// Drop what is older than [retention] says, now.
     Retention(retention::Arguments),
-    /// Import places, domains, sitemaps or pages from a CSV file.
-    Import(import::Arguments),
-    /// Show, revive or clear the queue of results to be recorded.
-    Queue(queue::Arguments),
-    /// Say rule by rule why a result was or was not recorded, or what other rules would change.
-    Explain(explain::Arguments),
-    /// Record a result by hand, past the rules.
-    Record(record::Arguments),
-    /// Run the category rules over stored pages again.
-    Recategorise(recategorise::Arguments),
     /// Extract from a document, or from a stream of them: no database, no network.
     Extract(Box<extract::Arguments>),
-    /// Track product pages: have them crawled from now on, and say who wants to know.
-    Track(track::Arguments),
-    /// List, add or remove policies: how often and how urgently which pages are crawled.
-    Policy(policy::Arguments),
-    /// List shops, or set what their pages do not tell: whether they need a browser, their currency.
-    Site(site::Arguments),
-    /// Create bots, workers of your own that pull crawl jobs over HTTP; renew their tokens, shut them out, list them.
-    Bot(bot::Arguments),
+    #[command(flatten)]
+    Area(areas::Command),
 }
 
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let mut cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
             // To standard output for --help and --version, with exit code 0; to standard error otherwise.
@@ -99,6 +74,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { MISUSE } else { OK });
         }
     };
+    cli.global.schema = Some(areas::schema());
     if let Command::Extract(arguments) = cli.command {
         return exit(extract::run(&cli.global, *arguments));
     }
@@ -143,25 +119,14 @@ async fn dispatch(cli: Cli) -> anyhow::Result<u8> {
         Command::Migrate(arguments) => migrate::run(&cli.global, arguments).await,
         Command::Bench(arguments) => bench::run(&cli.global, arguments).await,
         Command::CheckConfig => check_config::run(&cli.global),
-        Command::Convert(arguments) => convert::run(&cli.global, &arguments),
         Command::Status => status::run(&cli.global).await,
-        Command::Workflows(arguments) => workflows::run(&cli.global, arguments).await,
+        Command::Workflows(arguments) => control::run(&cli.global, arguments).await,
         Command::Doctor => doctor::run(&cli.global).await,
         Command::Items(arguments) => items::run(&cli.global, arguments).await,
-        Command::Pattern(arguments) => pattern::run(&cli.global, arguments).await,
-        Command::Flags(arguments) => flags::run(&cli.global, arguments).await,
         Command::Retention(arguments) => retention::run(&cli.global, arguments).await,
-        Command::Import(arguments) => import::run(&cli.global, arguments).await,
-        Command::Queue(arguments) => queue::run(&cli.global, arguments).await,
-        Command::Explain(arguments) => explain::run(&cli.global, arguments).await,
-        Command::Record(arguments) => record::run(&cli.global, arguments).await,
-        Command::Recategorise(arguments) => recategorise::run(&cli.global, arguments).await,
+        Command::Area(command) => command.run(&cli.global).await,
         // Answered by `main`, without a runtime.
         Command::Extract(arguments) => extract::run(&cli.global, *arguments),
-        Command::Track(arguments) => track::run(&cli.global, arguments).await,
-        Command::Policy(arguments) => policy::run(&cli.global, arguments).await,
-        Command::Site(arguments) => site::run(&cli.global, arguments).await,
-        Command::Bot(arguments) => bot::run(&cli.global, arguments).await,
     }
 }
 
@@ -169,9 +134,9 @@ async fn dispatch(cli: Cli) -> anyhow::Result<u8> {
 ///
 /// # Errors
 /// [`Misuse`] naming those there are.
-pub fn workflow(name: &str) -> Result<Known, Misuse> {
-    crate::workflows::find(name).ok_or_else(|| {
-        let known = crate::workflows::NAMES.join(", ");
+pub fn workflow(name: &str) -> Result<&'static Known, Misuse> {
+    workflows::find(areas::workflows(), name).ok_or_else(|| {
+        let known = workflows::names(areas::workflows());
         Misuse(format!(
             "no workflow is called \"{name}\"; there are {known}"
         ))

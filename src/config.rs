@@ -1,62 +1,81 @@
 //! The whole configuration: sections, layers, validation, and the difference between two of them.
 //!
-//! Every default stands in `config/gleaner.toml`, which is compiled in; no struct here has defaults of its own. Modules get
-//! their own section by value and never look anything up.
+//! Every default stands in `config/gleaner.toml`, which is compiled in; no struct here has defaults of its own. Sections live
+//! with the modules that they are for: what every program has is named here, what the pipelines bring comes in with a
+//! [`Schema`]. Modules get their own section by value and never look anything up.
 
 mod diff;
+mod erased;
+mod restart;
 mod retention;
+mod schema;
+mod workflows;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
-use serde::{Deserialize, Serialize};
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
 
-pub use diff::{Change, diff};
+use self::erased::Erased;
+use self::schema::extract;
+pub use diff::{Change, Reloaded, diff, reload};
 pub use retention::Retention;
+pub use schema::{Declared, Schema};
+pub use workflows::Workflows;
 
-use crate::prices::config::{Bots, Crawl as CrawlConfig, PatternHealth};
-use crate::settings::{self, ConfigError, inconsistent};
+use crate::http::config as http;
+use crate::settings::{self, ConfigError, Section, inconsistent, longer_than_zero};
 use crate::web::{fetch, render};
-use crate::{db, redis, workflows};
+use crate::{db, embedded, redis, telemetry};
 
 /// The defaults, and the documentation of every key.
 pub const DEFAULTS: &str = include_str!("../config/gleaner.toml");
 
 /// The whole configuration.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct Config {
+    schema: &'static Schema,
     /// Where the rows are.
     pub database: db::Config,
     /// Leases, supervision, drain.
     pub engine: settings::Engine,
     /// Health, metrics and API.
-    pub http: crate::http::config::Config,
+    pub http: http::Config,
     /// Logging.
-    pub log: crate::telemetry::Config,
+    pub log: telemetry::Config,
     /// The private servers.
-    pub embedded: crate::embedded::Config,
+    pub embedded: embedded::Config,
     /// The Redis that the processes share.
     pub redis: redis::Config,
     /// Outbound HTTP.
     pub fetch: fetch::Config,
     /// The browser.
     pub render: render::Config,
-    /// The bots' API.
-    pub bots: Bots,
-    /// When crawl jobs run.
-    pub crawl: CrawlConfig,
-    /// When shops are looked at.
-    pub pattern_health: PatternHealth,
-    /// How long things are kept.
-    pub retention: Retention,
     /// Reading what was fetched.
     pub extract: gleaner_extract::Config,
+    /// How long things are kept.
+    pub retention: Retention,
     /// One section per workflow.
-    pub workflows: workflows::Config,
+    pub workflows: Workflows,
+    sections: std::collections::BTreeMap<&'static str, Box<dyn Erased>>,
 }
+
+/// Sections that every program has. What the pipelines bring comes on top.
+const OWN: [&str; 11] = [
+    "database",
+    "engine",
+    "http",
+    "log",
+    "embedded",
+    "redis",
+    "fetch",
+    "render",
+    "extract",
+    "retention",
+    "workflows",
+];
 
 /// Where the layers above the defaults come from.
 #[derive(Clone, Debug, Default)]
@@ -64,14 +83,14 @@ pub struct Sources {
     /// The file given with `--config`.
     pub file: Option<PathBuf>,
     /// What flags set, as dotted keys and values; the last layer.
-    pub flags: Vec<(String, serde_json::Value)>,
+    pub flags: Vec<(String, Value)>,
 }
 
 /// Reads all layers, checks them, and returns the configuration in force.
 ///
 /// # Errors
 /// [`ConfigError`], naming key and source.
-pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
+pub fn load(sources: &Sources, schema: &'static Schema) -> Result<Config, ConfigError> {
     let mut figment = Figment::from(Toml::string(DEFAULTS));
     figment = figment.merge(
         Env::raw()
@@ -85,22 +104,22 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
     let environment = Env::prefixed("GLEANER_")
         .ignore(&["CONFIG"])
         .filter(|key| !key.as_str().to_ascii_lowercase().starts_with("test_"))
-        .map(|key| hyphenated(key.as_str()).into());
+        .map(|key| hyphenated(key.as_str(), schema).into());
     figment = figment.merge(environment.split("__"));
     for (key, value) in &sources.flags {
         figment = figment.merge(Serialized::default(key, value));
     }
-    let config: Config = figment
-        .extract()
+    let config = Config::from_layers(&figment, schema)
         .map_err(|error| ConfigError::Invalid(Box::new(error)))?;
     config.validate()?;
     Ok(config)
 }
 
 /// Shells take no hyphen in the name of a variable: `workflows__deep_scan__…` stands for `workflows.deep-scan.…`.
-fn hyphenated(key: &str) -> String {
+fn hyphenated(key: &str, schema: &Schema) -> String {
     let key = key.to_ascii_lowercase();
-    for name in workflows::NAMES {
+    for workflow in &schema.workflows {
+        let name = workflow.name;
         let written = format!("workflows__{}__", name.replace('-', "_"));
         if let Some(rest) = key.strip_prefix(&written) {
             return format!("workflows__{name}__{rest}");
@@ -121,29 +140,62 @@ fn read(path: &Path) -> Result<figment::providers::Data<Toml>, ConfigError> {
 }
 
 impl Config {
+    /// Reads every section. Whatever is no section is a mistake.
+    fn from_layers(layers: &Figment, schema: &'static Schema) -> figment::Result<Self> {
+        let sections = schema.sections.iter().map(|section| section.name);
+        let known: Vec<&str> = OWN.into_iter().chain(sections).collect();
+        schema::nothing_but(layers, "", &known)?;
+        Ok(Self {
+            schema,
+            database: extract(layers, "database")?,
+            engine: extract(layers, "engine")?,
+            http: extract(layers, "http")?,
+            log: extract(layers, "log")?,
+            embedded: extract(layers, "embedded")?,
+            redis: extract(layers, "redis")?,
+            fetch: extract(layers, "fetch")?,
+            render: extract(layers, "render")?,
+            extract: extract(layers, "extract")?,
+            retention: Retention::read(layers, &schema.kept)?,
+            workflows: Workflows::read(layers, &schema.workflows)?,
+            sections: schema
+                .sections
+                .iter()
+                .map(|section| Ok((section.name, (section.read)(layers, section.name)?)))
+                .collect::<figment::Result<_>>()?,
+        })
+    }
+
+    /// A section that a pipeline brought.
+    ///
+    /// # Panics
+    /// When no pipeline brought it, which is a mistake of the program and found by its first test.
+    #[must_use]
+    pub fn section<S: Section>(&self) -> &S {
+        self.sections
+            .get(S::NAME)
+            .and_then(|section| erased::get(&**section))
+            .unwrap_or_else(|| unreachable!("no pipeline declares the section [{}]", S::NAME))
+    }
+
+    /// The same, to be changed.
+    ///
+    /// # Panics
+    /// As [`Config::section`].
+    pub fn section_mut<S: Section>(&mut self) -> &mut S {
+        self.sections
+            .get_mut(S::NAME)
+            .and_then(|section| erased::get_mut(&mut **section))
+            .unwrap_or_else(|| unreachable!("no pipeline declares the section [{}]", S::NAME))
+    }
+
     /// Checks what goes across fields.
     ///
     /// # Errors
     /// [`ConfigError::Inconsistent`] naming the key.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let engine = &self.engine;
-        if engine.fence_margin >= engine.lease {
-            return Err(inconsistent(
-                "engine.fence_margin",
-                "must be shorter than engine.lease",
-            ));
-        }
-        if engine.heartbeat.is_zero() || engine.heartbeat * 2 > engine.lease - engine.fence_margin {
-            return Err(inconsistent(
-                "engine.heartbeat",
-                "must be positive and at most half of engine.lease less engine.fence_margin, so that one lost beat does not lose the lease",
-            ));
-        }
+        self.engine.validate()?;
         for (key, value) in [
-            ("engine.rescue_interval", engine.rescue_interval),
-            ("engine.restart_window", engine.restart_window),
-            ("engine.settle_age", engine.settle_age),
-            ("engine.gauges_interval", engine.gauges_interval),
             ("redis.timeout", self.redis.timeout),
             ("redis.lease", self.redis.lease),
             ("redis.reconcile_interval", self.redis.reconcile_interval),
@@ -153,18 +205,7 @@ impl Config {
                 self.database.statement_timeout,
             ),
         ] {
-            if value.is_zero() {
-                return Err(inconsistent(key, "must be longer than zero"));
-            }
-        }
-        if engine.settle_items == 0 || engine.settle_items > 10_000 {
-            return Err(inconsistent("engine.settle_items", "must be 1 to 10000"));
-        }
-        if engine.keep_attempts < Duration::from_secs(24 * 3600) {
-            return Err(inconsistent(
-                "engine.keep_attempts",
-                "must be at least one day",
-            ));
+            longer_than_zero(key, value)?;
         }
         self.redis
             .validate()
@@ -172,73 +213,57 @@ impl Config {
         self.database
             .check_urls()
             .map_err(|(key, error)| inconsistent(key, error.to_string()))?;
-        let refuse = |name: &str, key: &str, problem: &str| {
-            inconsistent(&format!("workflows.{name}.options.{key}"), problem)
-        };
-        let workflows = &self.workflows;
-        let (scan, delivery) = (&workflows.deep_scan, &workflows.notification_delivery);
-        scan.options
-            .check()
-            .map_err(|(key, problem)| refuse("deep-scan", key, &problem))?;
-        workflows
-            .auto_record
-            .options
-            .check()
-            .map_err(|(key, problem)| refuse("auto-record", &key, problem))?;
-        delivery
-            .options
-            .check()
-            .map_err(|(key, problem)| refuse("notification-delivery", key, &problem))?;
         if self.database.pool_size < 2 {
             return Err(inconsistent("database.pool_size", "must be at least 2"));
         }
         self.log
-            .level
-            .parse::<tracing_subscriber::EnvFilter>()
-            .map_err(|error| {
-                inconsistent(
-                    "log.level",
-                    format!("\"{}\" is no level ({error})", self.log.level),
-                )
-            })?;
+            .check_level()
+            .map_err(|problem| inconsistent("log.level", problem))?;
         self.http.address()?;
         self.fetch
             .validate()
             .map_err(|error| inconsistent("fetch", error.to_string()))?;
-        self.validate_render()?;
-        self.bots.address()?;
-        if !(1_024..=256 << 20).contains(&self.bots.max_body_bytes) {
-            return Err(inconsistent(
-                "bots.max_body_bytes",
-                "must be 1 KiB to 256 MiB",
-            ));
-        }
-        if self.bots.max_waiting > crate::http::MAX_CONNECTIONS / 2 {
-            let problem = format!(
-                "must be at most {}: half of the connections are for requests that do not wait",
-                crate::http::MAX_CONNECTIONS / 2
-            );
-            return Err(inconsistent("bots.max_waiting", problem));
-        }
-        self.crawl
-            .validate()
-            .map_err(|(key, problem)| inconsistent(key, problem))?;
-        self.retention.validate()?;
-        self.workflows.validate()
-    }
-
-    fn validate_render(&self) -> Result<(), ConfigError> {
         self.render
             .validate()
             .map_err(|(key, problem)| inconsistent(key, problem))?;
-        let item = self.workflows.price_fetch.timeout;
-        if self.render.enabled && self.render.timeout * 2 + self.fetch.timeout > item {
-            return Err(inconsistent(
-                "render.timeout",
-                "twice this and fetch.timeout must fit into workflows.price-fetch.timeout: the waits for a tab, the page and its scripts",
-            ));
+        self.retention.validate()?;
+        for (name, section) in &self.sections {
+            section
+                .check()
+                .map_err(|(key, problem)| inconsistent(&format!("{name}.{key}"), problem))?;
         }
-        Ok(())
+        self.workflows.validate()?;
+        self.schema.checks.iter().try_for_each(|check| check(self))
+    }
+
+    /// The whole as it stands in a file: sections by name.
+    fn value(&self) -> serde_json::Result<Value> {
+        let mut sections = Map::new();
+        let mut put = |name: &str, value: Value| drop(sections.insert(name.to_owned(), value));
+        put("database", serde_json::to_value(&self.database)?);
+        put("engine", serde_json::to_value(&self.engine)?);
+        put("http", serde_json::to_value(&self.http)?);
+        put("log", serde_json::to_value(&self.log)?);
+        put("embedded", serde_json::to_value(&self.embedded)?);
+        put("redis", serde_json::to_value(&self.redis)?);
+        put("fetch", serde_json::to_value(&self.fetch)?);
+        put("render", serde_json::to_value(&self.render)?);
+        put("extract", serde_json::to_value(&self.extract)?);
+        put("retention", self.retention.value()?);
+        put("workflows", self.workflows.value()?);
+        for (name, section) in &self.sections {
+            put(name, section.value()?);
+        }
+        Ok(Value::Object(sections))
+    }
+}
+
+/// As it stands in a file, without secrets.
+impl Serialize for Config {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.value()
+            .map_err(serde::ser::Error::custom)?
+            .serialize(serializer)
     }
 }
 
@@ -247,7 +272,11 @@ impl Config {
 mod tests {
     use figment::Jail;
 
+    use std::time::Duration;
+
     use super::*;
+    use crate::areas;
+    use crate::leads::deep_scan::DeepScan;
 
     fn with_file(jail: &mut Jail, text: &str) -> Result<Config, String> {
         jail.create_file("mine.toml", text)
@@ -256,16 +285,16 @@ mod tests {
             file: Some("mine.toml".into()),
             flags: Vec::new(),
         };
-        load(&sources).map_err(|error| error.to_string())
+        load(&sources, areas::schema()).map_err(|error| error.to_string())
     }
 
     #[test]
     fn the_defaults_are_valid_and_complete() {
         Jail::expect_with(|jail| {
             jail.clear_env();
-            let config = load(&Sources::default()).expect("the defaults");
+            let config = load(&Sources::default(), areas::schema()).expect("the defaults");
             assert_eq!(
-                config.workflows.deep_scan.interval,
+                config.workflows.of::<DeepScan>().interval,
                 Duration::from_secs(300)
             );
             Ok(())
@@ -281,8 +310,8 @@ mod tests {
             jail.set_env("GLEANER_TEST_DATA", "/anywhere");
             let text = "[workflows.deep-scan]\nbatch_size = 22\nconcurrency = 7\n";
             let config = with_file(jail, text).expect("valid");
-            assert_eq!(config.workflows.deep_scan.batch_size.get(), 33);
-            assert_eq!(config.workflows.deep_scan.concurrency.get(), 7);
+            assert_eq!(config.workflows.of::<DeepScan>().batch_size.get(), 33);
+            assert_eq!(config.workflows.of::<DeepScan>().concurrency.get(), 7);
             assert_eq!(config.database.url.expose(), "postgres://from-env/x");
             Ok(())
         });
@@ -401,7 +430,7 @@ mod tests {
                 flags: Vec::new(),
             };
             assert!(matches!(
-                load(&sources),
+                load(&sources, areas::schema()),
                 Err(ConfigError::Unreadable { .. })
             ));
             Ok(())

@@ -9,7 +9,7 @@ use clap::Args;
 use diesel_async::AsyncPgConnection;
 use serde_json::{Value, json};
 
-use crate::config::{self, Config, Sources};
+use crate::config::{self, Config, Schema, Sources};
 use crate::db::connect::Connector;
 use crate::db::{DbError, migrations};
 use crate::settings::ConfigError;
@@ -34,12 +34,15 @@ pub struct Global {
     /// Print JSON instead of text for people.
     #[arg(long, global = true)]
     pub json: bool,
+    /// What the configuration may hold; set by the command line, which knows all pipelines.
+    #[arg(skip)]
+    pub schema: Option<&'static Schema>,
 }
 
 impl Global {
     /// The layers above the defaults, with further flags on top.
     #[must_use]
-    pub fn sources(&self, flags: Vec<(String, Value)>) -> Sources {
+    fn sources(&self, flags: Vec<(String, Value)>) -> Sources {
         let mut all = flags;
         if let Some(url) = &self.database_url {
             all.push(("database.url".to_owned(), json!(url)));
@@ -50,12 +53,23 @@ impl Global {
         }
     }
 
+    /// The configuration in force, with what further flags set.
+    ///
+    /// # Errors
+    /// As [`config::load`].
+    pub fn load_with(&self, flags: Vec<(String, Value)>) -> Result<Config, ConfigError> {
+        let schema = self
+            .schema
+            .unwrap_or_else(|| unreachable!("the command line sets the schema"));
+        config::load(&self.sources(flags), schema)
+    }
+
     /// The configuration in force.
     ///
     /// # Errors
     /// As [`config::load`].
     pub fn load(&self) -> Result<Config, ConfigError> {
-        config::load(&self.sources(Vec::new()))
+        self.load_with(Vec::new())
     }
 }
 

@@ -1,12 +1,15 @@
 //! PostgreSQL: connections, poolers, prepared statements, migrations. It knows no table.
 
 pub mod connect;
+mod dial;
 pub mod estimate;
 pub mod migrations;
 pub mod notify;
 pub mod pooler;
 pub mod schema;
+pub mod sqlstate;
 pub mod statement;
+mod wire;
 
 use std::time::Duration;
 
@@ -166,48 +169,19 @@ pub fn pool(config: &Config) -> Result<Pool, DbError> {
         .build()?)
 }
 
-/// Texts of errors that come without a kind of their own and are not the statement's fault.
-///
-/// Sources: `src/backend/utils/errcodes.txt` classes 08, 40, 53, 57 and 58, by the wording of their messages.
-const TROUBLE: [&str; 17] = [
-    "terminating connection",
-    "deadlock detected",
-    "could not serialize",
-    "canceling statement due to",
-    "the database system is",
-    "too many clients",
-    "too many connections",
-    "remaining connection slots",
-    "no space left",
-    "could not extend",
-    "could not write",
-    "could not access",
-    "out of memory",
-    "out of shared memory",
-    "in a read-only transaction",
-    "during recovery",
-    "connection closed",
-];
-
 /// Whether an error is the database's trouble, which passes, rather than the statement's or its data's, which stays.
+///
+/// The server's own code decides. What comes without one never reached the server, or its answer never reached us: the client
+/// library's word for a connection that is gone.
 #[must_use]
 pub fn is_trouble(error: &DieselError) -> bool {
     match error {
-        DieselError::DatabaseError(kind, information) => match kind {
-            DatabaseErrorKind::UniqueViolation
-            | DatabaseErrorKind::ForeignKeyViolation
-            | DatabaseErrorKind::NotNullViolation
-            | DatabaseErrorKind::CheckViolation
-            | DatabaseErrorKind::ExclusionViolation
-            | DatabaseErrorKind::RestrictViolation => false,
-            DatabaseErrorKind::ClosedConnection
-            | DatabaseErrorKind::UnableToSendCommand
-            | DatabaseErrorKind::SerializationFailure
-            | DatabaseErrorKind::ReadOnlyTransaction => true,
-            _ => {
-                let message = information.message().to_lowercase();
-                TROUBLE.iter().any(|text| message.contains(text))
-            }
+        DieselError::DatabaseError(kind, _) => match sqlstate::code(error) {
+            Some(code) => sqlstate::is_trouble(code),
+            None => matches!(
+                kind,
+                DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand
+            ),
         },
         DieselError::BrokenTransactionManager
         | DieselError::RollbackTransaction
@@ -220,43 +194,34 @@ pub fn is_trouble(error: &DieselError) -> bool {
 mod tests {
     use super::*;
 
-    fn unknown(message: &str) -> DieselError {
-        DieselError::DatabaseError(DatabaseErrorKind::Unknown, Box::new(message.to_owned()))
-    }
-
     #[test]
-    fn trouble_is_told_from_bad_data() {
+    fn without_a_code_only_a_connection_that_is_gone_is_trouble() {
+        let message = || Box::new("terminating connection, connection closed".to_owned());
         for (error, expected) in [
             (
-                unknown("terminating connection due to administrator command"),
-                true,
-            ),
-            (unknown("deadlock detected"), true),
-            (
-                unknown("canceling statement due to statement timeout"),
-                true,
-            ),
-            (unknown("the database system is shutting down"), true),
-            (
-                unknown("could not extend file \"base/1\": No space left on device"),
+                DieselError::DatabaseError(DatabaseErrorKind::UnableToSendCommand, message()),
                 true,
             ),
             (
-                unknown("cannot execute UPDATE in a read-only transaction"),
+                DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, message()),
                 true,
             ),
             (
-                unknown("invalid byte sequence for encoding \"UTF8\": 0x00"),
+                DieselError::DatabaseError(DatabaseErrorKind::Unknown, message()),
                 false,
             ),
             (
-                unknown("value too long for type character varying(3)"),
+                DieselError::DatabaseError(DatabaseErrorKind::CheckViolation, message()),
                 false,
             ),
-            (unknown("integer out of range"), false),
+            (DieselError::BrokenTransactionManager, true),
             (DieselError::NotFound, false),
+            (
+                DieselError::DeserializationError(message().to_string().into()),
+                false,
+            ),
         ] {
-            assert_eq!(is_trouble(&error), expected, "{error}");
+            assert_eq!(is_trouble(&error), expected, "{error:?}");
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::app::state::Shared;
 use crate::db::Pool;
+use crate::redis::Redis;
 use crate::store::stage::Gauge;
 
 /// The database and the actors must each answer within this.
@@ -41,6 +42,10 @@ pub struct Readiness {
     /// Why the last reload of the configuration was refused, until one succeeds. Work goes on with the old one, so this
     /// alone does not make a process unready.
     pub reload_failure: Option<String>,
+    /// Keys of the configuration that were changed in the file and wait for the next start. Work goes on with the old values, so
+    /// this alone does not make a process unready either.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pending_restart: Vec<String>,
     /// Whether Redis answers; absent where none is configured. PostgreSQL serves without it, so this alone does not make a
     /// process unready either.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -107,6 +112,7 @@ pub fn judge(
         problems,
         workflows,
         reload_failure,
+        pending_restart: Vec::new(),
         redis: None,
     }
 }
@@ -226,15 +232,20 @@ async fn ask(pool: &Pool) -> Option<&'static str> {
 }
 
 /// Gathers what is known, and judges.
-pub async fn readiness(
-    shared: &Shared,
-    probe: &Probe,
-    reload_failure: Option<String>,
-) -> Readiness {
+pub async fn readiness(shared: &Shared, probe: &Probe) -> Readiness {
     let (tree, database) = tokio::join!(tree_status(shared), probe.look(&shared.pool));
+    judged(shared, tree.as_ref(), database)
+}
+
+/// Judges what is known of the actors and the database, with all else that this process knows.
+#[must_use]
+pub fn judged(shared: &Shared, tree: Option<&TreeStatus>, database: Option<&str>) -> Readiness {
+    let failure = shared.reload_failure.get().as_ref().clone();
+    let pending = shared.pending.get();
     Readiness {
-        redis: shared.queue.is_up(),
-        ..judge(tree.as_ref(), &shared.queues(), database, reload_failure)
+        redis: shared.redis.as_ref().map(Redis::is_up),
+        pending_restart: pending.iter().map(|change| change.key.clone()).collect(),
+        ..judge(tree, &shared.queues(), database, failure)
     }
 }
 

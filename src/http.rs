@@ -8,6 +8,7 @@ pub(crate) mod config;
 mod dashboard;
 pub(crate) mod guard;
 pub(crate) mod listing;
+pub mod openapi;
 pub(crate) mod serve;
 pub(crate) mod status;
 
@@ -19,18 +20,41 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use diesel::QueryResult;
+use diesel_async::AsyncPgConnection;
+use futures_util::future::BoxFuture;
 use metrics_exporter_prometheus::PrometheusHandle;
-use serde_json::json;
+use serde_json::{Value, json};
 
-pub use serve::{MAX_CONNECTIONS, Server};
+pub use serve::Server;
 pub use status::{Entity, NodeSummary, Status, Step};
 
 use crate::app::state::Shared;
 use crate::health::{self, Probe};
-use crate::live::Live;
 use crate::metrics;
-use crate::prices::http::{bot, flags, history, notifications, openapi};
 use crate::secret::Secret;
+
+/// What an area serves.
+#[derive(Clone, Default)]
+pub struct Routes {
+    /// For operators: behind the admin token, where there is one, and the bounds of all requests.
+    pub operators: Router<State>,
+    /// For outsiders, under rights and bounds of the area's own; also on an address of its own.
+    pub outsiders: Router<State>,
+    /// The first in `OpenAPI`.
+    pub operators_api: openapi::Part,
+    /// The second.
+    pub outsiders_api: openapi::Part,
+}
+
+/// What an area adds to the status document, from the same look at the database.
+#[derive(Clone, Copy)]
+pub struct StatusPart {
+    /// The fields, on top of the document.
+    pub names: &'static [&'static str],
+    /// Their values.
+    pub look: for<'a> fn(&'a mut AsyncPgConnection) -> BoxFuture<'a, QueryResult<Vec<Value>>>,
+}
 
 /// What the handlers see.
 #[derive(Clone)]
@@ -38,49 +62,60 @@ pub struct State {
     pub(crate) shared: Arc<Shared>,
     metrics: Option<PrometheusHandle>,
     admin_token: Secret,
-    reload_failure: Live<Option<String>>,
     probe: Arc<Probe>,
     surroundings: Arc<status::Surroundings>,
-    pub(crate) desk: Arc<bot::Desk>,
-    pub(crate) polls: Arc<bot::Polls>,
+    parts: Arc<Parts>,
+}
+
+/// What the areas bring.
+struct Parts {
+    routes: Vec<Routes>,
+    status: Vec<StatusPart>,
+    /// The descriptions of all that is served, and of what outsiders may see.
+    described: String,
+    described_to_outsiders: String,
 }
 
 impl State {
-    /// `metrics` renders them, where this process collects any; `admin_token` may be empty; `reload_failure` is why the last
-    /// reload was refused. Panics outside of a runtime: pulls of bots are served by tasks of its own.
+    /// `metrics` renders them, where this process collects any; `admin_token` may be empty; `routes` and `status` are what the
+    /// areas serve and show.
     #[must_use]
     pub fn new(
         shared: Arc<Shared>,
         metrics: Option<PrometheusHandle>,
         admin_token: Secret,
-        reload_failure: Live<Option<String>>,
+        routes: Vec<Routes>,
+        status: Vec<StatusPart>,
     ) -> Self {
         Self {
-            desk: Arc::new(bot::Desk::open(Arc::clone(&shared))),
-            polls: Arc::default(),
             shared,
             metrics,
             admin_token,
-            reload_failure,
             probe: Arc::default(),
             surroundings: Arc::default(),
+            parts: Arc::new(Parts {
+                described: openapi::document(&routes).to_string(),
+                described_to_outsiders: openapi::outsiders_document(&routes).to_string(),
+                routes,
+                status,
+            }),
         }
     }
 
     async fn readiness(&self) -> health::Readiness {
-        let failure = self.reload_failure.get().as_ref().clone();
-        health::readiness(&self.shared, &self.probe, failure).await
+        health::readiness(&self.shared, &self.probe).await
     }
 }
 
 /// All routes. `is_on_loopback` where only this machine can connect.
-pub fn router(state: State, is_on_loopback: bool) -> Router {
-    let guarded = Router::new()
+pub fn router(state: &State, is_on_loopback: bool) -> Router {
+    let mut guarded = Router::new()
         .route("/metrics", get(render_metrics))
-        .nest("/api/v1", api::routes())
-        .merge(history::routes())
-        .merge(flags::routes())
-        .merge(notifications::routes())
+        .nest("/api/v1", api::routes());
+    for area in &state.parts.routes {
+        guarded = guarded.merge(area.operators.clone());
+    }
+    let guarded = guarded
         .layer(middleware::from_fn(guard::own_pages_only))
         .layer(middleware::from_fn_with_state(
             state.clone(),
@@ -90,32 +125,51 @@ pub fn router(state: State, is_on_loopback: bool) -> Router {
         .route("/health", get(health_plain))
         .route("/health/live", get(live))
         .route("/health/ready", get(ready))
+        .route("/api/openapi.json", get(describe))
         .merge(dashboard::routes())
         .merge(guarded)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(guard::small_body))
         .layer(DefaultBodyLimit::max(guard::MAX_BODY))
-        .layer(middleware::from_fn(guard::in_time))
-        .merge(bot::routes(&state, &openapi::DOCUMENT));
+        .layer(middleware::from_fn(guard::in_time));
+    for area in &state.parts.routes {
+        router = router.merge(area.outsiders.clone());
+    }
     if is_on_loopback && state.admin_token.is_empty() {
         router = router.layer(middleware::from_fn(guard::loopback_host_only));
     }
     router
         .layer(middleware::from_fn(guard::with_headers))
-        .with_state(state)
+        .with_state(state.clone())
 }
 
-/// What bots need, for an address of their own: their API, and the plain health check.
-pub fn bot_router(state: State) -> Router {
-    Router::new()
+/// What outsiders need, for an address of their own: what is served to them, and the plain health check.
+pub fn outside_router(state: &State) -> Router {
+    let mut router = Router::new()
         .route("/health", get(health_plain))
+        .route("/api/openapi.json", get(describe_to_outsiders))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(middleware::from_fn(guard::in_time))
-        .merge(bot::routes(&state, &bot::DOCUMENT))
+        .layer(middleware::from_fn(guard::in_time));
+    for area in &state.parts.routes {
+        router = router.merge(area.outsiders.clone());
+    }
+    router
         .layer(middleware::from_fn(guard::with_headers))
-        .with_state(state)
+        .with_state(state.clone())
+}
+
+async fn describe(Held(state): Held<State>) -> Response {
+    json_text(state.parts.described.clone())
+}
+
+async fn describe_to_outsiders(Held(state): Held<State>) -> Response {
+    json_text(state.parts.described_to_outsiders.clone())
+}
+
+fn json_text(text: String) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], text).into_response()
 }
 
 /// The process answers. This exact body is what operators' checks compare with.

@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod deep_scan;
+mod doctor;
 pub mod domain_extraction;
 pub mod domain_metadata;
 pub mod import;
@@ -12,3 +13,32 @@ pub mod page_curation;
 pub mod recategorise;
 pub mod sitemap_discovery;
 pub mod sitemap_import;
+
+use crate::area::Area;
+use crate::http::Routes;
+use crate::workflows::Known;
+
+/// Leads.
+pub static AREA: Area = Area {
+    name: "leads",
+    workflows: || {
+        vec![
+            Known::of::<deep_scan::DeepScan>(),
+            Known::of::<domain_extraction::DomainExtraction>(),
+            Known::of::<domain_metadata::DomainMetadata>(),
+            Known::of::<sitemap_discovery::SitemapDiscovery>(),
+            Known::of::<sitemap_import::SitemapImport>(),
+            Known::of::<page_curation::PageCuration>(),
+        ]
+    },
+    sections: Vec::new,
+    check: |_config| Ok(()),
+    tickers: |_shared| Vec::new(),
+    kept: &[],
+    routes: |_shared| Routes::default(),
+    outside: |_config| Ok(None),
+    status: None,
+    waits_elsewhere: |_shared| Box::pin(std::future::ready(Vec::new())),
+    metrics: || {},
+    examine: |config, _conn| Box::pin(std::future::ready(Ok(vec![doctor::key(config)]))),
+};

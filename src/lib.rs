@@ -3,6 +3,8 @@
 //! Start reading at [`app`]; what happens to every item is in [`pipeline`]; one workflow is one file in [`workflows`].
 
 pub mod app;
+pub mod area;
+pub mod areas;
 pub mod bench;
 pub mod cli;
 pub mod compute;

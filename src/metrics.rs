@@ -1,7 +1,7 @@
 //! Every metric: its name, what it counts, and the engine's events turned into it.
 //!
-//! Names are `gleaner_<noun>_<unit>[_total]`; labels come from closed sets only, never a host or an id. Nothing else in the
-//! program calls the `metrics` macros.
+//! Names are `gleaner_<noun>_<unit>[_total]`; labels come from closed sets only, never a host or an id. What a pipeline counts
+//! stands in its own `metrics.rs`; nothing else in the program calls the `metrics` macros.
 
 #![expect(clippy::disallowed_macros, reason = "this is the one place that may")]
 
@@ -38,27 +38,19 @@ const ITEMS_IN_HAND: &str = "gleaner_items_in_hand";
 const ITEMS_IN_FLIGHT: &str = "gleaner_items_in_flight";
 const OLDEST_QUEUED_SECONDS: &str = "gleaner_oldest_queued_seconds";
 const CONFIG_RELOADS: &str = "gleaner_config_reloads_total";
+const CONFIG_PENDING: &str = "gleaner_config_pending_restart";
 const POOL_CONNECTIONS: &str = "gleaner_db_pool_connections";
 const POOL_WAITING: &str = "gleaner_db_pool_waiting";
 const READY: &str = "gleaner_ready";
 const WORKFLOW_HEALTHY: &str = "gleaner_workflow_healthy";
 const FETCH_TURNS: &str = "gleaner_fetch_turns_total";
 const REDIS_UP: &str = "gleaner_redis_up";
-const RECORD_QUEUE_SIZE: &str = "gleaner_auto_record_queue_size";
-const RECORD_HEAD_SECONDS: &str = "gleaner_auto_record_head_seconds";
-const RESULTS_RECORDED: &str = "gleaner_auto_record_results_total";
 const PAGES_RENDERED: &str = "gleaner_pages_rendered_total";
 const RENDER_FAILURES: &str = "gleaner_render_failures_total";
 const RENDER_SECONDS: &str = "gleaner_render_seconds";
 const BROWSER_STARTS: &str = "gleaner_browser_starts_total";
 const BROWSER_ENDS: &str = "gleaner_browser_ends_total";
 const BROWSER_MEMORY: &str = "gleaner_browser_memory_bytes";
-const BOT_REQUESTS: &str = "gleaner_bot_requests_total";
-const BOT_REFUSED: &str = "gleaner_bot_refused_total";
-const BOT_JOBS: &str = "gleaner_bot_jobs_handed_out_total";
-const BOT_RESULTS: &str = "gleaner_bot_results_total";
-const BOT_PULL_SECONDS: &str = "gleaner_bot_pull_seconds";
-const BOT_PULLS_WAITING: &str = "gleaner_bot_pulls_waiting";
 const BUILD_INFO: &str = "gleaner_build_info";
 
 /// Bounds of the duration histograms, in seconds.
@@ -127,6 +119,10 @@ fn describe() {
         "How long the oldest due item has waited."
     );
     describe_counter!(CONFIG_RELOADS, "Reloads of the configuration, by result.");
+    describe_gauge!(
+        CONFIG_PENDING,
+        "Keys of the configuration that were changed in the file and wait for the next start."
+    );
     describe_gauge!(POOL_CONNECTIONS, "Connections of the pool, by state.");
     describe_gauge!(POOL_WAITING, "Callers waiting for a connection.");
     describe_gauge!(
@@ -145,18 +141,6 @@ fn describe() {
         REDIS_UP,
         "1 while Redis answers, 0 while it does not; absent where none is configured."
     );
-    describe_gauge!(
-        RECORD_QUEUE_SIZE,
-        "Entries of the auto-record queue in Redis, by list; not told while Redis does not answer."
-    );
-    describe_gauge!(
-        RECORD_HEAD_SECONDS,
-        "Age of the result at the head of the auto-record queue in Redis; 0 when it is empty."
-    );
-    describe_counter!(
-        RESULTS_RECORDED,
-        "Results judged by auto-record, by what became of them."
-    );
     describe_counter!(PAGES_RENDERED, "Pages whose scripts the browser has run.");
     describe_counter!(
         RENDER_FAILURES,
@@ -172,55 +156,7 @@ fn describe() {
         BROWSER_MEMORY,
         "What the browser's processes take in memory; 0 while there is none."
     );
-    describe_counter!(
-        BOT_REQUESTS,
-        "Requests of bots, by endpoint and status of the answer."
-    );
-    describe_counter!(
-        BOT_REFUSED,
-        "Requests of bots that were refused, by error code."
-    );
-    describe_counter!(BOT_JOBS, "Jobs handed out to bots.");
-    describe_counter!(
-        BOT_RESULTS,
-        "Results and releases of bots, by what became of them."
-    );
-    describe_histogram!(
-        BOT_PULL_SECONDS,
-        "Time of one look for jobs for a bot; its wait for jobs to come due does not count."
-    );
-    describe_gauge!(BOT_PULLS_WAITING, "Pulls of bots that wait for jobs.");
     describe_gauge!(BUILD_INFO, "1, with the version of the program.");
-}
-
-/// What became of a result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Recorded {
-    /// A new row of the history.
-    Recorded,
-    /// The same stood there already.
-    Duplicate,
-    /// A jump that waits for a second look.
-    Held,
-    /// A jump that later results contradict.
-    Dropped,
-    /// Refused by a rule.
-    Ineligible,
-    /// Could not be recorded; tried again, or given up.
-    Failed,
-}
-
-/// Counts a result.
-pub fn recorded(became: Recorded) {
-    let outcome = match became {
-        Recorded::Recorded => "recorded",
-        Recorded::Duplicate => "duplicate",
-        Recorded::Held => "held",
-        Recorded::Dropped => "dropped",
-        Recorded::Ineligible => "ineligible",
-        Recorded::Failed => "failed",
-    };
-    counter!(RESULTS_RECORDED, "outcome" => outcome).increment(1);
 }
 
 /// Who gave a request its turn at a host.
@@ -241,46 +177,9 @@ pub fn fetch_turn(pacing: Pacing) {
     counter!(FETCH_TURNS, "pacing" => pacing).increment(1);
 }
 
-/// Counts a request of a bot that was answered with this status.
-pub fn bot_answered(endpoint: &'static str, status: u16) {
-    counter!(BOT_REQUESTS, "endpoint" => endpoint, "status" => status.to_string()).increment(1);
-}
-
-/// Counts a request of a bot that was refused.
-pub fn bot_refused(reason: &'static str) {
-    counter!(BOT_REFUSED, "reason" => reason).increment(1);
-}
-
-/// A look for jobs for a bot, and how many it brought.
-pub fn bot_pulled(jobs: usize, elapsed: Duration) {
-    counter!(BOT_JOBS).increment(whole(jobs));
-    histogram!(BOT_PULL_SECONDS).record(elapsed);
-}
-
-/// Counts a report of a bot: `done`, `retried`, `failed`, `released`, `repeated`, or the error code with which it was refused.
-pub fn bot_result(outcome: &'static str) {
-    counter!(BOT_RESULTS, "outcome" => outcome).increment(1);
-}
-
-/// How many pulls wait for jobs.
-pub fn polls_waiting(count: usize) {
-    gauge!(BOT_PULLS_WAITING).set(real(count));
-}
-
 /// Whether Redis answers.
 pub fn redis_up(is_up: bool) {
     gauge!(REDIS_UP).set(if is_up { 1.0 } else { 0.0 });
-}
-
-/// How long a list of the auto-record queue in Redis is.
-pub fn record_queue(list: &'static str, size: u64) {
-    gauge!(RECORD_QUEUE_SIZE, "list" => list)
-        .set(f64::from(u32::try_from(size).unwrap_or(u32::MAX)));
-}
-
-/// Age of the result at the head of that queue, in seconds.
-pub fn record_head(seconds: f64) {
-    gauge!(RECORD_HEAD_SECONDS).set(seconds);
 }
 
 /// A page was rendered.
@@ -390,7 +289,7 @@ impl Observer for EngineMetrics {
 }
 
 /// Shows every workflow's counters from the start, at zero, so that a rate over them is right from the first event.
-pub fn announce(workflows: &[&'static str]) {
+pub fn announce(workflows: impl Iterator<Item = &'static str>) {
     for workflow in workflows {
         for outcome in [
             "completed",
@@ -400,7 +299,7 @@ pub fn announce(workflows: &[&'static str]) {
             "failed",
             "released",
         ] {
-            counter!(ITEMS_SETTLED, "workflow" => *workflow, "outcome" => outcome).increment(0);
+            counter!(ITEMS_SETTLED, "workflow" => workflow, "outcome" => outcome).increment(0);
         }
         for name in [
             ITEMS_CLAIMED,
@@ -412,16 +311,15 @@ pub fn announce(workflows: &[&'static str]) {
             LEASES_LOST,
             STORE_OUTAGES,
         ] {
-            counter!(name, "workflow" => *workflow).increment(0);
+            counter!(name, "workflow" => workflow).increment(0);
         }
-        gauge!(WORKFLOW_PARKED, "workflow" => *workflow).set(0.0);
+        gauge!(WORKFLOW_PARKED, "workflow" => workflow).set(0.0);
     }
     for result in ["applied", "unchanged", "rejected"] {
         counter!(CONFIG_RELOADS, "result" => result).increment(0);
     }
+    gauge!(CONFIG_PENDING).set(0.0);
     counter!(HEARTBEAT_FAILURES).increment(0);
-    counter!(BOT_JOBS).increment(0);
-    gauge!(BOT_PULLS_WAITING).set(0.0);
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }
 
@@ -449,6 +347,11 @@ pub fn config_reloaded(result: &'static str) {
     counter!(CONFIG_RELOADS, "result" => result).increment(1);
 }
 
+/// How many keys were changed in the file and wait for the next start.
+pub fn config_pending(keys: usize) {
+    gauge!(CONFIG_PENDING).set(real(keys));
+}
+
 /// The state of the connection pool.
 pub fn pool(open: usize, idle: usize, waiting: usize) {
     gauge!(POOL_CONNECTIONS, "state" => "open").set(real(open));
@@ -456,12 +359,13 @@ pub fn pool(open: usize, idle: usize, waiting: usize) {
     gauge!(POOL_WAITING).set(real(waiting));
 }
 
-fn whole(number: usize) -> u64 {
+/// A count.
+pub(crate) fn whole(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
 }
 
-/// Counts of this size are exact in a float.
-fn real(number: usize) -> f64 {
+/// A count as a float; counts of this size are exact in one.
+pub(crate) fn real(number: usize) -> f64 {
     f64::from(u32::try_from(number).unwrap_or(u32::MAX))
 }
 

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use diesel::result::Error as DieselError;
 use diesel_async::{AsyncConnection, AsyncPgConnection};
-use gleaner_actors::Settings;
 use gleaner_actors::port::{
     Claim, Failure, LeaseId, OpenedLease, Outcome, Port, PortError, SettleReport, Settlement,
-    SnoozeScope, Verdict,
+    SnoozeScope, Unsettled, Verdict,
 };
+use gleaner_actors::{Settings, judge};
 use tracing::{debug, error, warn};
 
 use crate::db;
@@ -240,28 +240,19 @@ impl<W: Workflow> Pipeline<W> {
         Ok(count(batch, &settled))
     }
 
-    /// What becomes of an item whose result the database refuses.
-    fn charge(
-        &self,
-        refused: &Settlement<W::Output>,
-        error: &DieselError,
-    ) -> Settlement<W::Output> {
-        let settings = self.settings.get();
-        let failure = Failure::new("store", chain(error));
-        let verdict = if refused.attempt >= settings.max_attempts {
-            Verdict::Fail {
-                failure,
-                output: None,
-            }
-        } else {
-            let failures = u32::from(refused.attempt.unsigned_abs());
-            let after = settings.backoff.full_jitter(failures, rand::random());
-            Verdict::Retry {
-                after,
-                failure,
-                output: None,
-            }
-        };
+    /// What becomes of an item whose result the database refuses: what becomes of any failure of that row.
+    fn charge(&self, refused: &Settlement<W::Output>, error: DieselError) -> Settlement<W::Output> {
+        let error = by_terms::<W>(
+            WorkflowError::retry("store", error),
+            refused.attempt,
+            output_of(&refused.verdict),
+        );
+        let (verdict, _snooze) = judge(
+            failed(error, None),
+            refused.attempt,
+            &self.settings.get(),
+            rand::random(),
+        );
         Settlement {
             item: refused.item,
             attempt: refused.attempt,
@@ -361,7 +352,10 @@ impl<W: Workflow> Port for Pipeline<W> {
         let outcome = match self.workflow.run(input).await {
             Ok(Done::Completed(output)) => Outcome::Completed(output),
             Ok(Done::Filtered(reason, output)) => Outcome::Filtered { reason, output },
-            Ok(Done::Failed(error, output)) => failed(error, Some(output)),
+            Ok(Done::Failed(error, output)) => {
+                let error = by_terms::<W>(error, claim.attempt, Some(&output));
+                failed(error, Some(output))
+            }
             Err(error) => failed(error, None),
         };
         if let Outcome::Retry { failure, .. } | Outcome::Permanent { failure, .. } = &outcome {
@@ -380,39 +374,47 @@ impl<W: Workflow> Port for Pipeline<W> {
         &self,
         lease: LeaseId,
         batch: &[Settlement<Self::Output>],
-    ) -> Result<SettleReport, PortError> {
+    ) -> Result<SettleReport, Unsettled> {
         let mut report = SettleReport::default();
-        // A batch that the database refuses is halved until the one item that is at fault stands alone.
+        // A batch that the database refuses is halved until the one item that is at fault stands alone. The left half first:
+        // what is recorded when trouble comes in between is the front of the batch.
         let mut pending = vec![batch];
         while let Some(part) = pending.pop() {
-            match self.record_and_tell(lease, part).await {
+            let recorded = match (self.record_and_tell(lease, part).await, part) {
+                (Err(Refusal::Data(error)), [alone]) => {
+                    warn!(workflow = W::NAME, item = alone.item, error = %chain(&error),
+                        "the database refuses an item's result");
+                    let charged = self.charge(alone, error);
+                    self.record_and_tell(lease, &[charged]).await
+                }
+                (Err(Refusal::Data(_)), several) => {
+                    let (left, right) = several.split_at(several.len() / 2);
+                    pending.push(right);
+                    pending.push(left);
+                    continue;
+                }
+                (recorded, _) => recorded,
+            };
+            match recorded {
                 Ok(recorded) => add(&mut report, recorded),
-                Err(Refusal::Trouble(error)) => return Err(error),
-                Err(Refusal::Data(error)) => match part {
-                    [alone] => {
-                        warn!(workflow = W::NAME, item = alone.item, error = %chain(&error),
-                            "the database refuses an item's result");
-                        let charged = self.charge(alone, &error);
-                        let recorded = self.record_and_tell(lease, &[charged]).await;
-                        add(
-                            &mut report,
-                            recorded.map_err(|refusal| match refusal {
-                                Refusal::Trouble(error) => error,
-                                Refusal::Data(error) => unavailable(error),
-                            })?,
-                        );
-                    }
-                    several => {
-                        let (left, right) = several.split_at(several.len() / 2);
-                        pending.push(right);
-                        pending.push(left);
-                    }
-                },
+                Err(Refusal::Trouble(error)) => {
+                    return Err(Unsettled {
+                        recorded: report,
+                        error,
+                    });
+                }
+                // Not even the failure can be written down.
+                Err(Refusal::Data(error)) => {
+                    return Err(Unsettled {
+                        recorded: report,
+                        error: unavailable(error),
+                    });
+                }
             }
-        }
-        let mut in_hand = self.in_hand();
-        for settlement in batch {
-            in_hand.put_down(settlement.item);
+            let mut in_hand = self.in_hand();
+            for settlement in part {
+                in_hand.put_down(settlement.item);
+            }
         }
         Ok(report)
     }
@@ -462,6 +464,18 @@ fn ended<O>(settlement: &Settlement<O>) -> Settled<'_, O> {
 
 fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> PortError {
     PortError::Unavailable(Box::new(error))
+}
+
+/// A failure as the row's own terms have it, if it has any: the one way, whatever it was that went wrong.
+fn by_terms<W: Workflow>(
+    error: WorkflowError,
+    attempt: i16,
+    output: Option<&W::Output>,
+) -> WorkflowError {
+    match output.and_then(W::terms) {
+        Some(terms) => terms.applied(attempt, error),
+        None => error,
+    }
 }
 
 fn failed<O>(error: WorkflowError, output: Option<O>) -> Outcome<O> {

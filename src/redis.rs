@@ -172,6 +172,7 @@ pub struct Redis(Arc<Connection>);
 struct Connection {
     client: Client,
     prefix: String,
+    lease: Duration,
     is_up: AtomicBool,
     /// Why connections failed, which no command is told.
     failures: Mutex<Failures>,
@@ -210,6 +211,7 @@ impl Redis {
         let redis = Self(Arc::new(Connection {
             client,
             prefix: config.prefix.clone(),
+            lease: config.lease,
             is_up: AtomicBool::new(true),
             failures: Mutex::new(Failures { news, last: None }),
         }));
@@ -232,6 +234,11 @@ impl Redis {
     /// To send commands by.
     pub(crate) fn client(&self) -> &Client {
         &self.0.client
+    }
+
+    /// How long somebody who took an entry of a queue may have it.
+    pub(crate) fn lease(&self) -> Duration {
+        self.0.lease
     }
 
     /// A key of ours.

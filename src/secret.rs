@@ -1,5 +1,7 @@
 //! Passwords, keys and URLs that hold them.
 
+use std::cell::Cell;
+
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -34,8 +36,32 @@ impl PartialEq for Secret {
     }
 }
 
+thread_local! {
+    static IS_REVEALED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs something that must see secrets as they are when it serialises what holds them: to compare two of them, or to read the
+/// whole again. What it returns must not be shown.
+pub(crate) fn revealed<T>(work: impl FnOnce() -> T) -> T {
+    /// Covers them again, also when `work` panics.
+    struct Cover;
+    impl Drop for Cover {
+        fn drop(&mut self) {
+            IS_REVEALED.set(false);
+        }
+    }
+    IS_REVEALED.set(true);
+    let _cover = Cover;
+    work()
+}
+
 impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(if self.is_empty() { "" } else { "[redacted]" })
+        let is_shown = self.is_empty() || IS_REVEALED.get();
+        serializer.serialize_str(if is_shown {
+            self.expose()
+        } else {
+            "[redacted]"
+        })
     }
 }

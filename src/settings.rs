@@ -1,11 +1,13 @@
 //! What the engine and every workflow can be told, and what can be wrong with it: the parts of the configuration that modules
 //! share. A leaf: sections live with the modules that they are for, and are put together in `config`.
 
+use std::fmt;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use gleaner_actors as actors;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
 /// Why a configuration cannot be used.
@@ -58,6 +60,29 @@ fn explain(error: &figment::Error) -> String {
     lines.join("; ")
 }
 
+/// What is wrong with one key of a section, or of a workflow's options: the key below it, and what would be right.
+pub type Problem = (String, String);
+
+/// What a workflow, or a part of the program, can be told: read once from the file, checked there, and given to whoever it is
+/// for. Every default stands in `config/gleaner.toml`.
+pub trait Options:
+    Clone + fmt::Debug + PartialEq + DeserializeOwned + Serialize + Send + Sync + 'static
+{
+    /// Checks what the types cannot.
+    ///
+    /// # Errors
+    /// The key below, and what is wrong with its value.
+    fn check(&self) -> Result<(), Problem> {
+        Ok(())
+    }
+}
+
+/// A section of its own in the configuration.
+pub trait Section: Options {
+    /// Its name in the file.
+    const NAME: &'static str;
+}
+
 /// Leases, supervision, drain.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -101,6 +126,43 @@ pub struct Engine {
 }
 
 impl Engine {
+    /// Checks what goes across keys.
+    ///
+    /// # Errors
+    /// [`ConfigError::Inconsistent`] naming the key.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        if self.fence_margin >= self.lease {
+            return Err(inconsistent(
+                "engine.fence_margin",
+                "must be shorter than engine.lease",
+            ));
+        }
+        if self.heartbeat.is_zero() || self.heartbeat * 2 > self.lease - self.fence_margin {
+            return Err(inconsistent(
+                "engine.heartbeat",
+                "must be positive and at most half of engine.lease less engine.fence_margin, so that one lost beat does not lose the lease",
+            ));
+        }
+        for (key, value) in [
+            ("engine.rescue_interval", self.rescue_interval),
+            ("engine.restart_window", self.restart_window),
+            ("engine.settle_age", self.settle_age),
+            ("engine.gauges_interval", self.gauges_interval),
+        ] {
+            longer_than_zero(key, value)?;
+        }
+        if self.settle_items == 0 || self.settle_items > 10_000 {
+            return Err(inconsistent("engine.settle_items", "must be 1 to 10000"));
+        }
+        if self.keep_attempts < Duration::from_secs(24 * 3600) {
+            return Err(inconsistent(
+                "engine.keep_attempts",
+                "must be at least one day",
+            ));
+        }
+        Ok(())
+    }
+
     /// The same, in the engine's terms.
     #[must_use]
     pub fn tree_settings(&self) -> actors::TreeSettings {
@@ -115,10 +177,10 @@ impl Engine {
     }
 }
 
-/// What every workflow has, and its own options.
+/// What every workflow has: its section without its own options.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct Workflow<O> {
+pub struct Workflow {
     /// Whether it runs.
     pub enabled: bool,
     /// Fallback interval of claims.
@@ -140,8 +202,9 @@ pub struct Workflow<O> {
     /// Backlog without progress for this long is a stall.
     #[serde(with = "humantime_serde")]
     pub stall_after: Duration,
-    /// What this workflow alone has.
-    pub options: O,
+    /// Read by the workflow that they are for.
+    #[serde(rename = "options", skip_serializing)]
+    _options: IgnoredAny,
 }
 
 /// Delay between attempts: exponential, full jitter.
@@ -167,7 +230,7 @@ pub struct Rate {
     pub per: Duration,
 }
 
-impl<O> Workflow<O> {
+impl Workflow {
     /// The common keys, in the engine's terms.
     #[must_use]
     pub fn settings(&self, engine: &Engine) -> actors::Settings {
@@ -206,9 +269,7 @@ impl<O> Workflow<O> {
             ("rate.per", self.rate.per),
         ];
         for (field, value) in positive {
-            if value.is_zero() {
-                return Err(inconsistent(&key(field), "must be longer than zero"));
-            }
+            longer_than_zero(&key(field), value)?;
         }
         if self.backoff.max < self.backoff.base {
             return Err(inconsistent(
@@ -241,4 +302,15 @@ pub(crate) fn inconsistent(key: &str, problem: impl Into<String>) -> ConfigError
         key: key.to_owned(),
         problem: problem.into(),
     }
+}
+
+/// A complaint about a span of time that is none.
+///
+/// # Errors
+/// [`ConfigError::Inconsistent`] naming the key, if the span is zero.
+pub(crate) fn longer_than_zero(key: &str, value: Duration) -> Result<(), ConfigError> {
+    if value.is_zero() {
+        return Err(inconsistent(key, "must be longer than zero"));
+    }
+    Ok(())
 }

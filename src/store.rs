@@ -10,5 +10,6 @@ pub mod items;
 pub mod lease;
 pub mod node;
 pub mod overview;
+pub mod prune;
 pub mod schedule;
 pub mod stage;

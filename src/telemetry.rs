@@ -31,6 +31,19 @@ pub struct Config {
     pub format: Format,
 }
 
+impl Config {
+    /// Whether the level is one.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check_level(&self) -> Result<(), String> {
+        self.level
+            .parse::<EnvFilter>()
+            .map(drop)
+            .map_err(|error| format!("\"{}\" is no level ({error})", self.level))
+    }
+}
+
 /// Changes the level of the log while it is written.
 pub struct LogHandle(reload::Handle<EnvFilter, Registry>);
 

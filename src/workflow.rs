@@ -10,7 +10,10 @@ use std::time::Duration;
 use diesel::QueryResult;
 use diesel_async::AsyncPgConnection;
 
-use crate::prices::queue::Queue;
+use crate::live::Live;
+use crate::redis::Redis;
+use crate::settings::Options;
+use crate::store::stage::Stage;
 use crate::web::fetch::{Client, Decision, FetchError};
 use crate::web::render::{RenderError, Renderer};
 use gleaner_extract::url::TrackingParameters;
@@ -27,8 +30,8 @@ pub struct Services {
     pub fetch: Client,
     /// The browser, for pages that need one.
     pub renderer: Renderer,
-    /// The order of work that Redis knows, if there is one.
-    pub queue: Queue,
+    /// The Redis that the processes share, if there is one.
+    pub redis: Option<Redis>,
     /// Query parameters that URLs lose.
     pub tracking: Arc<TrackingParameters>,
 }
@@ -48,8 +51,14 @@ pub trait Workflow: Send + Sync + 'static {
     const ENDS_IN: Option<&'static str> = None;
 
     /// The column of that table that says how many attempts a row has, where each has its own; the workflow's `max_attempts` is
-    /// the most. Heeded when the rows of a dead worker are taken back.
+    /// the most. Heeded when the rows of a dead worker are taken back; for all other failures [`Workflow::terms`] say the same.
     const LIMIT: Option<&'static str> = None;
+
+    /// The stage that it works.
+    #[must_use]
+    fn stage() -> Stage {
+        Stage::limited(Self::TABLE, Self::STAGE, Self::TOUCHES, Self::LIMIT)
+    }
 
     /// What one row is worked from.
     type Input: Send + 'static;
@@ -98,6 +107,12 @@ pub trait Workflow: Send + Sync + 'static {
         input: Self::Input,
     ) -> impl Future<Output = Result<Done<Self::Output>, WorkflowError>> + Send;
 
+    /// What the row behind a result has to say on being tried again, where rows have terms of their own. Asked for whatever went
+    /// wrong with it: what `run` says, and a result that the database refuses.
+    fn terms(_output: &Self::Output) -> Option<Terms> {
+        None
+    }
+
     /// Writes the results of a batch, in the transaction that settles it. Storing the same result twice must leave the same
     /// rows. Rows that are shared with others are written in the order of their keys, so that batches cannot deadlock.
     fn store(
@@ -105,6 +120,53 @@ pub trait Workflow: Send + Sync + 'static {
         conn: &mut AsyncPgConnection,
         outputs: &[(ItemId, &Self::Output)],
     ) -> impl Future<Output = QueryResult<()>> + Send;
+}
+
+/// A workflow of the program: what its section of the configuration holds, how it is made, and a row to try it with.
+pub trait Configured: Workflow {
+    /// What it alone can be told: `[workflows.<name>.options]`.
+    type Options: Options;
+
+    /// Statements that make one row of its table, and all that the row needs to be worked through to `Completed` or `Filtered` in a test; the
+    /// row is asked for afterwards. Every workflow's contract is tested with it.
+    const SAMPLE: &'static str;
+
+    /// Tables to which every attempt adds a row of its own. Everything else is the same however often a row is worked.
+    const JOURNALS: &'static [&'static str] = &[];
+
+    /// With what the process has, and options that a reload replaces.
+    fn new(services: &Services, options: Live<Self::Options>) -> Self;
+}
+
+/// A row's own terms for another attempt, beside its workflow's settings: the harder of the two hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// How many attempts it has; the workflow's `max_attempts` is the most.
+    pub attempts: i16,
+    /// The least time from the failure of this attempt to the next.
+    pub backoff: Duration,
+}
+
+impl Terms {
+    /// The same failure of this attempt, to be tried again when the terms say so, if they do.
+    #[must_use]
+    pub fn applied(self, attempt: i16, error: WorkflowError) -> WorkflowError {
+        match error {
+            WorkflowError::Retry { class, source, .. } if attempt >= self.attempts => {
+                WorkflowError::Permanent { class, source }
+            }
+            WorkflowError::Retry {
+                class,
+                after,
+                source,
+            } => WorkflowError::Retry {
+                class,
+                after: Some(self.backoff.max(after.unwrap_or_default())),
+                source,
+            },
+            error => error,
+        }
+    }
 }
 
 /// A row whose end is committed.
@@ -247,5 +309,47 @@ impl From<RenderError> for WorkflowError {
             RenderError::Fetch(error) => error.into(),
             error => Self::decided(error.decision(), error.class(), error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_tried_again_by_the_harder_of_its_terms_and_the_other_side_s() {
+        let terms = Terms {
+            attempts: 3,
+            backoff: Duration::from_secs(300),
+        };
+        let retry = |after: Option<u64>| WorkflowError::Retry {
+            class: "http",
+            after: after.map(Duration::from_secs),
+            source: "429".into(),
+        };
+        for (attempt, error, expected) in [
+            (1, retry(None), Some(300)),
+            (2, retry(Some(10)), Some(300)),
+            (2, retry(Some(3_000)), Some(3_000)),
+            (3, retry(None), None),
+            (i16::MAX, retry(Some(10)), None),
+            (1, WorkflowError::permanent("http", "404"), None),
+        ] {
+            let after = match terms.applied(attempt, error) {
+                WorkflowError::Retry { after, .. } => after.map(|after| after.as_secs()),
+                WorkflowError::Permanent { class: "http", .. } => None,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(after, expected, "attempt {attempt}");
+        }
+        let snooze = WorkflowError::Snooze {
+            after: Duration::from_secs(1),
+            reason: "busy".to_owned(),
+            whole_workflow: false,
+        };
+        assert!(matches!(
+            terms.applied(9, snooze),
+            WorkflowError::Snooze { .. }
+        ));
     }
 }

@@ -68,6 +68,7 @@ pub use settings::{Backoff, Rate, Settings, TreeSettings};
 pub use status::{DrainReport, HelperStatus, State, TreeStatus, WorkflowStatus};
 pub use supervisor::{Member, Tree, TreeError};
 pub use ticker::{Service, Tick};
+pub use workflow::judge;
 
 /// An error and its sources in one line.
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {

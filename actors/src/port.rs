@@ -180,6 +180,44 @@ pub struct SettleReport {
     pub stale: u64,
 }
 
+impl SettleReport {
+    /// How many items it is about.
+    #[must_use]
+    pub fn items(&self) -> u64 {
+        let Self {
+            completed,
+            filtered,
+            retried,
+            snoozed,
+            failed,
+            released,
+            stale,
+        } = self;
+        completed + filtered + retried + snoozed + failed + released + stale
+    }
+}
+
+/// A settle that trouble has stopped. What it had recorded by then stays recorded.
+#[derive(Debug, thiserror::Error)]
+#[error("a settle came to a stop after {} items", .recorded.items())]
+pub struct Unsettled {
+    /// What became of as many items, from the front of the batch, as the report is about. They are not to be settled again.
+    pub recorded: SettleReport,
+    /// What stopped it. Nothing is known to be recorded of the items behind these.
+    #[source]
+    pub error: PortError,
+}
+
+impl From<PortError> for Unsettled {
+    /// Nothing was recorded.
+    fn from(error: PortError) -> Self {
+        Self {
+            recorded: SettleReport::default(),
+            error,
+        }
+    }
+}
+
 /// Trouble between the engine and its store. Never an item's failure and never a crash.
 #[derive(Debug, thiserror::Error)]
 pub enum PortError {
@@ -192,6 +230,13 @@ pub enum PortError {
     /// This workflow cannot work until someone changes something (a missing key, a missing migration).
     #[error("{0}")]
     Misconfigured(String),
+}
+
+impl PortError {
+    /// The store cannot be reached or cannot answer now, for this reason.
+    pub fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Unavailable(Box::new(error))
+    }
 }
 
 /// One workflow's items, for the engine. All methods may be called concurrently.
@@ -227,16 +272,17 @@ pub trait Port: Send + Sync + 'static {
     /// Works one item. Holds no connection to the store. Dropping the future cancels it.
     fn run(&self, claim: Claim<Self::Input>) -> impl Future<Output = Outcome<Self::Output>> + Send;
 
-    /// Records a batch: results and verdicts together, in one transaction, each item only if it is still ours under this
-    /// lease and its attempt. Repeating a call whose answer was lost is safe: what was recorded counts as stale.
+    /// Records a batch: results and verdicts together, each item only if it is still ours under this lease and its attempt. In
+    /// one transaction, or in several from the front of the batch to its end. Repeating a call whose answer was lost is safe:
+    /// what was recorded counts as stale.
     ///
     /// # Errors
-    /// [`PortError::Unavailable`]: nothing is known to be recorded; call again with the same batch.
+    /// [`Unsettled`], with [`PortError::Unavailable`]: call again with those items that its report is not about.
     fn settle(
         &self,
         lease: LeaseId,
         batch: &[Settlement<Self::Output>],
-    ) -> impl Future<Output = Result<SettleReport, PortError>> + Send;
+    ) -> impl Future<Output = Result<SettleReport, Unsettled>> + Send;
 
     /// Ends a lease: whatever is still held under it is released (due at once, attempt given back). Returns how many were.
     ///

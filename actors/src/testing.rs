@@ -16,7 +16,7 @@ use crate::lease::lock;
 use crate::observer::{Event, Observer};
 use crate::port::{
     Claim, Failure, Heart, ItemId, LeaseId, OpenedLease, Outcome, Port, PortError, SettleReport,
-    Settlement, SnoozeScope, Verdict,
+    Settlement, SnoozeScope, Unsettled, Verdict,
 };
 
 /// How long [`MemoryPort::until`] and [`until`] wait.
@@ -65,6 +65,8 @@ pub enum Fault {
     Unavailable,
     /// All is done, and the answer is lost.
     AnswerLost,
+    /// Of a settle, the first half is done, and then the store is unavailable. Any other call is as with `Unavailable`.
+    HalfDone,
     /// The lease is said to be lost, and is.
     LeaseLost,
     /// The workflow cannot work, for this reason.
@@ -308,17 +310,18 @@ impl MemoryPort {
         lock(&self.store)
     }
 
-    /// Takes this call's time and its fault, if it has one. Whether the answer is to be lost.
-    async fn undergo(&self, call: Call, lease: Option<LeaseId>) -> Result<bool, PortError> {
+    /// Takes this call's time and its fault, if it has one.
+    async fn undergo(&self, call: Call, lease: Option<LeaseId>) -> Result<Reply, PortError> {
         let latency = self.lock().latency.get(&call).copied();
         if let Some(latency) = latency {
             sleep(latency).await;
         }
         let fault = self.lock().next_fault(call);
         match fault {
-            None => Ok(false),
-            Some(Fault::AnswerLost) => Ok(true),
-            Some(Fault::Unavailable) => Err(unavailable()),
+            None => Ok(Reply::Given),
+            Some(Fault::AnswerLost) => Ok(Reply::Lost),
+            Some(Fault::HalfDone) if call == Call::Settle => Ok(Reply::Half),
+            Some(Fault::Unavailable | Fault::HalfDone) => Err(unavailable()),
             Some(Fault::LeaseLost) => {
                 let lease = lease.unwrap_or(LeaseId(0));
                 self.expire(lease);
@@ -331,10 +334,24 @@ impl MemoryPort {
         }
     }
 
-    fn answer<T>(&self, value: T, lost: bool) -> Result<T, PortError> {
+    fn answer<T>(&self, value: T, reply: Reply) -> Result<T, PortError> {
         self.changed.send_replace(());
-        if lost { Err(unavailable()) } else { Ok(value) }
+        match reply {
+            Reply::Given => Ok(value),
+            Reply::Lost | Reply::Half => Err(unavailable()),
+        }
     }
+}
+
+/// What becomes of a call that is carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reply {
+    /// Its answer arrives.
+    Given,
+    /// Its answer is lost.
+    Lost,
+    /// It is carried out by half, and says so.
+    Half,
 }
 
 fn unavailable() -> PortError {
@@ -563,18 +580,28 @@ impl Port for MemoryPort {
         &self,
         lease: LeaseId,
         batch: &[Settlement<ItemId>],
-    ) -> Result<SettleReport, PortError> {
-        let lost = self.undergo(Call::Settle, Some(lease)).await?;
+    ) -> Result<SettleReport, Unsettled> {
+        let reply = self.undergo(Call::Settle, Some(lease)).await?;
+        let items = match reply {
+            Reply::Half => batch.len() / 2,
+            Reply::Given | Reply::Lost => batch.len(),
+        };
         let mut report = SettleReport::default();
         {
             let mut store = self.lock();
             store.check_lease(lease)?;
-            for one in batch {
+            for one in batch.iter().take(items) {
                 store.settle_one(lease, one, &mut report);
             }
-            store.settles.push(batch.len());
+            store.settles.push(items);
         }
-        self.answer(report, lost)
+        self.answer(report, reply).map_err(|error| Unsettled {
+            recorded: match reply {
+                Reply::Half => report,
+                Reply::Given | Reply::Lost => SettleReport::default(),
+            },
+            error,
+        })
     }
 
     async fn close_lease(&self, lease: LeaseId) -> Result<u64, PortError> {

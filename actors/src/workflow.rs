@@ -25,10 +25,11 @@ use tokio::time::Instant;
 
 use crate::control::{Child, Control, Launch, Seed};
 use crate::port::{Claim, ItemId, LeaseId, OpenedLease, Outcome, Port, PortError};
-use crate::port::{SettleReport, Settlement};
+use crate::port::{SettleReport, Settlement, Unsettled};
 use incarnation::Incarnation;
 use trouble::Operation;
 
+pub use decide::judge;
 pub(crate) use snapshot::counted;
 
 /// What a workflow's actor hears. `session` counts its leases: an answer from an earlier one is out of date.
@@ -64,7 +65,7 @@ enum Msg<I, O> {
         session: u64,
         batch: Vec<Settlement<O>>,
         sent: Instant,
-        result: Result<SettleReport, PortError>,
+        result: Result<SettleReport, Unsettled>,
     },
     /// From the task that closed the lease, at the end of a drain.
     LeaseClosed(Result<u64, PortError>),

@@ -3,14 +3,17 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use chrono::{DateTime, Utc};
 use gleaner_actors::Tree;
 use gleaner_actors::port::PortError;
+use tokio::sync::Notify;
 
-use crate::config::Config;
+use crate::config::{Change, Config};
 use crate::db::{Pool, PooledConnection};
 use crate::live::Live;
-use crate::prices::queue::Queue;
+use crate::redis::Redis;
 use crate::store::stage::Gauge;
+use crate::workflows::Known;
 
 /// What the tickers share with each other, with the listener and with the HTTP side.
 pub struct Shared {
@@ -20,29 +23,47 @@ pub struct Shared {
     pub node: i64,
     /// The configuration in force.
     pub config: Live<Config>,
-    /// The auto-record queue in Redis, if there is one.
-    pub queue: Queue,
+    /// What was changed in the file since the start and waits for the next one.
+    pub pending: Live<Vec<Change>>,
+    /// Why the last reload was refused, until one succeeds.
+    pub reload_failure: Live<Option<String>>,
+    /// The Redis that the processes share, if there is one.
+    pub redis: Option<Redis>,
+    /// All workflows of the program.
+    pub workflows: &'static [Known],
     /// The tree, once it stands: its tickers are built before it.
     tree: OnceLock<Tree>,
     queues: Mutex<HashMap<&'static str, Gauge>>,
-    pub(crate) controls: tokio::sync::Mutex<crate::upkeep::Applied>,
-    /// Told whenever crawl jobs may have come due: whoever waits for one looks again.
-    pub jobs_due: tokio::sync::Notify,
+    pub(crate) controls: tokio::sync::Mutex<Applied>,
+    /// Told whenever rows of a stage may have come due: whoever waits for one looks again.
+    due: HashMap<String, Arc<Notify>>,
 }
 
 impl Shared {
     /// Before the tree stands.
     #[must_use]
-    pub fn new(pool: Pool, node: i64, config: Live<Config>, queue: Queue) -> Arc<Self> {
+    pub fn new(
+        pool: Pool,
+        node: i64,
+        config: Live<Config>,
+        redis: Option<Redis>,
+        workflows: &'static [Known],
+    ) -> Arc<Self> {
         Arc::new(Self {
             pool,
             node,
             config,
-            queue,
+            pending: Live::new(Vec::new()),
+            reload_failure: Live::new(None),
+            redis,
+            workflows,
             tree: OnceLock::new(),
             queues: Mutex::default(),
             controls: tokio::sync::Mutex::default(),
-            jobs_due: tokio::sync::Notify::new(),
+            due: workflows
+                .iter()
+                .map(|workflow| (workflow.stage.name(), Arc::default()))
+                .collect(),
         })
     }
 
@@ -56,6 +77,12 @@ impl Shared {
     #[must_use]
     pub fn tree(&self) -> Option<&Tree> {
         self.tree.get()
+    }
+
+    /// Told whenever rows of this stage may have come due; `None` for a stage that no workflow works.
+    #[must_use]
+    pub fn due(&self, stage: &str) -> Option<Arc<Notify>> {
+        self.due.get(stage).map(Arc::clone)
     }
 
     /// The queues as they were last counted.
@@ -75,6 +102,16 @@ impl Shared {
     }
 
     pub(crate) async fn connection(&self) -> Result<PooledConnection, PortError> {
-        self.pool.get().await.map_err(crate::upkeep::unavailable)
+        self.pool.get().await.map_err(PortError::unavailable)
     }
+}
+
+/// What operators have asked for, as far as it has been brought to the actors.
+#[derive(Debug, Default)]
+pub(crate) struct Applied {
+    /// Requests made before this node started are none of its business.
+    pub(crate) has_started: bool,
+    pub(crate) paused: HashMap<String, bool>,
+    pub(crate) run: HashMap<String, DateTime<Utc>>,
+    pub(crate) unpark: HashMap<String, DateTime<Utc>>,
 }

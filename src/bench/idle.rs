@@ -13,7 +13,7 @@ use tokio::process::Child;
 
 use super::scratch::{Scratch, ServerSettings};
 use super::{BenchError, number, process, rounded};
-use crate::workflows;
+use crate::areas;
 
 /// What came out.
 #[derive(Clone, Debug, Serialize)]
@@ -67,7 +67,7 @@ async fn watch(
     let after = transactions(scratch).await?;
     let seconds = start.elapsed().as_secs_f64();
     let resident_bytes = process::resident(child.id().unwrap_or_default())?;
-    let workflows = workflows::NAMES.len();
+    let workflows = areas::workflows().len();
     let rate = number(after.saturating_sub(before)) / seconds;
     Ok(Idle {
         queries_per_second_per_workflow: rounded(

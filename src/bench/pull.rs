@@ -18,7 +18,7 @@ use crate::app::state::Shared;
 use crate::config::Config;
 use crate::http::{Server, State};
 use crate::live::Live;
-use crate::prices::queue::Queue;
+use crate::{areas, prices};
 use crate::{db, secret};
 
 /// The token of the benchmark's bots, who live in its own schema.
@@ -76,11 +76,14 @@ pub async fn pull(
     config.database = scratch.database().clone();
     let settings = scratch.server_settings().await?;
     let pool = db::pool(&config.database)?;
-    let shared = Shared::new(pool, 0, Live::new(config), Queue::none());
-    let state = State::new(shared, None, secret::Secret::new(""), Live::new(None));
+    let shared = Shared::new(pool, 0, Live::new(config), None, areas::workflows());
+    let state = {
+        let routes = vec![(prices::AREA.routes)(&shared)];
+        State::new(shared, None, secret::Secret::new(""), routes, Vec::new())
+    };
     let listener = Server::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await;
     let server = listener
-        .and_then(|listener| Server::start_for_bots(listener, state))
+        .and_then(|listener| Server::start_outside(listener, state))
         .map_err(|error| BenchError::Stuck(format!("{error:#}")))?;
     let address = server.address();
 

@@ -12,12 +12,13 @@ use super::process::resident;
 use super::scratch::{Scratch, ServerSettings};
 use super::{BenchError, median, number, rounded};
 use crate::app::state::Shared;
+use crate::areas;
 use crate::config::Config;
 use crate::db;
 use crate::live::Live;
+use crate::prices::config::Crawl;
 use crate::prices::crawl::plan;
 use crate::prices::crawl_scheduler::{CrawlScheduler, Round};
-use crate::prices::queue::Queue;
 
 /// A round is to take less than this, in milliseconds.
 const ROUND_AIM_MS: f64 = 1_000.0;
@@ -85,14 +86,15 @@ pub async fn schedule(
     let mut config = config.clone();
     config.database = scratch.database().clone();
     // A round ends after an interval, with or without the rest; here it is to be seen as a whole.
-    config.crawl.interval = PATIENCE;
+    config.section_mut::<Crawl>().interval = PATIENCE;
     fill(scratch, &config, what).await?;
     let server = scratch.server_settings().await?;
     let shared = Shared::new(
         db::pool(&config.database)?,
         0,
         Live::new(config),
-        Queue::none(),
+        None,
+        areas::workflows(),
     );
     let scheduler = CrawlScheduler::new(shared);
 
@@ -187,7 +189,8 @@ async fn fill(scratch: &mut Scratch, config: &Config, what: &Schedule) -> Result
                  ('daily', 'all', '', '24 hours', 5), ('weekly', 'url_regex', '/archive/', '7 days', 1)",
         )
         .await?;
-    let generation = plan::generation(scratch.admin(), &config.crawl.frequency).await?;
+    let generation =
+        plan::generation(scratch.admin(), &config.section::<Crawl>().frequency).await?;
     scratch
         .admin()
         .batch_execute(&format!(

@@ -15,6 +15,7 @@ use crate::bench::{
 };
 use crate::config::Config;
 use crate::console::{Global, OK, print};
+use crate::prices::auto_record::AutoRecord;
 use crate::secret::Secret;
 use crate::signals::{Asked, Signals};
 use crate::{embedded, metrics, telemetry};
@@ -251,7 +252,7 @@ async fn measure(scratch: &mut Scratch, config: &Config, what: &What) -> anyhow:
                 results: *results,
                 rounds: *rounds,
                 load: sizes.load(config),
-                options: config.workflows.auto_record.options.clone(),
+                options: config.workflows.options::<AutoRecord>().clone(),
                 redis,
             };
             let recorded = bench::record(scratch, &record).await;

@@ -2,21 +2,20 @@
 
 mod supervisor;
 
-use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use diesel_async::AsyncPgConnection;
-use serde::Serialize;
 
 use self::supervisor::Program;
 use super::nodes;
+use crate::area::check::{Check, Outcome};
+use crate::areas;
 use crate::config::Config;
 use crate::console::table::{age, plain};
 use crate::console::{FAILURE, Global, OK, print};
 use crate::db::connect::Connector;
 use crate::db::pooler::{self, Pooling};
 use crate::db::{DbError, migrations};
-use crate::prices::site;
 use crate::redis::{self, Redis};
 use crate::store::doctor;
 use crate::store::doctor::{History, LongTransaction, Server, Stuck, Vacuum};
@@ -24,60 +23,6 @@ use crate::store::node;
 use crate::store::node::Node;
 use crate::store::stage::Stage;
 use crate::telemetry::chain;
-use crate::web::render;
-use crate::web::render::RenderError;
-use crate::workflows;
-
-/// How a check came out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Outcome {
-    /// Nothing to do.
-    Ok,
-    /// Works, and could be better.
-    Warn,
-    /// Does not work, or will not for long.
-    Fail,
-}
-
-/// One check.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-struct Check {
-    name: &'static str,
-    outcome: Outcome,
-    /// What was found.
-    found: String,
-    /// What to do about it.
-    advice: Option<String>,
-}
-
-impl Check {
-    fn ok(name: &'static str, found: impl Into<String>) -> Self {
-        Self::new(name, Outcome::Ok, found, None)
-    }
-
-    fn warn(name: &'static str, found: impl Into<String>, advice: &str) -> Self {
-        Self::new(name, Outcome::Warn, found, Some(advice))
-    }
-
-    fn fail(name: &'static str, found: impl Into<String>, advice: &str) -> Self {
-        Self::new(name, Outcome::Fail, found, Some(advice))
-    }
-
-    fn new(
-        name: &'static str,
-        outcome: Outcome,
-        found: impl Into<String>,
-        advice: Option<&str>,
-    ) -> Self {
-        Self {
-            name,
-            outcome,
-            found: found.into(),
-            advice: advice.map(str::to_owned),
-        }
-    }
-}
 
 pub(super) async fn run(global: &Global) -> anyhow::Result<u8> {
     let config = global.load()?;
@@ -92,7 +37,6 @@ pub(super) async fn run(global: &Global) -> anyhow::Result<u8> {
         ));
     }
     checks.push(Box::pin(check_redis(&config.redis)).await);
-    checks.push(deep_scan_key(&config));
     checks.push(drain(config.engine.drain_timeout, &supervisor::programs()));
     let is_failed = checks.iter().any(|check| check.outcome == Outcome::Fail);
     if global.json {
@@ -113,7 +57,6 @@ async fn examine(config: &Config, checks: &mut Vec<Check>) -> Result<(), DbError
     checks.push(reachable(&direct.place(), &server));
     checks.push(writable(&server));
     checks.push(durable(&server));
-    checks.push(messages(&server));
     checks.push(clock(skew));
     let through_pool = Connector::new(&config.database.url, &config.database)?;
     checks.push(pooling(
@@ -128,12 +71,12 @@ async fn examine(config: &Config, checks: &mut Vec<Check>) -> Result<(), DbError
     if !pending.is_empty() {
         return Ok(());
     }
-    let stages: Vec<Stage> = workflows::known()
-        .into_iter()
-        .map(|workflow| workflow.stage)
+    let stages: Vec<&Stage> = areas::workflows()
+        .iter()
+        .map(|workflow| &workflow.stage)
         .collect();
     checks.push(drift(&doctor::drift(connection, &stages).await?));
-    let mut tables: Vec<&str> = stages.iter().map(Stage::table).collect();
+    let mut tables: Vec<&str> = stages.iter().map(|stage| stage.table()).collect();
     tables.extend(["contact", "lease", "node"]);
     tables.sort_unstable();
     tables.dedup();
@@ -145,7 +88,7 @@ async fn examine(config: &Config, checks: &mut Vec<Check>) -> Result<(), DbError
     let up: Vec<&Node> = all.iter().filter(is_up).collect();
     checks.push(running(&up));
     let mut waiting = Vec::new();
-    for workflow in workflows::known() {
+    for workflow in areas::workflows() {
         if workflow.stage.has_due(connection).await? {
             waiting.push(workflow.name);
         }
@@ -160,12 +103,9 @@ async fn examine(config: &Config, checks: &mut Vec<Check>) -> Result<(), DbError
         !up.is_empty(),
         config.engine.foreign_processing_after,
     ));
-    let sites = site::rendered(connection).await?;
-    checks.push(browser(
-        config.render.enabled,
-        &render::find_program(&config.render),
-        sites,
-    ));
+    for area in areas::AREAS {
+        checks.extend((area.examine)(config, connection).await?);
+    }
     checks.push(history(doctor::history(connection).await?, !up.is_empty()));
     Ok(())
 }
@@ -260,22 +200,6 @@ fn durable(server: &Server) -> Check {
         format!("{} off", server.careless.join(", ")),
         "a crash of the server may lose or damage rows: switch on, but for data that can be done without",
     )
-}
-
-/// Some errors come without a code that the client library passes on, and are told apart by their words
-/// (see [`crate::db::is_trouble`]).
-fn messages(server: &Server) -> Check {
-    let language = server.messages.split(['_', '.']).next().unwrap_or_default();
-    if matches!(language, "" | "C" | "POSIX" | "en" | "English") {
-        Check::ok("messages", "English")
-    } else {
-        Check::warn(
-            "messages",
-            format!("in the language of {}", server.messages),
-            "a server in trouble may be taken for bad rows, which then use up their attempts: \
-             as a superuser, ALTER ROLE … SET lc_messages = 'C' for Gleaner's user",
-        )
-    }
 }
 
 fn clock(skew: Skew) -> Check {
@@ -473,9 +397,9 @@ fn running(up: &[&Node]) -> Check {
 /// Workflows that do not work although they should: those that lack a key should once rows wait for them.
 fn parked(up: &[&Node], waiting: &[&str]) -> Check {
     let mut bad = Vec::new();
-    for name in workflows::NAMES {
+    for name in areas::workflows().iter().map(|workflow| workflow.name) {
         for own in nodes::on_nodes(up, name) {
-            let is_asked = own.state == "idle" && waiting.contains(name);
+            let is_asked = own.state == "idle" && waiting.contains(&name);
             if is_asked || matches!(own.state.as_str(), "parked" | "stalled") {
                 let reason = own.reason.as_deref().unwrap_or("no reason given");
                 bad.push(format!(
@@ -554,36 +478,6 @@ fn history(history: History, is_running: bool) -> Check {
         Check::warn(name, "attempts lie in attempt_default", advice)
     } else {
         Check::ok(name, "partitioned ahead")
-    }
-}
-
-fn deep_scan_key(config: &Config) -> Check {
-    let own = &config.workflows.deep_scan;
-    if !own.enabled {
-        Check::ok("deep-scan key", "not needed, the workflow is switched off")
-    } else if own.options.api_key.is_empty() {
-        Check::ok("deep-scan key", "not set, the workflow stays idle")
-    } else {
-        Check::ok("deep-scan key", "set")
-    }
-}
-
-/// Whether pages that need a browser have one.
-fn browser(is_enabled: bool, program: &Result<PathBuf, RenderError>, sites: i64) -> Check {
-    const NAME: &str = "browser";
-    match (is_enabled, program) {
-        (true, Ok(program)) => Check::ok(NAME, format!("{}", program.display())),
-        (true, Err(error)) => Check::fail(
-            NAME,
-            format!("render.enabled = true, but {error}"),
-            "`gleaner run` does not start like this; or set render.enabled = false",
-        ),
-        (false, _) if sites > 0 => Check::warn(
-            NAME,
-            format!("rendering is switched off, and {sites} shops need it: their pages fail"),
-            "set render.enabled = true, or `gleaner site set SHOP --render off`",
-        ),
-        (false, _) => Check::ok(NAME, "not needed, rendering is switched off"),
     }
 }
 

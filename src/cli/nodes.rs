@@ -25,6 +25,7 @@ pub(super) struct OnNode {
 struct Stored {
     workflows: Vec<StoredWorkflow>,
     draining: bool,
+    pending_restart: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -71,6 +72,11 @@ pub(super) fn on_nodes(nodes: &[&Node], workflow: &str) -> Vec<OnNode> {
 /// Whether a process said that it is on its way down.
 pub(super) fn is_draining(node: &Node) -> bool {
     stored(node).draining
+}
+
+/// Keys of the configuration that were changed in the process's file and wait for its next start.
+pub(super) fn pending_restart(node: &Node) -> Vec<String> {
+    stored(node).pending_restart
 }
 
 #[cfg(test)]

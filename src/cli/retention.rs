@@ -6,10 +6,10 @@ use clap::Args;
 use serde_json::json;
 use tokio::time::sleep;
 
+use crate::areas;
 use crate::console::table::Table;
 use crate::console::{Global, OK, connect, print};
-use crate::prices::retention;
-use crate::prices::retention::{Cursor, Kind};
+use crate::store::prune::{self, Cursor};
 
 /// Arguments of `gleaner retention`.
 #[derive(Clone, Debug, Args)]
@@ -24,12 +24,12 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
     let mut conn = connect(&config).await?;
     let mut table = Table::new(&["what", "older than", ">rows"]);
     let mut report = serde_json::Map::new();
-    for kind in Kind::ALL {
-        let keep = config.retention.keep(kind);
+    for kind in areas::kept() {
+        let keep = config.retention.keep(kind.key);
         let mut gone = 0;
         let mut next = Some(Cursor::default());
         while let Some(cursor) = next {
-            let step = retention::step(&mut conn, kind, keep, cursor, arguments.dry_run).await?;
+            let step = prune::step(&mut conn, kind, keep, cursor, arguments.dry_run).await?;
             gone += step.gone;
             next = step.next;
             if next.is_some() && !arguments.dry_run {
@@ -37,11 +37,11 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
             }
         }
         table.push(vec![
-            kind.name().to_owned(),
+            kind.name.to_owned(),
             humantime::format_duration(Duration::from_secs(keep.as_secs())).to_string(),
             gone.to_string(),
         ]);
-        report.insert(kind.name().to_owned(), json!(gone));
+        report.insert(kind.name.to_owned(), json!(gone));
     }
     if global.json {
         print(&json!({ "dry_run": arguments.dry_run, "rows": report }).to_string());

@@ -9,7 +9,6 @@ use serde_json::json;
 use tracing::{debug, error, info, warn};
 
 use crate::app::App;
-use crate::config;
 use crate::config::Config;
 use crate::console::{FAILURE, Global, OK, complain, print};
 use crate::db::connect::Connector;
@@ -60,7 +59,7 @@ impl Arguments {
             let text = humantime::format_duration(interval).to_string();
             flags.push(("engine.rescue_interval".to_owned(), json!(text)));
         }
-        let mut config = config::load(&global.sources(flags))?;
+        let mut config = global.load_with(flags)?;
         if !self.only.is_empty() {
             config.workflows.keep_only(&self.only);
         }

@@ -7,6 +7,7 @@ use diesel_async::AsyncPgConnection;
 use serde::Serialize;
 
 use super::nodes::{self, OnNode};
+use crate::areas;
 use crate::config::Config;
 use crate::console::table::{Table, age, cut, plain};
 use crate::console::{FAILURE, Global, OK, print};
@@ -18,7 +19,6 @@ use crate::store::schedule;
 use crate::store::schedule::Scheduled;
 use crate::store::{control, node, overview};
 use crate::telemetry::chain;
-use crate::workflows;
 
 /// All that the command knows.
 #[derive(Debug, Default, Serialize)]
@@ -47,6 +47,9 @@ struct NodeReport {
     up_seconds: f64,
     seen_seconds: f64,
     state: &'static str,
+    /// Keys of the configuration that wait for its next start.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pending_restart: Vec<String>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -125,13 +128,14 @@ async fn gather(
                 (true, true) => "draining",
                 (false, _) => "gone",
             },
+            pending_restart: nodes::pending_restart(node),
         })
         .collect();
     report.schedules = schedule::all(connection).await?;
     let controls = control::all(connection).await?;
     let completions = overview::last_completions(connection).await?;
     let settings = config.workflows.settings(&config.engine);
-    for workflow in workflows::known() {
+    for workflow in areas::workflows() {
         let stage = workflow.stage.name();
         let counted = overview::counts(connection, &workflow.stage).await?;
         let own = settings.get(workflow.name);
@@ -309,6 +313,13 @@ fn show(report: &Report) {
             print(&format!("{} is idle: {}", workflow.name, plain(reason)));
         }
     }
+    for node in report.nodes.iter().filter(|node| node.state == "up") {
+        if !node.pending_restart.is_empty() {
+            let keys = node.pending_restart.join(", ");
+            let keys = plain(&keys);
+            print(&format!("node {} waits for a restart: {keys}", node.id));
+        }
+    }
     if report.problems.is_empty() {
         print("healthy");
     }
@@ -354,6 +365,7 @@ mod tests {
     fn healthy() -> Report {
         Report {
             nodes: vec![NodeReport {
+                pending_restart: Vec::new(),
                 id: 1,
                 host: "h".into(),
                 pid: 1,

@@ -1,13 +1,19 @@
-//! What differs between two configurations, and whether it can take effect without a restart.
+//! What differs between two configurations, and what of it takes effect without a restart.
 
 use std::collections::BTreeMap;
 
+use figment::Figment;
+use figment::providers::Serialized;
+use serde::Serialize;
 use serde_json::Value;
 
 use super::Config;
+use super::restart::needs_restart;
+use crate::secret;
+use crate::settings::ConfigError;
 
 /// One key that differs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Change {
     /// The dotted key.
     pub key: String,
@@ -19,90 +25,80 @@ pub struct Change {
     pub needs_restart: bool,
 }
 
-/// Sections that are read once, at the start.
-const RESTART_SECTIONS: [&str; 5] = ["database.", "http.", "embedded.", "extract.", "redis."];
+/// What a reload comes to.
+#[derive(Clone, Debug)]
+pub struct Reloaded {
+    /// What is in force from now on: the new values, but for those that wait for the next start.
+    pub in_force: Config,
+    /// What differs between what was in force and the file, and waits: all of it, also what an earlier reload found.
+    pub pending: Vec<Change>,
+    /// What takes effect now.
+    pub applied: Vec<Change>,
+}
 
-/// Keys of other sections that are read once.
-const RESTART_KEYS: [&str; 11] = [
-    "bots.listen",
-    "bots.max_body_bytes",
-    "crawl.interval",
-    "engine.lease",
-    "engine.heartbeat",
-    "engine.fence_margin",
-    "engine.rescue_interval",
-    "engine.max_restarts",
-    "engine.restart_window",
-    "engine.gauges_interval",
-    "log.format",
-];
+/// What comes of putting `new` in force where `old` is.
+///
+/// # Errors
+/// [`ConfigError`] where the new values do not go together with the old ones that stay until the next start.
+pub fn reload(old: &Config, new: &Config) -> Result<Reloaded, ConfigError> {
+    let (pending, applied) = diff(old, new)
+        .into_iter()
+        .partition(|change| change.needs_restart);
+    let mut reloaded = Reloaded {
+        in_force: new.clone(),
+        pending,
+        applied,
+    };
+    if !reloaded.pending.is_empty() {
+        reloaded.in_force = with_what_waits(old, new, &reloaded.pending)
+            .map_err(|error| ConfigError::Invalid(Box::new(error)))?;
+        reloaded.in_force.validate()?;
+    }
+    Ok(reloaded)
+}
+
+/// The new configuration with the old values of these keys.
+fn with_what_waits(old: &Config, new: &Config, waiting: &[Change]) -> figment::Result<Config> {
+    // Read again from its own text, so that nobody has to list the fields.
+    let (before, mut values) = secret::revealed(|| (old.value(), new.value()));
+    let told = |error: serde_json::Error| figment::Error::from(error.to_string());
+    let before = before.map_err(told)?;
+    let values = values
+        .as_mut()
+        .map_err(|error| figment::Error::from(error.to_string()))?;
+    for change in waiting {
+        let pointer = format!("/{}", change.key.replace('.', "/"));
+        if let (Some(value), Some(old)) = (values.pointer_mut(&pointer), before.pointer(&pointer)) {
+            *value = old.clone();
+        }
+    }
+    let layers = Figment::from(Serialized::defaults(&*values));
+    Config::from_layers(&layers, new.schema)
+}
 
 /// The keys that differ, in order.
 #[must_use]
 pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
-    let (before, after) = (flatten(old), flatten(new));
-    let mut changes: Vec<Change> = after
+    // Secrets print alike whatever they hold, so they are compared as they are and printed as they may be.
+    let (before, after) = secret::revealed(|| (flatten(old), flatten(new)));
+    let (shown_before, shown_after) = (flatten(old), flatten(new));
+    let show =
+        |shown: &BTreeMap<String, String>, key: &str| shown.get(key).cloned().unwrap_or_default();
+    after
         .iter()
-        .filter_map(|(key, value)| {
-            let previous = before.get(key).cloned().unwrap_or_default();
-            (previous != *value).then(|| change(key, previous, value.clone()))
+        .filter(|(key, value)| before.get(*key) != Some(*value))
+        .map(|(key, _)| Change {
+            key: key.clone(),
+            old: show(&shown_before, key),
+            new: show(&shown_after, key),
+            needs_restart: needs_restart(key),
         })
-        .collect();
-    // Secrets print alike whatever they hold.
-    for (key, same) in [
-        ("database.url", old.database.url == new.database.url),
-        (
-            "database.direct_url",
-            old.database.direct_url == new.database.direct_url,
-        ),
-        ("redis.url", old.redis.url == new.redis.url),
-        (
-            "http.admin_token",
-            old.http.admin_token == new.http.admin_token,
-        ),
-        (
-            "workflows.deep-scan.options.api_key",
-            old.workflows.deep_scan.options.api_key == new.workflows.deep_scan.options.api_key,
-        ),
-        (
-            "workflows.notification-delivery.options.webhook_secret",
-            old.workflows.notification_delivery.options.webhook_secret
-                == new.workflows.notification_delivery.options.webhook_secret,
-        ),
-        (
-            "workflows.notification-delivery.options.smtp_url",
-            old.workflows.notification_delivery.options.smtp_url
-                == new.workflows.notification_delivery.options.smtp_url,
-        ),
-    ] {
-        if !same && !changes.iter().any(|change| change.key == key) {
-            changes.push(change(
-                key,
-                "[redacted]".to_owned(),
-                "[redacted]".to_owned(),
-            ));
-        }
-    }
-    changes.sort_by(|a, b| a.key.cmp(&b.key));
-    changes
-}
-
-fn change(key: &str, old: String, new: String) -> Change {
-    let needs_restart = RESTART_KEYS.contains(&key)
-        || RESTART_SECTIONS
-            .iter()
-            .any(|section| key.starts_with(section));
-    Change {
-        key: key.to_owned(),
-        old,
-        new,
-        needs_restart,
-    }
+        .collect()
 }
 
 fn flatten(config: &Config) -> BTreeMap<String, String> {
     let mut flat = BTreeMap::new();
-    if let Ok(value) = serde_json::to_value(config) {
+    if let Ok(value) = config.value() {
         walk("", &value, &mut flat);
     }
     flat
@@ -131,17 +127,28 @@ fn walk(key: &str, value: &Value, flat: &mut BTreeMap<String, String>) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::config::{Sources, load};
+    use crate::areas;
+    use crate::config::Sources;
+    use crate::leads::deep_scan::DeepScan;
+    use crate::prices::notification_delivery::NotificationDelivery;
     use crate::secret::Secret;
+
+    fn defaults() -> Config {
+        areas::load(&Sources::default()).expect("the defaults")
+    }
 
     #[test]
     fn names_what_changed_and_what_must_wait() {
-        let old = load(&Sources::default()).expect("the defaults");
+        let old = defaults();
         let mut new = old.clone();
-        new.workflows.deep_scan.interval = std::time::Duration::from_secs(9);
+        new.workflows.of_mut::<DeepScan>().interval = Duration::from_secs(9);
         new.http.listen = "127.0.0.1:9".to_owned();
         new.database.url = Secret::new("postgres://elsewhere/x");
+        let options = new.workflows.options_mut::<NotificationDelivery>();
+        options.webhook_secret = Secret::new("hunter2");
         let changes = diff(&old, &new);
         let found: Vec<(&str, bool)> = changes
             .iter()
@@ -152,9 +159,66 @@ mod tests {
             [
                 ("database.url", true),
                 ("http.listen", true),
-                ("workflows.deep-scan.interval", false)
+                ("workflows.deep-scan.interval", false),
+                (
+                    "workflows.notification-delivery.options.webhook_secret",
+                    false
+                ),
             ]
         );
+        assert!(!format!("{changes:?}").contains("hunter2"), "{changes:?}");
         assert!(diff(&old, &old).is_empty());
+    }
+
+    /// One secret for another prints the same, and is a change all the same, whatever field it is in.
+    #[test]
+    fn every_secret_is_compared_by_what_it_holds() {
+        let mut old = defaults();
+        old.redis.url = Secret::new("redis://a/0");
+        old.workflows.options_mut::<DeepScan>().api_key = Secret::new("a");
+        let mut new = old.clone();
+        new.redis.url = Secret::new("redis://b/0");
+        new.workflows.options_mut::<DeepScan>().api_key = Secret::new("b");
+        let changes = diff(&old, &new);
+        let keys: Vec<&str> = changes.iter().map(|change| change.key.as_str()).collect();
+        assert_eq!(keys, ["redis.url", "workflows.deep-scan.options.api_key"]);
+        for change in &changes {
+            assert_eq!((&*change.old, &*change.new), ("[redacted]", "[redacted]"));
+        }
+    }
+
+    /// What waits for the next start is not in force, and is not forgotten by the next reload.
+    #[test]
+    fn what_waits_is_kept_apart_until_the_next_start() {
+        let old = defaults();
+        let mut file = old.clone();
+        file.engine.rescue_interval = Duration::from_secs(60);
+        file.http.admin_token = Secret::new("fresh");
+        file.engine.drain_timeout = Duration::from_secs(7);
+        let first = reload(&old, &file).expect("a good file");
+        assert_eq!(
+            first.in_force.engine.rescue_interval,
+            old.engine.rescue_interval
+        );
+        assert!(first.in_force.http.admin_token.is_empty());
+        assert_eq!(first.in_force.engine.drain_timeout, Duration::from_secs(7));
+        let waits = |reloaded: &Reloaded| -> Vec<String> {
+            reloaded.pending.iter().map(|one| one.key.clone()).collect()
+        };
+        let expected = ["engine.rescue_interval", "http.admin_token"];
+        assert_eq!(waits(&first), expected);
+        let again = reload(&first.in_force, &file).expect("the same file");
+        assert_eq!(waits(&again), expected);
+        assert!(again.applied.is_empty(), "{:?}", again.applied);
+        let back = reload(&again.in_force, &old).expect("the first file");
+        assert!(back.pending.is_empty(), "{:?}", back.pending);
+    }
+
+    #[test]
+    fn new_values_must_go_with_the_old_ones_that_stay() {
+        let mut old = defaults();
+        old.engine.lease = Duration::from_secs(30);
+        let restored = with_what_waits(&defaults(), &old, &diff(&defaults(), &old)).expect("read");
+        assert_eq!(restored.engine.lease, defaults().engine.lease);
     }
 }

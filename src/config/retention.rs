@@ -1,52 +1,58 @@
-//! How long things are kept.
+//! The section `[retention]`: how long things are kept.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use figment::Figment;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::prices::retention::Kind;
+use super::schema::{extract, nothing_but};
 use crate::settings::{ConfigError, inconsistent};
 use crate::store::schedule::Cron;
 
-/// The section `[retention]`.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+/// How long things are kept. What there is to keep, the pipelines say: each kind has a key of its own.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Retention {
-    /// When results, notifications and pages are looked through.
+    /// When most kinds are looked through.
     pub daily: Cron,
-    /// When the price history is thinned.
+    /// When those are that take long.
     pub weekly: Cron,
-    /// How long good crawl results are kept.
-    #[serde(with = "humantime_serde")]
-    pub results: Duration,
-    /// How long failed ones are.
-    #[serde(with = "humantime_serde")]
-    pub failed_results: Duration,
-    /// How long notifications are.
-    #[serde(with = "humantime_serde")]
-    pub notifications: Duration,
-    /// How long the stored page of a URL that is not crawled any more is.
-    #[serde(with = "humantime_serde")]
-    pub pages: Duration,
-    /// How long every price is; older ones are thinned.
-    #[serde(with = "humantime_serde")]
-    pub full_history: Duration,
     /// Between two batches.
-    #[serde(with = "humantime_serde")]
     pub pause: Duration,
+    keep: BTreeMap<&'static str, Duration>,
 }
 
+/// A span of time as people write it.
+#[derive(Deserialize, Serialize)]
+#[serde(transparent)]
+struct Span(#[serde(with = "humantime_serde")] Duration);
+
 impl Retention {
-    /// How long things of this kind are kept.
+    /// Reads the section. `kept` are the keys of what is kept for a time.
+    pub(super) fn read(layers: &Figment, kept: &[&'static str]) -> figment::Result<Self> {
+        let own = ["daily", "weekly", "pause"];
+        let known: Vec<&str> = own.into_iter().chain(kept.iter().copied()).collect();
+        nothing_but(layers, "retention", &known)?;
+        let span = |key: &str| -> figment::Result<Duration> {
+            let Span(span) = extract(layers, &format!("retention.{key}"))?;
+            Ok(span)
+        };
+        Ok(Self {
+            daily: extract(layers, "retention.daily")?,
+            weekly: extract(layers, "retention.weekly")?,
+            pause: span("pause")?,
+            keep: kept
+                .iter()
+                .map(|key| Ok((*key, span(key)?)))
+                .collect::<figment::Result<_>>()?,
+        })
+    }
+
+    /// How long what this key is about is kept; for ever, if there is no such key.
     #[must_use]
-    pub fn keep(&self, kind: Kind) -> Duration {
-        match kind {
-            Kind::Results => self.results,
-            Kind::FailedResults => self.failed_results,
-            Kind::Notifications => self.notifications,
-            Kind::Pages => self.pages,
-            Kind::History => self.full_history,
-        }
+    pub fn keep(&self, key: &str) -> Duration {
+        self.keep.get(key).copied().unwrap_or(Duration::MAX)
     }
 
     /// Checks what the types cannot.
@@ -55,15 +61,11 @@ impl Retention {
     /// [`ConfigError::Inconsistent`] naming the key.
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
         const DAY: Duration = Duration::from_secs(24 * 3600);
-        for (key, value) in [
-            ("retention.results", self.results),
-            ("retention.failed_results", self.failed_results),
-            ("retention.notifications", self.notifications),
-            ("retention.full_history", self.full_history),
-        ] {
-            if value < DAY {
-                return Err(inconsistent(key, "must be at least one day"));
-            }
+        if let Some((key, _)) = self.keep.iter().find(|(_, keep)| **keep < DAY) {
+            return Err(inconsistent(
+                &format!("retention.{key}"),
+                "must be at least one day",
+            ));
         }
         if self.pause > Duration::from_secs(60) {
             return Err(inconsistent(
@@ -72,5 +74,17 @@ impl Retention {
             ));
         }
         Ok(())
+    }
+
+    /// As it stands in a file.
+    pub(super) fn value(&self) -> serde_json::Result<Value> {
+        let mut section = serde_json::Map::new();
+        section.insert("daily".to_owned(), serde_json::to_value(&self.daily)?);
+        section.insert("weekly".to_owned(), serde_json::to_value(&self.weekly)?);
+        section.insert("pause".to_owned(), serde_json::to_value(Span(self.pause))?);
+        for (key, keep) in &self.keep {
+            section.insert((*key).to_owned(), serde_json::to_value(Span(*keep))?);
+        }
+        Ok(Value::Object(section))
     }
 }

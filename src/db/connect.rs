@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use rustls_platform_verifier::ConfigVerifierExt;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::{Client, Notification};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{Config, DbError};
+use super::{Config, DbError, dial};
 use crate::secret::Secret;
 
 /// How our statements are planned, whose tables grow from nothing.
@@ -28,6 +30,9 @@ pub const CHECKS_PLANNED_ONCE: &str = "SET LOCAL plan_cache_mode = auto";
 /// After such a statement.
 pub const CHECKS_PLANNED_EACH: &str = "SET LOCAL plan_cache_mode = force_custom_plan";
 
+/// What a client that listens hears; last, perhaps, what ended its connection.
+pub type Notifications = UnboundedReceiver<Result<Notification, tokio_postgres::Error>>;
+
 /// Knows how to make connections to one database.
 #[derive(Clone)]
 pub struct Connector {
@@ -41,7 +46,8 @@ impl Connector {
     /// Reads the URL and prepares TLS where it may be wanted.
     ///
     /// `sslmode`: `disable`; `prefer` (the default; in the clear for a server on this machine); `require`, `verify-ca` and
-    /// `verify-full`, which mean the same here: the certificate and its name are always verified.
+    /// `verify-full`, which mean the same here: the certificate and its name are always verified. None of it is for Unix sockets,
+    /// on which PostgreSQL speaks no TLS.
     ///
     /// # Errors
     /// [`DbError::NoUrl`], [`DbError::BadUrl`], [`DbError::Tls`].
@@ -103,25 +109,10 @@ impl Connector {
     /// [`DbError::Connect`].
     pub async fn connect(&self) -> Result<AsyncPgConnection, DbError> {
         let connecting = async {
-            let mut connection = match &self.tls {
-                Some(tls) => {
-                    let (client, connection) =
-                        self.config.connect(tls.clone()).await.map_err(boxed)?;
-                    AsyncPgConnection::try_from_client_and_connection(client, connection)
-                        .await
-                        .map_err(boxed)?
-                }
-                None => {
-                    let (client, connection) = self
-                        .config
-                        .connect(tokio_postgres::NoTls)
-                        .await
-                        .map_err(boxed)?;
-                    AsyncPgConnection::try_from_client_and_connection(client, connection)
-                        .await
-                        .map_err(boxed)?
-                }
-            };
+            let line = dial::dial(&self.config, self.tls.as_ref()).await?;
+            let mut connection = AsyncPgConnection::try_from(line.client)
+                .await
+                .map_err(boxed)?;
             let millis = self.statement_timeout.as_millis();
             connection
                 .batch_execute(&format!(
@@ -132,7 +123,7 @@ impl Connector {
                 .map_err(boxed)?;
             Ok(connection)
         };
-        // The library's own limit covers the TCP connection only, not a server that accepts and then says nothing.
+        // Covers all of it: a server may also accept and then say nothing.
         match tokio::time::timeout(self.connect_timeout, connecting).await {
             Ok(done) => done,
             Err(elapsed) => Err(boxed(elapsed)),
@@ -147,32 +138,25 @@ impl Connector {
     ///
     /// # Errors
     /// [`DbError::Connect`].
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the connection's own task, ends with the client"
-    )]
-    pub async fn raw(&self) -> Result<tokio_postgres::Client, DbError> {
-        let connected = match &self.tls {
-            Some(tls) => self
-                .config
-                .connect(tls.clone())
-                .await
-                .map(|(client, connection)| {
-                    drop(tokio::spawn(async move { drop(connection.await) }));
-                    client
-                }),
-            None => self
-                .config
-                .connect(tokio_postgres::NoTls)
-                .await
-                .map(|(client, connection)| {
-                    drop(tokio::spawn(async move { drop(connection.await) }));
-                    client
-                }),
-        };
-        connected.map_err(|error| DbError::Connect {
+    pub async fn raw(&self) -> Result<Client, DbError> {
+        let (client, _) = self.listening().await?;
+        Ok(client)
+    }
+
+    /// A bare client, and what is notified on the channels that it listens on, until its connection ends.
+    ///
+    /// # Errors
+    /// [`DbError::Connect`].
+    pub async fn listening(&self) -> Result<(Client, Notifications), DbError> {
+        let dialling = dial::dial(&self.config, self.tls.as_ref());
+        match tokio::time::timeout(self.connect_timeout, dialling).await {
+            Ok(dialled) => dialled,
+            Err(elapsed) => Err(boxed(elapsed)),
+        }
+        .map(|line| (line.client, line.heard))
+        .map_err(|source| DbError::Connect {
             place: self.place(),
-            source: boxed(error),
+            source,
         })
     }
 
@@ -229,7 +213,7 @@ mod tests {
     use super::*;
 
     fn config() -> Config {
-        crate::config::load(&crate::config::Sources::default())
+        crate::areas::load(&crate::config::Sources::default())
             .expect("the defaults")
             .database
     }

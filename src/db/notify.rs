@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
-use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use gleaner_actors::port::PortError;
 
@@ -46,34 +44,31 @@ impl Listener {
     }
 
     async fn listen(&self) -> Result<(), PortError> {
-        let mut connection: AsyncPgConnection = self
+        let (client, mut notifications) = self
             .connector
-            .connect()
+            .listening()
             .await
             .map_err(|error| PortError::Unavailable(Box::new(error)))?;
-        connection
+        client
             .batch_execute(&format!("LISTEN {STAGE_CHANNEL}; LISTEN {CONTROL_CHANNEL}"))
             .await
             .map_err(|error| PortError::Unavailable(Box::new(error)))?;
         (self.hear)(Heard::Connected).await;
         loop {
-            let heard = {
-                let mut stream = std::pin::pin!(connection.notifications_stream());
-                tokio::time::timeout(PROBE_INTERVAL, stream.next()).await
-            };
-            match heard {
+            match tokio::time::timeout(PROBE_INTERVAL, notifications.recv()).await {
                 Ok(Some(Ok(notification))) => {
-                    let heard = if notification.channel == STAGE_CHANNEL {
-                        Heard::Stage(notification.payload)
+                    let payload = notification.payload().to_owned();
+                    let heard = if notification.channel() == STAGE_CHANNEL {
+                        Heard::Stage(payload)
                     } else {
-                        Heard::Control(notification.payload)
+                        Heard::Control(payload)
                     };
                     (self.hear)(heard).await;
                 }
                 Ok(Some(Err(error))) => return Err(PortError::Unavailable(Box::new(error))),
                 Ok(None) => return Ok(()),
                 Err(_elapsed) => {
-                    let probe = connection.batch_execute("SELECT 1");
+                    let probe = client.batch_execute("SELECT 1");
                     match tokio::time::timeout(Duration::from_secs(5), probe).await {
                         Ok(Ok(())) => {}
                         Ok(Err(error)) => return Err(PortError::Unavailable(Box::new(error))),

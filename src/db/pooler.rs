@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 use super::DbError;
 use super::connect::Connector;
@@ -18,6 +19,12 @@ pub enum Pooling {
     /// A pooler that keeps one per transaction, and prepared statements in order. LISTEN does not work through it.
     Transaction,
 }
+
+/// What a server says to a statement that it does not know, and to one under a name that another session has given away.
+const LOST: [SqlState; 2] = [
+    SqlState::INVALID_SQL_STATEMENT_NAME,
+    SqlState::DUPLICATE_PSTATEMENT,
+];
 
 /// How often the server connections are shuffled before we believe that they stay put.
 const TRIES: usize = 3;
@@ -44,13 +51,12 @@ pub async fn check(connector: &Connector) -> Result<Pooling, DbError> {
 
 async fn is_moved(connector: &Connector, holder: &Client, other: &Client) -> Result<bool, DbError> {
     let refused = |error: tokio_postgres::Error| {
-        if crate::telemetry::chain(&error).contains("prepared statement") {
-            DbError::Pooler {
-                place: connector.place(),
-            }
+        let place = connector.place();
+        if error.code().is_some_and(|code| LOST.contains(code)) {
+            DbError::Pooler { place }
         } else {
             DbError::Connect {
-                place: connector.place(),
+                place,
                 source: Box::new(error),
             }
         }

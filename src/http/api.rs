@@ -59,10 +59,10 @@ impl Action {
     /// A row, so that it reaches every node.
     async fn store(self, conn: &mut AsyncPgConnection, workflow: &str) -> QueryResult<()> {
         match self {
-            Self::Pause => control::set_paused(conn, workflow, true).await,
-            Self::Resume => control::set_paused(conn, workflow, false).await,
-            Self::RunNow => control::request_run(conn, workflow).await,
-            Self::Unpark => control::request_unpark(conn, workflow).await,
+            Self::Pause => control::set_paused(conn, &[workflow], true).await,
+            Self::Resume => control::set_paused(conn, &[workflow], false).await,
+            Self::RunNow => control::request_run(conn, &[workflow]).await,
+            Self::Unpark => control::request_unpark(conn, &[workflow]).await,
         }
     }
 }
@@ -90,10 +90,10 @@ fn crash(state: &State, name: &str) -> Response {
 }
 
 async fn act(Held(state): Held<State>, Path((name, action)): Path<(String, String)>) -> Response {
-    let Some(known) = workflows::find(&name) else {
+    let Some(known) = workflows::find(state.shared.workflows, &name) else {
         let message = format!(
             "there is no such workflow; there are {}",
-            workflows::NAMES.join(", ")
+            workflows::names(state.shared.workflows)
         );
         return problem(StatusCode::NOT_FOUND, "unknown_workflow", &message);
     };

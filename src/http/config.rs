@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::secret::Secret;
 use crate::settings::{ConfigError, inconsistent};
 
+/// Connections that a server takes at a time; more wait to be accepted.
+pub(crate) const MAX_CONNECTIONS: usize = 256;
+
 /// Health, metrics and API.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]

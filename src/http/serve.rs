@@ -22,10 +22,9 @@ use tokio_util::task::TaskTracker;
 use tower::Service;
 use tracing::{debug, warn};
 
-use super::{State, bot_router, router};
+use super::config::MAX_CONNECTIONS;
+use super::{State, outside_router, router};
 
-/// Connections at a time; more wait to be accepted.
-pub const MAX_CONNECTIONS: usize = 256;
 /// How long a client may take to send a request's head, and how long a connection may idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a connection lives before it is asked to end.
@@ -66,15 +65,15 @@ impl Server {
     /// When the socket does not tell its address.
     pub fn start(listener: TcpListener, state: State) -> anyhow::Result<Self> {
         let is_loopback = listener.local_addr()?.ip().is_loopback();
-        Self::serve(listener, router(state, is_loopback))
+        Self::serve(listener, router(&state, is_loopback))
     }
 
-    /// The same for the bots' API alone.
+    /// The same for what outsiders may see alone.
     ///
     /// # Errors
     /// When the socket does not tell its address.
-    pub fn start_for_bots(listener: TcpListener, state: State) -> anyhow::Result<Self> {
-        Self::serve(listener, bot_router(state))
+    pub fn start_outside(listener: TcpListener, state: State) -> anyhow::Result<Self> {
+        Self::serve(listener, outside_router(&state))
     }
 
     #[expect(

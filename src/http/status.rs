@@ -10,17 +10,16 @@ use std::time::Duration;
 use diesel::QueryResult;
 use gleaner_actors::TreeStatus;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
-use super::State;
+use super::{State, StatusPart};
 use crate::app::state::Shared;
+use crate::config::Change;
 use crate::db::estimate;
 use crate::health::{self, Readiness};
-use crate::prices::flag;
-use crate::prices::flag::Flag;
 use crate::store::attempt;
 use crate::store::attempt::FailureGroup;
 use crate::store::node;
@@ -28,12 +27,10 @@ use crate::store::node::Node;
 use crate::store::stage::Gauge;
 use crate::telemetry::chain;
 use crate::upkeep::QUEUE_COUNT_BOUND;
-use crate::workflows;
+use crate::workflows::Known;
 
 /// The database is looked at no more often than this.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// Flags that are shown.
-const FLAGS_SHOWN: i64 = 10;
 /// It must answer within this.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -62,10 +59,11 @@ pub struct Status {
     pub nodes: Vec<NodeSummary>,
     /// Failures of the last hour by stage and class, the newest thousand at most.
     pub failures: Vec<FailureGroup>,
-    /// The newest open flags.
-    pub flags: Vec<Flag>,
-    /// How many are open.
-    pub flags_open: i64,
+    /// Keys of the configuration that were changed in the file and wait for the next start.
+    pub pending: Vec<Change>,
+    /// What the areas add.
+    #[serde(flatten)]
+    pub areas: Map<String, Value>,
 }
 
 /// A workflow's place in the pipeline.
@@ -164,8 +162,7 @@ struct View {
     tables: Vec<Entity>,
     nodes: Vec<NodeSummary>,
     failures: Vec<FailureGroup>,
-    flags: Vec<Flag>,
-    flags_open: i64,
+    areas: Map<String, Value>,
 }
 
 /// The last look at the database.
@@ -183,11 +180,11 @@ pub(super) struct Surroundings {
 }
 
 impl Surroundings {
-    async fn get(&self, shared: &Shared) -> (Option<Duration>, View) {
+    async fn get(&self, shared: &Shared, parts: &[StatusPart]) -> (Option<Duration>, View) {
         // Held while looking: those who come meanwhile see the same.
         let mut look = self.look.lock().await;
         if look.tried_at.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
-            let seen = timeout(PATIENCE, see(shared)).await;
+            let seen = timeout(PATIENCE, see(shared, parts)).await;
             // After it, so that a database that is away does not hold up every request.
             look.tried_at = Some(Instant::now());
             match seen {
@@ -204,16 +201,16 @@ impl Surroundings {
 }
 
 /// The tables that workflows claim from, and those that only take results.
-fn tables() -> Vec<&'static str> {
-    let tables: BTreeSet<&'static str> = workflows::known()
-        .into_iter()
+fn tables(workflows: &[Known]) -> Vec<&'static str> {
+    let tables: BTreeSet<&'static str> = workflows
+        .iter()
         .flat_map(|known| [Some(known.stage.table()), known.ends_in])
         .flatten()
         .collect();
     tables.into_iter().collect()
 }
 
-async fn see(shared: &Shared) -> Option<View> {
+async fn see(shared: &Shared, parts: &[StatusPart]) -> Option<View> {
     let mut connection = match shared.pool.get().await {
         Ok(connection) => connection,
         Err(error) => {
@@ -222,15 +219,14 @@ async fn see(shared: &Shared) -> Option<View> {
         }
     };
     let seen: QueryResult<View> = async {
-        let sizes = estimate::table_sizes(&mut connection, &tables()).await?;
+        let sizes = estimate::table_sizes(&mut connection, &tables(shared.workflows)).await?;
         let nodes = node::recent(&mut connection).await?;
         let failures = attempt::recent_failures(&mut connection).await?;
-        let open = flag::Filter {
-            statuses: &flag::OPEN,
-            ..flag::Filter::default()
-        };
-        let flags = flag::list(&mut connection, &open, FLAGS_SHOWN).await?;
-        let flags_open = flag::count_open(&mut connection).await?;
+        let mut areas = Map::new();
+        for part in parts {
+            let values = (part.look)(&mut connection).await?;
+            areas.extend(part.names.iter().map(|name| (*name).to_owned()).zip(values));
+        }
         Ok(View {
             tables: sizes
                 .into_iter()
@@ -241,8 +237,7 @@ async fn see(shared: &Shared) -> Option<View> {
                 .collect(),
             nodes: nodes.into_iter().map(NodeSummary::of).collect(),
             failures,
-            flags,
-            flags_open,
+            areas,
         })
     }
     .await;
@@ -256,12 +251,12 @@ pub(super) async fn gather(state: &State) -> Status {
     let (tree, database, (looked, view)) = tokio::join!(
         health::tree_status(shared),
         state.probe.look(&shared.pool),
-        state.surroundings.get(shared),
+        state.surroundings.get(shared, &state.parts.status),
     );
     let queues = shared.queues();
-    let reload_failure = state.reload_failure.get().as_ref().clone();
-    let flow = workflows::known()
-        .into_iter()
+    let flow = shared
+        .workflows
+        .iter()
         .map(|known| Step {
             workflow: known.name,
             table: known.stage.table(),
@@ -272,7 +267,7 @@ pub(super) async fn gather(state: &State) -> Status {
     Status {
         node: shared.node,
         version: env!("CARGO_PKG_VERSION"),
-        readiness: health::judge(tree.as_ref(), &queues, database, reload_failure),
+        readiness: health::judged(shared, tree.as_ref(), database),
         tree,
         queues: queues.into_iter().collect(),
         queue_count_bound: QUEUE_COUNT_BOUND,
@@ -281,8 +276,8 @@ pub(super) async fn gather(state: &State) -> Status {
         tables: view.tables,
         nodes: view.nodes,
         failures: view.failures,
-        flags: view.flags,
-        flags_open: view.flags_open,
+        pending: shared.pending.get().as_ref().clone(),
+        areas: view.areas,
     }
 }
 

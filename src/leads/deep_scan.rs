@@ -15,9 +15,10 @@ use url::Url;
 use crate::db::schema::place;
 use crate::live::Live;
 use crate::secret::Secret;
+use crate::settings::{self, Problem};
 use crate::telemetry::chain;
 use crate::web::fetch::{Client, RequestOptions};
-use crate::workflow::{Done, ItemId, Services, Workflow, WorkflowError};
+use crate::workflow::{Configured, Done, ItemId, Services, Workflow, WorkflowError};
 
 /// Options of the workflow `deep-scan`.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -34,18 +35,14 @@ pub struct Options {
     pub advance: bool,
 }
 
-impl Options {
-    /// Checks where the API is.
-    ///
-    /// # Errors
-    /// The key within these options, and what is wrong with it.
-    pub fn check(&self) -> Result<(), (&'static str, String)> {
+impl settings::Options for Options {
+    fn check(&self) -> Result<(), Problem> {
         let problem = match Url::parse(&self.base_url) {
             Ok(url) if matches!(url.scheme(), "http" | "https") => return Ok(()),
             Ok(_other) => "must be an http:// or https:// URL".to_owned(),
             Err(error) => format!("is no URL: {error}"),
         };
-        Err(("base_url", problem))
+        Err(("base_url".to_owned(), problem))
     }
 }
 
@@ -62,10 +59,12 @@ pub struct DeepScan {
     options: Live<Options>,
 }
 
-impl DeepScan {
-    /// With these services and options.
-    #[must_use]
-    pub fn new(services: &Services, options: Live<Options>) -> Self {
+impl Configured for DeepScan {
+    type Options = Options;
+
+    const SAMPLE: &'static str = "INSERT INTO place (place_id) VALUES ('sample')";
+
+    fn new(services: &Services, options: Live<Options>) -> Self {
         Self {
             client: services.fetch.clone(),
             options,

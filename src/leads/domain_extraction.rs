@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::db::schema::local_business;
 use crate::live::Live;
-use crate::workflow::{Done, ItemId, Services, Workflow, WorkflowError};
+use crate::settings;
+use crate::workflow::{Configured, Done, ItemId, Services, Workflow, WorkflowError};
 use gleaner_extract::domain::{self, DomainError};
 
 /// Options of the workflow `domain-extraction`.
@@ -22,15 +23,19 @@ pub struct Options {
     pub advance: bool,
 }
 
+impl settings::Options for Options {}
+
 /// The workflow.
 pub struct DomainExtraction {
     options: Live<Options>,
 }
 
-impl DomainExtraction {
-    /// With these options; it needs no services.
-    #[must_use]
-    pub fn new(_services: &Services, options: Live<Options>) -> Self {
+impl Configured for DomainExtraction {
+    type Options = Options;
+
+    const SAMPLE: &'static str = "INSERT INTO local_business (name, website) VALUES ('Brass Kettle', 'https://www.kettle-example.com/about')";
+
+    fn new(_services: &Services, options: Live<Options>) -> Self {
         Self { options }
     }
 }

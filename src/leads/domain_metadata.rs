@@ -1,18 +1,23 @@
 //! `domain/metadata`: home page → title, description, language, icon, technology, contacts, socials.
 //!
 //! Independent of sitemap discovery, which is queued beside it: a failure here never holds that up.
+//!
+//! A domain that leads to another site (for sale, sold, renamed, another country's) has no home page of its own. What stands
+//! there is somebody else's to tell: only the address is stored, as `home_url`, and the row is Filtered. Who wants that site
+//! queues its domain.
 
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::compute::compute;
 use crate::db::schema::domain;
 use crate::live::Live;
+use crate::settings;
 use crate::web::fetch::{Client, home_page};
-use crate::workflow::{Done, ItemId, Services, Workflow, WorkflowError};
-use gleaner_extract::{contacts, html, media, page};
+use crate::web::page::{Document, Landing, PageError};
+use crate::workflow::{Configured, Done, ItemId, Services, Workflow, WorkflowError};
+use gleaner_extract::{contacts, page};
 
 /// Options of the workflow `domain-metadata`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -22,16 +27,20 @@ pub struct Options {
     pub default_region: String,
 }
 
+impl settings::Options for Options {}
+
 /// The workflow.
 pub struct DomainMetadata {
     client: Client,
     options: Live<Options>,
 }
 
-impl DomainMetadata {
-    /// With these services and options.
-    #[must_use]
-    pub fn new(services: &Services, options: Live<Options>) -> Self {
+impl Configured for DomainMetadata {
+    type Options = Options;
+
+    const SAMPLE: &'static str = "INSERT INTO domain (domain, registrable_domain) VALUES ('kettle-example.com', 'kettle-example.com')";
+
+    fn new(services: &Services, options: Live<Options>) -> Self {
         Self {
             client: services.fetch.clone(),
             options,
@@ -39,8 +48,8 @@ impl DomainMetadata {
     }
 }
 
-/// What a home page tells, as the columns that hold it. What it does not tell becomes NULL.
-#[derive(Clone, Debug, PartialEq, AsChangeset)]
+/// What a home page tells, as the columns that hold it. What it does not tell, or was not read for, becomes NULL.
+#[derive(Clone, Debug, Default, PartialEq, AsChangeset)]
 #[diesel(table_name = domain, treat_none_as_null = true)]
 pub struct Metadata {
     title: Option<String>,
@@ -48,12 +57,12 @@ pub struct Metadata {
     language: Option<String>,
     favicon_url: Option<String>,
     logo_url: Option<String>,
-    is_wordpress: bool,
+    is_wordpress: Option<bool>,
     wordpress_version: Option<String>,
-    has_elementor: bool,
-    tech_stack: serde_json::Value,
-    email_addresses: Vec<String>,
-    phone_numbers: Vec<String>,
+    has_elementor: Option<bool>,
+    tech_stack: Option<serde_json::Value>,
+    email_addresses: Option<Vec<String>>,
+    phone_numbers: Option<Vec<String>>,
     facebook_url: Option<String>,
     twitter_url: Option<String>,
     linkedin_url: Option<String>,
@@ -83,20 +92,27 @@ impl Workflow for DomainMetadata {
 
     async fn run(&self, host: String) -> Result<Done<Metadata>, WorkflowError> {
         let response = home_page(&self.client, &host).await?.error_for_status()?;
-        if !media::is_html(response.content_type.as_deref(), &response.body) {
-            let kind = response.content_type.unwrap_or_default();
-            return Ok(Done::Filtered(
-                format!("the home page is not HTML ({kind})"),
-                None,
-            ));
-        }
+        let home_url = response.url.to_string();
+        // As the URL has it: a row may hold a name that is not in ASCII.
+        let asked = response.requested.clone();
+        let site = asked.host_str().unwrap_or(&host);
+        let landing = match Landing::new(response).page_of(site) {
+            Ok(landing) => landing,
+            Err(error @ PageError::OtherSite { .. }) => {
+                // What was known of a home page that is no more goes with it.
+                let nothing = Metadata {
+                    home_url,
+                    ..Metadata::default()
+                };
+                return Ok(Done::Filtered(error.to_string(), Some(nothing)));
+            }
+            Err(error @ PageError::NotHtml { .. }) => {
+                return Ok(Done::Filtered(format!("the home page is {error}"), None));
+            }
+        };
         let region = self.options.get().default_region.clone();
         Ok(Done::Completed(
-            compute(move || {
-                let text = html::decode(&response.body, response.content_type.as_deref()).text;
-                read(&html::Page::parse(&text), &response.url, &region)
-            })
-            .await,
+            landing.read(move |document| read(document, &region)).await,
         ))
     }
 
@@ -115,7 +131,8 @@ impl Workflow for DomainMetadata {
     }
 }
 
-fn read(parsed: &html::Page, url: &url::Url, region: &str) -> Metadata {
+fn read(document: &Document, region: &str) -> Metadata {
+    let (parsed, url) = (&document.tree, &document.url);
     let facts = page::extract(parsed, url);
     let technology = page::technology(parsed);
     let options = contacts::Options {
@@ -135,20 +152,24 @@ fn read(parsed: &html::Page, url: &url::Url, region: &str) -> Metadata {
         language: facts.language,
         favicon_url: facts.favicon,
         logo_url: facts.logo,
-        is_wordpress: technology.is_wordpress,
+        is_wordpress: Some(technology.is_wordpress),
         wordpress_version: technology.wordpress_version,
-        has_elementor: technology.has_elementor,
-        tech_stack: json!(technology.tech),
-        email_addresses: found
-            .emails
-            .iter()
-            .map(|email| email.value.clone())
-            .collect(),
-        phone_numbers: found
-            .phones
-            .iter()
-            .map(|phone| phone.e164.clone())
-            .collect(),
+        has_elementor: Some(technology.has_elementor),
+        tech_stack: Some(json!(technology.tech)),
+        email_addresses: Some(
+            found
+                .emails
+                .iter()
+                .map(|email| email.value.clone())
+                .collect(),
+        ),
+        phone_numbers: Some(
+            found
+                .phones
+                .iter()
+                .map(|phone| phone.e164.clone())
+                .collect(),
+        ),
         facebook_url: social("facebook"),
         twitter_url: social("x"),
         linkedin_url: social("linkedin"),

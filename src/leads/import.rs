@@ -9,6 +9,10 @@ use diesel::sql_types::{Array, BigInt, Bool, Double, Float, Integer, Nullable, S
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 
 use crate::db::connect::CHECKS_PLANNED_ONCE;
+use crate::store::stage::{Group, Request};
+
+/// The stage of the pages, as requests name it.
+pub(crate) const PAGES: Group = Group::new("page", "curation");
 
 /// A place.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -201,7 +205,8 @@ async fn store_pages(
     let depths: Vec<i16> = pages.iter().map(|page| page.path_depth).collect();
     let priorities: Vec<i16> = pages.iter().map(|page| page.priority).collect();
     conn.batch_execute(CHECKS_PLANNED_ONCE).await?;
-    sql_query(include_str!("import/pages.sql"))
+    let request = Request::Prioritise("given.priority");
+    sql_query(PAGES.ask(include_str!("import/pages.sql"), &[request]))
         .bind::<Bool, _>(queue)
         .bind::<Array<Text>, _>(columns.hosts)
         .bind::<Array<Text>, _>(columns.registrables)

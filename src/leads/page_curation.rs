@@ -11,14 +11,14 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::compute::compute;
 use crate::db::schema::{domain, page};
 use crate::live::Live;
+use crate::settings;
 use crate::web::fetch::Client;
-use crate::workflow::{Done, ItemId, Services, Workflow, WorkflowError};
-use gleaner_extract::domain::registrable;
+use crate::web::page::{Document, Landing};
+use crate::workflow::{Configured, Done, ItemId, Services, Workflow, WorkflowError};
 use gleaner_extract::url::TrackingParameters;
-use gleaner_extract::{contacts, html, media, page as facts};
+use gleaner_extract::{contacts, page as facts};
 
 /// Options of the workflow `page-curation`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -28,6 +28,8 @@ pub struct Options {
     pub default_region: String,
 }
 
+impl settings::Options for Options {}
+
 /// The workflow.
 pub struct PageCuration {
     client: Client,
@@ -35,10 +37,14 @@ pub struct PageCuration {
     options: Live<Options>,
 }
 
-impl PageCuration {
-    /// With these services and options.
-    #[must_use]
-    pub fn new(services: &Services, options: Live<Options>) -> Self {
+impl Configured for PageCuration {
+    type Options = Options;
+
+    const SAMPLE: &'static str =
+        "INSERT INTO domain (domain, registrable_domain) VALUES ('kettle-example.com', 'kettle-example.com');
+        INSERT INTO page (domain_id, url) SELECT id, 'https://kettle-example.com/contact' FROM domain";
+
+    fn new(services: &Services, options: Live<Options>) -> Self {
         Self {
             client: services.fetch.clone(),
             tracking: Arc::clone(&services.tracking),
@@ -119,36 +125,16 @@ impl Workflow for PageCuration {
         let url =
             Url::parse(&input.url).map_err(|error| WorkflowError::permanent("bad_url", error))?;
         let response = self.client.get(&url).await?.error_for_status()?;
-        let landed = response
-            .url
-            .host_str()
-            .and_then(registrable)
-            .map(|found| found.domain);
-        if landed.as_deref() != Some(input.registrable.as_str()) {
-            let place = response.url.host_str().unwrap_or_default();
-            return Ok(Done::Filtered(
-                format!("leads to another site ({place})"),
-                None,
-            ));
-        }
-        if !media::is_html(response.content_type.as_deref(), &response.body) {
-            let kind = response.content_type.unwrap_or_default();
-            return Ok(Done::Filtered(format!("not HTML ({kind})"), None));
-        }
+        let landing = match Landing::new(response).page_of(&input.registrable) {
+            Ok(landing) => landing,
+            Err(error) => return Ok(Done::Filtered(error.to_string(), None)),
+        };
         let region = self.options.get().default_region.clone();
         let tracking = Arc::clone(&self.tracking);
         Ok(Done::Completed(
-            compute(move || {
-                let text = html::decode(&response.body, response.content_type.as_deref()).text;
-                read(
-                    &html::Page::parse(&text),
-                    &response.url,
-                    input.domain_id,
-                    &region,
-                    &tracking,
-                )
-            })
-            .await,
+            landing
+                .read(move |document| read(document, input.domain_id, &region, &tracking))
+                .await,
         ))
     }
 
@@ -168,12 +154,12 @@ impl Workflow for PageCuration {
 }
 
 fn read(
-    parsed: &html::Page,
-    url: &Url,
+    document: &Document,
     domain_id: i64,
     region: &str,
     tracking: &TrackingParameters,
 ) -> Curated {
+    let (parsed, url) = (&document.tree, &document.url);
     let told = facts::extract_with(tracking, parsed, url);
     let options = contacts::Options {
         default_region: (!region.is_empty()).then_some(region),

@@ -5,6 +5,9 @@ use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Float, Nullable, SmallInt, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
+use super::import::PAGES;
+use crate::store::stage::Request;
+
 /// A stored page, as far as the rules look at it.
 #[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
 pub struct StoredPage {
@@ -86,8 +89,7 @@ pub async fn pages_after(
 
 /// Stores decisions, and says what they changed.
 ///
-/// What a person decided stays: only pages that are still New, and not in hand, are queued or filtered. Writes stage columns
-/// only of these, as an import does.
+/// What a person decided stays: only pages that are still New, and not in hand, are queued or filtered.
 ///
 /// # Errors
 /// Whatever the database answers.
@@ -100,7 +102,18 @@ pub async fn store(
     let text = |get: fn(&Decision) -> &'static str| -> Vec<&'static str> {
         decisions.iter().map(get).collect()
     };
-    sql_query(include_str!("recategorise.sql"))
+    let requests = [
+        Request::PrioritiseIf {
+            condition: "effect = 'queued'",
+            priority: "1",
+        },
+        Request::Filter {
+            condition: "effect = 'filtered'",
+            reason: "decided.rule",
+            freed: Some("effect IN ('queued', 'freed')"),
+        },
+    ];
+    sql_query(PAGES.ask(include_str!("recategorise.sql"), &requests))
         .bind::<Array<BigInt>, _>(decisions.iter().map(|page| page.id).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(text(|page| page.page_type))
         .bind::<Array<Text>, _>(text(|page| page.rule))

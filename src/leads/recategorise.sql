@@ -1,6 +1,7 @@
 -- Gives stored pages what the rules make of them now, and says what that changed. Rows that stay as they are are not written.
 -- $1 bigint[] id, $2 text[] page_type, $3 text[] rule, $4 real[] confidence, $5 smallint[] path_depth, $6 text[] queue | keep | filter
 -- $7 smallint  version of the rules, $8 boolean  whether pages of interest are Selected
+-- Asked for: what the effect means for the curation.
 WITH given AS (
     SELECT * FROM unnest($1, $2, $3, $4, $5, $6) AS given(id, page_type, rule, confidence, path_depth, disposition)
 ), known AS MATERIALIZED (
@@ -21,17 +22,15 @@ WITH given AS (
         END AS effect
     FROM known JOIN given USING (id)
 ), changed AS (
-    UPDATE page SET page_type = decided.page_type, page_confidence = decided.confidence, path_depth = decided.path_depth,
+    UPDATE page AS item SET page_type = decided.page_type, page_confidence = decided.confidence, path_depth = decided.path_depth,
         page_rule = CASE WHEN is_foreign THEN page_rule ELSE decided.rule END, rules_version = $7,
         -- Selected, as by a person: the trigger queues it.
         status = CASE WHEN effect = 'queued' THEN 'Selected' ELSE status END,
-        curation_priority = CASE WHEN effect = 'queued' THEN 1 ELSE curation_priority END,
-        curation_status = CASE effect WHEN 'filtered' THEN 'Filtered' WHEN 'kept' THEN curation_status END,
-        curation_error = CASE effect WHEN 'filtered' THEN decided.rule WHEN 'kept' THEN curation_error END
+        {set}
     FROM decided
-    WHERE page.id = decided.id AND (page.page_type, page.page_confidence, page.path_depth, page.rules_version,
-            CASE WHEN is_foreign THEN decided.rule ELSE page.page_rule END)
+    WHERE item.id = decided.id AND (item.page_type, item.page_confidence, item.path_depth, item.rules_version,
+            CASE WHEN is_foreign THEN decided.rule ELSE item.page_rule END)
         IS DISTINCT FROM (decided.page_type, decided.confidence, decided.path_depth, $7, decided.rule)
-    RETURNING decided.old_type, page.page_type AS new_type, decided.effect
+    RETURNING decided.old_type, item.page_type AS new_type, decided.effect
 )
 SELECT old_type, new_type, effect, count(*) AS pages FROM changed GROUP BY old_type, new_type, effect

@@ -17,10 +17,11 @@ use url::Url;
 use crate::compute::compute;
 use crate::db::schema::domain;
 use crate::live::Live;
+use crate::settings;
 use crate::telemetry::chain;
 use crate::web::fetch::{Client, Decision, FetchError, RequestOptions, home_page};
-use crate::workflow::{Done, ItemId, Services, Workflow, WorkflowError};
-use gleaner_extract::html;
+use crate::web::page::Landing;
+use crate::workflow::{Configured, Done, ItemId, Services, Workflow, WorkflowError};
 use gleaner_extract::sitemap::{self, Kind};
 use gleaner_extract::sitemap_links::sitemap_links;
 use gleaner_extract::url::{TrackingParameters, normalize, resolve_with};
@@ -70,6 +71,8 @@ const SNIFF_BYTES: u64 = 64 * 1024;
 /// Address cannot be longer in the table.
 const MAX_URL_BYTES: usize = 2_048;
 
+impl settings::Options for Options {}
+
 /// The workflow.
 pub struct SitemapDiscovery {
     client: Client,
@@ -77,10 +80,12 @@ pub struct SitemapDiscovery {
     options: Live<Options>,
 }
 
-impl SitemapDiscovery {
-    /// With these services and options.
-    #[must_use]
-    pub fn new(services: &Services, options: Live<Options>) -> Self {
+impl Configured for SitemapDiscovery {
+    type Options = Options;
+
+    const SAMPLE: &'static str = "INSERT INTO domain (domain, registrable_domain) VALUES ('kettle-example.com', 'kettle-example.com')";
+
+    fn new(services: &Services, options: Live<Options>) -> Self {
         Self {
             client: services.fetch.clone(),
             tracking: Arc::clone(&services.tracking),
@@ -149,11 +154,9 @@ impl Workflow for SitemapDiscovery {
 
         if found.is_empty() && home.status < 400 {
             let tracking = Arc::clone(&self.tracking);
-            let links = compute(move || {
-                let text = html::decode(&home.body, home.content_type.as_deref()).text;
-                sitemap_links(&tracking, &html::Page::parse(&text), &home.url)
-            })
-            .await;
+            let links = Landing::new(home)
+                .read(move |document| sitemap_links(&tracking, &document.tree, &document.url))
+                .await;
             self.keep_sitemaps(links, "html_link", limit, &mut found)
                 .await?;
         }

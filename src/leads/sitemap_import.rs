@@ -5,7 +5,7 @@
 //! rule that says so. Contact, career and legal pages become Selected, which queues their curation.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -17,9 +17,12 @@ use url::Url;
 
 use crate::db::connect::{CHECKS_PLANNED_EACH, CHECKS_PLANNED_ONCE};
 use crate::db::schema::{domain, sitemap_file};
+use crate::leads::import::PAGES;
 use crate::live::Live;
+use crate::settings;
+use crate::store::stage::Request;
 use crate::web::fetch::{Client, RequestOptions};
-use crate::workflow::{Done, ItemId, Services, Workflow, WorkflowError};
+use crate::workflow::{Configured, Done, ItemId, Services, Workflow, WorkflowError};
 use gleaner_extract::category::{self, Disposition, categorize};
 use gleaner_extract::domain::registrable;
 use gleaner_extract::sitemap::{self, Entry, Kind, Limits, Progress};
@@ -47,8 +50,23 @@ const INSERT_ROWS: usize = 5_000;
 /// Address cannot be longer in the table.
 const MAX_URL_BYTES: usize = 2_048;
 
+/// Stores pages; see its file.
+static STORE_PAGES: LazyLock<String> = LazyLock::new(|| {
+    let requests = [
+        Request::Prioritise("CASE WHEN disposition = 'queue' THEN 1 ELSE 0 END"),
+        Request::Filter {
+            condition: "disposition = 'filter'",
+            reason: "rule",
+            freed: None,
+        },
+    ];
+    PAGES.ask(include_str!("sitemap_import.sql"), &requests)
+});
+
 /// Why an entry that leads to another site is filtered.
 const OTHER_SITE: &str = "other_site";
+
+impl settings::Options for Options {}
 
 /// The workflow.
 pub struct SitemapImport {
@@ -57,10 +75,14 @@ pub struct SitemapImport {
     options: Live<Options>,
 }
 
-impl SitemapImport {
-    /// With these services and options.
-    #[must_use]
-    pub fn new(services: &Services, options: Live<Options>) -> Self {
+impl Configured for SitemapImport {
+    type Options = Options;
+
+    const SAMPLE: &'static str =
+        "INSERT INTO domain (domain, registrable_domain) VALUES ('kettle-example.com', 'kettle-example.com');
+        INSERT INTO sitemap_file (domain_id, url) SELECT id, 'https://kettle-example.com/sitemap.xml' FROM domain";
+
+    fn new(services: &Services, options: Live<Options>) -> Self {
         Self {
             client: services.fetch.clone(),
             tracking: Arc::clone(&services.tracking),
@@ -328,7 +350,7 @@ async fn store_pages(
     let column = |get: fn(&Listed) -> &'static str| -> Vec<&'static str> {
         rows.iter().map(|(_, listed)| get(listed)).collect()
     };
-    sql_query(include_str!("sitemap_import.sql"))
+    sql_query(&*STORE_PAGES)
         .bind::<BigInt, _>(domain_id)
         .bind::<BigInt, _>(sitemap)
         .bind::<Array<Text>, _>(rows.iter().map(|(url, _)| *url).collect::<Vec<_>>())

@@ -5,6 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use gleaner_actors::port::{LeaseId, SettleReport};
 
 use super::*;
+use crate::prices::metrics::{
+    Recorded, bot_answered, bot_pulled, bot_refused, bot_result, polls_waiting, record_head,
+    record_queue, recorded,
+};
 
 /// Every metric with its labels, as `/metrics` shows them after everything has happened once.
 fn rendered() -> String {
@@ -14,7 +18,10 @@ fn rendered() -> String {
     let handle = recorder.handle();
     metrics::with_local_recorder(&recorder, || {
         describe();
-        announce(&["deep-scan"]);
+        announce(["deep-scan"].into_iter());
+        for area in crate::areas::AREAS {
+            (area.metrics)();
+        }
         let elapsed = Duration::from_millis(1);
         let report = SettleReport::default();
         let workflow = "deep-scan";
@@ -129,10 +136,22 @@ fn names_types_and_labels_stay_as_they_are() {
     insta::assert_snapshot!(lines.join("\n"));
 }
 
+/// The program's metrics, and every area's.
+fn sources() -> String {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let areas = crate::areas::AREAS
+        .iter()
+        .map(|area| root.join(area.name).join("metrics.rs"));
+    let files = std::iter::once(root.join("metrics.rs")).chain(areas);
+    files
+        .filter_map(|file| std::fs::read_to_string(file).ok())
+        .collect()
+}
+
 #[test]
 fn every_metric_is_described_and_shown() {
     let text = rendered();
-    let source = include_str!("../metrics.rs");
+    let source = sources();
     let names: BTreeSet<&str> = source
         .split('"')
         .filter(|part| part.starts_with("gleaner_"))
@@ -165,7 +184,7 @@ fn used(text: &str) -> BTreeSet<String> {
 
 #[test]
 fn rules_and_dashboard_use_only_metrics_that_exist() {
-    let known = used(include_str!("../metrics.rs"));
+    let known = used(&sources());
     for (file, text) in [
         (
             "deploy/prometheus-rules.yml",

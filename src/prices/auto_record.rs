@@ -26,13 +26,19 @@ use timeline::{Decision, Moment, Value};
 
 use crate::db::statement::statement;
 use crate::live::Live;
-use crate::metrics::{self, Recorded};
+use crate::prices::metrics::{self, Recorded};
 use crate::prices::queue;
 use crate::prices::queue::Queue;
-use crate::workflow::{Done, Ended, ItemId, Services, Settled, Workflow, WorkflowError};
+use crate::store::stage::{Group, Request};
+use crate::workflow::{
+    Configured, Done, Ended, ItemId, Services, Settled, Workflow, WorkflowError,
+};
 
 /// Without Redis, what waits is counted no further than this.
 const COUNT_BOUND: i32 = 10_000;
+
+/// The stage of the results, as requests name it.
+pub(crate) const RESULTS: Group = Group::new(AutoRecord::TABLE, AutoRecord::STAGE);
 
 /// The workflow.
 pub struct AutoRecord {
@@ -42,13 +48,22 @@ pub struct AutoRecord {
     waiting: AtomicU64,
 }
 
-impl AutoRecord {
-    /// With these options, and the queue of the process.
-    #[must_use]
-    pub fn new(services: &Services, options: Live<Options>) -> Self {
-        Self::with_queue(services.queue.clone(), options)
-    }
+impl Configured for AutoRecord {
+    type Options = Options;
 
+    const SAMPLE: &'static str =
+        "INSERT INTO site (domain) VALUES ('kettle-example.com');
+        INSERT INTO product_url (site_id, raw_url, url, url_hash, title)
+            SELECT id, 'https://kettle-example.com/kettle', 'https://kettle-example.com/kettle', 'kettle', 'Kettle' FROM site;
+        INSERT INTO crawl_result (product_url_id, site_id, success, price, currency, availability, price_sources, crawled_at)
+            SELECT id, site_id, true, 24.90, 'EUR', 'InStock', '{jsonld}', now() FROM product_url";
+
+    fn new(services: &Services, options: Live<Options>) -> Self {
+        Self::with_queue(Queue::new(services.redis.as_ref()), options)
+    }
+}
+
+impl AutoRecord {
     /// With this queue, and nothing else of the process.
     #[must_use]
     pub fn with_queue(queue: Queue, options: Live<Options>) -> Self {
@@ -382,11 +397,12 @@ pub async fn revive(conn: &mut AsyncPgConnection, ids: &[i64]) -> QueryResult<Ve
         #[diesel(sql_type = BigInt)]
         id: i64,
     }
-    sql_query(
-        "UPDATE crawl_result SET auto_record_status = 'Queued' \
+    sql_query(RESULTS.ask(
+        "UPDATE {table} AS item SET {set} \
          WHERE id = ANY ($1) AND success AND NOT history_recorded \
-           AND (auto_record_status = 'Error' OR auto_record_status IS NULL)",
-    )
+           AND ({stage}_status = 'Error' OR {stage}_status IS NULL)",
+        &[Request::Queue],
+    ))
     .bind::<Array<BigInt>, _>(ids)
     .execute(conn)
     .await?;

@@ -22,6 +22,7 @@ pub use account::{Account, Listed, create, disable, enable, find, find_all, list
 pub use report::{Done, Refusal, Report, Reported, report};
 
 use crate::db::statement::statement;
+use crate::prices::crawl::JOBS;
 use crate::store::stage::Stage;
 
 /// The stage whose jobs are handed out, as notifications name it.
@@ -30,6 +31,10 @@ pub const STAGE_NAME: &str = "crawl_job/crawl";
 /// The same, with its statements.
 pub(crate) static STAGE: LazyLock<Stage> =
     LazyLock::new(|| Stage::limited("crawl_job", "crawl", true, Some("max_retries")));
+
+/// The hand-out.
+static PULL: LazyLock<String> =
+    LazyLock::new(|| JOBS.claim_under(include_str!("bot/pull.sql"), "opening.lease"));
 
 /// One of the pulls that a claim answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,7 +165,7 @@ pub async fn pull(
     let rows = conn
         .transaction::<Vec<PulledRow>, DieselError, _>(async |conn| {
             conn.batch_execute(PLAN_OF_PULLS).await?;
-            statement(include_str!("bot/pull.sql"))
+            statement(&PULL)
                 .bind::<Array<BigInt>, _>(&bots)
                 .bind::<Array<BigInt>, _>(&jobs)
                 .bind::<Array<Bool>, _>(&counts)

@@ -11,7 +11,10 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::{Map, Value, json};
 
 use crate::db::statement::statement;
-use crate::store::stage::bounded;
+use crate::store::stage::{Group, bounded};
+
+/// The stage of the jobs, as requests name it.
+pub(crate) const JOBS: Group = Group::new("crawl_job", "crawl");
 
 /// Longest title kept, in characters; the price systems before this one kept as many.
 const MAX_TITLE_CHARS: usize = 500;

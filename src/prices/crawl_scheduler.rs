@@ -20,7 +20,6 @@ use crate::prices::config::Crawl;
 use crate::prices::crawl::plan;
 use crate::prices::crawl::plan::Admission;
 use crate::telemetry;
-use crate::upkeep::unavailable;
 use gleaner_extract::address::address;
 
 /// This much of a shop's line is due at once: a bot that pulls a few jobs at a time need not come back for each.
@@ -59,9 +58,9 @@ impl CrawlScheduler {
         let config = self.shared.config.get();
         let mut conn = self.shared.connection().await?;
         let pace = config.fetch.per_host_delay;
-        run(&mut conn, &config.crawl, pace)
+        run(&mut conn, config.section::<Crawl>(), pace)
             .await
-            .map_err(unavailable)
+            .map_err(PortError::unavailable)
     }
 }
 

@@ -9,6 +9,9 @@ use diesel::sql_types::{Array, BigInt, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde::Serialize;
 
+use super::pattern::SITES;
+use crate::store::stage::Request;
+
 /// A flag, as people see it.
 #[derive(Clone, Debug, PartialEq, QueryableByName, Serialize)]
 pub struct Flag {
@@ -225,7 +228,7 @@ impl Add for Judged {
 /// # Errors
 /// Whatever the database answers.
 pub async fn judge(conn: &mut AsyncPgConnection) -> QueryResult<Judged> {
-    let shops: Judged = sql_query(include_str!("flag/judge.sql"))
+    let shops: Judged = sql_query(SITES.ask(include_str!("flag/judge.sql"), &[Request::Queue]))
         .get_result(conn)
         .await?;
     let duplicates: Judged = sql_query(include_str!("flag/duplicates.sql"))

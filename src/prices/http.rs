@@ -1,7 +1,50 @@
 //! What is served of prices: the bots' API, and the lists of prices, flags and notifications.
 
 pub(crate) mod bot;
-pub(crate) mod flags;
-pub(crate) mod history;
-pub(crate) mod notifications;
-pub(crate) mod openapi;
+mod flags;
+mod history;
+mod notifications;
+mod openapi;
+
+use std::sync::Arc;
+
+use diesel::QueryResult;
+use diesel_async::AsyncPgConnection;
+use serde_json::{Value, json};
+
+use super::flag;
+use crate::app::state::Shared;
+use crate::http::Routes;
+use crate::http::openapi::Part;
+
+/// Flags that the status document shows.
+const FLAGS_SHOWN: i64 = 10;
+
+/// All routes.
+pub(super) fn routes(shared: &Arc<Shared>) -> Routes {
+    let (operators_api, outsiders_api) = described();
+    Routes {
+        operators: history::routes()
+            .merge(flags::routes())
+            .merge(notifications::routes()),
+        outsiders: bot::routes(bot::State::new(shared)),
+        operators_api,
+        outsiders_api,
+    }
+}
+
+/// What is said of the operators' routes, and of the outsiders'.
+pub(crate) fn described() -> (Part, Part) {
+    (openapi::part(), bot::part())
+}
+
+/// The newest open flags, and how many are open.
+pub(super) async fn status(conn: &mut AsyncPgConnection) -> QueryResult<Vec<Value>> {
+    let open = flag::Filter {
+        statuses: &flag::OPEN,
+        ..flag::Filter::default()
+    };
+    let flags = flag::list(conn, &open, FLAGS_SHOWN).await?;
+    let count = flag::count_open(conn).await?;
+    Ok(vec![json!(flags), json!(count)])
+}

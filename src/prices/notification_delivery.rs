@@ -18,9 +18,10 @@ use serde::{Deserialize, Serialize};
 use crate::db::schema::notification;
 use crate::live::Live;
 use crate::secret::Secret;
+use crate::settings::{self, Problem};
 use crate::telemetry::chain;
 use crate::web::fetch::Client;
-use crate::workflow::{Done, ItemId, Services, Workflow, WorkflowError};
+use crate::workflow::{Configured, Done, ItemId, Services, Workflow, WorkflowError};
 
 /// Options of the workflow `notification-delivery`.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -37,13 +38,9 @@ pub struct Options {
     pub answer_timeout: Duration,
 }
 
-impl Options {
-    /// Checks whether mail can be sent as configured, without asking the server.
-    ///
-    /// # Errors
-    /// The key within these options, and what is wrong with it.
-    pub fn check(&self) -> Result<(), (&'static str, String)> {
-        mail::check(self).map_err(|error| (error.key(), chain(&error)))
+impl settings::Options for Options {
+    fn check(&self) -> Result<(), Problem> {
+        mail::check(self).map_err(|error| (error.key().to_owned(), chain(&error)))
     }
 }
 
@@ -53,10 +50,18 @@ pub struct NotificationDelivery {
     options: Live<Options>,
 }
 
-impl NotificationDelivery {
-    /// With these services and options.
-    #[must_use]
-    pub fn new(services: &Services, options: Live<Options>) -> Self {
+impl Configured for NotificationDelivery {
+    type Options = Options;
+
+    const SAMPLE: &'static str =
+        "INSERT INTO site (domain) VALUES ('kettle-example.com');
+        INSERT INTO product_url (site_id, raw_url, url, url_hash, title)
+            SELECT id, 'https://kettle-example.com/kettle', 'https://kettle-example.com/kettle', 'kettle', 'Kettle' FROM site;
+        INSERT INTO subscription (subscriber, product_url_id) SELECT 'ann', id FROM product_url;
+        INSERT INTO notification (subscription_id, product_url_id, channel, kind, message, old_price, new_price, currency)
+            SELECT id, product_url_id, 'list', 'price_drop', 'it fell', 29.90, 24.90, 'EUR' FROM subscription";
+
+    fn new(services: &Services, options: Live<Options>) -> Self {
         Self {
             client: services.fetch.clone(),
             options,

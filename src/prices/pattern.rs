@@ -7,6 +7,11 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::store::stage::{Group, Request};
+
+/// The stage of the shops, as requests name it.
+pub(crate) const SITES: Group = Group::new("site", "pattern");
+
 /// A version, as people see it.
 #[derive(Clone, Debug, PartialEq, QueryableByName, Serialize)]
 pub struct Version {
@@ -117,11 +122,14 @@ pub async fn reject(
 /// # Errors
 /// Whatever the database answers.
 pub async fn ask(conn: &mut AsyncPgConnection, site: i64) -> QueryResult<()> {
-    sql_query("UPDATE site SET pattern_status = 'Queued' WHERE id = $1")
-        .bind::<BigInt, _>(site)
-        .execute(conn)
-        .await
-        .map(drop)
+    sql_query(SITES.ask(
+        "UPDATE {table} AS item SET {set} WHERE id = $1",
+        &[Request::Queue],
+    ))
+    .bind::<BigInt, _>(site)
+    .execute(conn)
+    .await
+    .map(drop)
 }
 
 async fn lock(conn: &mut AsyncPgConnection, site: i64) -> QueryResult<()> {

@@ -4,13 +4,10 @@
 //! one with the reason and a flag. A pattern that works is never replaced by one that works less well. Queued when a shop's
 //! pages could not be read three times in a row, by pattern-health, or by anybody.
 
-use std::io::Read as _;
-
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Binary, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use flate2::read::GzDecoder;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
@@ -20,8 +17,9 @@ use crate::live::Live;
 use crate::prices::flag;
 use crate::prices::pattern;
 use crate::prices::pattern::NewVersion;
-use crate::workflow::{Done, ItemId, Services, Workflow, WorkflowError};
-use gleaner_extract::html;
+use crate::settings;
+use crate::web::page::Document;
+use crate::workflow::{Configured, Done, ItemId, Services, Workflow, WorkflowError};
 use gleaner_extract::offer::{Availability, availability_of, offer_of};
 use gleaner_extract::pattern::Pattern;
 use gleaner_extract::pattern::learn::{self, Learnt, Sample, Trial};
@@ -45,15 +43,22 @@ pub struct Options {
     pub max_page_bytes: u64,
 }
 
+impl settings::Options for Options {}
+
 /// The workflow.
 pub struct PatternGeneration {
     options: Live<Options>,
 }
 
-impl PatternGeneration {
-    /// With these options; it needs no services.
-    #[must_use]
-    pub fn new(_services: &Services, options: Live<Options>) -> Self {
+impl Configured for PatternGeneration {
+    type Options = Options;
+
+    const SAMPLE: &'static str =
+        "INSERT INTO site (domain) VALUES ('kettle-example.com');
+        INSERT INTO product_url (site_id, raw_url, url, url_hash, title)
+            SELECT id, 'https://kettle-example.com/kettle', 'https://kettle-example.com/kettle', 'kettle', 'Kettle' FROM site";
+
+    fn new(_services: &Services, options: Live<Options>) -> Self {
         Self { options }
     }
 }
@@ -248,8 +253,8 @@ fn judge(shop: &Shop, options: &Options) -> Verdict {
     let samples: Vec<Sample<'_>> = pages
         .iter()
         .map(|known| Sample {
-            page: &known.page,
-            url: &known.url,
+            page: &known.document.tree,
+            url: &known.document.url,
             price: known.price,
             currency: known.currency,
             availability: known.availability,
@@ -272,8 +277,7 @@ fn judge(shop: &Shop, options: &Options) -> Verdict {
 }
 
 struct Known {
-    page: html::Page,
-    url: Url,
+    document: Document,
     price: Option<Amount>,
     currency: Option<Currency>,
     availability: Option<Availability>,
@@ -282,13 +286,8 @@ struct Known {
 /// A page with what it tells by itself, or else what was last recorded of it.
 fn known(stored: &StoredPage, shop: &Shop, options: &Options) -> Option<Known> {
     let url = Url::parse(&stored.url).ok()?;
-    let mut text = Vec::new();
-    GzDecoder::new(stored.body.as_slice())
-        .take(options.max_page_bytes)
-        .read_to_end(&mut text)
-        .ok()?;
-    let page = html::Page::parse(&String::from_utf8_lossy(&text));
-    let offer = offer_of(&page, Some(&url));
+    let document = Document::unpack(url, &stored.body, options.max_page_bytes)?;
+    let offer = offer_of(&document.tree, Some(&document.url));
     let is_sure = offer.price.is_some() && offer.confidence >= MIN_OFFER_CONFIDENCE;
     let price = offer
         .price
@@ -304,8 +303,7 @@ fn known(stored: &StoredPage, shop: &Shop, options: &Options) -> Option<Known> {
         .availability
         .or_else(|| stored.availability.as_deref().and_then(availability_of));
     Some(Known {
-        page,
-        url,
+        document,
         price: price.filter(|price| !price.is_zero()),
         currency,
         availability,

@@ -7,10 +7,10 @@ use gleaner_actors::Tick;
 use gleaner_actors::port::PortError;
 use tracing::info;
 
+use super::config;
 use crate::app::state::Shared;
 use crate::prices::flag;
 use crate::store::schedule;
-use crate::upkeep::unavailable;
 
 /// The ticker.
 pub(crate) struct PatternHealth {
@@ -26,12 +26,15 @@ impl PatternHealth {
 
     async fn look(&self) -> Result<(), PortError> {
         let mut conn = self.shared.connection().await?;
-        let cron = &self.shared.config.get().pattern_health.cron;
+        let config = self.shared.config.get();
+        let cron = &config.section::<config::PatternHealth>().cron;
         if schedule::is_mine_by_cron(&mut conn, "pattern-health", cron, self.shared.node)
             .await
-            .map_err(unavailable)?
+            .map_err(PortError::unavailable)?
         {
-            let judged = flag::judge(&mut conn).await.map_err(unavailable)?;
+            let judged = flag::judge(&mut conn)
+                .await
+                .map_err(PortError::unavailable)?;
             info!(
                 opened = judged.opened,
                 closed = judged.closed,

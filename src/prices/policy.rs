@@ -1,5 +1,7 @@
 //! Crawl policies and subscriptions, as operators write them. Triggers have every job that they concern decided anew.
 
+use std::time::Duration;
+
 use diesel::sql_types::{Array, BigInt, Bool, Double, Nullable, SmallInt, Text};
 use diesel::{QueryResult, QueryableByName, sql_query};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -38,6 +40,23 @@ pub struct Policy {
     /// Jobs that it decides now; set aside when it is stored.
     #[diesel(sql_type = BigInt)]
     pub jobs: i64,
+}
+
+/// Delays between attempts double this often at most.
+const DOUBLINGS: u32 = 3;
+
+/// The longest wait that a backoff can come to, whatever the policy says: a page is looked at again within a week.
+pub const LONGEST_BACKOFF: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The delay after the failure of this attempt (counted from 1) at a job whose policy waits `base_seconds` before the second.
+///
+/// 5, 10, 20, 40, 40 … minutes, and never longer than [`LONGEST_BACKOFF`]. Whoever works the job, a bot or our own fetcher.
+#[must_use]
+pub fn backoff(base_seconds: f64, attempt: i16) -> Duration {
+    let failures = u32::try_from(attempt).unwrap_or(0);
+    let doublings = failures.saturating_sub(1).min(DOUBLINGS);
+    let base = Duration::try_from_secs_f64(base_seconds.max(0.0)).unwrap_or(LONGEST_BACKOFF);
+    base.saturating_mul(1 << doublings).min(LONGEST_BACKOFF)
 }
 
 /// All policies, in the order in which they decide.
@@ -128,4 +147,41 @@ pub async fn subscribe(
     .execute(conn)
     .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// PT-16 and W-20: 5, 10, 20, 40 minutes, and no longer; a week at most.
+    #[test]
+    fn w20_retries_wait_longer_each_time() {
+        const MINUTE: f64 = 60.0;
+        const DAY: f64 = 24.0 * 60.0 * MINUTE;
+        for (base, attempt, expected) in [
+            (5.0 * MINUTE, 1, 5.0 * MINUTE),
+            (5.0 * MINUTE, 2, 10.0 * MINUTE),
+            (5.0 * MINUTE, 3, 20.0 * MINUTE),
+            (5.0 * MINUTE, 4, 40.0 * MINUTE),
+            (5.0 * MINUTE, 5, 40.0 * MINUTE),
+            (5.0 * MINUTE, i16::MAX, 40.0 * MINUTE),
+            (5.0 * MINUTE, 0, 5.0 * MINUTE),
+            (5.0 * MINUTE, i16::MIN, 5.0 * MINUTE),
+            (0.25, 2, 0.5),
+            (2.0 * DAY, 2, 4.0 * DAY),
+            (2.0 * DAY, 3, 7.0 * DAY),
+            (30.0 * DAY, 1, 7.0 * DAY),
+            (30.0 * DAY, 4, 7.0 * DAY),
+            (f64::INFINITY, 1, 7.0 * DAY),
+            (f64::MAX, 4, 7.0 * DAY),
+            (-1.0, 2, 0.0),
+            (f64::NAN, 3, 0.0),
+        ] {
+            assert_eq!(
+                backoff(base, attempt),
+                Duration::from_secs_f64(expected),
+                "{base} s, attempt {attempt}"
+            );
+        }
+    }
 }

@@ -7,7 +7,6 @@
 mod reading;
 mod validate;
 
-use std::io::Write as _;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -15,33 +14,28 @@ use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Double, Nullable, SmallInt, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
 
 use self::reading::{Read, Shop};
 use self::validate::{Limits, Previous};
-use crate::compute::compute;
 use crate::live::Live;
 use crate::prices::crawl;
 use crate::prices::crawl::{Page, Seen, Submission};
+use crate::prices::policy;
 use crate::prices::queue::Queue;
+use crate::settings;
 use crate::telemetry::chain;
-use crate::web::fetch::{Client, FetchError, Response};
-use crate::web::render::{RenderError, Rendered, Renderer};
-use crate::workflow::{Done, ItemId, Services, Settled, Workflow, WorkflowError};
-use gleaner_extract::domain::registrable;
+use crate::web::fetch::{Client, FetchError};
+use crate::web::page::{Document, Landing, PageError};
+use crate::web::render::{RenderError, Renderer};
+use crate::workflow::{
+    Configured, Done, ItemId, Services, Settled, Terms, Workflow, WorkflowError,
+};
 use gleaner_extract::offer::Offer;
 use gleaner_extract::pattern::Pattern;
 use gleaner_extract::price::Currency;
-use gleaner_extract::{html, media};
-
-/// Doublings of the backoff: 5, 10, 20, 40 minutes from then on.
-const MAX_DOUBLINGS: u32 = 3;
-/// The longest wait that a policy's backoff can come to.
-const MAX_BACKOFF: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Options of the workflow `price-fetch`.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -58,6 +52,8 @@ pub struct Options {
     pub max_stored_page_bytes: usize,
 }
 
+impl settings::Options for Options {}
+
 /// The workflow.
 pub struct PriceFetch {
     client: Client,
@@ -66,14 +62,22 @@ pub struct PriceFetch {
     options: Live<Options>,
 }
 
-impl PriceFetch {
-    /// With these services and options.
-    #[must_use]
-    pub fn new(services: &Services, options: Live<Options>) -> Self {
+impl Configured for PriceFetch {
+    type Options = Options;
+
+    const SAMPLE: &'static str =
+        "INSERT INTO site (domain) VALUES ('kettle-example.com');
+        INSERT INTO product_url (site_id, raw_url, url, url_hash, title)
+            SELECT id, 'https://kettle-example.com/kettle', 'https://kettle-example.com/kettle', 'kettle', 'Kettle' FROM site;
+        INSERT INTO crawl_job (product_url_id, site_id, plan) SELECT id, site_id, 1000 FROM product_url";
+
+    const JOURNALS: &'static [&'static str] = &["crawl_result"];
+
+    fn new(services: &Services, options: Live<Options>) -> Self {
         Self {
             client: services.fetch.clone(),
             renderer: services.renderer.clone(),
-            queue: services.queue.clone(),
+            queue: Queue::new(services.redis.as_ref()),
             options,
         }
     }
@@ -117,39 +121,11 @@ pub struct Job {
 }
 
 impl Job {
-    /// How long until the next attempt, by the job's policy; none when this was the last.
-    fn backoff(&self) -> Option<Duration> {
-        if self.attempt >= self.max_retries {
-            return None;
-        }
-        let doublings = u32::try_from(self.attempt.saturating_sub(1)).unwrap_or(0);
-        let base =
-            Duration::try_from_secs_f64(self.backoff_seconds.max(0.0)).unwrap_or(MAX_BACKOFF);
-        Some(
-            base.saturating_mul(1 << doublings.min(MAX_DOUBLINGS))
-                .min(MAX_BACKOFF),
-        )
-    }
-
-    /// The same error, to be tried again when the job's policy says so, if it does.
-    fn by_policy(&self, error: WorkflowError) -> WorkflowError {
-        match (error, self.backoff()) {
-            (
-                WorkflowError::Retry {
-                    class,
-                    after,
-                    source,
-                },
-                Some(backoff),
-            ) => WorkflowError::Retry {
-                class,
-                after: Some(backoff.max(after.unwrap_or_default())),
-                source,
-            },
-            (WorkflowError::Retry { class, source, .. }, None) => {
-                WorkflowError::Permanent { class, source }
-            }
-            (error, _) => error,
+    /// What the job's policy says on the attempt after this one.
+    fn terms(&self) -> Terms {
+        Terms {
+            attempts: self.max_retries,
+            backoff: policy::backoff(self.backoff_seconds, self.attempt),
         }
     }
 }
@@ -158,6 +134,7 @@ impl Job {
 #[derive(Debug)]
 pub struct Crawl {
     attempt: i16,
+    terms: Terms,
     pattern: Option<i64>,
     duration_ms: i32,
     outcome: Outcome,
@@ -190,18 +167,18 @@ enum Outcome {
     },
 }
 
-/// A page, and where it came from.
-struct Fetched {
-    url: Url,
-    html: String,
-}
-
 /// Why there is no page to read.
 enum NoPage {
     Fetch(FetchError),
     Render(RenderError),
     /// Leads to another site, or is not HTML.
     Other(String),
+}
+
+impl From<PageError> for NoPage {
+    fn from(error: PageError) -> Self {
+        Self::Other(error.to_string())
+    }
 }
 
 impl From<FetchError> for NoPage {
@@ -269,6 +246,7 @@ impl Workflow for PriceFetch {
         let started_at = tokio::time::Instant::now();
         let crawl = |class: &'static str, error: String, details: Value| Crawl {
             attempt: job.attempt,
+            terms: job.terms(),
             pattern: job.pattern_id,
             duration_ms: i32::try_from(started_at.elapsed().as_millis()).unwrap_or(i32::MAX),
             outcome: Outcome::Failed { class, error },
@@ -277,28 +255,28 @@ impl Workflow for PriceFetch {
             has_product: job.has_product,
             result: AtomicI64::new(0),
         };
-        let fetched = match self.fetch(&job).await {
-            Ok(fetched) => fetched,
+        let landing = match self.fetch(&job).await {
+            Ok(landing) => landing,
             Err(error) => {
                 let (class, text, error) = error.judged();
-                let error = match error {
-                    snooze @ WorkflowError::Snooze { .. } => return Err(snooze),
-                    other => job.by_policy(other),
-                };
+                if matches!(error, WorkflowError::Snooze { .. }) {
+                    return Err(error);
+                }
                 return Ok(Done::Failed(error, crawl(class, text, json!({}))));
             }
         };
         let options = self.options.get();
         let (reader, limits) = (job.clone(), limits(&options));
         let max_stored = options.max_stored_page_bytes;
-        let (read, url, page) = compute(move || {
-            let read = read_page(&reader, &fetched, limits);
-            let page = (reader.wants_page || !read.validation.valid)
-                .then(|| stored(reader.id, &fetched, max_stored))
-                .flatten();
-            (read, fetched.url, page)
-        })
-        .await;
+        let (read, url, page) = landing
+            .read(move |document| {
+                let read = read_page(&reader, document, limits);
+                let page = (reader.wants_page || !read.validation.valid)
+                    .then(|| stored(reader.id, document, max_stored))
+                    .flatten();
+                (read, document.url.clone(), page)
+            })
+            .await;
         let details = read.details(&url);
         if read.validation.valid {
             let outcome = Outcome::Offer {
@@ -319,12 +297,16 @@ impl Workflow for PriceFetch {
             "extraction"
         };
         let reason = read.validation.errors.join("; ");
-        let error = job.by_policy(WorkflowError::retry(class, reason.clone()));
+        let error = WorkflowError::retry(class, reason.clone());
         let failed = Crawl {
             page,
             ..crawl(class, reason, details)
         };
         Ok(Done::Failed(error, failed))
+    }
+
+    fn terms(crawl: &Crawl) -> Option<Terms> {
+        Some(crawl.terms)
     }
 
     async fn store(
@@ -367,7 +349,7 @@ fn note_results(outputs: &[(ItemId, &Crawl)], recorded: &[crawl::Recorded]) {
 }
 
 impl PriceFetch {
-    async fn fetch(&self, job: &Job) -> Result<Fetched, NoPage> {
+    async fn fetch(&self, job: &Job) -> Result<Landing, NoPage> {
         let url = Url::parse(&job.url).map_err(|error| NoPage::Other(error.to_string()))?;
         let tab = if job.render {
             Some(self.renderer.tab().await?)
@@ -375,46 +357,13 @@ impl PriceFetch {
             None
         };
         let response = self.client.get(&url).await?.error_for_status()?;
-        check(&response, &job.domain)?;
+        let landing = Landing::new(response).page_of(&job.domain)?;
         let Some(tab) = tab else {
-            return Ok(decoded(response).await);
+            return Ok(landing);
         };
-        let Rendered { response, html } = tab.render(response).await?;
         // A script may have led on to another page.
-        check(&response, &job.domain)?;
-        Ok(Fetched {
-            url: response.url,
-            html,
-        })
+        Ok(landing.render(tab).await?.page_of(&job.domain)?)
     }
-}
-
-/// Whether a response is a page of this shop.
-fn check(response: &Response, domain: &str) -> Result<(), NoPage> {
-    let host = response.url.host_str().unwrap_or_default();
-    let site = registrable(host).map_or_else(|| host.to_owned(), |own| own.domain);
-    if site != domain {
-        return Err(NoPage::Other(format!("leads to another site ({host})")));
-    }
-    if !media::is_html(response.content_type.as_deref(), &response.body) {
-        let kind = response.content_type.as_deref().unwrap_or_default();
-        return Err(NoPage::Other(format!("not HTML ({kind})")));
-    }
-    Ok(())
-}
-
-async fn decoded(response: Response) -> Fetched {
-    let url = response.url.clone();
-    let html = compute(move || {
-        html::decode_from(
-            response.url.host_str(),
-            &response.body,
-            response.content_type.as_deref(),
-        )
-        .text
-    })
-    .await;
-    Fetched { url, html }
 }
 
 fn limits(options: &Options) -> Limits {
@@ -424,7 +373,7 @@ fn limits(options: &Options) -> Limits {
     }
 }
 
-fn read_page(job: &Job, fetched: &Fetched, limits: Limits) -> Read {
+fn read_page(job: &Job, document: &Document, limits: Limits) -> Read {
     // Checked before it was stored; a pattern of another version of the program is passed over.
     let pattern = job
         .pattern
@@ -439,18 +388,14 @@ fn read_page(job: &Job, fetched: &Fetched, limits: Limits) -> Read {
         title: job.title.as_deref(),
         availability: job.availability.as_deref(),
     };
-    let page = html::Page::parse(&fetched.html);
-    reading::read(&page, &fetched.url, shop, &previous, limits)
+    reading::read(document, shop, &previous, limits)
 }
 
 /// The page as it is kept, unless it is too large even so.
-fn stored(job: i64, fetched: &Fetched, max_bytes: usize) -> Option<Page> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(fetched.html.as_bytes()).ok()?;
-    let body = encoder.finish().ok()?;
-    (body.len() <= max_bytes).then(|| Page {
+fn stored(job: i64, document: &Document, max_bytes: usize) -> Option<Page> {
+    document.packed(max_bytes).map(|body| Page {
         job,
-        url: Some(fetched.url.to_string()),
+        url: Some(document.url.to_string()),
         body,
     })
 }
@@ -535,73 +480,5 @@ fn class_of(error: &FetchError) -> &'static str {
         FetchError::TooLarge { .. } | FetchError::ContentCoding { .. } => "http",
         FetchError::BadUrl { .. } | FetchError::Blocked { .. } => "blocked",
         _ => "network",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn job(attempt: i16, max_retries: i16) -> Job {
-        Job {
-            id: 1,
-            attempt,
-            max_retries,
-            backoff_seconds: 300.0,
-            url: String::new(),
-            title: None,
-            price: None,
-            availability: None,
-            is_wanted: true,
-            has_product: false,
-            wants_page: false,
-            domain: String::new(),
-            render: false,
-            currency: None,
-            pattern_id: None,
-            pattern: None,
-        }
-    }
-
-    /// PT-16: 5, 10, 20, 40 minutes, and an end.
-    #[test]
-    fn attempts_are_spaced_by_the_job_s_policy() {
-        for (attempt, max_retries, minutes) in [
-            (1, 3, Some(5)),
-            (2, 3, Some(10)),
-            (3, 3, None),
-            (3, 9, Some(20)),
-            (4, 9, Some(40)),
-            (8, 9, Some(40)),
-            (9, 9, None),
-            (i16::MAX, 9, None),
-        ] {
-            assert_eq!(
-                job(attempt, max_retries).backoff(),
-                minutes.map(|minutes| Duration::from_secs(minutes * 60)),
-                "{attempt} of {max_retries}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_later_time_that_the_server_names_is_kept() {
-        let asked = |seconds| WorkflowError::Retry {
-            class: "http",
-            after: Some(Duration::from_secs(seconds)),
-            source: "429".into(),
-        };
-        for (seconds, expected) in [(10, 300), (3_000, 3_000)] {
-            match job(1, 3).by_policy(asked(seconds)) {
-                WorkflowError::Retry { after, .. } => {
-                    assert_eq!(after, Some(Duration::from_secs(expected)));
-                }
-                other => panic!("{other:?}"),
-            }
-        }
-        assert!(matches!(
-            job(3, 3).by_policy(asked(10)),
-            WorkflowError::Permanent { class: "http", .. }
-        ));
     }
 }

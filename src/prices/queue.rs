@@ -112,14 +112,16 @@ impl Queue {
         Self(None)
     }
 
-    /// The queue in this Redis.
+    /// The queue in this Redis, if there is one.
     #[must_use]
-    pub fn new(redis: Redis, config: &Config) -> Self {
-        Self(Some(Arc::new(Lists {
-            keys: Keys::new(|name| redis.key(name)),
-            lease: config.lease,
-            redis,
-        })))
+    pub fn new(redis: Option<&Redis>) -> Self {
+        Self(redis.map(|redis| {
+            Arc::new(Lists {
+                keys: Keys::new(|name| redis.key(name)),
+                lease: redis.lease(),
+                redis: redis.clone(),
+            })
+        }))
     }
 
     /// Connects, if a Redis is configured. One that does not answer now is connected to when it does.
@@ -130,7 +132,7 @@ impl Queue {
         if !config.is_on() {
             return Ok(Self::none());
         }
-        Ok(Self::new(Redis::connect(config).await?, config))
+        Ok(Self::new(Some(&Redis::connect(config).await?)))
     }
 
     /// Whether a Redis is configured.

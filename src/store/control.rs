@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{Bool, Text};
+use diesel::sql_types::{Array, Bool, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::db::schema::workflow_control;
@@ -34,53 +34,54 @@ pub async fn all(conn: &mut AsyncPgConnection) -> QueryResult<Vec<Control>> {
         .await
 }
 
-/// Stops or restarts claiming of a workflow on every node.
+/// Stops or restarts claiming of workflows on every node: of all of them, or of none. One may be named twice.
 ///
 /// # Errors
-/// Whatever the database answers.
+/// Whatever the database answers; nothing is asked of any workflow then.
 pub async fn set_paused(
     conn: &mut AsyncPgConnection,
-    workflow: &str,
+    workflows: &[&str],
     paused: bool,
 ) -> QueryResult<()> {
     sql_query(
-        "INSERT INTO workflow_control (workflow, paused) VALUES ($1, $2) ON CONFLICT (workflow) \
+        "INSERT INTO workflow_control (workflow, paused) \
+         SELECT DISTINCT name, $2 FROM unnest($1) AS name ORDER BY name ON CONFLICT (workflow) \
          DO UPDATE SET paused = excluded.paused, changed_at = now(), changed_by = current_user",
     )
-    .bind::<Text, _>(workflow)
+    .bind::<Array<Text>, _>(workflows)
     .bind::<Bool, _>(paused)
     .execute(conn)
     .await?;
     Ok(())
 }
 
-/// Asks every node to claim now.
+/// Asks every node to claim now for these workflows; as [`set_paused`], for all or none.
 ///
 /// # Errors
 /// Whatever the database answers.
-pub async fn request_run(conn: &mut AsyncPgConnection, workflow: &str) -> QueryResult<()> {
-    request(conn, workflow, "run_requested_at").await
+pub async fn request_run(conn: &mut AsyncPgConnection, workflows: &[&str]) -> QueryResult<()> {
+    request(conn, workflows, "run_requested_at").await
 }
 
-/// Asks every node to start a parked workflow again.
+/// Asks every node to start these workflows again, where they are parked; as [`set_paused`], for all or none.
 ///
 /// # Errors
 /// Whatever the database answers.
-pub async fn request_unpark(conn: &mut AsyncPgConnection, workflow: &str) -> QueryResult<()> {
-    request(conn, workflow, "unpark_requested_at").await
+pub async fn request_unpark(conn: &mut AsyncPgConnection, workflows: &[&str]) -> QueryResult<()> {
+    request(conn, workflows, "unpark_requested_at").await
 }
 
 async fn request(
     conn: &mut AsyncPgConnection,
-    workflow: &str,
+    workflows: &[&str],
     column: &'static str,
 ) -> QueryResult<()> {
     sql_query(format!(
-        "INSERT INTO workflow_control (workflow, {column}) VALUES ($1, clock_timestamp()) \
-         ON CONFLICT (workflow) DO UPDATE \
+        "INSERT INTO workflow_control (workflow, {column}) \
+         SELECT name, clock_timestamp() FROM (SELECT DISTINCT unnest($1) AS name ORDER BY 1) AS asked ON CONFLICT (workflow) DO UPDATE \
          SET {column} = excluded.{column}, changed_at = now(), changed_by = current_user"
     ))
-    .bind::<Text, _>(workflow)
+    .bind::<Array<Text>, _>(workflows)
     .execute(conn)
     .await?;
     Ok(())

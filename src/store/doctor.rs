@@ -25,9 +25,6 @@ pub struct Server {
     /// Encoding of the database.
     #[diesel(sql_type = Text)]
     pub encoding: String,
-    /// The language of its messages, as `lc_messages` names it.
-    #[diesel(sql_type = Text)]
-    pub messages: String,
     /// Whether autovacuum runs, and has the counts it needs.
     #[diesel(sql_type = Bool)]
     pub autovacuum: bool,
@@ -77,9 +74,9 @@ struct Missing {
 ///
 /// # Errors
 /// Whatever the database answers.
-pub async fn drift(conn: &mut AsyncPgConnection, stages: &[Stage]) -> QueryResult<Vec<String>> {
-    let tables: Vec<&str> = stages.iter().map(Stage::table).collect();
-    let groups: Vec<&str> = stages.iter().map(Stage::column_group).collect();
+pub async fn drift(conn: &mut AsyncPgConnection, stages: &[&Stage]) -> QueryResult<Vec<String>> {
+    let tables: Vec<&str> = stages.iter().map(|stage| stage.table()).collect();
+    let groups: Vec<&str> = stages.iter().map(|stage| stage.column_group()).collect();
     let missing: Vec<Missing> = sql_query(include_str!("doctor/drift.sql"))
         .bind::<Array<Text>, _>(tables)
         .bind::<Array<Text>, _>(groups)

@@ -1,7 +1,6 @@
 //! Rows of a stage by filter: listed, queued again, cancelled. The operator's door to the stage columns.
 //!
-//! Besides `stage` this is the only module that writes them, and only as any other software may: through `<stage>_status`,
-//! under the guard trigger. A row that a worker has in hand is never taken away from it: queued again, it runs again after;
+//! Rows are changed only as any other software may: by a request, under the guard trigger. A row that a worker has in hand is never taken away from it: queued again, it runs again after;
 //! cancelled, the worker's result is dropped. Texts from outside are always bound, never part of a statement.
 
 use std::time::Duration;
@@ -12,8 +11,8 @@ use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Double, Integer, Jsonb, Nullable, SmallInt, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
-use super::stage::Stage;
-use crate::db::is_trouble;
+use super::stage::{Group, Request, Stage};
+use crate::db::sqlstate;
 
 /// Rows changed by one statement, which is one transaction: workers wait for no more than that.
 const CHUNK: i64 = 5_000;
@@ -382,16 +381,11 @@ impl Items {
         filter: &Filter,
     ) -> Result<i64, ItemsError> {
         let (table, stage) = (self.table, self.stage);
-        // A row that is Queued already, and waits for its next attempt, does not fire the trigger: all is set here as well,
-        // and told to the workers once.
+        // Told to the workers once, not for each row.
         self.change(
             conn,
             filter,
-            &format!(
-                "{stage}_status = 'Queued', {stage}_due_at = now(), \
-                 {stage}_attempts = CASE WHEN item.{stage}_lease IS NULL THEN 0 ELSE item.{stage}_attempts END, \
-                 {stage}_error = CASE WHEN item.{stage}_lease IS NULL THEN NULL ELSE item.{stage}_error END"
-            ),
+            Request::QueueAfresh,
             &format!("pg_notify('gleaner_stage', '{table}/{stage}')"),
         )
         .await
@@ -406,14 +400,7 @@ impl Items {
         conn: &mut AsyncPgConnection,
         filter: &Filter,
     ) -> Result<i64, ItemsError> {
-        let stage = self.stage;
-        self.change(
-            conn,
-            filter,
-            &format!("{stage}_status = 'Cancelled', {stage}_due_at = NULL"),
-            "NULL",
-        )
-        .await
+        self.change(conn, filter, Request::Cancel, "NULL").await
     }
 
     /// Changes the rows meant in chunks, by ascending key, each chunk once.
@@ -421,17 +408,18 @@ impl Items {
         &self,
         conn: &mut AsyncPgConnection,
         filter: &Filter,
-        assignments: &str,
+        request: Request,
         tell: &str,
     ) -> Result<i64, ItemsError> {
         let (table, condition) = (self.table, self.condition(filter)?);
-        let statement = format!(
+        let template = format!(
             ", chosen AS MATERIALIZED (\
                 SELECT item.id FROM {table} AS item WHERE {condition} AND item.id > $7 \
                 ORDER BY item.id LIMIT $8 FOR UPDATE), \
-             changed AS (UPDATE {table} AS item SET {assignments} FROM chosen WHERE item.id = chosen.id RETURNING item.id) \
+             changed AS (UPDATE {table} AS item SET {{set}} FROM chosen WHERE item.id = chosen.id RETURNING item.id) \
              SELECT count(*) AS rows, max(id)::bigint AS last FROM changed, (SELECT {tell}) AS told"
         );
+        let statement = Group::new(table, self.stage).ask(&template, &[request]);
         let (mut total, mut last) = (0, i64::MIN);
         let limit = filter.limit.unwrap_or(i64::MAX);
         while total < limit {
@@ -502,7 +490,7 @@ async fn chunk(
             .get_result(conn)
             .await;
         match changed {
-            Err(error) if tried < TRIES && is_trouble(&error) && is_deadlock(&error) => tried += 1,
+            Err(error) if tried < TRIES && is_deadlock(&error) => tried += 1,
             done => return done,
         }
     }
@@ -510,7 +498,7 @@ async fn chunk(
 
 /// A worker's batch and this chunk each held a row that the other wanted; the database ended ours, nothing was changed.
 fn is_deadlock(error: &diesel::result::Error) -> bool {
-    error.to_string().contains("deadlock")
+    sqlstate::code(error) == Some(sqlstate::DEADLOCK_DETECTED)
 }
 
 #[cfg(test)]

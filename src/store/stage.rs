@@ -2,7 +2,9 @@
 //!
 //! This module owns those columns. One set of SQL serves every stage: the files in `stage/` name the table as `{table}` and
 //! the group as `{stage}`, filled in from the constants of a workflow, never from outside. Every write after a claim is
-//! fenced by lease and attempt.
+//! fenced by lease and attempt. What others ask of rows they write through [`Group::ask`].
+
+mod request;
 
 use std::time::Duration;
 
@@ -14,6 +16,8 @@ use gleaner_actors::port::{ItemId, LeaseId, Settlement, Verdict};
 
 use super::lease::NEXT_EXPIRY;
 use crate::db::statement::statement;
+
+pub use request::{Group, Request};
 
 /// Longest error text kept on a row or in the history, in bytes.
 const MAX_ERROR_BYTES: usize = 2_000;
@@ -31,6 +35,7 @@ pub struct Stage {
     settle: String,
     disown: String,
     take_back: String,
+    readopt: String,
     rescue: String,
     rescue_foreign: String,
     gauge: String,
@@ -116,14 +121,16 @@ impl Stage {
                 .replace("{stage}", stage)
                 .replace("{touch}", touch)
         };
+        let group = Group::new(table, stage);
         Self {
             table,
             stage,
-            claim: fill(include_str!("stage/claim.sql")),
-            claim_these: fill(include_str!("stage/claim_these.sql")),
+            claim: fill(&group.claim_under(include_str!("stage/claim.sql"), "$1")),
+            claim_these: fill(&group.claim_under(include_str!("stage/claim_these.sql"), "$1")),
             settle: fill(include_str!("stage/settle.sql")),
             disown: fill(include_str!("stage/disown.sql")),
             take_back: fill(include_str!("stage/take_back.sql")),
+            readopt: fill(include_str!("stage/readopt.sql")),
             rescue: fill(include_str!("stage/rescue.sql")),
             rescue_foreign: fill(include_str!("stage/rescue_foreign.sql")),
             gauge: fill(include_str!("stage/gauge.sql")),
@@ -140,6 +147,12 @@ impl Stage {
     #[must_use]
     pub fn column_group(&self) -> &'static str {
         self.stage
+    }
+
+    /// Its column group, for statements that ask for something.
+    #[must_use]
+    pub fn group(&self) -> Group {
+        Group::new(self.table, self.stage)
     }
 
     /// `table/stage`, as notifications and the history name it.
@@ -290,6 +303,26 @@ impl Stage {
             .bind::<Text, _>(outcome)
             .bind::<Array<BigInt>, _>(keep)
             .get_result(conn)
+            .await
+    }
+
+    /// Gives rows that nobody has in hand back to somebody who once had them, under a lease that stands: a result that comes late
+    /// can be settled then. The caller has locked them, and judged that each attempt was its holder's.
+    ///
+    /// # Errors
+    /// Whatever the database answers.
+    pub async fn readopt(
+        &self,
+        conn: &mut AsyncPgConnection,
+        lease: LeaseId,
+        ids: &[ItemId],
+        attempts: &[i16],
+    ) -> QueryResult<usize> {
+        sql_query(&self.readopt)
+            .bind::<BigInt, _>(lease.0)
+            .bind::<Array<BigInt>, _>(ids)
+            .bind::<Array<SmallInt>, _>(attempts)
+            .execute(conn)
             .await
     }
 
@@ -547,6 +580,7 @@ mod tests {
             &stage.settle,
             &stage.disown,
             &stage.take_back,
+            &stage.readopt,
             &stage.rescue,
             &stage.rescue_foreign,
             &stage.gauge,

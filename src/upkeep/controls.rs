@@ -1,29 +1,16 @@
 //! Brings what operators have asked for, in `workflow_control`, to this node's actors.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use gleaner_actors::port::PortError;
 use gleaner_actors::{Tick, TreeError};
 use tracing::{info, warn};
 
-use super::unavailable;
-use crate::app::state::Shared;
+use crate::app::state::{Applied, Shared};
 use crate::store::control;
 use crate::store::control::Control;
 use crate::telemetry::chain;
-
-/// What has been brought to the actors so far.
-#[derive(Debug, Default)]
-pub(crate) struct Applied {
-    /// Requests made before this node started are none of its business.
-    has_started: bool,
-    paused: HashMap<String, bool>,
-    run: HashMap<String, DateTime<Utc>>,
-    unpark: HashMap<String, DateTime<Utc>>,
-}
 
 /// What is to be told to the tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,36 +21,34 @@ enum Action {
     Unpark(String),
 }
 
-impl Applied {
-    /// Takes note of the rows, and says what of them is new.
-    fn changes(&mut self, rows: Vec<Control>) -> Vec<Action> {
-        let mut actions = Vec::new();
-        for row in rows {
-            let was_paused = self
-                .paused
-                .insert(row.workflow.clone(), row.paused)
-                .unwrap_or(false);
-            match (was_paused, row.paused) {
-                (false, true) => actions.push(Action::Pause(row.workflow.clone())),
-                (true, false) => actions.push(Action::Resume(row.workflow.clone())),
-                _ => {}
-            }
-            if let Some(at) = row.unpark_requested_at
-                && self.unpark.insert(row.workflow.clone(), at) != Some(at)
-                && self.has_started
-            {
-                actions.push(Action::Unpark(row.workflow.clone()));
-            }
-            if let Some(at) = row.run_requested_at
-                && self.run.insert(row.workflow.clone(), at) != Some(at)
-                && self.has_started
-            {
-                actions.push(Action::RunNow(row.workflow));
-            }
+/// Takes note of the rows, and says what of them is new.
+fn changes(applied: &mut Applied, rows: Vec<Control>) -> Vec<Action> {
+    let mut actions = Vec::new();
+    for row in rows {
+        let was_paused = applied
+            .paused
+            .insert(row.workflow.clone(), row.paused)
+            .unwrap_or(false);
+        match (was_paused, row.paused) {
+            (false, true) => actions.push(Action::Pause(row.workflow.clone())),
+            (true, false) => actions.push(Action::Resume(row.workflow.clone())),
+            _ => {}
         }
-        self.has_started = true;
-        actions
+        if let Some(at) = row.unpark_requested_at
+            && applied.unpark.insert(row.workflow.clone(), at) != Some(at)
+            && applied.has_started
+        {
+            actions.push(Action::Unpark(row.workflow.clone()));
+        }
+        if let Some(at) = row.run_requested_at
+            && applied.run.insert(row.workflow.clone(), at) != Some(at)
+            && applied.has_started
+        {
+            actions.push(Action::RunNow(row.workflow));
+        }
     }
+    applied.has_started = true;
+    actions
 }
 
 /// Applies what is new in `workflow_control`.
@@ -78,9 +63,11 @@ pub async fn apply_controls(shared: &Shared) -> Result<(), PortError> {
     let mut applied = shared.controls.lock().await;
     let rows = {
         let mut conn = shared.connection().await?;
-        control::all(&mut conn).await.map_err(unavailable)?
+        control::all(&mut conn)
+            .await
+            .map_err(PortError::unavailable)?
     };
-    for action in applied.changes(rows) {
+    for action in changes(&mut applied, rows) {
         let done = match &action {
             Action::Pause(name) => tree.pause(name).await,
             Action::Resume(name) => tree.resume(name).await,
@@ -118,6 +105,8 @@ impl Tick for Controls {
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
+
     use super::*;
 
     fn row(paused: bool, run: Option<i64>) -> Control {
@@ -135,16 +124,16 @@ mod tests {
         let mut applied = Applied::default();
         // A pause holds from the start; a request to run from before this node's time does not.
         assert_eq!(
-            applied.changes(vec![row(true, Some(1))]),
+            changes(&mut applied, vec![row(true, Some(1))]),
             [Action::Pause(name())]
         );
-        assert_eq!(applied.changes(vec![row(true, Some(1))]), []);
+        assert_eq!(changes(&mut applied, vec![row(true, Some(1))]), []);
         assert_eq!(
-            applied.changes(vec![row(true, Some(2))]),
+            changes(&mut applied, vec![row(true, Some(2))]),
             [Action::RunNow(name())]
         );
         assert_eq!(
-            applied.changes(vec![row(false, Some(2))]),
+            changes(&mut applied, vec![row(false, Some(2))]),
             [Action::Resume(name())]
         );
     }

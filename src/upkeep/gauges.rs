@@ -7,10 +7,9 @@ use futures_util::future::BoxFuture;
 use gleaner_actors::Tick;
 use gleaner_actors::port::PortError;
 
-use super::unavailable;
 use crate::app::state::Shared;
+use crate::metrics;
 use crate::store::{node, stage};
-use crate::{metrics, workflows};
 
 /// Queues are counted no further than this.
 pub const QUEUE_COUNT_BOUND: i64 = 100_000;
@@ -18,17 +17,13 @@ pub const QUEUE_COUNT_BOUND: i64 = 100_000;
 /// The ticker.
 pub struct Gauges {
     shared: Arc<Shared>,
-    workflows: Vec<workflows::Known>,
 }
 
 impl Gauges {
-    /// Over all known workflows.
+    /// Over all workflows.
     #[must_use]
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self {
-            shared,
-            workflows: workflows::known(),
-        }
+        Self { shared }
     }
 
     /// Counts once.
@@ -37,11 +32,11 @@ impl Gauges {
     /// [`PortError::Unavailable`].
     pub async fn count(&self) -> Result<(), PortError> {
         let mut conn = self.shared.connection().await?;
-        let stages = self.workflows.iter().map(|workflow| &workflow.stage);
+        let stages = self.shared.workflows.iter().map(|workflow| &workflow.stage);
         let gauges = stage::gauges(&mut conn, stages, QUEUE_COUNT_BOUND)
             .await
-            .map_err(unavailable)?;
-        for (workflow, gauge) in self.workflows.iter().zip(gauges) {
+            .map_err(PortError::unavailable)?;
+        for (workflow, gauge) in self.shared.workflows.iter().zip(gauges) {
             metrics::queue(
                 workflow.name,
                 gauge.queued,
@@ -63,10 +58,15 @@ impl Gauges {
             for workflow in &status.workflows {
                 metrics::in_flight(&workflow.name, workflow.in_flight);
             }
-            let value = serde_json::to_value(&status).unwrap_or_default();
+            let mut value = serde_json::to_value(&status).unwrap_or_default();
+            let pending = self.shared.pending.get();
+            let keys: Vec<&str> = pending.iter().map(|change| change.key.as_str()).collect();
+            if let Some(report) = value.as_object_mut().filter(|_| !keys.is_empty()) {
+                report.insert("pending_restart".to_owned(), keys.into());
+            }
             node::report(&mut conn, self.shared.node, &value)
                 .await
-                .map_err(unavailable)?;
+                .map_err(PortError::unavailable)?;
         }
         let pool = self.shared.pool.status();
         metrics::pool(pool.size, pool.available, pool.waiting);

@@ -11,7 +11,6 @@ use gleaner_actors::Tick;
 use gleaner_actors::port::PortError;
 use tracing::debug;
 
-use super::unavailable;
 use crate::app::state::Shared;
 use crate::store::{lease, node, schedule};
 
@@ -36,7 +35,7 @@ impl Housekeeping {
         let mut conn = self.shared.connection().await?;
         let is_mine = schedule::is_mine(&mut conn, "housekeeping", EVERY, self.shared.node)
             .await
-            .map_err(unavailable)?;
+            .map_err(PortError::unavailable)?;
         if !is_mine {
             return Ok(());
         }
@@ -45,14 +44,18 @@ impl Housekeeping {
             .bind::<Integer, _>(DAYS_AHEAD)
             .execute(&mut conn)
             .await
-            .map_err(unavailable)?;
+            .map_err(PortError::unavailable)?;
         sql_query("SELECT gleaner_prune_attempt(make_interval(secs => $1))")
             .bind::<Double, _>(keep.as_secs_f64())
             .execute(&mut conn)
             .await
-            .map_err(unavailable)?;
-        let leases = lease::prune(&mut conn).await.map_err(unavailable)?;
-        let nodes = node::prune(&mut conn).await.map_err(unavailable)?;
+            .map_err(PortError::unavailable)?;
+        let leases = lease::prune(&mut conn)
+            .await
+            .map_err(PortError::unavailable)?;
+        let nodes = node::prune(&mut conn)
+            .await
+            .map_err(PortError::unavailable)?;
         debug!(leases, nodes, "kept house");
         Ok(())
     }

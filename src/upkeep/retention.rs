@@ -14,27 +14,16 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 use tracing::info;
 
-use super::unavailable;
 use crate::app::state::Shared;
-use crate::prices::retention;
-use crate::prices::retention::{Cursor, Kind};
+use crate::store::prune::{self, Cursor, Kind, Schedule};
 use crate::store::schedule;
-
-/// What each schedule sees to.
-const DAILY: [Kind; 4] = [
-    Kind::Results,
-    Kind::FailedResults,
-    Kind::Notifications,
-    Kind::Pages,
-];
-const WEEKLY: [Kind; 1] = [Kind::History];
 
 /// Longest work of one tick, well below what a tick is given.
 const TICK_BUDGET: Duration = Duration::from_secs(120);
 
 /// How far the work on one kind has come.
 struct Pass {
-    kind: Kind,
+    kind: &'static Kind,
     cursor: Cursor,
     gone: i64,
 }
@@ -42,15 +31,17 @@ struct Pass {
 /// The ticker.
 pub struct Retention {
     shared: Arc<Shared>,
+    kinds: Vec<&'static Kind>,
     passes: Mutex<VecDeque<Pass>>,
 }
 
 impl Retention {
-    /// With what it shares.
+    /// With what it shares, and what gets old.
     #[must_use]
-    pub fn new(shared: Arc<Shared>) -> Self {
+    pub fn new(shared: Arc<Shared>, kinds: impl Iterator<Item = &'static Kind>) -> Self {
         Self {
             shared,
+            kinds: kinds.collect(),
             passes: Mutex::default(),
         }
     }
@@ -68,17 +59,17 @@ impl Retention {
             let config = self.shared.config.get();
             let step = {
                 let mut conn = self.shared.connection().await?;
-                let keep = config.retention.keep(pass.kind);
-                retention::step(&mut conn, pass.kind, keep, pass.cursor, false)
+                let keep = config.retention.keep(pass.kind.key);
+                prune::step(&mut conn, pass.kind, keep, pass.cursor, false)
                     .await
-                    .map_err(unavailable)?
+                    .map_err(PortError::unavailable)?
             };
             pass.gone += step.gone;
             match step.next {
                 Some(cursor) => pass.cursor = cursor,
                 None => {
                     info!(
-                        kind = pass.kind.name(),
+                        kind = pass.kind.name,
                         rows = pass.gone,
                         "dropped what was old"
                     );
@@ -97,16 +88,21 @@ impl Retention {
         let config = self.shared.config.get();
         let mut conn = self.shared.connection().await?;
         let mut due = Vec::new();
-        for (name, cron, kinds) in [
-            ("retention-daily", &config.retention.daily, &DAILY[..]),
-            ("retention-weekly", &config.retention.weekly, &WEEKLY[..]),
+        for (name, cron, when) in [
+            ("retention-daily", &config.retention.daily, Schedule::Daily),
+            (
+                "retention-weekly",
+                &config.retention.weekly,
+                Schedule::Weekly,
+            ),
         ] {
             if schedule::is_mine_by_cron(&mut conn, name, cron, self.shared.node)
                 .await
-                .map_err(unavailable)?
+                .map_err(PortError::unavailable)?
             {
-                due.extend(kinds.iter().map(|kind| Pass {
-                    kind: *kind,
+                let kinds = self.kinds.iter().filter(|kind| kind.schedule == when);
+                due.extend(kinds.map(|kind| Pass {
+                    kind,
                     cursor: Cursor::default(),
                     gone: 0,
                 }));

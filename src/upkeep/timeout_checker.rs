@@ -11,10 +11,9 @@ use gleaner_actors::Tick;
 use gleaner_actors::port::PortError;
 use tracing::warn;
 
-use super::unavailable;
 use crate::app::state::Shared;
+use crate::metrics;
 use crate::store::stage;
-use crate::{metrics, workflows};
 
 /// Added to a lease's end before looking, so that it has ended indeed.
 const AFTER_EXPIRY: Duration = Duration::from_millis(20);
@@ -22,17 +21,13 @@ const AFTER_EXPIRY: Duration = Duration::from_millis(20);
 /// The ticker.
 pub struct TimeoutChecker {
     shared: Arc<Shared>,
-    workflows: Vec<workflows::Known>,
 }
 
 impl TimeoutChecker {
-    /// Over all known workflows.
+    /// Over all workflows.
     #[must_use]
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self {
-            shared,
-            workflows: workflows::known(),
-        }
+        Self { shared }
     }
 
     /// One look at every stage, and until when the next lease of another node ends.
@@ -40,12 +35,12 @@ impl TimeoutChecker {
         let config = self.shared.config.get();
         let settings = config.workflows.settings(&config.engine);
         let mut conn = self.shared.connection().await?;
-        let stages = self.workflows.iter().map(|workflow| &workflow.stage);
+        let stages = self.shared.workflows.iter().map(|workflow| &workflow.stage);
         let foreign_after = config.engine.foreign_processing_after;
         let need = stage::in_need(&mut conn, stages, foreign_after, self.shared.node)
             .await
-            .map_err(unavailable)?;
-        for workflow in &self.workflows {
+            .map_err(PortError::unavailable)?;
+        for workflow in self.shared.workflows {
             let name = workflow.stage.name();
             if !need.stages.iter().any(|stage| stage.name() == name) {
                 continue;
@@ -57,13 +52,13 @@ impl TimeoutChecker {
                 .stage
                 .rescue(&mut conn, max_attempts)
                 .await
-                .map_err(unavailable)?;
+                .map_err(PortError::unavailable)?;
             if !foreign_after.is_zero() {
                 let foreign = workflow
                     .stage
                     .rescue_foreign(&mut conn, foreign_after)
                     .await
-                    .map_err(unavailable)?;
+                    .map_err(PortError::unavailable)?;
                 rescued.freed += foreign.freed;
             }
             if rescued.freed > 0 {

@@ -43,7 +43,6 @@ pub use resolve::{Lookup, SystemLookup};
 pub use robots::RobotsAnswer;
 pub use shared::{Ask, Pace, Place, SharedPace, Turn};
 
-use exchange::Purpose;
 use guard::Guard;
 use resolve::GuardedResolver;
 
@@ -60,6 +59,15 @@ pub fn install_crypto() {
         // An error means that another thread was faster, which is as good.
         drop(rustls::crypto::ring::default_provider().install_default());
     }
+}
+
+/// What a fetch is for, which decides the rules for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// Subject to robots.txt.
+    Page,
+    /// robots.txt itself, which is not.
+    Robots,
 }
 
 /// What one request wants beyond the configuration.

@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use gleaner::config::Config;
+use gleaner::leads::page_curation::PageCuration;
 use gleaner::secret::Secret;
 use gleaner::settings::ConfigError;
 use gleaner_actors::State;
@@ -53,7 +54,7 @@ async fn health_is_answered_in_the_words_that_checks_compare_with() {
     assert_eq!(ready["problems"], serde_json::json!([]));
     assert_eq!(
         ready["workflows"].as_array().map(Vec::len),
-        Some(gleaner::workflows::NAMES.len())
+        Some(::gleaner::areas::workflows().len())
     );
 }
 
@@ -181,7 +182,7 @@ async fn the_status_document_keeps_its_form() {
         )
         .await;
     let app = TestApp::start_on(database, |config| {
-        config.workflows.page_curation.enabled = false;
+        config.workflows.of_mut::<PageCuration>().enabled = false;
     })
     .await;
     let address = app.app().http_address().expect("it serves");
@@ -191,7 +192,7 @@ async fn the_status_document_keeps_its_form() {
             let status = get(address, "/api/v1/status").await.json();
             status["queues"]
                 .as_object()
-                .is_some_and(|queues| queues.len() == gleaner::workflows::NAMES.len())
+                .is_some_and(|queues| queues.len() == ::gleaner::areas::workflows().len())
                 && status["nodes"]
                     .as_array()
                     .is_some_and(|nodes| !nodes.is_empty())

@@ -29,3 +29,4 @@ mod stage;
 mod support;
 mod tidy;
 mod workflows;
+mod writers;

@@ -187,6 +187,57 @@ async fn processes_that_migrate_at_once_do_it_once() {
         .unwrap();
 }
 
+/// What the helper of before `share_curation` has made for users' tables: its stages are found again, its column is nobody's to drop.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_curation_made_before_goes_on_and_takes_another_stage() {
+    let database = TestDatabase::empty().await;
+    run(&database).await;
+    let all: Vec<Box<dyn diesel::migration::Migration<Pg>>> =
+        migrations::MIGRATIONS.migrations().unwrap();
+    let after = all
+        .iter()
+        .filter(|own| own.name().to_string().as_str() >= "2026-11-30-100000_share_curation")
+        .count();
+    assert_eq!(revert(&database, after).await.len(), after);
+    database
+        .run(
+            "CREATE TABLE parcel (id integer PRIMARY KEY);
+             SELECT gleaner_add_stage('parcel', stage) FROM unnest('{zeta,alpha,later}'::text[]) AS stage;
+             SELECT gleaner_add_curation('parcel', '{zeta,alpha}')",
+        )
+        .await;
+    run(&database).await;
+    assert_eq!(
+        database
+            .rows("SELECT gleaner_curation(tbl::regclass) FROM unnest('{parcel,domain,page}'::text[]) AS tbl")
+            .await,
+        ["{found,zeta,alpha}", "{added,metadata,sitemap}", "{added,curation}"]
+    );
+    database
+        .run(
+            "SELECT gleaner_add_curation('parcel', '{later}'); INSERT INTO parcel (id, status) VALUES (1, 'Selected');
+             SELECT gleaner_drop_curation('parcel', '{alpha}'); INSERT INTO parcel (id, status) VALUES (2, 'Selected')",
+        )
+        .await;
+    assert_eq!(
+        database
+            .rows("SELECT concat_ws(' ', zeta_status, alpha_status, later_status) FROM parcel ORDER BY id")
+            .await,
+        ["Queued Queued Queued", "Queued Queued"]
+    );
+    // Undone with three stages: they are still followed.
+    revert(&database, after).await;
+    database
+        .run("INSERT INTO parcel (id, status) VALUES (3, 'Selected')")
+        .await;
+    assert_eq!(
+        database
+            .rows("SELECT zeta_status || later_status FROM parcel WHERE id = 3")
+            .await,
+        ["QueuedQueued"]
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn history_is_kept_by_the_day_and_pruned_by_the_day() {
     let database = TestDatabase::new().await;

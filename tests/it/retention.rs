@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use gleaner::app::state::Shared;
+use gleaner::areas;
 use gleaner::live::Live;
-use gleaner::prices::retention;
-use gleaner::prices::retention::{Cursor, Kind};
+use gleaner::store::prune::{self, Cursor};
 use gleaner::upkeep::Retention;
 
 use crate::cli::gleaner;
@@ -29,12 +29,13 @@ async fn setting(sql: &str) -> TestDatabase {
 }
 
 /// Drops what is older than this of one kind, and says how many rows went.
-async fn prune(database: &TestDatabase, kind: Kind, keep: Duration) -> i64 {
+async fn prune(database: &TestDatabase, key: &str, keep: Duration) -> i64 {
     let mut conn = database.connect().await;
+    let kind = areas::kept().find(|kind| kind.key == key).unwrap();
     let mut gone = 0;
     let mut next = Some(Cursor::default());
     while let Some(cursor) = next {
-        let step = retention::step(&mut conn, kind, keep, cursor, false)
+        let step = prune::step(&mut conn, kind, keep, cursor, false)
             .await
             .unwrap();
         gone += step.gone;
@@ -56,9 +57,9 @@ async fn results_go_by_age_but_those_that_are_needed() {
     )
     .await;
     let left = "SELECT string_agg(id::text, ' ' ORDER BY id) FROM crawl_result";
-    assert_eq!(prune(&database, Kind::Results, DAY * 90).await, 1);
+    assert_eq!(prune(&database, "results", DAY * 90).await, 1);
     assert_eq!(database.rows(left).await, ["2 3 4 5"]);
-    assert_eq!(prune(&database, Kind::FailedResults, DAY * 30).await, 1);
+    assert_eq!(prune(&database, "failed_results", DAY * 30).await, 1);
     assert_eq!(database.rows(left).await, ["2 3 5"]);
     // The history is whole.
     assert_eq!(
@@ -77,10 +78,7 @@ async fn passes_are_made_of_batches() {
              SELECT 1, 1, false, now() - interval '40 days' - (n % 3) * interval '1 day' FROM generate_series(1, 12000) AS n",
     )
     .await;
-    assert_eq!(
-        prune(&database, Kind::FailedResults, DAY * 30).await,
-        12_000
-    );
+    assert_eq!(prune(&database, "failed_results", DAY * 30).await, 12_000);
     assert_eq!(database.count("SELECT count(*) FROM crawl_result").await, 0);
 }
 
@@ -96,14 +94,14 @@ async fn notifications_and_pages_go_by_age() {
              SELECT n, 'u', 'x', now() - interval '10 days' FROM generate_series(1, 2) AS n;",
     )
     .await;
-    assert_eq!(prune(&database, Kind::Notifications, DAY * 90).await, 1);
+    assert_eq!(prune(&database, "notifications", DAY * 90).await, 1);
     assert_eq!(
         database
             .rows("SELECT message FROM notification ORDER BY id")
             .await,
         ["on its way", "young"]
     );
-    assert_eq!(prune(&database, Kind::Pages, DAY * 7).await, 1);
+    assert_eq!(prune(&database, "pages", DAY * 7).await, 1);
     assert_eq!(
         database
             .rows("SELECT product_url_id FROM product_page")
@@ -128,7 +126,7 @@ async fn history_is_thinned_to_changes_and_daily_extremes() {
              SELECT 1, 9, 'EUR', 'AUTO' FROM generate_series(1, 3);",
     )
     .await;
-    assert_eq!(prune(&database, Kind::History, DAY * 90).await, 9);
+    assert_eq!(prune(&database, "full_history", DAY * 90).await, 9);
     // Confirmed as late as those that went; the last old one and all young ones stay.
     assert_eq!(
         database
@@ -151,7 +149,7 @@ async fn history_is_thinned_to_changes_and_daily_extremes() {
         ]
     );
     // What is thin stays as it is.
-    assert_eq!(prune(&database, Kind::History, DAY * 90).await, 0);
+    assert_eq!(prune(&database, "full_history", DAY * 90).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -165,9 +163,10 @@ async fn the_ticker_works_when_its_schedule_is_due() {
         database.pool(),
         1,
         Live::new(test_config(&database)),
-        gleaner::prices::queue::Queue::none(),
+        None,
+        areas::workflows(),
     );
-    let ticker = Retention::new(shared);
+    let ticker = Retention::new(shared, areas::kept());
     ticker.prune().await.unwrap();
     assert_eq!(database.count(left).await, 1);
     database

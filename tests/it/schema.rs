@@ -3,8 +3,10 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use gleaner::areas;
 use gleaner::db::connect::PLANNING;
-use gleaner::workflows;
+use gleaner::leads::deep_scan::DeepScan;
+use gleaner::workflow::Workflow;
 
 use crate::support::TestDatabase;
 
@@ -80,7 +82,7 @@ async fn names_and_types_follow_the_rules() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_stage_has_its_columns_indexes_and_triggers() {
     let database = TestDatabase::new().await;
-    for workflow in workflows::known() {
+    for workflow in areas::workflows() {
         let (table, stage) = (workflow.stage.table(), workflow.stage.column_group());
         let columns = database
             .rows(&format!(
@@ -154,7 +156,7 @@ async fn a_claim_reads_the_head_of_its_index() {
              INSERT INTO lease (node_id, workflow, expires_at) SELECT id, 'deep-scan', now() + interval '1 hour' FROM node",
         )
         .await;
-    let stage = workflows::find("deep-scan").expect("known").stage;
+    let stage = DeepScan::stage();
     let client = database.client().await;
     client.batch_execute(PLANNING).await.expect("our settings");
     let lease: i64 = database.scalar("SELECT id FROM lease").await;

@@ -3,10 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a failed set-up is a failed test")]
 
 mod claim;
+mod curation;
 mod pipeline;
 mod request;
 mod rescue;
 mod settle;
+mod trouble;
 
 use std::time::Duration;
 

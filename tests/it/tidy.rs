@@ -18,9 +18,19 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ),
     ("queue", &["db", "queue", "redis"]),
     ("render", &["fetch", "metrics", "render"]),
+    ("compute", &[]),
+    ("web", &["compute", "metrics", "web"]),
     (
         "workflow",
-        &["extract", "fetch", "queue", "render", "secret", "telemetry"],
+        &[
+            "compute",
+            "extract",
+            "fetch",
+            "queue",
+            "render",
+            "secret",
+            "telemetry",
+        ],
     ),
     (
         "workflows/*",
@@ -34,6 +44,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "render",
             "secret",
             "telemetry",
+            "web",
         ],
     ),
     ("pipeline", &["db", "telemetry", "workflow"]),

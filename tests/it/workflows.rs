@@ -5,6 +5,7 @@
 mod curation;
 mod deep_scan;
 mod domains;
+mod landing;
 mod notifications;
 mod patterns;
 mod price_fetch;

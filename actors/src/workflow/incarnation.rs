@@ -23,7 +23,7 @@ use crate::lease::{Fence, is_lost};
 use crate::observer::Event;
 use crate::port::{
     Claim, ItemId, LeaseId, OpenedLease, Outcome, Port, PortError, SettleReport, Settlement,
-    Verdict,
+    Unsettled, Verdict,
 };
 use crate::settings::Settings;
 
@@ -358,17 +358,27 @@ impl<P: Port> Incarnation<P> {
     pub(super) fn settled(
         &mut self,
         session: u64,
-        batch: Vec<Settlement<P::Output>>,
+        mut batch: Vec<Settlement<P::Output>>,
         sent: Instant,
-        result: Result<SettleReport, PortError>,
+        result: Result<SettleReport, Unsettled>,
     ) {
         let now = Instant::now();
-        if let Ok(report) = &result {
-            // Recorded is recorded, though the lease has been lost since.
-            self.seed.continuity.counts.settled(report);
+        let (report, error) = match result {
+            Ok(report) => (report, None),
+            Err(unsettled) => (unsettled.recorded, Some(unsettled.error)),
+        };
+        let recorded = match &error {
+            None => batch.len(),
+            Some(_) => {
+                usize::try_from(report.items()).map_or(batch.len(), |items| items.min(batch.len()))
+            }
+        };
+        if error.is_none() || recorded > 0 {
+            // Recorded is recorded, though the lease has been lost since, or the rest could not be.
+            self.seed.continuity.counts.settled(&report);
             self.observe(Event::Settled {
                 workflow: self.seed.name,
-                report,
+                report: &report,
                 elapsed: now.saturating_duration_since(sent),
             });
         }
@@ -377,22 +387,21 @@ impl<P: Port> Incarnation<P> {
         }
         self.settling = self.settling.saturating_sub(1);
         self.settling_items = self.settling_items.saturating_sub(batch.len());
-        match result {
-            Ok(_) => {
-                self.last_progress = Some(now);
-                for settlement in &batch {
-                    if let Verdict::Retry { after, .. } | Verdict::Snooze { after, .. } =
-                        &settlement.verdict
-                    {
-                        self.reminders.add(now, *after);
-                    }
-                }
-                self.answered(Operation::Settle, now);
+        if recorded > 0 {
+            self.last_progress = Some(now);
+        }
+        for settlement in batch.drain(..recorded) {
+            if let Verdict::Retry { after, .. } | Verdict::Snooze { after, .. } = settlement.verdict
+            {
+                self.reminders.add(now, after);
             }
-            Err(error) => {
+        }
+        match error {
+            Some(error) if !batch.is_empty() => {
                 self.held_back.push_back(batch);
                 self.call_failed(Operation::Settle, error, now);
             }
+            _ => self.answered(Operation::Settle, now),
         }
     }
 

@@ -57,6 +57,26 @@ async fn a_settle_whose_answer_was_lost_is_repeated_without_effect() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_settle_recorded_before_the_trouble_is_counted_as_what_it_was() {
+    let port = MemoryPort::new();
+    port.enqueue(1..=4);
+    port.enqueue_scripted([5, 6], &[Script::Filter]);
+    port.fail_next(Call::Settle, 2, Fault::HalfDone);
+    let world = World::start(port, settings()).await;
+    world
+        .until("all are counted", |status| {
+            status.completed + status.filtered + status.stale == 6
+        })
+        .await;
+    let status = world.status().await;
+    assert_eq!((status.completed, status.filtered, status.stale), (4, 2, 0));
+    // Half of six, half of the other three, and these two: nothing is sent twice that was recorded.
+    assert_eq!(world.port.settles(), [3, 1, 2]);
+    assert_eq!(world.journal.count("store_trouble", NAME), 1);
+    assert_eq!(world.journal.count("store_recovered", NAME), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn rows_of_a_claim_whose_answer_was_lost_are_taken_back() {
     let port = MemoryPort::new();
     port.enqueue(1..=5);

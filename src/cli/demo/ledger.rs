@@ -6,8 +6,10 @@ use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Nullable, SmallInt, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 
+use crate::areas;
 use crate::demo::{ContactKind, Found, FoundBusiness, FoundContact, PlaceSeed, PlantedPrice};
-use crate::workflows;
+use crate::prices::crawl::JOBS;
+use crate::store::stage::Request;
 
 /// How the demo's shops are crawled: once a day of theirs, and what fails stays failed.
 pub(super) async fn insert_shops(conn: &mut AsyncPgConnection, urls: &[String]) -> QueryResult<()> {
@@ -48,7 +50,7 @@ pub(super) async fn is_day_over(
 
 /// Has every shop page crawled again.
 pub(super) async fn recrawl(conn: &mut AsyncPgConnection) -> QueryResult<()> {
-    sql_query("UPDATE crawl_job SET crawl_status = 'Queued'")
+    sql_query(JOBS.ask("UPDATE {table} AS item SET {set}", &[Request::Queue]))
         .execute(conn)
         .await
         .map(drop)
@@ -211,7 +213,7 @@ impl Counts {
 
 /// Every workflow's rows by status, in the order of the pipeline and as of one moment: nothing hides between two stages.
 pub(super) async fn counts(conn: &mut AsyncPgConnection) -> QueryResult<Vec<Counts>> {
-    let known = workflows::known();
+    let known = areas::workflows();
     let parts: Vec<String> = known
         .iter()
         .map(|workflow| {

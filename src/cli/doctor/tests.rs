@@ -44,7 +44,7 @@ fn node(version: &str, status: serde_json::Value) -> Node {
 fn the_server_is_judged() {
     type Spoil = fn(&mut Server);
     type Judge = fn(&Server) -> Check;
-    let cases: [(Spoil, Judge, Outcome); 17] = [
+    let cases: [(Spoil, Judge, Outcome); 14] = [
         (|_| {}, |server| reachable("p", server), Outcome::Ok),
         (
             |server| server.version_num = 130_009,
@@ -55,17 +55,6 @@ fn the_server_is_judged() {
             |server| server.encoding = "SQL_ASCII".into(),
             |server| reachable("p", server),
             Outcome::Fail,
-        ),
-        (|_| {}, messages, Outcome::Ok),
-        (
-            |server| server.messages = "en_US.UTF-8".into(),
-            messages,
-            Outcome::Ok,
-        ),
-        (
-            |server| server.messages = "nb_NO.UTF-8".into(),
-            messages,
-            Outcome::Warn,
         ),
         (|_| {}, writable, Outcome::Ok),
         (|server| server.in_recovery = true, writable, Outcome::Fail),
@@ -194,24 +183,4 @@ fn supervisord_must_outwait_the_drain() {
         drain(timeout, &[program(60), program(30)]).outcome,
         Outcome::Warn
     );
-}
-
-#[test]
-fn pages_that_need_a_browser_have_one_or_it_is_said() {
-    let program = || Ok(PathBuf::from("/usr/bin/chromium"));
-    let none = || {
-        Err(RenderError::NoProgram {
-            looked_for: "nothing is there".into(),
-        })
-    };
-    for (is_enabled, program, sites, outcome, text) in [
-        (true, program(), 0, Outcome::Ok, "/usr/bin/chromium"),
-        (true, none(), 0, Outcome::Fail, "nothing is there"),
-        (false, none(), 0, Outcome::Ok, "not needed"),
-        (false, program(), 2, Outcome::Warn, "2 shops need it"),
-    ] {
-        let check = browser(is_enabled, &program, sites);
-        assert_eq!(check.outcome, outcome, "{check:?}");
-        assert!(check.found.contains(text), "{check:?}");
-    }
 }

@@ -13,6 +13,7 @@ use crate::db::connect::Connector;
 use crate::db::migrations;
 use crate::leads::recategorise;
 use crate::leads::recategorise::{Changed, Decision, StoredPage};
+use crate::leads::sitemap_import::SitemapImport;
 use crate::telemetry::chain;
 use gleaner_extract::category::{RULES_VERSION, categorize};
 use gleaner_extract::domain::site;
@@ -56,7 +57,7 @@ struct Summary {
 
 pub(crate) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result<u8> {
     let config = global.load()?;
-    let advance = config.workflows.sitemap_import.options.advance;
+    let advance = config.workflows.options::<SitemapImport>().advance;
     let connector = Connector::new(config.database.direct(), &config.database)?;
     let mut connection = connector.connect_patient().await?;
     migrations::require_current(&mut connection).await?;

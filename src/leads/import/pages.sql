@@ -4,10 +4,11 @@
 -- $2 text[] domain, $3 text[] registrable_domain, $4 text[] url
 -- $5 text[] page_type, $6 text[] rule, $7 real[] confidence, $8 smallint[] path_depth, $9 smallint[] priority
 -- $10 smallint[] version of the rules
+-- Asked for: the priority of the curation.
 WITH stored AS (
-    INSERT INTO page AS known (domain_id, url, page_type, page_rule, page_confidence, path_depth, curation_priority,
+    INSERT INTO page AS known (domain_id, url, page_type, page_rule, page_confidence, path_depth, {columns},
         rules_version, status)
-    SELECT its.id, given.url, given.page_type, given.rule, given.confidence, given.path_depth, given.priority,
+    SELECT its.id, given.url, given.page_type, given.rule, given.confidence, given.path_depth, {values},
         given.version, CASE WHEN $1 THEN 'Selected' ELSE 'New' END
     FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10)
         AS given(host, registrable, url, page_type, rule, confidence, path_depth, priority, version)

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use diesel::result::Error as DieselError;
 use diesel::sql_types::{Array, BigInt, Bool, Double, Nullable, Text, Timestamptz};
 use diesel::{QueryResult, QueryableByName};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
@@ -15,7 +16,7 @@ use super::sql;
 use super::timeline::{Decision, Held, Moment, Origin, Row, Timeline, Value};
 use crate::db::connect::{CHECKS_PLANNED_EACH, CHECKS_PLANNED_ONCE};
 use crate::db::statement::statement;
-use gleaner_extract::price::Amount;
+use gleaner_extract::price::{Amount, ParseAmountError};
 
 /// Who decided that a price is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,13 +74,39 @@ struct PageRow {
 }
 
 impl PageRow {
-    fn held(self) -> Option<Held> {
-        Some(Held {
-            price: self.held_price?.parse().ok()?,
-            currency: self.held_currency?,
-            at: self.held_at?,
-        })
+    fn held(self) -> QueryResult<Option<Held>> {
+        let (Some(price), Some(currency), Some(at)) =
+            (self.held_price, self.held_currency, self.held_at)
+        else {
+            return Ok(None);
+        };
+        let price = amount(&price, || format!("held_price of product_url {}", self.id))?;
+        Ok(Some(Held {
+            price,
+            currency,
+            at,
+        }))
     }
+}
+
+/// A stored amount. One that cannot be read is an error: what is recorded next to it would be compared with something that
+/// nobody has seen, and subscribers told of it. The result that meets it is charged, until a person has put the row right.
+fn amount(text: &str, place: impl FnOnce() -> String) -> QueryResult<Amount> {
+    text.parse().map_err(|source| {
+        DieselError::DeserializationError(Box::new(Unreadable {
+            place: place(),
+            text: text.to_owned(),
+            source,
+        }))
+    })
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{place} is {text:?}, which cannot be read")]
+struct Unreadable {
+    place: String,
+    text: String,
+    source: ParseAmountError,
 }
 
 #[derive(QueryableByName)]
@@ -101,19 +128,21 @@ struct NeighbourRow {
 }
 
 impl NeighbourRow {
-    fn row(self) -> Row {
-        Row {
+    fn row(self) -> QueryResult<Row> {
+        let price = amount(&self.price, || {
+            format!("the price of price_history {}", self.id)
+        })?;
+        Ok(Row {
             origin: Origin::Stored(self.id),
             since: self.since,
             until: self.until.max(self.since),
             value: Value {
-                // What the table holds is never negative and has at most 16 digits.
-                price: self.price.parse().unwrap_or(Amount::ZERO),
+                price,
                 currency: self.currency,
                 availability: self.availability,
             },
             is_changed: false,
-        }
+        })
     }
 }
 
@@ -141,18 +170,18 @@ pub async fn timelines(
         .await?;
     let mut rows: HashMap<i64, Vec<Row>> = HashMap::new();
     for neighbour in neighbours {
-        rows.entry(neighbour.url).or_default().push(neighbour.row());
+        rows.entry(neighbour.url)
+            .or_default()
+            .push(neighbour.row()?);
     }
-    Ok(pages
+    pages
         .into_iter()
         .map(|page| {
             let id = page.id;
-            (
-                id,
-                Timeline::new(rows.remove(&id).unwrap_or_default(), page.held()),
-            )
+            let rows = rows.remove(&id).unwrap_or_default();
+            Ok((id, Timeline::new(rows, page.held()?)))
         })
-        .collect())
+        .collect()
 }
 
 /// Records observations of any pages, in any order, and says what became of each; nothing of one whose page is gone.
@@ -383,7 +412,8 @@ impl Plan {
         }
         let mut by_url: HashMap<i64, Vec<(String, Subscription)>> = HashMap::new();
         for row in subscriptions {
-            by_url.entry(row.url).or_default().push(row.subscription());
+            let url = row.url;
+            by_url.entry(url).or_default().push(row.subscription()?);
         }
         let mut told = Told::default();
         for (seen, before, row) in changes {
@@ -622,10 +652,12 @@ struct SubscriptionRow {
 }
 
 impl SubscriptionRow {
-    fn subscription(self) -> (String, Subscription) {
+    fn subscription(self) -> QueryResult<(String, Subscription)> {
+        let read =
+            |text: String| amount(&text, || format!("the target of subscription {}", self.id));
         let subscription = Subscription {
             id: self.id,
-            target: self.target.and_then(|price| price.parse().ok()),
+            target: self.target.map(read).transpose()?,
             target_currency: self.target_currency,
             notify_drop: self.notify_drop,
             min_drop_percent: self.min_drop_percent,
@@ -634,7 +666,7 @@ impl SubscriptionRow {
             has_webhook: self.has_webhook,
             has_email: self.has_email,
         };
-        (self.name, subscription)
+        Ok((self.name, subscription))
     }
 }
 
@@ -657,7 +689,7 @@ impl Told {
         if self.rows.is_empty() {
             return Ok(());
         }
-        statement(sql::NOTIFY)
+        statement(&sql::NOTIFY)
             .bind::<Array<BigInt>, _>(&self.subscriptions)
             .bind::<Array<BigInt>, _>(&self.urls)
             .bind::<Array<BigInt>, _>(&self.rows)

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use gleaner_extract::price::Amount;
 
+use crate::settings::{Options, Problem};
+
 /// The source whose prices carry a confidence worth asking for: a model's reading of the page's text.
 const ML: &str = "html_ml";
 /// Longest part of a value from outside that a reason repeats, in characters.
@@ -207,12 +209,10 @@ impl Rules {
             })
             .collect()
     }
+}
 
-    /// What is wrong with the rules themselves: the key and why.
-    ///
-    /// # Errors
-    /// The key, and what would be right.
-    pub fn check(&self) -> Result<(), (String, &'static str)> {
+impl Options for Rules {
+    fn check(&self) -> Result<(), Problem> {
         let shops = self.sites.iter().map(|(domain, own)| {
             let key = |name: &str| format!("sites.\"{domain}\".{name}");
             [
@@ -243,7 +243,7 @@ impl Rules {
                 } else {
                     "must be from 0 to 1"
                 };
-                return Err((key, right));
+                return Err((key, right.to_owned()));
             }
         }
         Ok(())

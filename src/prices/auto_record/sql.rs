@@ -1,5 +1,12 @@
 //! The statements, each explained in its file; the benchmark issues the same ones bare.
 
+use std::sync::LazyLock;
+
+use crate::store::stage::{Group, Request};
+
+/// The stage of the notifications, as requests name it.
+const DELIVERIES: Group = Group::new("notification", "delivery");
+
 /// What results are judged by.
 pub const LOAD: &str = include_str!("load.sql");
 /// Locks pages.
@@ -27,4 +34,7 @@ pub const LOOK_AGAIN: &str = include_str!("look_again.sql");
 /// Who wants to know.
 pub const SUBSCRIPTIONS: &str = include_str!("subscriptions.sql");
 /// Notifications.
-pub const NOTIFY: &str = include_str!("notify.sql");
+pub static NOTIFY: LazyLock<String> = LazyLock::new(|| {
+    let request = Request::QueueIf("channel <> 'list'");
+    DELIVERIES.ask(include_str!("notify.sql"), &[request])
+});

@@ -11,6 +11,7 @@
 -- The bots' rows are locked first, so that their pulls are counted one by one, on however many nodes they arrive. A bot whose row
 -- somebody else has locked, or that is gone, is missing from the answer; the others do not wait for it. A shop that another
 -- hand-out has in its hands at this moment is left to it: the shop's next turn is moved on by exactly what was handed out.
+-- A job is taken under opening.lease, as by a claim; see Group::claim_under.
 WITH gate AS MATERIALIZED (
     SELECT id, bot_id, max_jobs_per_pull, lock_ttl_seconds * interval '1 second' AS own_ttl, rate_limit_per_minute,
         greatest(window_started_at, now() - interval '1 minute') AS since,
@@ -62,12 +63,11 @@ WITH gate AS MATERIALIZED (
     INSERT INTO lease (id, bot_id, workflow, expires_at) OVERRIDING SYSTEM VALUE
     SELECT lease, bot, 'price-fetch', now() + ttl FROM opening
 ), claimed AS (
-    UPDATE crawl_job AS job
-    SET crawl_status = 'Processing', crawl_attempts = least(job.crawl_attempts, 32000) + 1, crawl_lease = opening.lease,
-        crawl_due_at = NULL, locked_lease = opening.lease, locked_by = taken.bot_id, updated_at = now()
+    UPDATE crawl_job AS item
+    SET {set}, locked_lease = opening.lease, locked_by = taken.bot_id, updated_at = now()
     FROM taken JOIN opening USING (pull, ttl)
-    WHERE job.id = taken.id
-    RETURNING taken.pull, taken.turn, job.id, taken.url, job.priority, job.max_retries, job.crawl_attempts AS attempt, opening.lease,
+    WHERE item.id = taken.id
+    RETURNING taken.pull, taken.turn, item.id, taken.url, item.priority, item.max_retries, item.crawl_attempts AS attempt, opening.lease,
         now() + taken.ttl AS locked_until, extract(epoch FROM taken.ttl)::bigint AS timeout_seconds
 ), counted AS (
     UPDATE bot SET window_started_at = CASE WHEN gate.pulls = 0 THEN now() ELSE bot.window_started_at END,

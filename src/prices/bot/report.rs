@@ -13,10 +13,8 @@ use super::{STAGE, Token};
 use crate::db::statement::statement;
 use crate::prices::crawl;
 use crate::prices::crawl::{Page, Seen, Submission};
+use crate::prices::policy;
 use crate::store::stage::Records;
-
-/// Delays between attempts double this often at most: 5, 10, 20, 40, 40 … minutes.
-const DOUBLINGS: u32 = 3;
 
 /// How long the lease stands under which a late report is settled: no longer than its transaction.
 const LATE_LEASE: &str = "1 minute";
@@ -180,7 +178,7 @@ impl Row {
             } => {
                 let failure = Failure::new("bot", *error);
                 if self.is_wanted && self.token_attempt < self.max_retries {
-                    let after = backoff(self.backoff_seconds, self.token_attempt);
+                    let after = policy::backoff(self.backoff_seconds, self.token_attempt);
                     Verdict::Retry {
                         after,
                         failure,
@@ -195,15 +193,6 @@ impl Row {
             }
         }
     }
-}
-
-/// The delay after the failure of this attempt, from 1.
-fn backoff(base_seconds: f64, attempt: i16) -> Duration {
-    let doublings = u32::try_from(attempt.saturating_sub(1))
-        .unwrap_or(0)
-        .min(DOUBLINGS);
-    let seconds = base_seconds * f64::from(1_u32 << doublings);
-    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_secs(24 * 3600))
 }
 
 /// Takes a bot's reports, each judged by itself; of several on one job the first counts. The answers are in the order of the
@@ -388,11 +377,8 @@ async fn readopt(
     .bind::<BigInt, _>(bot)
     .get_result(conn)
     .await?;
-    sql_query(include_str!("readopt.sql"))
-        .bind::<BigInt, _>(lease.id)
-        .bind::<Array<BigInt>, _>(jobs)
-        .bind::<Array<SmallInt>, _>(attempts)
-        .execute(conn)
+    STAGE
+        .readopt(conn, LeaseId(lease.id), jobs, attempts)
         .await?;
     Ok(lease.id)
 }
@@ -624,17 +610,6 @@ mod tests {
         }
     }
 
-    /// W-20: 5, 10, 20, 40 minutes, and no longer.
-    #[test]
-    fn w20_retries_wait_longer_each_time() {
-        let minutes: Vec<u64> = [1, 2, 3, 4, 5, 1_000, -1]
-            .into_iter()
-            .map(|attempt| backoff(300.0, attempt).as_secs() / 60)
-            .collect();
-        assert_eq!(minutes, [5, 10, 20, 40, 40, 40, 5]);
-        assert_eq!(backoff(f64::INFINITY, 1), Duration::from_secs(86_400));
-    }
-
     #[test]
     fn failures_are_tried_again_while_there_are_attempts_and_the_page_is_wanted() {
         let nothing = serde_json::Value::Null;
@@ -653,6 +628,14 @@ mod tests {
             _ => 1,
         };
         assert_eq!(verdict(row()), 600);
+        // As long as our own fetcher would wait, and no longer.
+        assert_eq!(
+            verdict(Row {
+                backoff_seconds: 30.0 * 86_400.0,
+                ..row()
+            }),
+            policy::LONGEST_BACKOFF.as_secs()
+        );
         assert_eq!(
             verdict(Row {
                 token_attempt: 3,

@@ -11,7 +11,6 @@ use serde_json::json;
 use toml_edit::{DocumentMut, Item, Table, TableLike};
 
 use self::old::{Converted, Setting};
-use crate::config::{self, Sources};
 use crate::console::{FAILURE, Global, Misuse, OK, complain, print};
 
 /// Arguments of `gleaner convert`.
@@ -38,7 +37,7 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<u8> 
         let target = global.config.as_deref().ok_or_else(|| {
             Misuse("--write needs the configuration file: --config FILE".to_owned())
         })?;
-        write(target, &converted)?
+        write(global, target, &converted)?
     } else {
         Vec::new()
     };
@@ -107,7 +106,7 @@ fn descend<'a>(root: &'a mut Table, path: &[&str]) -> Option<&'a mut dyn TableLi
 }
 
 /// Puts the settings into a configuration file, unless it says otherwise. What it says otherwise, in words.
-fn write(file: &Path, converted: &Converted) -> anyhow::Result<Vec<String>> {
+fn write(global: &Global, file: &Path, converted: &Converted) -> anyhow::Result<Vec<String>> {
     let name = file.display();
     let unreadable = |error: std::io::Error| Misuse(format!("cannot read {name}: {error}"));
     // Through a link, so that the link stays one.
@@ -122,7 +121,7 @@ fn write(file: &Path, converted: &Converted) -> anyhow::Result<Vec<String>> {
         .filter_map(|setting| merge(&mut document, setting).err())
         .collect();
     if differences.is_empty() {
-        replace(&file, &document.to_string())?;
+        replace(global, &file, &document.to_string())?;
     }
     Ok(differences)
 }
@@ -161,13 +160,13 @@ fn is_same(found: &Item, wanted: &toml_edit::Value) -> bool {
 }
 
 /// Writes a file anew, whole or not at all, and only with what can be in force.
-fn replace(file: &Path, text: &str) -> anyhow::Result<()> {
+fn replace(global: &Global, file: &Path, text: &str) -> anyhow::Result<()> {
     let mut name = file.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let new = file.with_file_name(name);
     let context = || format!("cannot write {}", new.display());
     fs::write(&new, text).with_context(context)?;
-    let checked = check(file, &new);
+    let checked = check(global, file, &new);
     if checked.is_err() {
         drop(fs::remove_file(&new));
     }
@@ -175,13 +174,14 @@ fn replace(file: &Path, text: &str) -> anyhow::Result<()> {
     fs::rename(&new, file).with_context(context)
 }
 
-fn check(file: &Path, new: &Path) -> anyhow::Result<()> {
+fn check(global: &Global, file: &Path, new: &Path) -> anyhow::Result<()> {
     let permissions = fs::metadata(file)?.permissions();
     fs::set_permissions(new, permissions)?;
-    config::load(&Sources {
-        file: Some(new.to_owned()),
-        flags: Vec::new(),
-    })?;
+    let read = Global {
+        config: Some(new.to_owned()),
+        ..global.clone()
+    };
+    read.load()?;
     Ok(())
 }
 

@@ -9,10 +9,12 @@ use serde_json::json;
 
 use crate::console::table::{Table, cut};
 use crate::console::{Global, Misuse, OK, print};
+use crate::prices::auto_record::AutoRecord;
 use crate::prices::auto_record::rules::{Finding, Outcome};
 use crate::prices::auto_record::timeline::Decision;
-use crate::prices::auto_record::{Input, Options, inputs, timelines};
+use crate::prices::auto_record::{Input, Options, RESULTS, inputs, timelines};
 use crate::prices::uid::Uid;
+use crate::store::stage::Request;
 
 /// Results judged at a time.
 const PAGE: i64 = 1_000;
@@ -41,7 +43,7 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result<u8> {
     let config = global.load()?;
-    let options = &config.workflows.auto_record.options;
+    let options = config.workflows.options::<AutoRecord>();
     let mut connection = crate::console::connect(&config).await?;
     match (arguments.result, &arguments.since) {
         (Some(Uid(id)), _) => explain(global, &mut connection, options, id).await,
@@ -351,9 +353,10 @@ async fn compare(
             }
         }
         if requeue && !admitted.is_empty() {
-            comparison.requeued += sql_query(
-                "UPDATE crawl_result SET auto_record_status = 'Queued' WHERE id = ANY ($1) AND auto_record_status = 'Filtered'",
-            )
+            comparison.requeued += sql_query(RESULTS.ask(
+                "UPDATE {table} AS item SET {set} WHERE id = ANY ($1) AND {stage}_status = 'Filtered'",
+                &[Request::Queue],
+            ))
             .bind::<Array<BigInt>, _>(&admitted)
             .execute(connection)
             .await?;

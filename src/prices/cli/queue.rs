@@ -9,10 +9,13 @@ use serde_json::{Value, json};
 
 use crate::console::table::age;
 use crate::console::{Global, OK, complain, print};
+use crate::prices::auto_record::{AutoRecord, RESULTS};
 use crate::prices::queue::{Lengths, Queue};
 use crate::redis::RedisError;
+use crate::store::stage::Request;
 use crate::telemetry::chain;
 use crate::upkeep::QUEUE_COUNT_BOUND;
+use crate::workflow::Workflow;
 
 /// Arguments of `gleaner queue`.
 #[derive(Debug, Args)]
@@ -72,8 +75,9 @@ async fn status(
     queue: &Queue,
     connection: &mut AsyncPgConnection,
 ) -> anyhow::Result<u8> {
-    let known = crate::cli::workflow("auto-record")?;
-    let gauge = known.stage.gauge(connection, QUEUE_COUNT_BOUND).await?;
+    let gauge = AutoRecord::stage()
+        .gauge(connection, QUEUE_COUNT_BOUND)
+        .await?;
     let failed = failed_count(connection).await?;
     let (redis, lengths) = lengths(queue).await;
     if global.json {
@@ -127,14 +131,15 @@ async fn requeue_failed(
     named: &[i64],
     limit: u32,
 ) -> QueryResult<Vec<i64>> {
-    let rows: Vec<Number> = sql_query(
-        "UPDATE crawl_result SET auto_record_status = 'Queued' \
-         WHERE auto_record_lease IS NULL AND id IN ( \
-            SELECT id FROM crawl_result \
-            WHERE auto_record_status = 'Error' OR (id = ANY ($1) AND success AND auto_record_status IS NULL) \
+    let rows: Vec<Number> = sql_query(RESULTS.ask(
+        "UPDATE {table} AS item SET {set} \
+         WHERE {stage}_lease IS NULL AND id IN ( \
+            SELECT id FROM {table} \
+            WHERE {stage}_status = 'Error' OR (id = ANY ($1) AND success AND {stage}_status IS NULL) \
             ORDER BY id LIMIT $2) \
          RETURNING id AS number",
-    )
+        &[Request::Queue],
+    ))
     .bind::<Array<BigInt>, _>(named)
     .bind::<BigInt, _>(i64::from(limit))
     .load(connection)

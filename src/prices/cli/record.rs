@@ -7,6 +7,7 @@ use diesel_async::AsyncConnection;
 use serde_json::json;
 
 use crate::console::{Global, Misuse, OK, print};
+use crate::prices::auto_record::AutoRecord;
 use crate::prices::auto_record::timeline::Decision;
 use crate::prices::auto_record::{inputs, record};
 use crate::prices::uid::Uid;
@@ -23,7 +24,7 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result<u8> {
     let config = global.load()?;
-    let options = &config.workflows.auto_record.options;
+    let options = config.workflows.options::<AutoRecord>();
     let Uid(id) = arguments.result;
     let mut connection = crate::console::connect(&config).await?;
     let Some(input) = inputs(&mut connection, &[id]).await?.pop() else {

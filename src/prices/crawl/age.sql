@@ -2,6 +2,7 @@
 -- more urgent. Never above 100, and never below what somebody gave it.
 -- $1 bigint  at most this many
 -- $2 float8  seconds per step
+-- Asked for: the priority raised so.
 WITH stale AS MATERIALIZED (
     SELECT id FROM crawl_job
     WHERE crawl_status = 'Queued' AND crawl_due_at < now() - make_interval(secs => $2)
@@ -10,6 +11,4 @@ WITH stale AS MATERIALIZED (
     LIMIT $1
     FOR UPDATE SKIP LOCKED
 )
-UPDATE crawl_job AS job
-SET crawl_priority = least(100, job.priority + floor(extract(epoch FROM now() - job.crawl_due_at) / $2))
-FROM stale WHERE job.id = stale.id
+UPDATE crawl_job AS item SET {set} FROM stale WHERE item.id = stale.id

@@ -1,5 +1,6 @@
 //! When jobs run: admission of URLs, what decides how often, the queue, ageing. One bounded statement each.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use diesel::sql_types::{Array, BigInt, Bool, Double, Jsonb, Nullable, Text};
@@ -10,9 +11,41 @@ use serde_json::json;
 
 use crate::db::connect::CHECKS_PLANNED_ONCE;
 use crate::db::statement::statement;
+use crate::store::stage::Request;
+
+use super::JOBS;
 
 /// Serialises admission across nodes, so that one page is never admitted twice. Any number will do, so long as it stays.
 const ADMISSION_LOCK: i64 = 4_711_000_003;
+
+/// Decides how often and how urgently; see its file.
+static PLAN: LazyLock<String> = LazyLock::new(|| {
+    let request = Request::PrioritiseIf {
+        condition: "item.priority <> decided.priority",
+        priority: "decided.priority",
+    };
+    JOBS.ask(include_str!("plan.sql"), &[request])
+});
+
+/// Queues what has come due; see its file.
+static QUEUE: LazyLock<String> = LazyLock::new(|| {
+    let behind = Request::QueueAt {
+        condition: "is_wanted",
+        time: "line.ends_at + make_interval(secs => judged.place * judged.pace)",
+    };
+    JOBS.ask(
+        include_str!("queue.sql"),
+        &[behind, Request::Prioritise("item.priority")],
+    )
+});
+
+/// Raises what has waited too long; see its file.
+static AGE: LazyLock<String> = LazyLock::new(|| {
+    let raised = Request::Prioritise(
+        "least(100, item.priority + floor(extract(epoch FROM now() - item.crawl_due_at) / $2))",
+    );
+    JOBS.ask(include_str!("age.sql"), &[raised])
+});
 
 /// A URL that waits to be admitted.
 #[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
@@ -187,7 +220,7 @@ pub async fn replan(
             return Ok(0);
         }
         let ids: Vec<i64> = jobs.iter().map(|job| job.id).collect();
-        statement(include_str!("plan.sql"))
+        statement(&PLAN)
             .bind::<Array<BigInt>, _>(&ids)
             .bind::<BigInt, _>(generation)
             .bind::<Double, _>(frequencies.default.as_secs_f64())
@@ -223,7 +256,7 @@ pub async fn queue_due(
     pace: Duration,
     at_once: Duration,
 ) -> QueryResult<Queued> {
-    statement(include_str!("queue.sql"))
+    statement(&QUEUE)
         .bind::<BigInt, _>(limit)
         .bind::<Double, _>(pace.as_secs_f64())
         .bind::<Double, _>(at_once.as_secs_f64())
@@ -236,7 +269,7 @@ pub async fn queue_due(
 /// # Errors
 /// Whatever the database answers.
 pub async fn age(conn: &mut AsyncPgConnection, limit: i64, step: Duration) -> QueryResult<usize> {
-    statement(include_str!("age.sql"))
+    statement(&AGE)
         .bind::<BigInt, _>(limit)
         .bind::<Double, _>(step.as_secs_f64())
         .execute(conn)

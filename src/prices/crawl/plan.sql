@@ -4,6 +4,7 @@
 -- $1 bigint[]  jobs, locked by the caller in a statement before: what is read here is then at least as new
 -- $2 bigint    the generation that the decision is of
 -- $3 float8 default frequency, $4 float8 high, $5 float8 normal, $6 float8 low, in seconds
+-- Asked for: the new priority, where that changes.
 WITH decided AS (
     SELECT job.id, policy.id AS policy_id, policy.max_retries, policy.retry_backoff, policy.timeout,
         least(coalesce(policy.frequency, make_interval(secs => $3)), keen.frequency) AS frequency,
@@ -30,12 +31,12 @@ WITH decided AS (
     ) AS keen
     WHERE job.id = ANY ($1)
 )
-UPDATE crawl_job AS job
+UPDATE crawl_job AS item
 SET plan = $2, frequency = decided.frequency, priority = decided.priority,
     policy_id = CASE WHEN is_by_policy THEN decided.policy_id END,
     max_retries = coalesce(decided.max_retries, 3), retry_backoff = coalesce(decided.retry_backoff, '5 minutes'),
     timeout = coalesce(decided.timeout, '10 minutes'),
-    crawl_priority = CASE WHEN job.priority = decided.priority THEN job.crawl_priority ELSE decided.priority END,
-    next_run_at = CASE WHEN job.frequency = decided.frequency OR job.last_result_at IS NULL OR job.next_run_at IS NULL THEN job.next_run_at
-        ELSE greatest(now(), job.last_result_at + gleaner_spread(decided.frequency)) END
-FROM decided WHERE job.id = decided.id
+    {set},
+    next_run_at = CASE WHEN item.frequency = decided.frequency OR item.last_result_at IS NULL OR item.next_run_at IS NULL THEN item.next_run_at
+        ELSE greatest(now(), item.last_result_at + gleaner_spread(decided.frequency)) END
+FROM decided WHERE item.id = decided.id

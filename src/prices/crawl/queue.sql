@@ -4,6 +4,7 @@
 -- $1 bigint  at most this many
 -- $2 float8  seconds between two jobs of a shop that says nothing itself
 -- $3 float8  seconds' worth of jobs that are due at once
+-- Asked for: queued at the end of the line where is_wanted, with the job's own priority.
 -- The next date is set here already: a job whose crawl ends without a result comes again all the same.
 WITH due AS MATERIALIZED (
     SELECT id, product_url_id, site_id, priority, next_run_at FROM crawl_job
@@ -22,13 +23,10 @@ WITH due AS MATERIALIZED (
         WHERE waiting.crawl_status = 'Queued' AND waiting.site_id = shop.site_id AND waiting.crawl_priority = shop.priority)) AS ends_at
     FROM (SELECT DISTINCT site_id, priority FROM judged) AS shop
 ), queued AS (
-    UPDATE crawl_job AS job
-    SET crawl_status = CASE WHEN is_wanted THEN 'Queued' ELSE job.crawl_status END,
-        crawl_due_at = CASE WHEN is_wanted THEN line.ends_at + make_interval(secs => judged.place * judged.pace) ELSE job.crawl_due_at END,
-        crawl_priority = job.priority,
-        next_run_at = CASE WHEN is_wanted THEN now() + gleaner_spread(job.frequency) END
+    UPDATE crawl_job AS item
+    SET {set}, next_run_at = CASE WHEN is_wanted THEN now() + gleaner_spread(item.frequency) END
     FROM judged JOIN line USING (site_id, priority)
-    WHERE job.id = judged.id
+    WHERE item.id = judged.id
     RETURNING is_wanted
 )
 SELECT count(*) FILTER (WHERE is_wanted) AS queued, count(*) AS seen FROM queued

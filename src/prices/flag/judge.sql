@@ -5,6 +5,7 @@
 --   store_rate_limited        a shop has answered 429 three times within a day
 --   price_jump                a price has been held for an hour, and no second look has confirmed or denied it
 --   pattern_generation_failed is opened by the workflow, and closed here when the shop is read well again
+-- Asked for: a shop that is read badly has its pattern learnt anew.
 WITH tried AS (
     SELECT pattern.site_id, recent.attempts, recent.successes
     FROM extraction_pattern pattern CROSS JOIN LATERAL (
@@ -50,7 +51,7 @@ WITH tried AS (
         OR (kind = 'pattern_generation_failed' AND EXISTS (SELECT 1 FROM site WHERE site.id = flag.site_id AND extraction_failures = 0)))
     RETURNING id
 ), repaired AS (
-    UPDATE site SET pattern_status = 'Queued'
+    UPDATE site AS item SET {set}
     WHERE coalesce(pattern_status, '') NOT IN ('Queued', 'Processing') AND enabled
       AND (extraction_failures >= 3 OR id IN (SELECT site_id FROM due WHERE kind = 'pattern_low_confidence'))
     RETURNING id

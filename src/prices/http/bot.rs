@@ -19,6 +19,7 @@ mod polls;
 mod pull;
 mod work;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -28,26 +29,30 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::post;
 use chrono::{DateTime, SecondsFormat, Utc};
 use diesel_async::AsyncPgConnection;
 use serde::Serialize;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 use tracing::warn;
 
-pub(crate) use self::desk::Desk;
-pub(crate) use self::polls::Polls;
+use self::desk::Desk;
+use self::polls::Polls;
 
 use self::fields::Fields;
-#[cfg(test)]
-pub(crate) use self::openapi::tests as openapi_tests;
-pub(crate) use self::openapi::{DOCUMENT, document};
+pub(super) use self::openapi::part;
+use crate::app::state::Shared;
 use crate::db::PooledConnection;
-use crate::http::{State, guard};
-use crate::metrics;
+use crate::http::guard;
 use crate::prices::bot;
 use crate::prices::bot::{Account, Refusal};
+use crate::prices::config::Bots;
+use crate::prices::metrics;
+use crate::prices::price_fetch::PriceFetch;
+use crate::prices::queue::Queue;
 use crate::telemetry::chain;
+use crate::workflow::Workflow;
 
 /// Longest time of one request: the longest wait for jobs, and some.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(45);
@@ -55,9 +60,38 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(45);
 /// What a bot may ask for.
 const ENDPOINTS: [&str; 5] = ["pull", "submit", "submit-batch", "heartbeat", "release"];
 
-/// The routes, with their own limits, and the description of all that is served with them. The bots' tokens are all the
-/// protection they have and need.
-pub(crate) fn routes(state: &State, description: &'static str) -> Router<State> {
+/// What the handlers see.
+#[derive(Clone)]
+pub(super) struct State {
+    shared: Arc<Shared>,
+    queue: Queue,
+    desk: Arc<Desk>,
+    /// Told when jobs may have come due.
+    jobs_due: Arc<Notify>,
+    polls: Arc<Polls>,
+}
+
+impl State {
+    /// Panics outside of a runtime: pulls are served by tasks of its own.
+    pub(super) fn new(shared: &Arc<Shared>) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            queue: Queue::new(shared.redis.as_ref()),
+            jobs_due: shared.due(&PriceFetch::stage().name()).unwrap_or_default(),
+            desk: Arc::new(Desk::open(Arc::clone(shared))),
+            polls: Arc::default(),
+        }
+    }
+
+    /// What the bots' section of the configuration says.
+    fn limits(&self) -> Bots {
+        self.shared.config.get().section::<Bots>().clone()
+    }
+}
+
+/// The routes, with their own limits. The bots' tokens are all the protection they have and need.
+pub(super) fn routes<S>(state: State) -> Router<S> {
+    let limit = state.limits().max_body_bytes;
     let mut router = Router::new();
     for slash in ["", "/"] {
         let path = |name: &str| format!("/api/crawl/{name}{slash}");
@@ -68,20 +102,12 @@ pub(crate) fn routes(state: &State, description: &'static str) -> Router<State> 
             .route(&path("heartbeat"), post(work::heartbeat))
             .route(&path("release"), post(work::release));
     }
-    let limit = state.shared.config.get().bots.max_body_bytes;
     router
-        .route(
-            "/api/openapi.json",
-            get(async move || describe(description)),
-        )
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(limit))
         .layer(middleware::from_fn(in_time))
         .layer(middleware::from_fn(counted))
-}
-
-fn describe(description: &'static str) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], description).into_response()
+        .with_state(state)
 }
 
 async fn method_not_allowed() -> Response {
@@ -264,7 +290,7 @@ type Body = Result<Bytes, BytesRejection>;
 fn read(state: &State, headers: &HeaderMap, body: Body) -> Result<Asked, Trouble> {
     let body = body.map_err(|rejection| {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            let limit = state.shared.config.get().bots.max_body_bytes;
+            let limit = state.limits().max_body_bytes;
             let detail = format!("the body may have {limit} bytes");
             Trouble::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
         } else {

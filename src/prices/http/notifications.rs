@@ -19,12 +19,11 @@ use crate::http::listing;
 use crate::http::listing::{Asked, Refusal};
 use crate::prices::notification;
 use crate::prices::notification::{CHANNELS, Filter, KINDS, Notification, STATUSES};
+use crate::prices::notification_delivery::NotificationDelivery;
 use crate::store::items;
 use crate::store::items::{Items, ItemsError, Status};
-use crate::workflows;
+use crate::workflow::Workflow;
 
-/// The workflow that delivers them.
-const WORKFLOW: &str = "notification-delivery";
 /// Those that came to rest undelivered.
 const UNDELIVERED: [Status; 3] = [Status::Error, Status::Filtered, Status::Cancelled];
 
@@ -88,15 +87,12 @@ async fn send_again(
 
 /// Queues it as any operator may, if it is at rest undelivered. Returns how many that were.
 async fn queue(conn: &mut PooledConnection, id: i64) -> Result<i64, ItemsError> {
-    let Some(workflow) = workflows::find(WORKFLOW) else {
-        return Ok(0);
-    };
     let filter = items::Filter {
         statuses: UNDELIVERED.to_vec(),
         ids: vec![id],
         ..items::Filter::default()
     };
-    let items = Items::of(conn, &workflow.stage).await?;
+    let items = Items::of(conn, &NotificationDelivery::stage()).await?;
     items.retry(conn, &filter).await
 }
 

@@ -1,34 +1,23 @@
-//! The description of what is served beside the operators' status, in `OpenAPI` 3.1: the bots' API, and the lists of prices, flags
-//! and notifications, written with the constants that the handlers go by.
-
-use std::sync::LazyLock;
+//! The description of the lists of prices, flags and notifications, in `OpenAPI` 3.1, written with the constants that the handlers
+//! go by.
 
 use serde_json::{Map, Value, json};
 
-use super::bot;
 use super::flags::{ENDS, MAX_NAME};
 use crate::http::listing::{LIMIT, MOST};
+use crate::http::openapi::{Part, entries};
 use crate::prices::{flag, notification};
 
-/// The document, as it is served.
-pub(crate) static DOCUMENT: LazyLock<String> = LazyLock::new(|| document().to_string());
-
-/// The bots' document and the lists.
-fn document() -> Value {
-    let mut document = bot::document();
-    document["info"]["title"] =
-        json!("Gleaner: crawl jobs for bots, prices, flags and notifications");
-    document["components"]["securitySchemes"]["admin"] = json!({
-        "type": "http", "scheme": "bearer", "description": "http.admin_token, where one is set.",
-    });
-    add(&mut document["components"]["schemas"], schemas());
-    add(&mut document["paths"], paths());
-    document
-}
-
-fn add(to: &mut Value, more: Value) {
-    if let (Some(to), Value::Object(more)) = (to.as_object_mut(), more) {
-        to.extend(more);
+/// What is said of the lists.
+pub(super) fn part() -> Part {
+    Part {
+        title: "prices, flags and notifications",
+        description: "",
+        paths: entries(paths()),
+        schemas: entries(schemas()),
+        security: entries(json!({ "admin": {
+            "type": "http", "scheme": "bearer", "description": "http.admin_token, where one is set.",
+        } })),
     }
 }
 
@@ -216,14 +205,4 @@ fn schemas() -> Value {
             "new_price": amount, "currency": maybe, "created_at": time, "delivered_at": maybe_time, "read_at": maybe_time,
         })),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_description_hangs_together() {
-        bot::openapi_tests::assert_whole(&document());
-    }
 }

@@ -7,8 +7,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::validate::{self, Limits, Previous, Validation};
-use gleaner_extract::address;
-use gleaner_extract::html::Page;
+use crate::web::page::Document;
 use gleaner_extract::offer::{Offer, Source, SourceKind, availability_of, offer_of};
 use gleaner_extract::pattern::{Fields, Pattern, format_score};
 use gleaner_extract::price::{self, Currency, Hints};
@@ -40,14 +39,14 @@ pub(super) struct Shop<'a> {
     pub(super) currency: Option<Currency>,
 }
 
-/// Reads a page that was fetched from `url`.
+/// Reads a page of this shop.
 pub(super) fn read(
-    page: &Page,
-    url: &Url,
+    document: &Document,
     shop: Shop<'_>,
     previous: &Previous<'_>,
     limits: Limits,
 ) -> Read {
+    let (page, url) = (&document.tree, &document.url);
     let mut offer = offer_of(page, Some(url));
     let mut warnings = Vec::new();
     let fields = shop.pattern.map(|pattern| pattern.apply(page, Some(url)));
@@ -85,7 +84,7 @@ pub(super) fn read(
         offer,
         fields,
         validation,
-        canonical: address::canonical(page, url),
+        canonical: document.canonical(),
     }
 }
 
@@ -195,7 +194,8 @@ mod tests {
             currency: currency.and_then(Currency::from_code),
         };
         let url = Url::parse("https://shop.example/kettle").unwrap();
-        read(&Page::parse(html), &url, shop, &Previous::default(), LIMITS)
+        let document = Document::parse(url, html.to_owned());
+        read(&document, shop, &Previous::default(), LIMITS)
     }
 
     /// Price and currency as stored, and where the price was found.

@@ -1,6 +1,7 @@
 -- Queues results again that failed for good: after a delay that doubles with each time they did, and only so many times.
 -- $1 float8    the first delay, in seconds
 -- $2 smallint  how many times
+-- Asked for: queued.
 WITH dead AS MATERIALIZED (
     SELECT r.id
     FROM (SELECT id FROM crawl_result WHERE auto_record_status = 'Error' ORDER BY id LIMIT 10000) AS r
@@ -10,5 +11,5 @@ WITH dead AS MATERIALIZED (
     ) AS past
     WHERE past.times BETWEEN 1 AND $2 AND past.last_at < now() - make_interval(secs => $1 * 2 ^ (past.times - 1))
 )
-UPDATE crawl_result SET auto_record_status = 'Queued'
+UPDATE crawl_result AS item SET {set}
 WHERE id = ANY (ARRAY(SELECT id FROM dead)) AND auto_record_status = 'Error'

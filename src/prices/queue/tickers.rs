@@ -5,7 +5,7 @@
 //! reconciler, once across all nodes, puts into the list what is due in PostgreSQL and is missing there, after a flush, an
 //! eviction or a restart; forgets entries of workers that died; and queues again what failed, on its schedule.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use diesel::sql_types::{BigInt, Double, Nullable, SmallInt};
@@ -16,36 +16,42 @@ use gleaner_actors::Tick;
 use gleaner_actors::port::PortError;
 use tracing::{debug, info};
 
+use super::Queue;
 use crate::app::state::Shared;
 use crate::db::statement::statement;
-use crate::metrics;
+use crate::prices::auto_record::{AutoRecord, RESULTS};
+use crate::prices::metrics;
 use crate::store::schedule;
-use crate::upkeep::unavailable;
+use crate::store::stage::Request;
+use crate::workflow::Workflow;
 
 /// How often the list is looked at: a foreign entry waits no longer.
 pub(crate) const WATCH_INTERVAL: Duration = Duration::from_millis(500);
-/// The workflow that works the list.
-const WORKFLOW: &str = "auto-record";
 /// Rows due for less than this are on their way, into the list or into a worker's hands, in seconds.
 const SETTLED_AFTER: f64 = 2.0;
 /// The list is filled up to so many entries; what is beyond that is found when these are done.
 const LIST_BOUND: usize = 100_000;
 
+/// Queues failed results again; see its file.
+static REVIVE: LazyLock<String> =
+    LazyLock::new(|| RESULTS.ask(include_str!("revive.sql"), &[Request::Queue]));
+
 /// The watch.
 pub(crate) struct Watch {
     shared: Arc<Shared>,
+    queue: Queue,
 }
 
 impl Watch {
-    /// With what it shares.
+    /// Over this queue.
     #[must_use]
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+    pub(crate) fn new(shared: Arc<Shared>, queue: Queue) -> Self {
+        Self { shared, queue }
     }
 
     async fn look(&self) {
-        let lengths = self.shared.queue.probe().await;
-        metrics::redis_up(lengths.is_some());
+        let lengths = self.queue.probe().await;
+        crate::metrics::redis_up(lengths.is_some());
         let Some(lengths) = lengths else { return };
         metrics::record_queue("queue", lengths.queue_size);
         metrics::record_queue("processing", lengths.processing_size);
@@ -53,7 +59,7 @@ impl Watch {
         if lengths.queue_size > 0
             && let Some(tree) = self.shared.tree()
         {
-            tree.wake(WORKFLOW);
+            tree.wake(AutoRecord::NAME);
         }
     }
 }
@@ -70,6 +76,7 @@ impl Tick for Watch {
 /// The reconciler.
 pub(crate) struct Reconciler {
     shared: Arc<Shared>,
+    queue: Queue,
 }
 
 #[derive(QueryableByName)]
@@ -79,15 +86,15 @@ struct Id {
 }
 
 impl Reconciler {
-    /// With what it shares.
+    /// Over this queue.
     #[must_use]
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+    pub(crate) fn new(shared: Arc<Shared>, queue: Queue) -> Self {
+        Self { shared, queue }
     }
 
     async fn reconcile(&self) -> Result<(), PortError> {
         let config = self.shared.config.get();
-        let (queue, options) = (&self.shared.queue, &config.workflows.auto_record.options);
+        let (queue, options) = (&self.queue, config.workflows.options::<AutoRecord>());
         if !queue.is_on() && options.revive_after.is_zero() {
             return Ok(());
         }
@@ -96,14 +103,14 @@ impl Reconciler {
         let every = config.redis.reconcile_interval.mul_f64(0.9);
         let is_mine = schedule::is_mine(&mut conn, "queue-reconciler", every, self.shared.node)
             .await
-            .map_err(unavailable)?;
+            .map_err(PortError::unavailable)?;
         if !is_mine {
             return Ok(());
         }
         if !options.revive_after.is_zero() {
             let revived = revive(&mut conn, options.revive_after, options.revive_times)
                 .await
-                .map_err(unavailable)?;
+                .map_err(PortError::unavailable)?;
             if revived > 0 {
                 info!(items = revived, "queued failed results again, as scheduled");
             }
@@ -111,7 +118,7 @@ impl Reconciler {
         if !queue.is_on() {
             return Ok(());
         }
-        let due = due(&mut conn).await.map_err(unavailable)?;
+        let due = due(&mut conn).await.map_err(PortError::unavailable)?;
         drop(conn);
         let expired = queue.expire().await;
         if expired > 0 {
@@ -125,7 +132,7 @@ impl Reconciler {
         let age = match queue.head().await {
             Some(head) => {
                 let mut conn = self.shared.connection().await?;
-                age(&mut conn, head).await.map_err(unavailable)?
+                age(&mut conn, head).await.map_err(PortError::unavailable)?
             }
             None => None,
         };
@@ -155,7 +162,7 @@ async fn due(conn: &mut AsyncPgConnection) -> QueryResult<Vec<i64>> {
 
 /// Queues failed results again, each `after` its first failure, twice that after its second, and so on, at most `times` times.
 async fn revive(conn: &mut AsyncPgConnection, after: Duration, times: u8) -> QueryResult<usize> {
-    statement(include_str!("revive.sql"))
+    statement(&REVIVE)
         .bind::<Double, _>(after.as_secs_f64())
         .bind::<SmallInt, _>(i16::from(times))
         .execute(conn)

@@ -4,7 +4,6 @@ SELECT current_setting('server_version_num')::int AS version_num,
        pg_is_in_recovery() AS in_recovery,
        current_setting('transaction_read_only')::boolean AS read_only,
        pg_encoding_to_char((SELECT encoding FROM pg_database WHERE datname = current_database())) AS encoding,
-       current_setting('lc_messages') AS messages,
        current_setting('autovacuum')::boolean AND current_setting('track_counts')::boolean AS autovacuum,
        array(SELECT name FROM pg_settings WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off'
              ORDER BY name) AS careless,

@@ -12,7 +12,6 @@ WITH due AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 )
 UPDATE {table} AS item
-SET {stage}_status = 'Processing', {stage}_attempts = least(item.{stage}_attempts, 32000) + 1,
-    {stage}_lease = $1, {stage}_due_at = NULL{touch}
+SET {set}{touch}
 WHERE item.id = ANY (ARRAY(SELECT id FROM due))
 RETURNING item.id::bigint AS id, item.{stage}_attempts AS attempt

@@ -10,19 +10,10 @@ use url::{Position, Url};
 use super::config::MAX_DURATION;
 use super::guard::{host_key, shortened};
 use super::pace::{Limits, Permit};
-use super::{Client, FetchError, Live, Pace, RequestOptions, headers, robots, shared};
+use super::{Client, FetchError, Live, Pace, Purpose, RequestOptions, headers, robots, shared};
 
 /// How much longer than the request itself its place among all processes' requests stands.
 const LEASE_MARGIN: Duration = Duration::from_secs(1);
-
-/// What a fetch is for, which decides the rules for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// Subject to robots.txt.
-    Page,
-    /// robots.txt itself, which is not.
-    Robots,
-}
 
 /// The response without its body.
 #[derive(Debug, Clone)]

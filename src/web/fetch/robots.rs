@@ -8,8 +8,7 @@ use lru::LruCache;
 use tokio::time::{Instant, timeout};
 use url::Url;
 
-use super::exchange::Purpose;
-use super::{Client, FetchError, Live, RequestOptions, Response};
+use super::{Client, FetchError, Live, Purpose, RequestOptions, Response};
 use gleaner_extract::robots::Robots;
 
 /// How much of a robots.txt is read; the rest is ignored (RFC 9309, 2.5: at least 500 KiB).

@@ -85,7 +85,8 @@ advance = true
 "#,
         places = gleaner::demo::PLACES_HOST,
     );
-    for workflow in gleaner::workflows::NAMES {
+    for workflow in gleaner::areas::workflows() {
+        let workflow = workflow.name;
         text.push_str(&format!(
             "[workflows.{workflow}]\nmax_attempts = 15\nbackoff = {{ base = \"100ms\", max = \"1s\" }}\n"
         ));

@@ -20,7 +20,7 @@ pub(crate) async fn connect(url: &str) -> Client {
 
 /// Every stage, as table and column group.
 pub(crate) fn stages() -> Vec<(&'static str, &'static str)> {
-    let known = gleaner::workflows::known();
+    let known = gleaner::areas::workflows();
     known
         .iter()
         .map(|workflow| (workflow.stage.table(), workflow.stage.column_group()))

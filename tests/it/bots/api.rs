@@ -10,6 +10,9 @@ mod waiting;
 use std::net::SocketAddr;
 
 use gleaner::config::Config;
+use gleaner::prices::auto_record::AutoRecord;
+use gleaner::prices::config::Crawl;
+use gleaner::prices::price_fetch::PriceFetch;
 use serde_json::{Value, json};
 
 use crate::support::exchange::{Answer, exchange_body};
@@ -54,11 +57,11 @@ impl Api {
     async fn start_on(database: TestDatabase, change: impl FnOnce(&mut Config)) -> Self {
         let app = TestApp::start_on(database, |config| {
             // One round finds nothing to do, and there is no second.
-            config.crawl.interval = std::time::Duration::from_secs(3600);
+            config.section_mut::<Crawl>().interval = std::time::Duration::from_secs(3600);
             // The jobs are for the bots.
-            config.workflows.price_fetch.enabled = false;
+            config.workflows.of_mut::<PriceFetch>().enabled = false;
             // And what they say stays as it was stored.
-            config.workflows.auto_record.enabled = false;
+            config.workflows.of_mut::<AutoRecord>().enabled = false;
             change(config);
         })
         .await;

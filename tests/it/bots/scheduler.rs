@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gleaner::app::state::Shared;
+use gleaner::areas;
 use gleaner::live::Live;
 use gleaner::prices::crawl_scheduler::{CrawlScheduler, Round};
 use tokio::time::Instant;
@@ -16,8 +17,13 @@ fn scheduler(database: &TestDatabase) -> CrawlScheduler {
     let mut config = test_config(database);
     config.fetch.per_host_delay = Duration::from_millis(500);
     let pool = database.pool();
-    let queue = gleaner::prices::queue::Queue::none();
-    CrawlScheduler::new(Shared::new(pool, 1, Live::new(config), queue))
+    CrawlScheduler::new(Shared::new(
+        pool,
+        1,
+        Live::new(config),
+        None,
+        areas::workflows(),
+    ))
 }
 
 async fn insert(database: &TestDatabase, urls: &[&str]) {

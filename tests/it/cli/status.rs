@@ -149,6 +149,36 @@ async fn requests_are_rows() {
         .code,
         2
     );
+    // Nor when the database refuses one.
+    database
+        .run(
+            "ALTER TABLE workflow_control ADD CONSTRAINT workflow_control_test_check \
+             CHECK (workflow <> 'sitemap-import') NOT VALID",
+        )
+        .await;
+    for action in ["pause", "run-now", "unpark"] {
+        let names = ["workflows", action, "auto-record", "sitemap-import"];
+        assert_ne!(gleaner(Some(&database), &names).code, 0);
+    }
+    let asked = "SELECT count(*) FROM workflow_control WHERE workflow = 'auto-record'";
+    assert_eq!(database.count(asked).await, 0);
+    database
+        .run("ALTER TABLE workflow_control DROP CONSTRAINT workflow_control_test_check")
+        .await;
+    // Named twice, asked once; a line for each.
+    let names = ["deep-scan", "page-curation", "deep-scan"];
+    let ran = gleaner(
+        Some(&database),
+        &[&["workflows", "pause"][..], &names].concat(),
+    );
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(
+        ran.stdout.lines().collect::<Vec<_>>(),
+        [
+            "pause deep-scan: asked of 0 running processes",
+            "pause page-curation: asked of 0 running processes"
+        ]
+    );
     let paused = "SELECT workflow FROM workflow_control WHERE paused ORDER BY 1";
     assert_eq!(database.rows(paused).await, ["deep-scan", "page-curation"]);
     assert_eq!(
@@ -170,7 +200,7 @@ async fn requests_are_rows() {
     let list = gleaner(Some(&database), &["workflows", "list", "--json"]).json();
     assert_eq!(
         list["workflows"].as_array().unwrap().len(),
-        ::gleaner::workflows::NAMES.len()
+        ::gleaner::areas::workflows().len()
     );
     assert_eq!(list["workflows"][0]["stage"], "place/deep_scan");
 }

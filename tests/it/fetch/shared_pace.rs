@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::{join, join_all};
-use gleaner::config::{self, Sources};
+use gleaner::areas;
+use gleaner::config::Sources;
 use gleaner::redis::{Redis, Timetables};
 use gleaner::secret::Secret;
 use gleaner::web::fetch::{
@@ -32,7 +33,7 @@ async fn connect(server: &TestRedis) -> Redis {
 }
 
 async fn connect_to(url: &str) -> Redis {
-    let mut config = config::load(&Sources::default()).unwrap().redis;
+    let mut config = areas::load(&Sources::default()).unwrap().redis;
     config.url = Secret::new(url);
     // Longer than a busy machine may keep it waiting.
     config.timeout = TIMEOUT;

@@ -2,6 +2,7 @@
 
 use super::{HISTORY, RESULTS, result, shop, start, start_with};
 use crate::support::TestApp;
+use gleaner::prices::auto_record::AutoRecord;
 
 /// W-34, W-35, W-36: one page's observations, in and out of order, each in a batch of its own.
 #[tokio::test(flavor = "multi_thread")]
@@ -219,7 +220,10 @@ async fn w37_a_jump_is_held_and_confirmed_or_dropped() {
 async fn w7_w38_refusals_say_why_and_touch_no_price() {
     let database = shop(1).await;
     let app = start_with(database, None, |config| {
-        config.workflows.auto_record.options.currency_whitelist = vec!["EUR".to_owned()];
+        config
+            .workflows
+            .options_mut::<AutoRecord>()
+            .currency_whitelist = vec!["EUR".to_owned()];
     })
     .await;
     for (second, seen) in [
@@ -281,6 +285,92 @@ async fn w5_w6_a_result_is_recorded_once_however_often_it_is_queued() {
     assert_eq!(
         app.database.rows(HISTORY).await,
         ["1 100 EUR 10-10", "1 110 EUR 20-20"]
+    );
+    app.stop().await;
+}
+
+/// A price in the history that cannot be read is no price of nothing: what would be compared with it fails, and is recorded once
+/// the row has been put right. The others of its batch are recorded.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_is_not_taken_for_zero() {
+    let database = shop(4).await;
+    database
+        .run(
+            "ALTER TABLE price_history DROP CONSTRAINT price_history_price_check;
+             INSERT INTO price_history (product_url_id, price, currency, source, scraped_at, last_confirmed_at)
+                 VALUES (2, 'NaN', 'NOK', 'IMPORT', '2025-12-31Z', '2025-12-31Z');
+             UPDATE product_url SET held_price = 1e18, held_currency = 'NOK', held_at = '2025-12-31Z' WHERE id = 3;
+             INSERT INTO subscription (subscriber, product_url_id, target_price)
+                 VALUES ('a', 4, 1e30), ('b', 4, 'NaN'), ('c', 4, 12.123456789), ('d', 4, 11.99999999)",
+        )
+        .await;
+    for page in 1..=4 {
+        result(&database, page, 10, "12.00 NOK InStock").await;
+    }
+    let app = start_with(database, None, |config| {
+        config.workflows.of_mut::<AutoRecord>().max_attempts = std::num::NonZeroU32::MIN;
+    })
+    .await;
+    app.wait_settled("crawl_result", "auto_record").await;
+    let results = app.database.rows(RESULTS).await;
+    assert_eq!(results[0], "1 Completed recorded t");
+    assert!(
+        results[1].starts_with("2 Error")
+            && results[1].contains("store: ")
+            && results[1].contains("the price of price_history 1 is \"NaN\", which cannot be read"),
+        "{}",
+        results[1]
+    );
+    assert!(
+        results[2].starts_with("3 Error")
+            && results[2].contains("held_price of product_url 3 is \"1000000000000000000\""),
+        "{}",
+        results[2]
+    );
+    // A target is anybody's to set, and says something whatever the number: these three have been reached, the last has not.
+    assert_eq!(results[3], "4 Completed recorded t");
+    assert_eq!(
+        app.database
+            .rows(
+                "SELECT subscription_id FROM notification WHERE kind = 'target_reached' ORDER BY 1"
+            )
+            .await,
+        ["1", "2", "3"]
+    );
+    assert_eq!(
+        app.database.rows(HISTORY).await,
+        [
+            "1 12.00 NOK InStock 10-10",
+            "2 NaN NOK -86400--86400",
+            "4 12.00 NOK InStock 10-10"
+        ]
+    );
+    app.stop().await;
+}
+
+/// Rows that name no result, because other software wrote them or their result is long pruned, are what a price is compared with
+/// like any others.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_no_result_are_neighbours_too() {
+    let database = shop(2).await;
+    database
+        .run(
+            "INSERT INTO price_history (product_url_id, price, currency, availability, source, scraped_at, last_confirmed_at)
+                 VALUES (1, 12, 'NOK', 'InStock', 'IMPORT', '2026-01-01Z', '2026-01-01Z'),
+                     (2, 12, 'NOK', 'InStock', 'IMPORT', '2026-01-01Z', '2026-01-01Z')",
+        )
+        .await;
+    result(&database, 1, 10, "12.00 NOK InStock").await;
+    result(&database, 2, 10, "90.00 NOK InStock").await;
+    let app = start(database, None).await;
+    app.wait_settled("crawl_result", "auto_record").await;
+    assert_eq!(
+        app.database.rows(RESULTS).await,
+        ["1 Completed duplicate t", "2 Completed held f"]
+    );
+    assert_eq!(
+        app.database.rows(HISTORY).await,
+        ["1 12 NOK InStock 0-10", "2 12 NOK InStock 0-0"]
     );
     app.stop().await;
 }

@@ -1,6 +1,8 @@
 //! Redis flushed, hung, killed, absent.
 
 use super::{results, shop, start, start_with};
+use gleaner::prices::queue::Queue;
+
 use crate::support::{TestRedis, wait_until};
 
 /// W-10, W-30: what is due stands in PostgreSQL, and comes back into the list after a flush.
@@ -39,7 +41,7 @@ async fn w10_w43_w46_an_outage_is_seen_and_holds_nothing_up() {
         return;
     };
     let app = start(shop(4).await, Some(&redis)).await;
-    let queue = &app.app().shared().queue;
+    let queue = &Queue::new(app.app().shared().redis.as_ref());
     assert_eq!(queue.is_up(), Some(true));
     let one_more = async |id: i32| {
         app.database
@@ -86,10 +88,22 @@ async fn a_redis_that_comes_later_is_used_later() {
     results(&database, 1).await;
     let app = start(database, Some(&redis)).await;
     app.wait_settled("crawl_result", "auto_record").await;
-    assert_eq!(app.app().shared().queue.is_up(), Some(false));
+    assert_eq!(
+        app.app()
+            .shared()
+            .redis
+            .as_ref()
+            .map(gleaner::redis::Redis::is_up),
+        Some(false)
+    );
     redis.start_again().await;
     wait_until("it is used", async || {
-        app.app().shared().queue.is_up() == Some(true)
+        app.app()
+            .shared()
+            .redis
+            .as_ref()
+            .map(gleaner::redis::Redis::is_up)
+            == Some(true)
     })
     .await;
     app.stop().await;

@@ -2,6 +2,7 @@
 
 use super::{RESULTS, result, results, shop, start, start_with};
 use crate::support::{TestRedis, wait_until};
+use gleaner::prices::auto_record::AutoRecord;
 
 /// The guide's commands, as they are written there.
 const DEPTH: &str = r#"LLEN "crawl:auto_record:queue""#;
@@ -94,7 +95,7 @@ async fn w4_duplicated_pushes_record_each_result_once_on_two_nodes() {
     let second = database.config();
     let url = redis.url();
     let small = move |config: &mut gleaner::config::Config| {
-        config.workflows.auto_record.batch_size = std::num::NonZeroU32::new(20).unwrap();
+        config.workflows.of_mut::<AutoRecord>().batch_size = std::num::NonZeroU32::new(20).unwrap();
     };
     let app = start_with(database, Some(&redis), small).await;
     let mut config = crate::support::app::test_config(&app.database);
@@ -210,10 +211,10 @@ async fn w21_the_schedule_revives_only_so_often() {
         .await;
     results(&database, 1).await;
     let app = start_with(database, None, |config| {
-        let own = &mut config.workflows.auto_record;
-        own.max_attempts = std::num::NonZeroU32::MIN;
-        own.options.revive_after = std::time::Duration::from_millis(1);
-        own.options.revive_times = 2;
+        config.workflows.of_mut::<AutoRecord>().max_attempts = std::num::NonZeroU32::MIN;
+        let options = config.workflows.options_mut::<AutoRecord>();
+        options.revive_after = std::time::Duration::from_millis(1);
+        options.revive_times = 2;
     })
     .await;
     let failed = "SELECT count(*) FROM attempt WHERE outcome = 'failed'";
@@ -285,7 +286,7 @@ async fn a_foreign_push_is_heard_within_a_second() {
         return;
     };
     let app = start_with(shop(1).await, Some(&redis), |config| {
-        config.workflows.auto_record.interval = std::time::Duration::from_secs(3_600);
+        config.workflows.of_mut::<AutoRecord>().interval = std::time::Duration::from_secs(3_600);
         config.database.listen = false;
         config.engine.gauges_interval = std::time::Duration::from_secs(3_600);
     })

@@ -57,7 +57,7 @@ async fn wait_recorded(database: &TestDatabase, prices: i64) {
 
 async fn wait_up(app: &TestApp, is_up: bool) {
     wait_until(&format!("Redis is up: {is_up}"), async || {
-        app.app().shared().queue.is_up() == Some(is_up)
+        app.app().shared().redis.as_ref().map(Redis::is_up) == Some(is_up)
     })
     .await;
 }

@@ -28,15 +28,23 @@ fn settings() -> Settings {
     }
 }
 
-struct Bench {
-    database: TestDatabase,
-    pool: Pool,
+/// With attempts for any test.
+pub(super) fn patient() -> Settings {
+    Settings {
+        max_attempts: 100,
+        ..settings()
+    }
+}
+
+pub(super) struct Bench {
+    pub(super) database: TestDatabase,
+    pub(super) pool: Pool,
     node: i64,
-    toy: Toy,
+    pub(super) toy: Toy,
 }
 
 impl Bench {
-    async fn new(rows: &str, toy: Toy) -> Self {
+    pub(super) async fn new(rows: &str, toy: Toy) -> Self {
         let database = toy::database().await;
         database
             .run(&format!(
@@ -55,11 +63,11 @@ impl Bench {
         }
     }
 
-    fn port(&self) -> Pipeline<Toy> {
+    pub(super) fn port(&self) -> Pipeline<Toy> {
         self.port_with(settings())
     }
 
-    fn port_with(&self, settings: Settings) -> Pipeline<Toy> {
+    pub(super) fn port_with(&self, settings: Settings) -> Pipeline<Toy> {
         Pipeline::new(
             self.toy.clone(),
             self.pool.clone(),
@@ -84,7 +92,11 @@ impl Bench {
     }
 
     /// Claims everything and runs it.
-    async fn run(&self, port: &Pipeline<Toy>, lease: LeaseId) -> Vec<Settlement<String>> {
+    pub(super) async fn run(
+        &self,
+        port: &Pipeline<Toy>,
+        lease: LeaseId,
+    ) -> Vec<Settlement<String>> {
         let mut batch = Vec::new();
         for claim in port.claim(lease, 100).await.unwrap() {
             let (_, payload) = match &claim.input {

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use diesel_async::SimpleAsyncConnection as _;
-use futures_util::StreamExt as _;
+use gleaner::db::connect::Connector;
+use gleaner::secret::Secret;
 use gleaner::store::stage::Records;
 use gleaner_actors::port::{LeaseId, Verdict};
 
@@ -243,11 +244,9 @@ async fn unknown_statuses_are_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_is_notified_when_due_and_only_then() {
     let database = toy::database().await;
-    let mut listening = database.connect().await;
-    listening
-        .batch_execute("LISTEN gleaner_stage")
-        .await
-        .unwrap();
+    let connector = Connector::new(&Secret::new(database.url()), &database.config()).unwrap();
+    let (client, mut notifications) = connector.listening().await.unwrap();
+    client.batch_execute("LISTEN gleaner_stage").await.unwrap();
     database
         .run(
             "INSERT INTO work (toy_status) VALUES (NULL), ('Completed');
@@ -258,14 +257,13 @@ async fn a_request_is_notified_when_due_and_only_then() {
     database
         .run("UPDATE work SET toy_status = 'Queued' WHERE id = 1")
         .await;
-    let mut stream = std::pin::pin!(listening.notifications_stream());
     for expected in ["nothing so far", "work/toy"] {
-        let heard = tokio::time::timeout(Duration::from_secs(10), stream.next())
+        let heard = tokio::time::timeout(Duration::from_secs(10), notifications.recv())
             .await
             .expect(expected)
             .unwrap()
             .unwrap();
-        assert_eq!(heard.payload, expected);
+        assert_eq!(heard.payload(), expected);
     }
 }
 

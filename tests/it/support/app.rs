@@ -5,12 +5,13 @@
 use std::time::Duration;
 
 use gleaner::app::App;
+use gleaner::areas;
 use gleaner::config;
 use gleaner::config::Config;
+use gleaner::leads::deep_scan::DeepScan;
 use gleaner::secret::Secret;
 use gleaner::settings::Backoff;
 use gleaner::web::fetch;
-use gleaner::workflows;
 use gleaner_actors::{DrainReport, TreeStatus};
 
 use super::database::TestDatabase;
@@ -54,14 +55,6 @@ impl TestApp {
         format!("http://{}{path}", self.app.http_address().unwrap())
     }
 
-    /// Waits until no row is due, running or waiting to be written.
-    pub(crate) async fn wait_idle(&self) {
-        wait_until_by("all is done", IDLE_PATIENCE, async || {
-            self.app.is_idle().await.unwrap()
-        })
-        .await;
-    }
-
     /// Waits until this stage (`table`, `stage`) has no row left to work, due or not.
     pub(crate) async fn wait_settled(&self, table: &str, stage: &str) {
         let client = self.database.client().await;
@@ -88,7 +81,7 @@ impl TestApp {
 
 /// Short intervals, no politeness, tiny backoffs, a key for the deep scan, HTTP on any port.
 pub(crate) fn test_config(database: &TestDatabase) -> Config {
-    let mut config = config::load(&config::Sources::default()).unwrap();
+    let mut config = areas::load(&config::Sources::default()).unwrap();
     config.database = database.config();
     config.database.pool_size = 4;
     config.http.listen = "127.0.0.1:0".to_owned();
@@ -103,35 +96,11 @@ pub(crate) fn test_config(database: &TestDatabase) -> Config {
     config.engine.gauges_interval = Duration::from_millis(200);
     config.engine.rescue_interval = Duration::from_millis(500);
     config.workflows.set_interval(Duration::from_secs(1));
-    config.workflows.keep_only(
-        &workflows::NAMES
-            .iter()
-            .map(|name| (*name).to_owned())
-            .collect::<Vec<_>>(),
-    );
-    set_backoff(
-        &mut config,
-        Backoff {
-            base: Duration::from_millis(10),
-            max: Duration::from_millis(50),
-        },
-    );
-    config.workflows.deep_scan.options.api_key = Secret::new("test-key");
-    config.workflows.deep_scan.options.base_url = "http://places.example.com".to_owned();
+    config.workflows.set_backoff(Backoff {
+        base: Duration::from_millis(10),
+        max: Duration::from_millis(50),
+    });
+    config.workflows.options_mut::<DeepScan>().api_key = Secret::new("test-key");
+    config.workflows.options_mut::<DeepScan>().base_url = "http://places.example.com".to_owned();
     config
-}
-
-/// Gives every workflow this backoff.
-pub(crate) fn set_backoff(config: &mut Config, backoff: Backoff) {
-    let all = &mut config.workflows;
-    all.deep_scan.backoff = backoff;
-    all.domain_extraction.backoff = backoff;
-    all.domain_metadata.backoff = backoff;
-    all.sitemap_discovery.backoff = backoff;
-    all.sitemap_import.backoff = backoff;
-    all.page_curation.backoff = backoff;
-    all.price_fetch.backoff = backoff;
-    all.auto_record.backoff = backoff;
-    all.pattern_generation.backoff = backoff;
-    all.notification_delivery.backoff = backoff;
 }

@@ -6,7 +6,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gleaner::config::{self, Sources};
+use gleaner::areas;
+use gleaner::config::Sources;
 use gleaner::web::render::{Config, find_program};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -17,7 +18,7 @@ use super::wait::wait_until;
 /// The section `[render]` for tests: switched on, with limits for pages on this machine. `None`, with a word about it, where
 /// there is no browser.
 pub(crate) fn render_config() -> Option<Config> {
-    let defaults = config::load(&Sources::default())
+    let defaults = areas::load(&Sources::default())
         .expect("the defaults")
         .render;
     let config = Config {

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use diesel_async::AsyncPgConnection;
+use gleaner::areas;
 use gleaner::config;
 use gleaner::db::connect::Connector;
 use gleaner::db::{self, migrations};
@@ -73,7 +74,7 @@ impl TestDatabase {
 
     /// The section `[database]` that leads to it.
     pub(crate) fn config(&self) -> db::Config {
-        let mut config = config::load(&config::Sources::default()).unwrap().database;
+        let mut config = areas::load(&config::Sources::default()).unwrap().database;
         config.url = Secret::new(self.url());
         config.direct_url = Secret::new("");
         config
@@ -254,7 +255,7 @@ async fn build(admin: &Client, name: &str) {
 
 /// Applies all migrations to a database. On a runtime of its own: diesel's migrations block.
 pub(crate) async fn migrate(url: &str) {
-    let mut config = config::load(&config::Sources::default()).unwrap().database;
+    let mut config = areas::load(&config::Sources::default()).unwrap().database;
     config.url = Secret::new(url);
     tokio::task::spawn_blocking(move || {
         runtime().block_on(async {

@@ -1,5 +1,6 @@
 //! `place/deep_scan` against a Places API that answers in every way.
 
+use gleaner::leads::deep_scan::DeepScan;
 use std::time::Duration;
 
 use super::start;
@@ -124,7 +125,7 @@ async fn a_scan_again_keeps_what_people_and_later_stages_wrote() {
         &site,
         &["deep-scan", "domain-extraction"],
         &places(1),
-        |config| config.workflows.deep_scan.options.advance = true,
+        |config| config.workflows.options_mut::<DeepScan>().advance = true,
     )
     .await;
     let kept = "SELECT status, notes, domain_id, domain_extraction_status, domain_extraction_attempts, domain_extraction_due_at, created_at \
@@ -182,7 +183,7 @@ async fn answers_decide_and_the_key_stays_out_of_the_errors() {
     ] {
         site.put(API, answer);
         let app = start(&site, &["deep-scan"], &places(1), |config| {
-            config.workflows.deep_scan.max_attempts = 2.try_into().unwrap();
+            config.workflows.of_mut::<DeepScan>().max_attempts = 2.try_into().unwrap();
         })
         .await;
         app.wait_settled("place", "deep_scan").await;
@@ -204,7 +205,7 @@ async fn a_used_up_quota_rests_the_whole_workflow_and_burns_no_attempt() {
     let site = Site::start().await;
     site.script(API, vec![said("OVER_QUERY_LIMIT"), details("Brass Kettle")]);
     let app = start(&site, &["deep-scan"], &places(5), |config| {
-        config.workflows.deep_scan.concurrency = 1.try_into().unwrap();
+        config.workflows.of_mut::<DeepScan>().concurrency = 1.try_into().unwrap();
         config.workflows.set_interval(Duration::from_millis(20));
     })
     .await;
@@ -255,7 +256,7 @@ async fn a_429_rests_the_workflow_for_as_long_as_the_api_says() {
         ],
     );
     let app = start(&site, &["deep-scan"], &places(3), |config| {
-        config.workflows.deep_scan.concurrency = 1.try_into().unwrap();
+        config.workflows.of_mut::<DeepScan>().concurrency = 1.try_into().unwrap();
         config.workflows.set_interval(Duration::from_millis(20));
     })
     .await;

@@ -2,6 +2,7 @@
 
 use super::start;
 use crate::support::site::{Answer, Site};
+use gleaner::leads::domain_extraction::DomainExtraction;
 
 /// F10, F11, and F20's first half.
 #[tokio::test(flavor = "multi_thread")]
@@ -33,7 +34,7 @@ async fn websites_become_hosts_or_say_why_not() {
             "INSERT INTO local_business (name, website, status) VALUES {}",
             values.join(", ")
         ),
-        |config| config.workflows.domain_extraction.options.advance = false,
+        |config| config.workflows.options_mut::<DomainExtraction>().advance = false,
     )
     .await;
     app.wait_settled("local_business", "domain_extraction")

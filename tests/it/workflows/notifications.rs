@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use gleaner::config::Config;
+use gleaner::prices::notification_delivery::NotificationDelivery;
 use gleaner::secret::Secret;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -34,10 +35,13 @@ fn notice(channel: &str, webhook: &str, email: &str) -> String {
 async fn deliver(site: &Site, notices: &[String], change: impl FnOnce(&mut Config)) -> TestApp {
     let sql = format!("{SETTING}{}", notices.concat());
     let app = start(site, &["notification-delivery"], &sql, |config| {
-        let own = &mut config.workflows.notification_delivery;
-        own.max_attempts = 3.try_into().unwrap();
-        own.options.webhook_secret = Secret::new(SECRET);
-        own.options.answer_timeout = Duration::from_secs(2);
+        config
+            .workflows
+            .of_mut::<NotificationDelivery>()
+            .max_attempts = 3.try_into().unwrap();
+        let options = config.workflows.options_mut::<NotificationDelivery>();
+        options.webhook_secret = Secret::new(SECRET);
+        options.answer_timeout = Duration::from_secs(2);
         change(config);
     })
     .await;
@@ -156,7 +160,7 @@ async fn mail_is_sent_and_tried_again() {
     ];
     let url = format!("smtp://{}", server.address);
     let app = deliver(&site, &notices, |config| {
-        let options = &mut config.workflows.notification_delivery.options;
+        let options = config.workflows.options_mut::<NotificationDelivery>();
         options.smtp_url = Secret::new(&url);
         "Prices <prices@example.org>".clone_into(&mut options.mail_from);
     })
@@ -190,8 +194,7 @@ async fn what_is_not_configured_is_not_sent() {
     let app = deliver(&site, &notices, |config| {
         config
             .workflows
-            .notification_delivery
-            .options
+            .options_mut::<NotificationDelivery>()
             .webhook_secret = Secret::new("");
     })
     .await;

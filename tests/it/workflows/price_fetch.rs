@@ -314,3 +314,42 @@ async fn what_is_switched_off_is_not_fetched() {
     assert!(site.hits("shop-example.no/b").is_empty());
     app.stop().await;
 }
+
+/// A result that the database refuses is a failure of its job like any other: by the policy's backoff and its attempts, not by
+/// the workflow's own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_result_is_charged_by_the_job_s_policy() {
+    let site = Site::start().await;
+    for path in ["a", "b", "c"] {
+        let price = if path == "c" { "12.50" } else { "13.13" };
+        site.put(
+            &format!("shop-example.no/{path}"),
+            told(price, "NOK", "https://schema.org/InStock"),
+        );
+    }
+    let sql = jobs(
+        &["a", "b", "c"],
+        "ALTER TABLE crawl_result ADD CONSTRAINT superstition CHECK (price <> 13.13);
+         INSERT INTO crawl_policy (name, selection, target, max_retries, retry_backoff)
+             VALUES ('once', 'url_regex', '/a$', 1, '1 millisecond'), ('slowly', 'url_regex', '/b$', 3, '2 hours');
+         UPDATE crawl_job SET max_retries = 1 WHERE id = 1;
+         UPDATE crawl_job SET max_retries = 3, retry_backoff = '2 hours' WHERE id = 2;",
+    );
+    let app = start(&site, &["price-fetch"], &sql, |_| ()).await;
+    wait_until("each has been worked", async || {
+        let sql = "SELECT count(*) FROM crawl_job WHERE crawl_attempts = 1 AND crawl_lease IS NULL";
+        app.database.count(sql).await == 3
+    })
+    .await;
+    assert_eq!(
+        app.database
+            .rows(
+                "SELECT id, crawl_status, crawl_attempts, crawl_due_at BETWEEN now() + interval '119 minutes' AND now() + interval '121 minutes',
+                     crawl_error LIKE 'store: %superstition%'
+                 FROM crawl_job ORDER BY id"
+            )
+            .await,
+        ["1|Error|1||t", "2|Queued|1|t|t", "3|Completed|1||"]
+    );
+    app.stop().await;
+}

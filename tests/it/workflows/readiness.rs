@@ -1,5 +1,6 @@
 //! F22: what cannot start is named, and the rest works.
 
+use gleaner::leads::deep_scan::DeepScan;
 use gleaner::secret::Secret;
 
 use gleaner_actors::State;
@@ -17,7 +18,7 @@ async fn a_workflow_without_its_key_is_no_trouble_until_it_is_asked_for() {
         &site,
         &["deep-scan", "domain-extraction"],
         "INSERT INTO local_business (name, status) VALUES ('no site', 'Selected')",
-        |config| config.workflows.deep_scan.options.api_key = Secret::new(""),
+        |config| config.workflows.options_mut::<DeepScan>().api_key = Secret::new(""),
     )
     .await;
     wait_until("it is idle, and all is ready", async || {

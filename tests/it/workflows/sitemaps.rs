@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 
 use gleaner::config::Config;
+use gleaner::leads::sitemap_import::SitemapImport;
 
 use super::start;
 use crate::support::TestApp;
@@ -148,7 +149,7 @@ async fn nested_and_circular_indexes_come_to_an_end() {
         &site,
     );
     let app = scan(&site, |config| {
-        config.workflows.sitemap_import.options.max_depth = 3;
+        config.workflows.options_mut::<SitemapImport>().max_depth = 3;
     })
     .await;
     let found: Vec<String> = app

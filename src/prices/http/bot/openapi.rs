@@ -1,15 +1,12 @@
 //! The description of the bots' API, in `OpenAPI` 3.1: written with the constants that the handlers go by, so that a limit stands
 //! in one place.
 
-use std::sync::LazyLock;
-
 use serde_json::{Value, json};
+
+use crate::http::openapi::{Part, entries};
 
 use super::pull::{DEFAULT_JOBS, MAX_JOBS, MAX_WAIT};
 use super::work::{AVAILABILITIES, MAX_BATCH};
-
-/// The document, as it is served on an address of the bots' own.
-pub(crate) static DOCUMENT: LazyLock<String> = LazyLock::new(|| document().to_string());
 
 /// The codes of refusals, by status.
 const REFUSALS: [(&str, &str, &[&str]); 8] = [
@@ -39,27 +36,26 @@ const REFUSALS: [(&str, &str, &[&str]); 8] = [
     ),
 ];
 
-pub(crate) fn document() -> Value {
-    json!({
-        "openapi": "3.1.0",
-        "info": {
-            "title": "Gleaner: crawl jobs for bots",
-            "version": env!("CARGO_PKG_VERSION"),
-            "description": "Bots pull jobs, crawl, and submit what they saw. A job is a bot's for timeout_seconds, prolonged by heartbeats; \
-                then others may have it. lease_token is the right to one job: it makes a repeated submit get the first answer.",
-        },
-        "components": { "schemas": schemas(), "securitySchemes": { "bearer": { "type": "http", "scheme": "bearer" } } },
-        "paths": {
-            "/api/crawl/pull/": operation("pull", "Hands out due jobs, most urgent first, each to one bot only.", "Pull", &[("200", "Jobs, maybe none.", "Pulled")]),
-            "/api/crawl/submit/": operation("submit", "Takes what was seen. A repeat gets the first answer.", "Submit", &[
-                ("201", "A good crawl is stored, and the job done.", "Done"),
-                ("200", "A failed crawl is stored; the job is tried again later, or has failed.", "Failed"),
-            ]),
-            "/api/crawl/submit-batch/": operation("submitBatch", "Takes several, each judged by itself.", "SubmitBatch", &[("200", "One answer each, in order.", "Batched")]),
-            "/api/crawl/heartbeat/": operation("heartbeat", "Keeps jobs for another term.", "Jobs", &[("200", "Which are kept.", "Beaten")]),
-            "/api/crawl/release/": operation("release", "Gives jobs back unharmed.", "Jobs", &[("200", "Which are given back.", "Released")]),
-        },
-    })
+/// What is said of the bots' API.
+pub(in crate::prices::http) fn part() -> Part {
+    let paths = json!({
+        "/api/crawl/pull/": operation("pull", "Hands out due jobs, most urgent first, each to one bot only.", "Pull", &[("200", "Jobs, maybe none.", "Pulled")]),
+        "/api/crawl/submit/": operation("submit", "Takes what was seen. A repeat gets the first answer.", "Submit", &[
+            ("201", "A good crawl is stored, and the job done.", "Done"),
+            ("200", "A failed crawl is stored; the job is tried again later, or has failed.", "Failed"),
+        ]),
+        "/api/crawl/submit-batch/": operation("submitBatch", "Takes several, each judged by itself.", "SubmitBatch", &[("200", "One answer each, in order.", "Batched")]),
+        "/api/crawl/heartbeat/": operation("heartbeat", "Keeps jobs for another term.", "Jobs", &[("200", "Which are kept.", "Beaten")]),
+        "/api/crawl/release/": operation("release", "Gives jobs back unharmed.", "Jobs", &[("200", "Which are given back.", "Released")]),
+    });
+    Part {
+        title: "crawl jobs for bots",
+        description: "Bots pull jobs, crawl, and submit what they saw. A job is a bot's for timeout_seconds, prolonged by heartbeats; \
+            then others may have it. lease_token is the right to one job: it makes a repeated submit get the first answer.",
+        paths: entries(paths),
+        schemas: entries(schemas()),
+        security: entries(json!({ "bearer": { "type": "http", "scheme": "bearer" } })),
+    }
 }
 
 fn reference(name: &str) -> Value {
@@ -212,35 +208,4 @@ fn schemas() -> Value {
         "Beaten": jobs_of(json!({ "job_id": job_id, "lease_token": token, "held": { "type": "boolean" }, "locked_until": maybe_time }), &["job_id", "lease_token", "held", "locked_until"]),
         "Released": jobs_of(json!({ "job_id": job_id, "released": { "type": "boolean" }, "error": { "type": "string" } }), &["job_id", "released"]),
     })
-}
-
-#[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-
-    /// Every reference leads somewhere, and every schema is referred to.
-    pub(crate) fn assert_whole(document: &Value) {
-        let text = document.to_string();
-        let schemas = document["components"]["schemas"]
-            .as_object()
-            .expect("schemas");
-        for name in schemas.keys() {
-            assert!(
-                text.contains(&format!("#/components/schemas/{name}\"")),
-                "{name}"
-            );
-        }
-        for (_, rest) in text
-            .match_indices("#/components/schemas/")
-            .map(|(at, hit)| text.split_at(at + hit.len()))
-        {
-            let name = rest.split('"').next().unwrap_or_default();
-            assert!(schemas.contains_key(name), "{name}");
-        }
-    }
-
-    #[test]
-    fn the_description_hangs_together() {
-        assert_whole(&document());
-    }
 }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::http::StatusCode;
 
 use super::Trouble;
-use crate::metrics;
 use crate::prices::config::Bots;
+use crate::prices::metrics;
 
 /// When somebody who found no place may try again, in seconds.
 const TRY_AGAIN: u64 = 5;

@@ -8,13 +8,13 @@ use axum::{Extension, response::Response};
 use serde::Serialize;
 use tokio::time::Instant;
 
+use super::State;
 use super::desk::Ask;
 use super::fields::{Fields, show_token};
 use super::{Asked, Body, Login, Trouble, answer, authenticate, connection, read, show_time};
-use crate::http::State;
 use crate::http::serve::Stopping;
-use crate::metrics;
 use crate::prices::bot::Job;
+use crate::prices::metrics;
 use crate::prices::uid::Uid;
 
 /// Jobs of one pull at most, whatever the bot's own cap.
@@ -70,7 +70,7 @@ pub(super) async fn pull(
     let mut place = None;
     loop {
         // Asked for before the look, so that what comes due between the two is not missed.
-        let news = state.shared.jobs_due.notified();
+        let news = state.jobs_due.notified();
         tokio::pin!(news);
         news.as_mut().enable();
         let start = Instant::now();
@@ -82,7 +82,7 @@ pub(super) async fn pull(
         }
         ask.counts = false;
         if place.is_none() {
-            let limits = &state.shared.config.get().bots;
+            let limits = &state.limits();
             place = Some(state.polls.enter(&ask.login.bot_id, limits)?);
         }
         tokio::select! {

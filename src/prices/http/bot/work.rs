@@ -9,16 +9,16 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
+use super::State;
 use super::fields::{Fields, show_token};
 use super::{
     Asked, Body, REPLAYED, Trouble, answer, authenticate, connection, read, refusal_code, show_time,
 };
 use crate::compute::compute;
-use crate::http::State;
-use crate::metrics;
 use crate::prices::bot;
 use crate::prices::bot::{Account, Done, Refusal, Report, Reported};
 use crate::prices::crawl::{Offer, Seen};
+use crate::prices::metrics;
 use crate::prices::uid::Uid;
 
 /// Reports, tokens and releases of one request at most.
@@ -250,7 +250,7 @@ async fn report(
         .filter(|reported| reported.success && !reported.is_repeat)
         .filter_map(|reported| reported.result)
         .collect();
-    state.shared.queue.enqueue(&fresh).await;
+    state.queue.enqueue(&fresh).await;
     for own in &reported {
         metrics::bot_result(outcome(own));
     }
@@ -271,7 +271,7 @@ fn outcome(reported: &Result<Reported, Refusal>) -> &'static str {
 
 pub(super) async fn submit(Held(state): Held<State>, headers: HeaderMap, body: Body) -> Outcome {
     let (fields, account) = admit(&state, &headers, body).await?;
-    let submit = Submit::read(&fields, state.shared.config.get().bots.max_html_bytes).await?;
+    let submit = Submit::read(&fields, state.limits().max_html_bytes).await?;
     let reported = report(&state, &account, &[submit.report()])
         .await?
         .into_iter()
@@ -294,7 +294,7 @@ pub(super) async fn submit_batch(
     body: Body,
 ) -> Outcome {
     let (fields, account) = admit(&state, &headers, body).await?;
-    let max_html_bytes = state.shared.config.get().bots.max_html_bytes;
+    let max_html_bytes = state.limits().max_html_bytes;
     let mut submits = Vec::new();
     for own in fields.list("results", MAX_BATCH)? {
         submits.push(Submit::read(&own, max_html_bytes).await);

@@ -1,5 +1,7 @@
 //! Many bots at once, on two nodes: no job goes to two, and what dies is taken up again.
 
+use gleaner::prices::config::Crawl;
+use gleaner::prices::price_fetch::PriceFetch;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
@@ -35,8 +37,8 @@ async fn w13_no_job_goes_to_two_bots() {
         .run("INSERT INTO bot (bot_id, token_hash) SELECT 'bot-' || n, token_hash FROM bot, generate_series(1, 8) AS n WHERE bot_id = 'ann'; UPDATE bot SET rate_limit_per_minute = 100000")
         .await;
     let mut config = test_config(&api.app.database);
-    config.crawl.interval = std::time::Duration::from_secs(3600);
-    config.workflows.price_fetch.enabled = false;
+    config.section_mut::<Crawl>().interval = std::time::Duration::from_secs(3600);
+    config.workflows.of_mut::<PriceFetch>().enabled = false;
     let second = gleaner::app::App::start(config, None).await.unwrap();
     let nodes = [api.address, second.http_address().expect("it serves")];
     let bots = (1..=8).map(|bot| async move {

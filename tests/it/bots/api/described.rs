@@ -1,5 +1,6 @@
 //! The description of the bots' API: it is served, it names every route, and what it says is so.
 
+use gleaner::prices::config::Bots;
 use std::path::Path;
 
 use super::{Api, TOKEN};
@@ -40,7 +41,7 @@ async fn every_route_is_described() {
 #[tokio::test]
 async fn the_lists_are_described_where_they_are_served() {
     let api = Api::start_with(0, |config| {
-        "127.0.0.1:0".clone_into(&mut config.bots.listen);
+        "127.0.0.1:0".clone_into(&mut config.section_mut::<Bots>().listen);
     })
     .await;
     let document = exchange(api.address, "GET /api/openapi.json", &[])
@@ -72,7 +73,7 @@ async fn the_lists_are_described_where_they_are_served() {
         count += 1;
     }
     assert_eq!(count, 7);
-    let own = api.app.app().bot_address().expect("it serves");
+    let own = api.app.app().outside_addresses()[0];
     let document = exchange(own, "GET /api/openapi.json", &[]).await.json();
     assert_eq!(
         document["paths"].as_object().map(serde_json::Map::len),

@@ -1,5 +1,7 @@
 //! Who is let in, to what, how often, and how much they may send.
 
+use gleaner::prices::config::Bots;
+use gleaner::prices::config::Crawl;
 use serde_json::json;
 
 use super::{Api, TOKEN, good, is, refusal};
@@ -65,7 +67,7 @@ async fn w31_a_bot_that_pulls_too_often_is_told_when() {
         .run("UPDATE bot SET rate_limit_per_minute = 3 WHERE bot_id = 'ann'")
         .await;
     let mut config = crate::support::app::test_config(&api.app.database);
-    config.crawl.interval = std::time::Duration::from_secs(3600);
+    config.section_mut::<Crawl>().interval = std::time::Duration::from_secs(3600);
     let second = gleaner::app::App::start(config, None).await.unwrap();
     let other = Api {
         address: second.http_address().expect("it serves"),
@@ -237,8 +239,8 @@ async fn pt12_a_shops_pace_holds_over_all_bots() {
 #[tokio::test]
 async fn w41_bodies_are_bounded() {
     let api = Api::start_with(1, |config| {
-        config.bots.max_body_bytes = 100_000;
-        config.bots.max_html_bytes = 10_000;
+        config.section_mut::<Bots>().max_body_bytes = 100_000;
+        config.section_mut::<Bots>().max_html_bytes = 10_000;
     })
     .await;
     let job = api.pull_one("ann").await;
@@ -270,7 +272,7 @@ async fn w41_bodies_are_bounded() {
 async fn bots_need_no_admin_token_and_have_none() {
     let api = Api::start_with(1, |config| {
         config.http.admin_token = gleaner::secret::Secret::new("s3cret");
-        config.bots.listen = "127.0.0.1:0".to_owned();
+        config.section_mut::<Bots>().listen = "127.0.0.1:0".to_owned();
     })
     .await;
     assert_eq!(api.pull("ann", json!({})).await.len(), 1);
@@ -282,7 +284,7 @@ async fn bots_need_no_admin_token_and_have_none() {
         401
     );
     // Their own address knows them alone.
-    let own = api.app.app().bot_address().expect("it serves");
+    let own = api.app.app().outside_addresses()[0];
     assert_eq!(exchange(own, "GET /health", &[]).await.status, 200);
     assert_eq!(
         exchange(own, "GET /api/openapi.json", &[]).await.status,

@@ -1,5 +1,6 @@
 //! Pulls that wait for jobs, and many at once: how many may, whom they hold up (nobody), and how their waiting ends.
 
+use gleaner::prices::config::Bots;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
@@ -15,8 +16,8 @@ use crate::support::wait_until;
 /// A program with one job that is not due, where so many pulls may wait, per bot and in all.
 async fn with_places(per_bot: usize, in_all: usize) -> Api {
     let api = Api::start_with(1, |config| {
-        config.bots.max_waiting_per_bot = per_bot;
-        config.bots.max_waiting = in_all;
+        config.section_mut::<Bots>().max_waiting_per_bot = per_bot;
+        config.section_mut::<Bots>().max_waiting = in_all;
     })
     .await;
     api.app

@@ -5,11 +5,11 @@ use diesel_async::AsyncPgConnection;
 use serde_json::json;
 
 use super::nodes;
+use crate::areas;
 use crate::console::table::{Table, age};
 use crate::console::{Global, Misuse, OK, complain, print};
 use crate::store::node::Node;
 use crate::store::{control, node};
-use crate::workflows;
 
 /// Arguments of `gleaner workflows`.
 #[derive(Debug, Args)]
@@ -43,15 +43,22 @@ struct Names {
 }
 
 impl Names {
-    /// The workflows meant, all of them known.
+    /// The workflows meant, each once and all of them known.
     fn resolve(&self) -> Result<Vec<&'static str>, Misuse> {
         if self.all {
-            return Ok(workflows::NAMES.to_vec());
+            return Ok(areas::workflows()
+                .iter()
+                .map(|workflow| workflow.name)
+                .collect());
         }
-        self.names
-            .iter()
-            .map(|name| super::workflow(name).map(|known| known.name))
-            .collect()
+        let mut resolved = Vec::new();
+        for name in &self.names {
+            let known = super::workflow(name)?;
+            if !resolved.contains(&known.name) {
+                resolved.push(known.name);
+            }
+        }
+        Ok(resolved)
     }
 }
 
@@ -66,14 +73,12 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
     let names = names.resolve()?;
     let config = global.load()?;
     let mut connection = crate::console::connect(&config).await?;
-    for name in &names {
-        match arguments.action {
-            Action::List => {}
-            Action::Pause(_) => control::set_paused(&mut connection, name, true).await?,
-            Action::Resume(_) => control::set_paused(&mut connection, name, false).await?,
-            Action::RunNow(_) => control::request_run(&mut connection, name).await?,
-            Action::Unpark(_) => control::request_unpark(&mut connection, name).await?,
-        }
+    match arguments.action {
+        Action::List => {}
+        Action::Pause(_) => control::set_paused(&mut connection, &names, true).await?,
+        Action::Resume(_) => control::set_paused(&mut connection, &names, false).await?,
+        Action::RunNow(_) => control::request_run(&mut connection, &names).await?,
+        Action::Unpark(_) => control::request_unpark(&mut connection, &names).await?,
     }
     let up = node::recent(&mut connection)
         .await?
@@ -86,15 +91,11 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
     }
     for name in &names {
         print(&format!(
-            "{asked} {name}: asked of {up} running process(es)"
-        ));
-    }
-    if up > 0 {
-        print(&format!(
-            "asked of {up} running process{}",
+            "{asked} {name}: asked of {up} running process{}",
             if up == 1 { "" } else { "es" }
         ));
-    } else {
+    }
+    if up == 0 {
         complain(match arguments.action {
             Action::Pause(_) | Action::Resume(_) => {
                 "no process is running; it holds for those that start"
@@ -121,7 +122,7 @@ async fn list(global: &Global) -> anyhow::Result<u8> {
         "on nodes",
     ]);
     let mut rows = Vec::new();
-    for workflow in workflows::known() {
+    for workflow in areas::workflows() {
         let gauge = workflow.stage.gauge(connection, i64::MAX).await?;
         let own = nodes::on_nodes(&up, workflow.name);
         let is_enabled = settings.get(workflow.name).is_some_and(|own| own.enabled);

@@ -1,0 +1,53 @@
+//! What a pipeline brings to the program: an area of its own, in one folder, under one name.
+//!
+//! An area is a static that stands on top of its folder (`leads::AREA`) and is listed in `areas.rs`. The rest of the program
+//! knows areas in this form only, so a new one changes nothing outside its folder but that list.
+
+pub mod check;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use diesel_async::AsyncPgConnection;
+use futures_util::future::BoxFuture;
+use gleaner_actors::Member;
+
+use self::check::Check;
+use crate::app::state::Shared;
+use crate::config::{Config, Declared};
+use crate::db::DbError;
+use crate::http::{Routes, StatusPart};
+use crate::settings::ConfigError;
+use crate::store::prune;
+use crate::workflows::Known;
+
+/// What a pipeline brings.
+pub struct Area {
+    /// Its name, which is its folder's.
+    pub name: &'static str,
+    /// Its workflows, in the order in which rows pass through them.
+    pub workflows: fn() -> Vec<Known>,
+    /// Its sections of the configuration.
+    pub sections: fn() -> Vec<Declared>,
+    /// What must hold across sections.
+    pub check: fn(&Config) -> Result<(), ConfigError>,
+    /// Its periodic work.
+    pub tickers: fn(&Arc<Shared>) -> Vec<Member>,
+    /// What of its tables gets old.
+    pub kept: &'static [prune::Kind],
+    /// What it serves over HTTP. Called once, when the actors stand.
+    pub routes: fn(&Arc<Shared>) -> Routes,
+    /// An address for what it serves to outsiders, beside the common one, if there is to be one.
+    pub outside: fn(&Config) -> Result<Option<SocketAddr>, ConfigError>,
+    /// What it adds to the status document.
+    pub status: Option<StatusPart>,
+    /// Names of workflows for which something waits that PostgreSQL does not know of yet.
+    pub waits_elsewhere: for<'a> fn(&'a Shared) -> BoxFuture<'a, Vec<&'static str>>,
+    /// Describes its metrics, and shows its counters from the start.
+    pub metrics: fn(),
+    /// What `gleaner doctor` looks at for it.
+    pub examine: for<'a> fn(
+        &'a Config,
+        &'a mut AsyncPgConnection,
+    ) -> BoxFuture<'a, Result<Vec<Check>, DbError>>,
+}
