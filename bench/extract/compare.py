@@ -1,4 +1,4 @@
-"""Times every kind of `gleaner extract` beside the Python tool of that trade, and scores both against labels.
+"""Times every kind of extraction beside the Python tool of that trade, and scores both against labels.
 
 Times are processor time, user and system, so that a busy machine does not distort them. Gleaner's is that of the whole command: start,
 reading, parsing, writing JSON, over all of its threads. A peer's is that of the calls alone, without its start and imports. So the
@@ -71,7 +71,7 @@ class Kind:
         self.data = data
 
     def inputs(self):
-        """The lines for `gleaner extract KIND --jsonl`."""
+        """The requests, one a line."""
         raise NotImplementedError
 
     def ask_peer(self, items):
@@ -380,7 +380,7 @@ def share(part, whole):
     return part / whole if whole else 0.0
 
 
-def ask_gleaner(binary, kind, items, rounds):
+def ask_gleaner(command, kind, items, rounds):
     """Its answers in order, and the least processor time of the whole command, in seconds."""
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "in.jsonl"), Path(folder, "out.jsonl")
@@ -389,7 +389,7 @@ def ask_gleaner(binary, kind, items, rounds):
         for _ in range(rounds):
             with open(target, "wb") as out:
                 before = resource.getrusage(resource.RUSAGE_CHILDREN)
-                subprocess.run([binary, "extract", kind, "--jsonl", "--jobs", "1", str(source)], stdout=out, check=True)
+                subprocess.run([*command, kind, str(source)], stdout=out, check=True)
                 after = resource.getrusage(resource.RUSAGE_CHILDREN)
                 elapsed = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
             best = elapsed if best is None else min(best, elapsed)
@@ -412,7 +412,7 @@ KINDS = [Url, Domain, Robots, Sitemap, SitemapLxml, Contacts, Price, Offer]
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("data", type=Path, help="folder with products/, contacts/, robots/, sitemaps/")
-    arguments.add_argument("--gleaner", default="target/release/gleaner")
+    arguments.add_argument("--extract", default="target/release/examples/extract", help="the command, which is given a kind and a file of requests")
     arguments.add_argument("--kind", action="append", choices=sorted({kind.name for kind in KINDS}))
     arguments.add_argument("--json", action="store_true", help="one object per kind instead of the table")
     options = arguments.parse_args()
@@ -425,7 +425,7 @@ def main():
             continue
         kind = make(options.data.resolve())
         items = kind.inputs()
-        ours, our_time = ask_gleaner(options.gleaner, kind.name, items, kind.rounds)
+        ours, our_time = ask_gleaner(options.extract.split(), kind.name, items, kind.rounds)
         theirs, their_time = ask_peer(kind, items)
         our_speed = kind.amount(items, ours) / our_time
         their_speed = kind.amount(items, theirs) / their_time

@@ -18,7 +18,6 @@ pub struct Site {
     pub host: String,
     /// The registrable domain: the public suffix and one label more.
     pub registrable: String,
-    /// The public suffix.
     pub suffix: String,
     /// The suffix is in the list's private section: a platform gives out names below it (`github.io`).
     pub is_private_suffix: bool,
@@ -29,7 +28,6 @@ pub struct Site {
 pub struct Registrable {
     /// The public suffix and one label more.
     pub domain: String,
-    /// The public suffix.
     pub suffix: String,
     /// The suffix is in the list's private section.
     pub is_private_suffix: bool,
@@ -80,26 +78,16 @@ pub enum DomainError {
     IpAddress,
     /// A name without a dot, or one reserved for local and special use.
     #[error("{host:?} is a local or reserved name")]
-    LocalName {
-        /// The host.
-        host: String,
-    },
+    LocalName { host: String },
     /// The top level domain does not exist.
     #[error("{host:?} has no known public suffix")]
-    NoPublicSuffix {
-        /// The host.
-        host: String,
-    },
+    NoPublicSuffix { host: String },
     /// The host is a public suffix, so nobody's site.
     #[error("{host:?} is itself a public suffix")]
-    PublicSuffix {
-        /// The host.
-        host: String,
-    },
+    PublicSuffix { host: String },
     /// The host belongs to a platform that serves many businesses.
     #[error("{host:?} is in the list {list:?} of shared hosts")]
     Excluded {
-        /// The host.
         host: String,
         /// The name of the list: `social`, `directory` …
         list: &'static str,

@@ -5,6 +5,11 @@
 //!
 //! A target panics where the parser breaks a promise. What a file with two inputs holds is parted by its first NUL.
 
+#![expect(
+    clippy::expect_used,
+    reason = "a target panics where a promise is broken"
+)]
+
 use std::sync::Arc;
 
 use url::Url;

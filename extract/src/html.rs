@@ -5,6 +5,7 @@
 //! bound is cut, never refused; [`Page::is_truncated`] says so.
 
 mod bounded;
+mod element;
 mod quick;
 mod text;
 
@@ -15,6 +16,7 @@ use scraper::{Html, Node, node::Element};
 use url::Url;
 
 pub use self::bounded::{MAX_DEPTH, MAX_NODES, MAX_TAG_ATTRIBUTES};
+pub(super) use self::element::Attributes;
 pub use self::text::{Block, INLINE_BOUNDARY, Icon};
 use super::charset;
 
@@ -167,24 +169,6 @@ pub(super) mod ego {
     pub(in super::super) type NodeRef<'a> = ego_tree::NodeRef<'a, Node>;
 }
 
-/// The attributes of an element.
-pub(super) trait Attributes {
-    /// The value of an attribute without a namespace.
-    ///
-    /// [`Element::attr`] does the same by making an interned name of `name` first and then searching for that, which costs several
-    /// times as much as to look at the few attributes that an element has.
-    fn attribute(&self, name: &str) -> Option<&str>;
-}
-
-impl Attributes for Element {
-    fn attribute(&self, name: &str) -> Option<&str> {
-        self.attrs
-            .iter()
-            .find(|(known, _)| &*known.local == name && known.ns.is_empty())
-            .map(|(_, value)| &**value)
-    }
-}
-
 /// The text below a node, whitespace folded, at most `limit` characters.
 pub(super) fn node_text(node: ego::NodeRef<'_>, limit: usize) -> String {
     let mut out = String::new();
@@ -244,7 +228,7 @@ pub(super) fn push_folded(out: &mut String, text: &str) {
             if !out.ends_with(' ') {
                 out.push(' ');
             }
-        } else if !is_invisible(character) {
+        } else if !text::is_invisible(character) {
             out.push(character);
         }
     }
@@ -264,14 +248,6 @@ fn bound(text: &str, limit: usize) -> String {
         .collect::<String>()
         .trim_end()
         .to_owned()
-}
-
-/// Characters that take no room: soft hyphen, zero-width characters, direction marks, controls.
-fn is_invisible(character: char) -> bool {
-    matches!(character,
-        '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}'
-        | '\u{2066}'..='\u{2069}' | '\u{feff}')
-        || character.is_control()
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Pure extraction: bytes and text from the web in, typed facts out.
 //!
 //! Nothing here does I/O, reads a clock or knows the rest of the program, so the same input always gives the same result. Every
-//! input is hostile until parsed: functions are total, memory is bounded, and no input makes one panic.
+//! input is hostile until parsed: functions are total, memory is bounded, and no input makes one panic. [`command`] works streams
+//! of requests on threads of its own, and reads and writes only what it is handed.
 //!
 //! Rules that are knowledge rather than logic (tracking parameters, hosts that serve many businesses, words in paths) stand as
 //! text under `src/data/`, each file with its format and its source on top.
@@ -9,6 +10,7 @@
 pub mod address;
 pub mod category;
 pub mod charset;
+pub mod command;
 mod config;
 pub mod contacts;
 pub mod domain;
@@ -29,27 +31,8 @@ pub mod sitemap;
 pub mod sitemap_links;
 mod structured;
 mod table;
+#[cfg(test)]
+mod testdata;
 pub mod url;
 
 pub use self::config::Config;
-
-/// Says where the folder `kind` of the development data is, or prints that the test is skipped.
-///
-/// `GLEANER_TEST_DATA` overrides the default, a folder `shared/data` beside the workspace.
-#[cfg(test)]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "where the tests find their data is no configuration"
-)]
-pub(crate) fn test_data(kind: &str) -> Option<std::path::PathBuf> {
-    let root = std::env::var_os("GLEANER_TEST_DATA").map_or_else(
-        || std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data")),
-        std::path::PathBuf::from,
-    );
-    let folder = root.join(kind);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    println!("skipped: no development data at {}", folder.display());
-    None
-}

@@ -20,7 +20,7 @@ use serde::Serialize;
 use serde_json::Value;
 use url::Url;
 
-pub use self::availability::availability_of;
+pub use self::availability::{Availability, availability_of};
 use self::items::Syntax;
 use self::meta::Meta;
 use self::name::Names;
@@ -39,41 +39,6 @@ const MIN_TITLE_SAMENESS: f32 = 0.2;
 
 /// Longest title, in characters.
 const MAX_TITLE_CHARS: usize = 500;
-
-/// Whether the product can be bought, after schema.org's `ItemAvailability`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-pub enum Availability {
-    /// It can be bought now (also `OnlineOnly`, `InStoreOnly`, `MadeToOrder`).
-    InStock,
-    /// It cannot be bought now (also `SoldOut`, `BackOrder`, `Reserved`).
-    OutOfStock,
-    /// It can be ordered before it is published (also `PreSale`).
-    PreOrder,
-    /// It can be bought now, and few are left.
-    LimitedAvailability,
-    /// It will not be sold again.
-    Discontinued,
-}
-
-impl Availability {
-    /// The name written and stored, as schema.org spells it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::InStock => "InStock",
-            Self::OutOfStock => "OutOfStock",
-            Self::PreOrder => "PreOrder",
-            Self::LimitedAvailability => "LimitedAvailability",
-            Self::Discontinued => "Discontinued",
-        }
-    }
-
-    /// Whether somebody who wants it can order it.
-    #[must_use]
-    pub fn is_available(self) -> bool {
-        !matches!(self, Self::OutOfStock | Self::Discontinued)
-    }
-}
 
 /// Where on a page a price was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -116,9 +81,7 @@ impl SourceKind {
 /// What one place on the page says about the price.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Source {
-    /// The place.
     pub source: SourceKind,
-    /// The price there.
     pub price: Amount,
     /// Its currency, if the place or its surroundings name one.
     pub currency: Option<Currency>,

@@ -1,28 +1,19 @@
 //! `gleaner extract`: the extractors by themselves. Needs no database, no configuration and no network.
-
-mod answer;
-mod input;
-mod lines;
-mod request;
+//!
+//! Here are its flags and its files; the rest is [`gleaner_extract::command`].
 
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{BufWriter, ErrorKind, Read, Write};
 use std::num::NonZeroUsize;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use clap::Args;
-use serde::Serialize;
-use serde_json::value::RawValue;
+use clap::{Args, ValueEnum};
+use gleaner_extract::command::{self, Context, InputError, Request, Stream};
+use gleaner_extract::pattern::{MAX_PATTERN_BYTES, Pattern};
 
-use self::answer::{Answer, Context, Kind, Refusal, answer};
-use self::lines::{Line, Work};
-use self::request::{Options, Request};
 use crate::console::{FAILURE, Global, Misuse, OK};
 use crate::telemetry::chain;
-use gleaner_extract::pattern::{MAX_PATTERN_BYTES, Pattern};
 
 /// Arguments of `gleaner extract`.
 #[derive(Debug, Args)]
@@ -58,11 +49,88 @@ pub(super) struct Arguments {
     options: Options,
 }
 
-/// Lines in one batch for kinds whose lines are short and quickly answered.
-const QUICK_LINES: usize = 1_024;
+/// What can be extracted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// A URL in the one spelling in which it is stored.
+    Url,
+    /// Host, registrable domain and public suffix of a URL.
+    Domain,
+    /// What a robots.txt allows.
+    Robots,
+    /// The entries of a sitemap or feed.
+    Sitemap,
+    /// E-mail addresses, telephone numbers, social profiles, name, address.
+    Contacts,
+    /// The price in a text.
+    Price,
+    /// What a product page offers, and for how much.
+    Offer,
+    /// What a pattern selects on a page.
+    Pattern,
+    /// Title, texts, links and type of a page.
+    Page,
+}
 
-/// Bytes read at once from the requests.
-const READ_BYTES: usize = 256 * 1024;
+impl From<Kind> for command::Kind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Url => Self::Url,
+            Kind::Domain => Self::Domain,
+            Kind::Robots => Self::Robots,
+            Kind::Sitemap => Self::Sitemap,
+            Kind::Contacts => Self::Contacts,
+            Kind::Price => Self::Price,
+            Kind::Offer => Self::Offer,
+            Kind::Pattern => Self::Pattern,
+            Kind::Page => Self::Page,
+        }
+    }
+}
+
+/// What the caller knows beyond the document, where a line does not say it itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+struct Options {
+    /// Address of the document (robots: the address to be judged).
+    #[arg(long)]
+    url: Option<String>,
+    /// robots: who asks; the groups for * without it.
+    #[arg(long, value_name = "NAME")]
+    user_agent: Option<String>,
+    /// contacts: country (ISO 3166-1) of telephone numbers without a country code.
+    #[arg(long, value_name = "CODE")]
+    default_region: Option<String>,
+    /// price: language of the text (BCP 47).
+    #[arg(long, value_name = "TAG")]
+    language: Option<String>,
+    /// price: currency (ISO 4217) where the text names none or an ambiguous sign.
+    #[arg(long, value_name = "CODE")]
+    currency: Option<String>,
+    /// price: what stands before the decimals, "." or ",", where the text leaves it open.
+    #[arg(long, value_name = "SIGN")]
+    decimal_separator: Option<String>,
+    /// domain: platforms' suffixes count too (github.io).
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
+    private: Option<bool>,
+    /// sitemap: the addresses alone.
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
+    urls_only: Option<bool>,
+}
+
+impl From<Options> for command::Options {
+    fn from(flags: Options) -> Self {
+        Self {
+            url: flags.url,
+            user_agent: flags.user_agent,
+            default_region: flags.default_region,
+            language: flags.language,
+            currency: flags.currency,
+            decimal_separator: flags.decimal_separator,
+            private: flags.private,
+            urls_only: flags.urls_only,
+        }
+    }
+}
 
 pub(super) fn run(global: &Global, arguments: Arguments) -> anyhow::Result<u8> {
     let tracking = global.load()?.extract.tracking();
@@ -75,17 +143,21 @@ pub(super) fn run(global: &Global, arguments: Arguments) -> anyhow::Result<u8> {
         PathBuf::new()
     };
     let context = Context {
-        folder,
+        open: Box::new(move |name| match name {
+            "-" => Ok(Box::new(std::io::stdin())),
+            name => Ok(Box::new(open(&folder.join(name))?)),
+        }),
         tracking,
         pattern,
     };
+    let (kind, options) = (arguments.kind.into(), arguments.options.into());
     if !arguments.jsonl {
         let request = Request {
             file: Some(file.to_string_lossy()).filter(|_| arguments.text.is_none()),
             text: arguments.text.map(Cow::Owned),
             ..Request::default()
         };
-        return one(arguments.kind, &request.with(&arguments.options), &context);
+        return one(kind, &request.with(&options), &context);
     }
     let unreadable = |error| Misuse(format!("cannot read {}: {error}", file.display()));
     let input: Box<dyn Read + Send> = if is_stdin {
@@ -93,36 +165,43 @@ pub(super) fn run(global: &Global, arguments: Arguments) -> anyhow::Result<u8> {
     } else {
         Box::new(File::open(&file).map_err(unreadable)?)
     };
-    let input = input::lines(input, READ_BYTES).map_err(unreadable)?;
+    let requests = Stream::new(input).map_err(unreadable)?;
     let jobs = arguments
         .jobs
         .or_else(|| std::thread::available_parallelism().ok())
         .unwrap_or(NonZeroUsize::MIN);
-    let batch_lines = match arguments.kind {
-        Kind::Url | Kind::Domain | Kind::Price => QUICK_LINES,
-        Kind::Robots => 32,
-        Kind::Sitemap | Kind::Contacts | Kind::Offer | Kind::Pattern | Kind::Page => 1,
-    };
-    let (kind, options) = (arguments.kind, arguments.options);
-    let work: Arc<Work> =
-        Arc::new(move |line, out| answer_line(kind, line, &options, &context, out));
-    let mut output = BufWriter::with_capacity(READ_BYTES, std::io::stdout());
-    lines::run(input, &mut output, jobs, batch_lines, &work)?;
+    requests.answer(kind, options, context, jobs, &mut std::io::stdout())?;
     Ok(OK)
+}
+
+/// Opens a file that a request names.
+fn open(path: &Path) -> Result<File, InputError> {
+    let unreadable = |source| InputError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
+    // Looked at first: opening a pipe would wait for its writer.
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(InputError::NotAFile {
+            path: path.to_owned(),
+        });
+    }
+    File::open(path).map_err(unreadable)
 }
 
 /// Reads the file given with `--pattern`.
 fn pattern_in(path: &Path) -> Result<Pattern, Misuse> {
     let bad = |error: &dyn std::fmt::Display| Misuse(format!("{}: {error}", path.display()));
-    let file = input::open(path).map_err(|error| Misuse(chain(&error)))?;
-    let bytes = input::read(file, MAX_PATTERN_BYTES + 1).map_err(|error| bad(&error))?;
+    let file = open(path).map_err(|error| Misuse(chain(&error)))?;
+    let bytes = command::read(file, MAX_PATTERN_BYTES + 1).map_err(|error| bad(&error))?;
     let text = String::from_utf8(bytes).map_err(|error| bad(&error))?;
     Pattern::parse(&text).map_err(|error| bad(&chain(&error)))
 }
 
 /// Answers the one request of a command without `--jsonl`.
-fn one(kind: Kind, request: &Request<'_>, context: &Context) -> anyhow::Result<u8> {
-    let answer = match answer(kind, request, context) {
+fn one(kind: command::Kind, request: &Request<'_>, context: &Context) -> anyhow::Result<u8> {
+    let answer = match command::answer(kind, request, context) {
         Ok(answer) => answer,
         Err(refusal) => {
             crate::console::complain(&chain(&refusal));
@@ -140,40 +219,20 @@ fn one(kind: Kind, request: &Request<'_>, context: &Context) -> anyhow::Result<u
     }
 }
 
-/// One answer of many.
-#[derive(Serialize)]
-struct Reply<'a> {
-    id: Option<&'a RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    output: Option<&'a Answer>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<&'a str>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn answer_line(
-    kind: Kind,
-    line: &Line<'_>,
-    options: &Options,
-    context: &Context,
-    out: &mut Vec<u8>,
-) {
-    let (id, result) = match Request::parse(line) {
-        Ok(request) => {
-            let request = request.with(options);
-            let answered = catch_unwind(AssertUnwindSafe(|| answer(kind, &request, context)));
-            let result = answered.unwrap_or(Err(Refusal::Defect));
-            (request.id, result.map_err(|refusal| chain(&refusal)))
-        }
-        Err((id, error)) => (id, Err(chain(&error))),
-    };
-    let (output, error) = match &result {
-        Ok(answer) => (Some(answer), None),
-        Err(error) => (None, Some(error.as_str())),
-    };
-    // Writing to memory fails for nothing that these types hold.
-    drop(serde_json::to_writer(
-        &mut *out,
-        &Reply { id, output, error },
-    ));
-    out.push(b'\n');
+    #[test]
+    fn only_regular_files_are_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(
+            open(folder.path()),
+            Err(InputError::NotAFile { .. })
+        ));
+        assert!(matches!(
+            open(&folder.path().join("none")),
+            Err(InputError::Unreadable { .. })
+        ));
+    }
 }

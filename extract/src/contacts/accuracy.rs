@@ -1,16 +1,18 @@
-//! Measures precision and recall on labelled pages, where they are available.
+//! Measures precision and recall on labelled pages.
 //!
-//! `GLEANER_TEST_DATA` names a folder with `contacts/labels.jsonl` (`file`, `default_region`, `emails`,
-//! `phones`, `faxes` per line) and the pages beside it. Labels of such collections are incomplete, so
-//! an address or number without a label is printed, and precision counts only pages that have labels.
+//! Each folder holds `labels.jsonl` (`file`, `default_region`, `emails`, `phones`, `faxes` per line) and the pages beside it. The
+//! sample's labels say all that is on its pages, so whatever else is found is wrong. Those of the larger collection are incomplete: an
+//! address or number without a label is printed, and precision counts only the numbers on pages that have labels.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use serde::Deserialize;
 use url::Url;
 
 use super::{Options, extract};
 use crate::html::{Page, decode};
+use crate::testdata::{self, share};
 
 #[derive(Deserialize)]
 struct Labels {
@@ -21,6 +23,12 @@ struct Labels {
     faxes: Vec<String>,
 }
 
+/// How many digits there are before a place.
+fn count_digits(text: &str, end: usize) -> usize {
+    let front = text.get(..end).unwrap_or_default();
+    front.chars().filter(char::is_ascii_digit).count()
+}
+
 /// The digits that identify a number however it is written: vanity letters as keys, without
 /// extension, trunk zero or country code 1.
 fn digits(text: &str) -> String {
@@ -28,7 +36,11 @@ fn digits(text: &str) -> String {
     let lower = text.to_lowercase();
     let end = lower
         .find("ext")
-        .or_else(|| lower.find(" / "))
+        .or_else(|| {
+            lower
+                .find(" / ")
+                .filter(|at| count_digits(&lower, *at) >= 7)
+        })
         .or_else(|| lower.find("am"))
         .unwrap_or(text.len());
     let text = if lower.ends_with("m") {
@@ -73,37 +85,52 @@ fn is_same(e164: &str, label: &str) -> bool {
             }))
 }
 
-#[test]
-fn contacts_of_labelled_pages_are_found() {
-    let Some(folder) = crate::test_data("contacts") else {
-        return;
-    };
-    let Ok(labels) = std::fs::read_to_string(folder.join("labels.jsonl")) else {
-        println!("skipped: no labelled pages at {}", folder.display());
-        return;
-    };
-    let (mut email_hits, mut email_labels, mut email_extra, mut emails_found) = (0, 0, 0, 0);
-    let (mut phone_hits, mut phone_labels, mut phone_right, mut phone_found) = (0, 0, 0, 0);
-    let (mut kind_right, mut kind_all, mut unlabelled_phones) = (0, 0, 0);
-    for line in labels.lines().filter(|line| !line.trim().is_empty()) {
-        let labels: Labels = serde_json::from_str(line).unwrap();
-        let body = std::fs::read(folder.join(&labels.file)).unwrap();
-        let page = Page::parse(&decode(&body, None).text);
+/// Counts over all pages of a folder.
+#[derive(Debug, Default)]
+struct Tally {
+    pages: usize,
+    emails_labelled: usize,
+    emails_hit: usize,
+    emails_found: usize,
+    phones_labelled: usize,
+    phones_hit: usize,
+    /// On pages with labels.
+    phones_found: usize,
+    phones_right: usize,
+    /// On pages without any.
+    phones_elsewhere: usize,
+    kinds: usize,
+    kinds_right: usize,
+}
+
+impl Tally {
+    fn of(folder: &Path) -> Self {
+        let mut tally = Self::default();
+        for labels in testdata::labels::<Labels>(folder) {
+            let body = testdata::body(&folder.join(&labels.file));
+            let page = Page::parse(&decode(&body, None).text);
+            tally.add(&page, &labels);
+        }
+        println!("{}: {tally:#?}", folder.display());
+        tally
+    }
+
+    fn add(&mut self, page: &Page, labels: &Labels) {
+        self.pages += 1;
         let url = page.base_url(&Url::parse("http://page.invalid/").unwrap());
         let options = Options {
             default_region: labels.default_region.as_deref(),
         };
-        let contacts = extract(&page, &url, &options);
+        let contacts = extract(page, &url, &options);
         let wanted: BTreeSet<String> = labels.emails.iter().map(|e| e.to_lowercase()).collect();
         let got: BTreeSet<String> = contacts.emails.iter().map(|e| e.value.clone()).collect();
-        email_labels += wanted.len();
-        email_hits += wanted.intersection(&got).count();
+        self.emails_labelled += wanted.len();
+        self.emails_hit += wanted.intersection(&got).count();
+        self.emails_found += got.len();
         for missed in wanted.difference(&got) {
             println!("{}: missed {missed}", labels.file);
         }
-        emails_found += got.len();
         for extra in got.difference(&wanted) {
-            email_extra += 1;
             let source = contacts
                 .emails
                 .iter()
@@ -112,14 +139,14 @@ fn contacts_of_labelled_pages_are_found() {
             println!("{}: unlabelled address {extra} {source:?}", labels.file);
         }
         let all: BTreeSet<&String> = labels.phones.iter().chain(&labels.faxes).collect();
-        phone_labels += all.len();
+        self.phones_labelled += all.len();
         for label in &all {
             if contacts
                 .phones
                 .iter()
                 .any(|phone| is_same(&phone.e164, label))
             {
-                phone_hits += 1;
+                self.phones_hit += 1;
             } else {
                 println!("{}: missed {label:?}", labels.file);
             }
@@ -133,45 +160,82 @@ fn contacts_of_labelled_pages_are_found() {
                 );
             }
             if all.is_empty() {
-                unlabelled_phones += 1;
+                self.phones_elsewhere += 1;
                 continue;
             }
-            phone_found += 1;
-            phone_right += usize::from(is_right);
+            self.phones_found += 1;
+            self.phones_right += usize::from(is_right);
             if is_right {
-                kind_all += 1;
+                self.kinds += 1;
                 let is_fax = labels.faxes.iter().any(|label| is_same(&phone.e164, label))
                     && !labels
                         .phones
                         .iter()
                         .any(|label| is_same(&phone.e164, label));
                 let is_kind_right = is_fax == (phone.kind == super::PhoneKind::Fax);
-                kind_right += usize::from(is_kind_right);
+                self.kinds_right += usize::from(is_kind_right);
                 if !is_kind_right {
                     println!("{}: {} is {:?}", labels.file, phone.e164, phone.kind);
                 }
             }
         }
     }
-    let share = |part: usize, whole: usize| {
-        f64::from(u32::try_from(part).unwrap()) / f64::from(u32::try_from(whole.max(1)).unwrap())
-    };
-    let email_recall = share(email_hits, email_labels);
-    let phone_recall = share(phone_hits, phone_labels);
-    let phone_precision = share(phone_right, phone_found);
-    println!(
-        "e-mail recall {email_recall:.3} ({email_hits}/{email_labels}); found {emails_found}, {email_extra} of them unlabelled"
-    );
-    println!("phone recall {phone_recall:.3} ({phone_hits}/{phone_labels})");
-    println!(
-        "phone precision {phone_precision:.3} ({phone_right}/{phone_found}) on pages with labels; {unlabelled_phones} on pages without any"
-    );
-    println!("fax or not: {kind_right}/{kind_all}");
-    assert!(email_recall >= 0.98, "e-mail recall {email_recall}");
-    assert!(phone_recall >= 0.97, "phone recall {phone_recall}");
-    assert!(phone_precision >= 0.97, "phone precision {phone_precision}");
+
+    /// Asserts that each share is at least so much: addresses found, numbers found, numbers that are right, fax or not.
+    #[track_caller]
+    fn check(&self, email_recall: f64, phone_recall: f64, phone_precision: f64, kind: f64) {
+        for (name, part, whole, least) in [
+            (
+                "e-mail recall",
+                self.emails_hit,
+                self.emails_labelled,
+                email_recall,
+            ),
+            (
+                "phone recall",
+                self.phones_hit,
+                self.phones_labelled,
+                phone_recall,
+            ),
+            (
+                "phone precision",
+                self.phones_right,
+                self.phones_found,
+                phone_precision,
+            ),
+            ("fax or not", self.kinds_right, self.kinds, kind),
+        ] {
+            let got = share(part, whole);
+            println!("{name} {got:.3} ({part}/{whole}), at least {least}");
+            assert!(
+                got >= least,
+                "{name} {got:.3} ({part}/{whole}) is below {least}"
+            );
+        }
+    }
+}
+
+/// Each gate leaves room for one finding less than what was measured: 20 of 20 addresses; 41 of 42 numbers (the one missed is the second of
+/// `2852 7136 / 2852 7137`), 41 of 41 right, and of all it is known whether they are a fax.
+#[test]
+fn contacts_of_the_sample_are_found() {
+    let tally = Tally::of(&testdata::sample("contacts"));
     assert!(
-        share(kind_right, kind_all) >= 0.95,
-        "fax or not: {kind_right}/{kind_all}"
+        tally.pages >= 15 && tally.phones_labelled >= 30,
+        "{tally:?}"
     );
+    tally.check(0.95, 0.95, 0.95, 0.95);
+    let email_precision = share(tally.emails_hit, tally.emails_found);
+    assert!(
+        email_precision >= 0.95,
+        "e-mail precision {email_precision:.3}"
+    );
+    assert_eq!(tally.phones_elsewhere, 0, "numbers on pages without any");
+}
+
+#[test]
+fn contacts_of_real_pages_are_found() {
+    if let Some(folder) = testdata::larger("contacts") {
+        Tally::of(&folder).check(0.98, 0.97, 0.97, 0.95);
+    }
 }

@@ -10,6 +10,8 @@ use memchr::memmem;
 use percent_encoding::percent_decode_str;
 use regex::{Captures, Regex};
 
+use super::mailbox::is_plausible;
+
 /// Longest script that is looked at, in bytes.
 const MAX_SCRIPT_BYTES: usize = 256 * 1024;
 
@@ -257,7 +259,7 @@ fn join_domain(domain: &str) -> String {
         .rev()
         .filter_map(|end| labels.get(..end))
         .map(|front| front.join("."))
-        .find(|front| super::is_plausible_email(&format!("info@{front}")))
+        .find(|front| is_plausible(&format!("info@{front}")))
         .unwrap_or_else(|| domain.to_owned())
 }
 

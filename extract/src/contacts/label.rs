@@ -49,7 +49,11 @@ pub(super) fn before(text: &str) -> Option<Label> {
     let tail: String = text
         .chars()
         .skip(skip)
-        .map(|c| if c == INLINE_BOUNDARY { ' ' } else { c })
+        .map(|c| match c {
+            INLINE_BOUNDARY => ' ',
+            'Ａ'..='Ｚ' | 'ａ'..='ｚ' => half_width(c),
+            c => c,
+        })
         .flat_map(char::to_lowercase)
         .collect();
     let tail = strip_brackets(tail.trim_end());
@@ -86,6 +90,11 @@ pub(super) fn before(text: &str) -> Option<Label> {
         };
     }
     is_account.then_some(Label::Other)
+}
+
+/// A Latin letter that East Asian text sets as wide as its own, as the letter itself.
+fn half_width(c: char) -> char {
+    char::from_u32(u32::from(c) - u32::from('Ａ') + u32::from('A')).unwrap_or(c)
 }
 
 fn ending(words: &[&str], has_mark: bool, is_whole: bool) -> Option<Label> {

@@ -5,7 +5,6 @@
 //! that country are written.
 
 mod finder;
-mod plan;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -14,12 +13,11 @@ use percent_encoding::percent_decode_str;
 use regex::Regex;
 
 use self::finder::{Group, Run};
-pub(super) use self::plan::Country;
-use self::plan::{Number, Reach, dial_abroad, is_code};
+use super::finding::{Phone, PhoneKind, Source, best_first};
 use super::label::{self, Label};
+use super::phone_plan::{Country, Number, Reach, dial_abroad, is_code};
 use super::region::Region;
 use super::structured::{Property, Structured};
-use super::{Phone, PhoneKind, Source, best_first};
 use crate::html::{Block, INLINE_BOUNDARY, Icon, Page};
 
 /// Most validity checks in one page; each costs up to some microseconds.
@@ -474,7 +472,8 @@ fn block_numbers(block: &Block, previous: Option<&str>, found: &mut Found<'_>) {
     let mut last: Option<(usize, Option<Label>)> = None;
     let has_digits = finder::count_digits(text, MIN_NATIONAL_DIGITS) == MIN_NATIONAL_DIGITS;
     let runs = if has_digits {
-        finder::runs(text)
+        // The symbol before a number ends the one before it.
+        finder::runs_between(text, block.icons.iter().map(|(place, _)| *place))
     } else {
         Vec::new()
     };
@@ -484,8 +483,8 @@ fn block_numbers(block: &Block, previous: Option<&str>, found: &mut Found<'_>) {
         let run_start = last.map_or(0, |(end, _)| end);
         let before = text.get(run_start..run.start()).unwrap_or_default();
         let after = text.get(run.end()..next).unwrap_or_default();
-        let (own, length) = label_of(before, after, last, outer);
-        let own = own.or_else(|| icon_of(block, run_start, run.start(), before));
+        let icon = icon_of(block, run_start, run.start(), before);
+        let (own, length) = label_of(before, after, icon, last, outer);
         let end = run.end() + length;
         if own == Some(Label::Other) {
             last = Some((end, own));
@@ -539,12 +538,13 @@ fn icon_of(block: &Block, start: usize, end: usize, before: &str) -> Option<Labe
     })
 }
 
-/// The label of a run: before it, after it, that of the run before it in a list, or of the block.
+/// The label of a run: before it, after it, its symbol's, that of the run before it in a list, or of the block.
 ///
 /// Also how far a label after it reaches, in bytes.
 fn label_of(
     before: &str,
     after: &str,
+    icon: Option<Label>,
     last: Option<(usize, Option<Label>)>,
     outer: Option<Label>,
 ) -> (Option<Label>, usize) {
@@ -553,6 +553,9 @@ fn label_of(
     }
     if let Some((label, length)) = label::after(after) {
         return (Some(label), length);
+    }
+    if icon.is_some() {
+        return (icon, 0);
     }
     let inherited = match last {
         // What follows an order number in a list is seldom another.

@@ -7,7 +7,8 @@ use regex::Regex;
 use scraper::node::Element;
 use url::Url;
 
-use super::phone::Country;
+use super::mailbox::find;
+use super::phone_plan::Country;
 use super::structured::Structured;
 use crate::html::{Attributes, Page};
 use crate::table::rows;
@@ -322,7 +323,7 @@ fn from_text(page: &Page) -> Vec<Country> {
             count(by_code("GB"), 2);
         }
         if plain.contains('@') {
-            for email in super::email::find(&plain) {
+            for email in find(&plain) {
                 count(host_region(&email), 2);
             }
         }
@@ -332,7 +333,7 @@ fn from_text(page: &Page) -> Vec<Country> {
             .get(..7)
             .is_some_and(|scheme| scheme.eq_ignore_ascii_case("mailto:"))
         {
-            for email in super::email::find(href) {
+            for email in find(href) {
                 count(host_region(&email), 2);
             }
         }

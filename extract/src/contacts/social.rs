@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
+use super::finding::{MAX_FINDINGS, Social};
 use super::structured::{Property, Structured};
-use super::{MAX_FINDINGS, Social};
 use crate::html::{Attributes, Page};
 use crate::table::rows;
 

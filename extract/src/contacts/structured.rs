@@ -5,7 +5,8 @@
 
 use serde_json::{Map, Value};
 
-use super::{Source, deobfuscate, label};
+use super::finding::Source;
+use super::{deobfuscate, label};
 use crate::html::{Attributes, Page, ego::NodeRef, folded, node_lines, node_text};
 use crate::structured::{json_ld, script_text};
 

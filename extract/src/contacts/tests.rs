@@ -410,6 +410,20 @@ fn digits_that_are_no_telephone_are_refused() {
 }
 
 #[test]
+fn a_symbol_parts_two_numbers_and_says_what_the_second_is() {
+    let html = "<p><i class='fa fa-phone'></i> 030 / 23 12 51 07 <i class='fa fa-fax'></i> 030 / 23 12 51 08</p>";
+    let found = contacts(html, Some("DE")).phones;
+    let found: Vec<_> = found.iter().map(|p| (p.e164.as_str(), p.kind)).collect();
+    assert_eq!(
+        found,
+        [
+            ("+493023125107", PhoneKind::Voice),
+            ("+493023125108", PhoneKind::Fax)
+        ]
+    );
+}
+
+#[test]
 fn labels_decide_what_a_number_is_for() {
     let check = |html: &str, kind: PhoneKind| {
         let found = contacts(html, Some("US"));
@@ -437,6 +451,7 @@ fn labels_decide_what_a_number_is_for() {
         PhoneKind::Voice,
     );
     check("<img alt=Fax> 212-334-5100", PhoneKind::Fax);
+    check("ＦＡＸ：212-334-5100", PhoneKind::Fax);
     check(
         "<i class=fa-fax></i> from us: 212-334-5100",
         PhoneKind::Unknown,

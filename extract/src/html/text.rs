@@ -7,7 +7,7 @@ use ego_tree::iter::Edge;
 use scraper::node::Element;
 use scraper::{Html, Node};
 
-use super::{Attributes, is_invisible};
+use super::element::Attributes;
 
 /// Stands in [`Block::text`] where an inline element begins or ends (U+2060, word joiner).
 ///
@@ -40,9 +40,7 @@ pub struct Block {
 /// A symbol without text that says what follows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Icon {
-    /// A telephone.
     Phone,
-    /// A fax.
     Fax,
 }
 
@@ -341,4 +339,12 @@ impl Collector {
         self.current.clear();
         self.has_boundaries = false;
     }
+}
+
+/// Characters that take no room: soft hyphen, zero-width characters, direction marks, controls.
+pub(super) fn is_invisible(character: char) -> bool {
+    matches!(character,
+        '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}'
+        | '\u{2066}'..='\u{2069}' | '\u{feff}')
+        || character.is_control()
 }

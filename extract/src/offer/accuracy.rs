@@ -1,11 +1,10 @@
-//! How well offers are read on labelled pages, when there are any.
+//! How well offers are read on labelled pages.
 //!
-//! The labels were made from the plainest structured data of each page: a `null` price stands on many
-//! pages that do show one. So three measures are printed: on the pages with a labelled price alone, with
-//! `null` as "no price", and with the labels completed by eye. A second run is on the same pages without
-//! JSON-LD, scripts, `<meta>` and microdata; there, pages count whose price is to be seen.
+//! The sample's labels are what a shopper reads: `null` is no price. Those of the larger collection were made from the plainest structured
+//! data of each page, so that a `null` price stands on many pages that do show one. So three measures are printed: on the pages with a labelled
+//! price alone, with `null` as "no price", and with the labels completed by eye. A second run is on the same pages without JSON-LD, scripts,
+//! `<meta>` and microdata; there, pages count whose price is to be seen.
 
-use std::io::Read;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -14,6 +13,7 @@ use url::Url;
 use super::{Offer, SourceKind, offer};
 use crate::html::decode;
 use crate::price::Amount;
+use crate::testdata::{self, share};
 
 /// What a shopper reads on the pages whose label has no price, written down by somebody who did not see what any program had found.
 const READ_BY_EYE: &str = include_str!("../../../bench/extract/read_by_eye.jsonl");
@@ -46,27 +46,6 @@ struct Label {
     price_visible_on_page: bool,
 }
 
-fn labels(folder: &Path) -> Option<Vec<Label>> {
-    let Ok(text) = std::fs::read_to_string(folder.join("labels.jsonl")) else {
-        println!("skipped: no labelled pages at {}", folder.display());
-        return None;
-    };
-    Some(
-        text.lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect(),
-    )
-}
-
-fn page(folder: &Path, label: &Label) -> String {
-    let mut body = Vec::new();
-    let file = std::fs::File::open(folder.join(&label.file)).unwrap();
-    flate2::read::GzDecoder::new(file)
-        .read_to_end(&mut body)
-        .unwrap();
-    decode(&body, None).text
-}
-
 /// The page without what machines read: JSON-LD, other scripts, `<meta>`, microdata.
 fn stripped(html: &str) -> String {
     let scripts = regex::Regex::new(r"(?is)<script\b.*?</script>").unwrap();
@@ -82,6 +61,8 @@ fn stripped(html: &str) -> String {
 
 #[derive(Default)]
 struct Tally {
+    /// The labels say all: no price there is no price on the page.
+    is_complete: bool,
     right: usize,
     wrong: usize,
     missed: usize,
@@ -132,7 +113,12 @@ impl Tally {
             (Some(_), None) => self.missed += 1,
             (None, found) => {
                 self.unlabelled += usize::from(found.is_some());
-                let Some(by_eye) = read_by_eye(&label.file) else {
+                let by_eye = if self.is_complete {
+                    Some(None)
+                } else {
+                    read_by_eye(&label.file)
+                };
+                let Some(by_eye) = by_eye else {
                     self.unsure += usize::from(found.is_some());
                     return;
                 };
@@ -179,10 +165,6 @@ impl Tally {
     }
 }
 
-fn share(part: usize, whole: usize) -> f64 {
-    f64::from(u32::try_from(part).unwrap()) / f64::from(u32::try_from(whole.max(1)).unwrap())
-}
-
 fn letters(text: &str) -> String {
     text.chars()
         .filter(|c| c.is_alphanumeric())
@@ -190,87 +172,135 @@ fn letters(text: &str) -> String {
         .collect()
 }
 
-#[test]
-fn offers_of_labelled_pages_are_read() {
-    let Some(folder) = crate::test_data("products") else {
-        return;
-    };
-    let Some(labels) = labels(&folder) else {
-        return;
-    };
-    let (mut all, mut bare) = (Tally::default(), Tally::default());
-    let (mut stock_right, mut stock_all, mut bare_stock_right) = (0, 0, 0);
-    let (mut title_right, mut title_all) = (0, 0);
-    for label in &labels {
-        let html = page(&folder, label);
-        let url = Url::parse(&label.url).unwrap();
-        let found = offer(&html, Some(&url));
-        all.add("all", label, &found);
-        assert!(
-            found
-                .sources
-                .iter()
-                .all(|source| source.source != SourceKind::Pattern)
+/// The shares over all pages of a folder.
+struct Scores {
+    pages: usize,
+    /// Price F1: on the pages with a labelled price alone, with the labels as they are, with the labels completed by eye.
+    price: [f64; 3],
+    /// The same without structured data.
+    bare_price: [f64; 3],
+    /// Of the prices that are right.
+    currency: f64,
+    availability: f64,
+    bare_availability: f64,
+    title: f64,
+}
+
+impl Scores {
+    fn of(folder: &Path, is_complete: bool) -> Self {
+        let labels: Vec<Label> = testdata::labels(folder);
+        let tally = || Tally {
+            is_complete,
+            ..Tally::default()
+        };
+        let (mut all, mut bare) = (tally(), tally());
+        let (mut stock_right, mut stock_all, mut bare_stock_right) = (0, 0, 0);
+        let (mut title_right, mut title_all) = (0, 0);
+        for label in &labels {
+            let html = decode(&testdata::body(&folder.join(&label.file)), None).text;
+            let url = Url::parse(&label.url).unwrap();
+            let found = offer(&html, Some(&url));
+            all.add("all", label, &found);
+            assert!(
+                found
+                    .sources
+                    .iter()
+                    .all(|source| source.source != SourceKind::Pattern)
+            );
+            let seen = offer(&stripped(&html), Some(&url));
+            if label.price_visible_on_page || label.price.is_none() {
+                bare.add("bare", label, &seen);
+            }
+            if let Some(wanted) = &label.availability {
+                stock_all += 1;
+                let got = found.availability.map(|found| found.as_str());
+                if got == Some(wanted.as_str()) {
+                    stock_right += 1;
+                } else {
+                    println!("{}: {got:?}, labelled {wanted}", label.file);
+                }
+                let got = seen.availability.map(|found| found.as_str());
+                if got == Some(wanted.as_str()) {
+                    bare_stock_right += 1;
+                } else {
+                    println!("bare {}: {got:?}, labelled {wanted}", label.file);
+                }
+            }
+            if let Some(wanted) = &label.title {
+                title_all += 1;
+                let got = found.title.clone().unwrap_or_default();
+                let (a, b) = (letters(&got), letters(wanted));
+                if a == b || !a.is_empty() && (a.contains(&b) || b.contains(&a)) {
+                    title_right += 1;
+                } else {
+                    println!("{}: title {got:?}, labelled {wanted:?}", label.file);
+                }
+            }
+        }
+        let (price, bare_price) = (all.f1("all"), bare.f1("without structured data"));
+        println!(
+            "availability {stock_right}/{stock_all}; without structured data {bare_stock_right}/{stock_all}; title {title_right}/{title_all}"
         );
-        let seen = offer(&stripped(&html), Some(&url));
-        if label.price_visible_on_page || label.price.is_none() {
-            bare.add("bare", label, &seen);
-        }
-        if let Some(wanted) = &label.availability {
-            stock_all += 1;
-            let got = found.availability.map(|found| found.as_str());
-            if got == Some(wanted.as_str()) {
-                stock_right += 1;
-            } else {
-                println!("{}: {got:?}, labelled {wanted}", label.file);
-            }
-            let got = seen.availability.map(|found| found.as_str());
-            if got == Some(wanted.as_str()) {
-                bare_stock_right += 1;
-            } else {
-                println!("bare {}: {got:?}, labelled {wanted}", label.file);
-            }
-        }
-        if let Some(wanted) = &label.title {
-            title_all += 1;
-            let got = found.title.clone().unwrap_or_default();
-            let (a, b) = (letters(&got), letters(wanted));
-            if a == b || !a.is_empty() && (a.contains(&b) || b.contains(&a)) {
-                title_right += 1;
-            } else {
-                println!("{}: title {got:?}, labelled {wanted:?}", label.file);
-            }
+        Self {
+            pages: labels.len(),
+            price,
+            bare_price,
+            currency: share(all.currency_right, all.right),
+            availability: share(stock_right, stock_all),
+            bare_availability: share(bare_stock_right, stock_all),
+            title: share(title_right, title_all),
         }
     }
-    let [labelled, strict, completed] = all.f1("all");
-    let [bare_labelled, _, bare_completed] = bare.f1("without structured data");
-    println!(
-        "availability {stock_right}/{stock_all}; without structured data {bare_stock_right}/{stock_all}; title {title_right}/{title_all}"
-    );
-    assert!(labelled >= 0.98, "price F1 {labelled}");
-    assert!(
-        strict >= 0.80,
-        "price F1 with the labels as they are {strict}"
-    );
-    assert!(
-        completed >= 0.93,
-        "price F1 with completed labels {completed}"
-    );
-    assert!(
-        bare_labelled >= 0.93,
-        "price F1 without structured data {bare_labelled}"
-    );
-    assert!(
-        bare_completed >= 0.90,
-        "the same with completed labels {bare_completed}"
-    );
-    assert!(
-        share(stock_right, stock_all) >= 0.96,
-        "availability {stock_right}"
-    );
-    assert!(
-        share(bare_stock_right, stock_all) >= 0.85,
-        "availability without structured data {bare_stock_right}"
-    );
-    assert!(share(title_right, title_all) >= 0.94, "title {title_right}");
+}
+
+#[track_caller]
+fn check(shares: &[(&str, f64, f64)]) {
+    for (name, got, least) in shares {
+        assert!(got >= least, "{name} {got:.3} is below {least}");
+    }
+}
+
+/// Each gate leaves room for one page less than what was measured (in brackets). Missed are the price on a page without a button to buy it
+/// (`handmade-se-cykel`), without its markup the one of several sizes (`it-olio-rdfa`), and the first of a list is taken for a product's
+/// (`none-category-us`).
+#[test]
+fn offers_of_the_sample_are_read() {
+    let scores = Scores::of(&testdata::sample("products"), true);
+    assert!(scores.pages >= 20, "{}", scores.pages);
+    let [labelled, strict, _] = scores.price;
+    let [bare_labelled, bare_strict, _] = scores.bare_price;
+    check(&[
+        ("price F1 where there is one", labelled, 0.94), // 0.971
+        ("price F1", strict, 0.91),                      // 0.944
+        ("price F1 by eye, where there is one", bare_labelled, 0.88), // 0.914
+        ("price F1 by eye", bare_strict, 0.86),          // 0.889
+        ("currency", scores.currency, 0.94),             // 1.000
+        ("availability", scores.availability, 0.78),     // 0.842
+        ("availability by eye", scores.bare_availability, 0.73), // 0.789
+        ("title", scores.title, 0.94),                   // 1.000
+    ]);
+}
+
+#[test]
+fn offers_of_real_pages_are_read() {
+    let Some(folder) = testdata::larger("products") else {
+        return;
+    };
+    let scores = Scores::of(&folder, false);
+    let [labelled, strict, completed] = scores.price;
+    let [bare_labelled, _, bare_completed] = scores.bare_price;
+    check(&[
+        ("price F1", labelled, 0.98),
+        ("price F1 with the labels as they are", strict, 0.80),
+        ("price F1 with completed labels", completed, 0.93),
+        ("price F1 without structured data", bare_labelled, 0.93),
+        ("the same with completed labels", bare_completed, 0.90),
+        ("availability", scores.availability, 0.96),
+        (
+            "availability without structured data",
+            scores.bare_availability,
+            0.85,
+        ),
+        ("title", scores.title, 0.94),
+    ]);
 }

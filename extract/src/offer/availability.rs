@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use serde::Serialize;
 
-use super::Availability;
 use crate::html::folded;
 use crate::table::rows;
 
@@ -17,6 +17,41 @@ const FEW: u32 = 3;
 
 /// Most characters between a negation and what it denies.
 const NEGATION_REACH: usize = 18;
+
+/// Whether the product can be bought, after schema.org's `ItemAvailability`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+pub enum Availability {
+    /// It can be bought now (also `OnlineOnly`, `InStoreOnly`, `MadeToOrder`).
+    InStock,
+    /// It cannot be bought now (also `SoldOut`, `BackOrder`, `Reserved`).
+    OutOfStock,
+    /// It can be ordered before it is published (also `PreSale`).
+    PreOrder,
+    /// It can be bought now, and few are left.
+    LimitedAvailability,
+    /// It will not be sold again.
+    Discontinued,
+}
+
+impl Availability {
+    /// The name written and stored, as schema.org spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InStock => "InStock",
+            Self::OutOfStock => "OutOfStock",
+            Self::PreOrder => "PreOrder",
+            Self::LimitedAvailability => "LimitedAvailability",
+            Self::Discontinued => "Discontinued",
+        }
+    }
+
+    /// Whether somebody who wants it can order it.
+    #[must_use]
+    pub fn is_available(self) -> bool {
+        !matches!(self, Self::OutOfStock | Self::Discontinued)
+    }
+}
 
 #[derive(Debug, Default)]
 struct Words {

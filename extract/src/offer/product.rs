@@ -8,8 +8,7 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::Availability;
-use super::availability::{availability_of, condition_of};
+use super::availability::{Availability, availability_of, condition_of};
 use super::name::{Names, same_page};
 use crate::html::folded;
 use crate::price::{self, Amount, Currency, Hints};

@@ -6,8 +6,7 @@
 use memchr::memmem;
 use serde_json::{Map, Value};
 
-use super::Availability;
-use super::availability::availability_of;
+use super::availability::{Availability, availability_of};
 use super::name::same_page;
 use super::product::{Context, Product, amount, valid_gtin};
 use crate::html::{Attributes, Page};

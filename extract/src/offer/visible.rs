@@ -10,8 +10,9 @@ use ego_tree::iter::Edge;
 use scraper::Node;
 use scraper::node::Element;
 
-use super::Availability;
-use super::availability::{availability_of, exact_availability, is_cart_button, is_notify_button};
+use super::availability::{
+    Availability, availability_of, exact_availability, is_cart_button, is_notify_button,
+};
 use super::region::{Traits, traits};
 use crate::html::{Attributes, Page, ego::NodeRef};
 use crate::price::{self, Amount, Currency, Hints};

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::{
-    FieldPattern, MAX_FALLBACKS, MAX_FIELDS, MAX_PATTERN_BYTES, MAX_SELECTOR_BYTES, Method,
-    Pattern, Selector, Step,
-};
+use super::limits::{MAX_FALLBACKS, MAX_FIELDS, MAX_PATTERN_BYTES, MAX_SELECTOR_BYTES};
+use super::model::{FieldPattern, Method, Pattern, Selector};
+use super::post::Step;
 
 /// Why a text is no pattern.
 #[derive(Debug, thiserror::Error)]

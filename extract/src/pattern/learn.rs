@@ -20,7 +20,6 @@ use crate::price::{self, Amount, Currency, Hints};
 /// A page, and what is known of it from elsewhere.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample<'a> {
-    /// The page.
     pub page: &'a Page,
     /// Where it was fetched from.
     pub url: &'a Url,
@@ -48,7 +47,6 @@ pub struct Trial {
 pub struct Learnt {
     /// The pattern; its metadata tells how sure it is.
     pub pattern: Pattern,
-    /// The trial.
     pub trial: Trial,
     /// The mean confidence of its fields' primary selectors, times the share of pages on which the price was right.
     pub confidence: f64,

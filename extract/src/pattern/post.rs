@@ -5,6 +5,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use url::Url;
 
+use super::limits::MAX_VALUE_CHARS;
 use crate::url::resolve;
 
 /// How large a compiled expression may become, in bytes.
@@ -84,7 +85,7 @@ impl Step {
                     .matches(from.as_str())
                     .count()
                     .saturating_mul(to.len());
-                if grown > super::MAX_VALUE_CHARS * 4 {
+                if grown > MAX_VALUE_CHARS * 4 {
                     return None;
                 }
                 value.replace(from, to)

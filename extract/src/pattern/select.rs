@@ -6,7 +6,9 @@ use scraper::ElementRef;
 use serde_json::Value;
 use url::Url;
 
-use super::{MAX_SELECTOR_BYTES, MAX_VALUE_CHARS, Method, Selector, xpath};
+use super::limits::{MAX_SELECTOR_BYTES, MAX_VALUE_CHARS};
+use super::model::{Method, Selector};
+use super::xpath;
 use crate::html::{Page, ego::NodeRef, folded, node_text};
 use crate::structured::{json_ld, script_text};
 

@@ -292,7 +292,7 @@ proptest! {
             .into_iter()
             .map(|(name, (primary, fallbacks))| (name, FieldPattern { primary, fallbacks }))
             .collect();
-        let pattern = Pattern { store_domain, url: None, patterns, metadata: Map::new() };
+        let pattern = Pattern { store_domain, url: None, patterns, metadata: serde_json::Map::new() };
         let json = serde_json::to_string(&pattern).unwrap();
         prop_assert_eq!(Pattern::parse(&json).unwrap(), pattern);
     }

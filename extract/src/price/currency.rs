@@ -6,15 +6,7 @@ use std::sync::LazyLock;
 
 use serde::{Serialize, Serializer};
 
-use super::Hints;
 use crate::table::rows;
-
-/// Country-code domains sold to the whole world, so that they say nothing about money.
-const OPEN_DOMAINS: &[&str] = &[
-    "ac", "ag", "ai", "am", "as", "bz", "cc", "cd", "co", "cx", "dj", "fm", "gg", "gs", "im", "io",
-    "la", "ly", "me", "ml", "ms", "mu", "nu", "pw", "sc", "sh", "st", "tf", "tk", "to", "tv", "vc",
-    "vg", "ws",
-];
 
 /// Codes that are also words or names in capitals; they count only where something else agrees.
 const WORDLIKE_CODES: &[&str] = &[
@@ -163,16 +155,6 @@ impl Currency {
             .copied()
     }
 
-    /// The currency a structured field names: a code, or a sign or word instead of it.
-    #[must_use]
-    pub fn from_field(field: &str, hints: &Hints<'_>) -> Option<Self> {
-        let field = field.trim();
-        Self::from_code(field).or_else(|| {
-            sign(&field.trim_end_matches('.').to_lowercase())
-                .and_then(|meaning| resolve(meaning, hints))
-        })
-    }
-
     /// The currency of a country (ISO 3166-1 alpha-2, capitals).
     #[must_use]
     pub fn of_country(country: &str) -> Option<Self> {
@@ -191,11 +173,6 @@ impl Currency {
             .rows
             .get(usize::from(self.0))
             .map_or("XXX", |row| row.code)
-    }
-
-    /// The currency of the country that domain or language points to.
-    pub(in super::super) fn local(hints: &Hints<'_>) -> Option<Self> {
-        hints.currency.or_else(|| local(hints).next())
     }
 
     /// How many digits its amounts have after the point.
@@ -259,62 +236,29 @@ pub(super) fn code(text: &str, is_backed: impl FnOnce(Currency) -> bool) -> Opti
     is_taken.then_some(currency)
 }
 
+/// The country (ISO 3166-1 alpha-2, capitals) where a language (lower case) is mostly written, for its currency.
+pub(super) fn country_of_language(language: &str) -> Option<&'static str> {
+    TABLE.country_of_language.get(language).copied()
+}
+
 impl Meaning {
-    /// Every currency it may mean.
-    #[cfg(test)]
+    /// Every currency it may mean, the usual one first.
     pub(super) fn candidates(&self) -> &[Currency] {
         &self.candidates
+    }
+
+    /// The currency that is meant when nothing says which, if there is one.
+    pub(super) fn usual(&self) -> Option<Currency> {
+        self.candidates
+            .first()
+            .copied()
+            .filter(|_| self.has_default)
     }
 
     /// Whether it may mean `currency`.
     pub(super) fn admits(&self, currency: Currency) -> bool {
         self.candidates.contains(&currency)
     }
-}
-
-/// Which currency a sign means here: the caller's, else that of the domain's country, else that of
-/// the language's, if the sign may mean it; else the usual one, if there is one.
-pub(super) fn resolve(meaning: &Meaning, hints: &Hints<'_>) -> Option<Currency> {
-    if let [only] = &*meaning.candidates {
-        return Some(*only);
-    }
-    hints
-        .currency
-        .into_iter()
-        .chain(local(hints))
-        .find(|currency| meaning.admits(*currency))
-        .or_else(|| {
-            meaning
-                .candidates
-                .first()
-                .copied()
-                .filter(|_| meaning.has_default)
-        })
-}
-
-/// The currencies of the countries that domain and language point to, best first.
-pub(super) fn local(hints: &Hints<'_>) -> impl Iterator<Item = Currency> {
-    let by_domain = hints.domain.and_then(|host| {
-        let label = host.trim_end_matches('.').rsplit('.').next()?;
-        let label = label.to_ascii_lowercase();
-        if label.len() != 2 || OPEN_DOMAINS.contains(&label.as_str()) {
-            return None;
-        }
-        let country = label.to_ascii_uppercase();
-        Currency::of_country(if country == "UK" { "GB" } else { &country })
-    });
-    let by_region = hints.language.and_then(|tag| {
-        tag.split(['-', '_'])
-            .skip(1)
-            .find(|part| part.len() == 2)
-            .and_then(|region| Currency::of_country(&region.to_ascii_uppercase()))
-    });
-    let by_language = hints.language.and_then(|tag| {
-        let language = tag.split(['-', '_']).next()?.to_ascii_lowercase();
-        let country = TABLE.country_of_language.get(language.as_str())?;
-        Currency::of_country(country)
-    });
-    by_domain.into_iter().chain(by_region).chain(by_language)
 }
 
 #[cfg(test)]

@@ -1,12 +1,15 @@
 //! Finds the amounts among the pieces of a text, and the one that is the price.
 
+mod reader;
 mod sign;
 
+use self::reader::Reader;
 use self::sign::Sign;
+use super::amount::Amount;
 use super::currency::{self, Currency};
-use super::scan::{Kind, Number, Token, Tokens, is_dash_mark, tokens};
+use super::hints::{self, Hints};
+use super::scan::{Kind, Number, Tokens, is_dash_mark, tokens};
 use super::words::{Kinds, phrase};
-use super::{Amount, Flags, Hints, Price};
 
 /// Most words of unknown meaning around an amount without currency.
 const MAX_UNKNOWN_WORDS: usize = 2;
@@ -16,6 +19,42 @@ const MAX_PLAIN_DIGITS: u32 = 8;
 
 /// How far back a word may stand that says what an amount is, in pieces of the text.
 const REACH: usize = 4;
+
+/// What stands around an amount and changes its meaning.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent marks, not states"
+)]
+pub struct Flags {
+    /// The text gives a range; the amount is its lower end.
+    pub is_range: bool,
+    /// "From", "ab", "à partir de": the amount is the least of several.
+    pub is_from: bool,
+    /// The amount is a former or recommended price, and no current one stands beside it.
+    pub is_old: bool,
+    /// The amount is for a month, a week, a year.
+    pub is_periodic: bool,
+    /// The amount is for a kilogram, a litre, a metre.
+    pub is_per_unit: bool,
+    /// The text says "free" instead of a number.
+    pub is_free: bool,
+}
+
+/// A price as a text gives it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Price {
+    /// In units of the currency (not in cents).
+    pub amount: Amount,
+    /// By sign, code or word in the text, else by the hints.
+    pub currency: Option<Currency>,
+    /// The sign, code or word as written.
+    pub currency_raw: Option<String>,
+    /// What it cost before, where the text says both ("was 20 now 15").
+    pub old_amount: Option<Amount>,
+    /// What stands around the amount.
+    pub flags: Flags,
+}
 
 /// An amount in the text, and what stands around it.
 #[derive(Debug, Clone)]
@@ -31,13 +70,6 @@ struct Candidate {
     is_old: bool,
     is_now: bool,
     flags: Flags,
-}
-
-struct Reader<'a> {
-    text: &'a str,
-    tokens: Tokens,
-    kinds: Vec<Kinds>,
-    hints: &'a Hints<'a>,
 }
 
 pub(super) fn price(text: &str, hints: &Hints<'_>) -> Option<Price> {
@@ -148,41 +180,6 @@ fn kinds(tokens: &Tokens) -> Vec<Kinds> {
 }
 
 impl Reader<'_> {
-    fn token(&self, index: usize) -> Option<&Token> {
-        self.tokens.list.get(index)
-    }
-
-    fn kind(&self, index: usize) -> Option<Kind> {
-        self.token(index).map(|token| token.kind)
-    }
-
-    fn is_mark(&self, index: usize, marks: &[char]) -> bool {
-        matches!(self.kind(index), Some(Kind::Mark(c)) if marks.contains(&c))
-    }
-
-    fn is_number(&self, index: usize) -> bool {
-        matches!(self.kind(index), Some(Kind::Number(_)))
-    }
-
-    fn is_glued(&self, index: usize) -> bool {
-        self.token(index).is_some_and(|token| token.is_glued)
-    }
-
-    fn lower(&self, index: usize) -> &str {
-        self.token(index)
-            .map_or("", |token| self.tokens.lower(token))
-    }
-
-    fn written(&self, index: usize) -> &str {
-        self.token(index)
-            .and_then(|token| self.text.get(token.start..token.end))
-            .unwrap_or_default()
-    }
-
-    fn kinds_at(&self, index: usize) -> Kinds {
-        self.kinds.get(index).copied().unwrap_or_default()
-    }
-
     /// "Free", and no word that makes it free delivery.
     fn free(&self) -> Option<Price> {
         let all = self
@@ -599,7 +596,7 @@ impl Reader<'_> {
                 before.after = next + 1;
                 before.currency = before
                     .currency
-                    .or_else(|| currency::resolve(meaning, self.hints));
+                    .or_else(|| hints::resolve(meaning, self.hints));
                 return true;
             }
         }
@@ -608,7 +605,7 @@ impl Reader<'_> {
         };
         let raw = self.token(next).map(|token| (token.start, token.end));
         found.push(Candidate {
-            currency: currency::resolve(meaning, self.hints),
+            currency: hints::resolve(meaning, self.hints),
             raw,
             ..candidate
         });

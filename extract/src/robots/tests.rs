@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::testdata;
 
 fn url(path: &str) -> Url {
     Url::parse("https://example.com")
@@ -403,35 +404,44 @@ fn matches_slowly(path: &[u8], pattern: &[u8], anchored: bool) -> bool {
     }
 }
 
-/// Answers about 200 real files, made by independent means.
-#[test]
-fn real_files_get_the_labelled_answers() {
-    #[derive(serde::Deserialize)]
+/// Asks a file of labels, made by independent means, and returns how many questions it has and which answers are wrong.
+fn ask_labelled(folder: &std::path::Path) -> (usize, Vec<String>) {
+    #[derive(Debug, serde::Deserialize)]
     struct Label {
         file: String,
         user_agent: String,
         url: String,
         allowed: bool,
     }
-    let Some(folder) = crate::test_data("robots") else {
-        return;
-    };
-    let labels = std::fs::read_to_string(folder.join("labels.jsonl")).unwrap();
     let mut files: HashMap<String, Robots> = HashMap::new();
-    let (mut right, mut wrong) = (0_u32, Vec::new());
-    for line in labels.lines().filter(|line| !line.trim().is_empty()) {
-        let label: Label = serde_json::from_str(line).unwrap();
+    let labels: Vec<Label> = testdata::labels(folder);
+    let mut wrong = Vec::new();
+    for label in &labels {
         let robots = files
             .entry(label.file.clone())
-            .or_insert_with(|| Robots::parse(&std::fs::read(folder.join(&label.file)).unwrap()));
+            .or_insert_with(|| Robots::parse(&testdata::body(&folder.join(&label.file))));
         let url = Url::parse(&label.url).unwrap();
-        if robots.is_allowed(&label.user_agent, &url) == label.allowed {
-            right += 1;
-        } else {
-            wrong.push(line.to_owned());
+        if robots.is_allowed(&label.user_agent, &url) != label.allowed {
+            wrong.push(format!("{label:?}"));
         }
     }
-    println!("robots: {right} right, {} wrong", wrong.len());
-    let allowed_mistakes = usize::try_from(right / 1_000).unwrap();
-    assert!(wrong.len() <= allowed_mistakes, "{}", wrong.join("\n"));
+    println!("robots: {} asked, {} wrong", labels.len(), wrong.len());
+    (labels.len(), wrong)
+}
+
+#[test]
+fn the_sample_gets_the_labelled_answers() {
+    let (asked, wrong) = ask_labelled(&testdata::sample("robots"));
+    assert!(asked >= 25, "{asked}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// About 200 real files, whose labels are not all beyond doubt.
+#[test]
+fn real_files_get_the_labelled_answers() {
+    let Some(folder) = testdata::larger("robots") else {
+        return;
+    };
+    let (asked, wrong) = ask_labelled(&folder);
+    assert!(wrong.len() <= asked / 1_000, "{}", wrong.join("\n"));
 }

@@ -6,7 +6,9 @@ use std::ops::ControlFlow;
 use chrono::{DateTime, Utc};
 
 use super::date::{parse_feed_date, parse_lastmod};
-use super::{Base, ChangeFrequency, End, Entry, Kind, Location, Reason, Step};
+use super::entry::{ChangeFrequency, Entry, Kind, Reason};
+use super::location::{Base, Location};
+use super::stage::{End, Step};
 use crate::url::MAX_URL_BYTES;
 
 /// How much text of one element or line is kept; a longer URL is invalid.

@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 
 use flate2::write::MultiGzDecoder;
 
-use super::{End, Reason, Step, length};
+use super::entry::Reason;
+use super::stage::{End, Step, length};
 
 /// A compressed file that was compressed again in transport; more than that is no accident.
 const MAX_LAYERS: usize = 2;

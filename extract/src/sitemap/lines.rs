@@ -3,7 +3,9 @@
 use std::ops::ControlFlow;
 
 use super::document::{Counts, MAX_TEXT_BYTES, decode_text};
-use super::{Base, End, Entry, Kind, Location, Reason, Step};
+use super::entry::{Entry, Kind, Reason};
+use super::location::{Base, Location};
+use super::stage::{End, Step};
 
 /// Reads lines. The first one that is not blank decides: if it is no URL, the file is no sitemap.
 pub(super) struct Lines {

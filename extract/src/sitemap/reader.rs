@@ -5,9 +5,11 @@ use std::ops::ControlFlow;
 use encoding_rs::{CoderResult, Decoder, Encoding};
 
 use super::document::{Counts, Document};
+use super::entry::{Entry, Kind, Limits, Reason};
 use super::lines::Lines;
+use super::location::{Base, Location};
+use super::stage::{End, Step, length};
 use super::xml::Scanner;
-use super::{Base, End, Entry, Kind, Limits, Location, Reason, Step, length};
 
 /// How many bytes the XML declaration is looked for in.
 const HEAD_BYTES: usize = 1024;

@@ -6,7 +6,9 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
 
+use super::location::is_plainly_fetchable;
 use super::*;
+use crate::testdata;
 
 fn base() -> Url {
     Url::parse("https://example.com/maps/sitemap.xml").unwrap()
@@ -566,9 +568,8 @@ fn an_address_as_given_is_absolute_only_by_its_own_scheme() {
     );
 }
 
-/// Kinds and counts of real files, labelled by independent means.
-#[test]
-fn real_files_give_the_labelled_counts() {
+/// Checks kinds and counts of files that were labelled by independent means; returns how many there are.
+fn check_labelled(folder: &std::path::Path) -> usize {
     #[derive(serde::Deserialize)]
     struct Label {
         file: String,
@@ -576,14 +577,8 @@ fn real_files_give_the_labelled_counts() {
         urls: u64,
         first: Vec<String>,
     }
-    let Some(folder) = crate::test_data("sitemaps") else {
-        return;
-    };
-    for line in std::fs::read_to_string(folder.join("labels.jsonl"))
-        .unwrap()
-        .lines()
-    {
-        let label: Label = serde_json::from_str(line).unwrap();
+    let labels: Vec<Label> = testdata::labels(folder);
+    for label in &labels {
         let bytes = std::fs::read(folder.join(&label.file)).unwrap();
         let (summary, entries) = parse_in(&bytes, Limits::default(), 16 * 1024).unwrap();
         let first: Vec<String> = label
@@ -604,5 +599,19 @@ fn real_files_give_the_labelled_counts() {
             label.file
         );
         assert!(locs(&entries).starts_with(&first.iter().map(String::as_str).collect::<Vec<_>>()));
+    }
+    labels.len()
+}
+
+#[test]
+fn the_sample_gives_the_labelled_counts() {
+    let files = check_labelled(&testdata::sample("sitemaps"));
+    assert!(files >= 7, "{files}");
+}
+
+#[test]
+fn real_files_give_the_labelled_counts() {
+    if let Some(folder) = testdata::larger("sitemaps") {
+        check_labelled(&folder);
     }
 }

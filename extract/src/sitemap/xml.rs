@@ -8,7 +8,9 @@
 use std::ops::ControlFlow;
 
 use super::document::{Counts, Document};
-use super::{End, Entry, Location, SitemapError, Step};
+use super::entry::{Entry, SitemapError};
+use super::location::Location;
+use super::stage::{End, Step};
 
 /// How much of one tag is kept. A root element with twenty namespaces has about 2 KiB.
 const MAX_TAG_BYTES: usize = 16 * 1024;

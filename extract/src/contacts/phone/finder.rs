@@ -1,7 +1,7 @@
 //! Finds runs of digits that may be telephone numbers, and knows the shapes that are not.
 
 use super::super::label;
-use super::Country;
+use super::super::phone_plan::Country;
 use crate::html::INLINE_BOUNDARY;
 
 /// Most digit groups in a run; a longer one is a table of figures.
@@ -99,6 +99,26 @@ pub(super) fn count_digits(text: &str, most: usize) -> usize {
     } else {
         text.chars().filter_map(digit).take(most).count()
     }
+}
+
+/// Finds all runs in `text` that do not go over one of these places, which are in order.
+pub(super) fn runs_between(text: &str, places: impl Iterator<Item = usize>) -> Vec<Run> {
+    let mut out = Vec::new();
+    let mut start = 0;
+    for end in places.chain([text.len()]).filter(|place| *place > 0) {
+        let Some(piece) = text.get(start..end) else {
+            continue;
+        };
+        out.extend(runs(piece).into_iter().map(|mut run| {
+            for group in &mut run.groups {
+                group.start += start;
+                group.end += start;
+            }
+            run
+        }));
+        start = end;
+    }
+    out
 }
 
 /// Finds all runs in `text`. Linear in its length.

@@ -11,7 +11,7 @@ use ego_tree::NodeId;
 
 use super::{Candidate, Heading, NoteKind, Seen, Visible};
 use crate::html::{Attributes, ego::NodeRef};
-use crate::offer::Availability;
+use crate::offer::availability::Availability;
 use crate::offer::name::Names;
 use crate::offer::region::{Traits, traits};
 use crate::price::Amount;

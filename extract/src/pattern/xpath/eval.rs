@@ -2,13 +2,28 @@
 
 use std::cell::Cell;
 use std::cmp::Ordering;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use scraper::Node as Kind;
 
-use super::super::MAX_VALUE_CHARS;
-use super::{Axis, Expr, Found, Function, MAX_STEPS, Operator, Start, Step, Test};
+use super::super::limits::MAX_VALUE_CHARS;
+use super::syntax::{Axis, Expr, Function, Operator, Start, Step, Test};
 use crate::html::{Page, ego::NodeRef};
+
+/// Steps (nodes looked at) that one expression may take on one page.
+pub const MAX_STEPS: usize = 10_000_000;
+
+/// What an expression yields.
+#[derive(Debug)]
+pub(in super::super) enum Found<'a> {
+    /// Its first node in the document is an element or a text.
+    Node(NodeRef<'a>),
+    /// An attribute's value, or the string, number or truth that the expression comes to.
+    Text(String),
+}
+
+/// So many nodes are compared with each other to find the first; for more, the document is gone through.
+const FEW: usize = 16;
 
 /// The budget is used up; or the expression asks for what is not there to be had.
 struct Stop;
@@ -51,7 +66,7 @@ pub(super) fn first<'a>(expression: &Expr, page: &'a Page) -> Option<Found<'a>> 
         last: 1,
     };
     match evaluator.value(expression, here).ok()? {
-        Value::Nodes(nodes) => match first_in_document(root, nodes)? {
+        Value::Nodes(nodes) => match evaluator.first(&nodes).ok()?? {
             Node::Tree(node) => Some(Found::Node(node)),
             Node::Attribute(_, _, value) => Some(Found::Text(value.to_owned())),
         },
@@ -59,19 +74,6 @@ pub(super) fn first<'a>(expression: &Expr, page: &'a Page) -> Option<Found<'a>> 
         Value::Number(number) => Some(Found::Text(number.to_string())),
         Value::Truth(truth) => Some(Found::Text(truth.to_string())),
     }
-}
-
-fn first_in_document<'a>(root: NodeRef<'a>, nodes: Vec<Node<'a>>) -> Option<Node<'a>> {
-    if nodes.len() < 2 {
-        return nodes.into_iter().next();
-    }
-    let wanted: HashSet<_> = nodes.iter().map(|node| node.owner().id()).collect();
-    let first = root
-        .descendants()
-        .find(|node| wanted.contains(&node.id()))?;
-    nodes
-        .into_iter()
-        .find(|node| node.owner().id() == first.id())
 }
 
 impl<'a> Node<'a> {
@@ -128,6 +130,9 @@ impl<'a> Evaluator<'a> {
             Start::Here => vec![here.node],
             Start::Nodes(inner, predicates) => {
                 let mut nodes = self.nodes(inner, here)?;
+                if nodes.len() > 1 && !predicates.is_empty() {
+                    self.sort(&mut nodes)?;
+                }
                 for predicate in predicates {
                     nodes = self.filtered(nodes, predicate)?;
                 }
@@ -323,7 +328,7 @@ impl<'a> Evaluator<'a> {
 
     fn text(&self, value: &Value<'a>) -> Outcome<String> {
         Ok(match value {
-            Value::Nodes(nodes) => match first_in_document(self.root, nodes.clone()) {
+            Value::Nodes(nodes) => match self.first(nodes)? {
                 Some(node) => self.text_of(node)?,
                 None => String::new(),
             },
@@ -331,6 +336,87 @@ impl<'a> Evaluator<'a> {
             Value::Number(number) => number.to_string(),
             Value::Truth(truth) => truth.to_string(),
         })
+    }
+
+    /// Puts nodes in the order of the document, each attribute behind its element.
+    fn sort(&self, nodes: &mut [Node<'a>]) -> Outcome<()> {
+        let mut places: HashMap<_, _> = nodes.iter().map(|node| (node.owner().id(), 0)).collect();
+        for (place, owner) in self.root.descendants().enumerate() {
+            self.spend(1)?;
+            if let Some(known) = places.get_mut(&owner.id()) {
+                *known = place;
+            }
+        }
+        nodes.sort_by_key(|node| {
+            let place = places.get(&node.owner().id()).copied();
+            (place, matches!(node, Node::Attribute(..)))
+        });
+        Ok(())
+    }
+
+    /// The first of these nodes in the document.
+    fn first(&self, nodes: &[Node<'a>]) -> Outcome<Option<Node<'a>>> {
+        let Some((first, others)) = nodes.split_first() else {
+            return Ok(None);
+        };
+        if others.len() < FEW {
+            let mut first = *first;
+            for node in others {
+                if self.is_before(node.owner(), first.owner())? {
+                    first = *node;
+                }
+            }
+            return Ok(Some(first));
+        }
+        let wanted: HashSet<_> = nodes.iter().map(|node| node.owner().id()).collect();
+        for owner in self.root.descendants() {
+            self.spend(1)?;
+            if wanted.contains(&owner.id()) {
+                let is_first = |node: &&Node<'a>| node.owner().id() == owner.id();
+                return Ok(nodes.iter().find(is_first).copied());
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a node comes before another in the document.
+    fn is_before(&self, node: NodeRef<'a>, other: NodeRef<'a>) -> Outcome<bool> {
+        if node.parent().map(|parent| parent.id()) == other.parent().map(|parent| parent.id()) {
+            return self.is_sibling_before(node, other);
+        }
+        let path = |node: NodeRef<'a>| {
+            let mut path: Vec<_> = std::iter::once(node).chain(node.ancestors()).collect();
+            path.reverse();
+            path
+        };
+        let (path, other_path) = (path(node), path(other));
+        self.spend(path.len() + other_path.len())?;
+        let shared = path
+            .iter()
+            .zip(&other_path)
+            .take_while(|(node, other)| node.id() == other.id())
+            .count();
+        match (path.get(shared), other_path.get(shared)) {
+            (Some(node), Some(other)) => self.is_sibling_before(*node, *other),
+            // One is within the other, or the same.
+            (node, other) => Ok(node.is_none() && other.is_some()),
+        }
+    }
+
+    /// The same of children of one parent: looks onward from both, since they may be far from its ends.
+    fn is_sibling_before(&self, node: NodeRef<'a>, other: NodeRef<'a>) -> Outcome<bool> {
+        let mut after = node.next_siblings();
+        let mut after_other = other.next_siblings();
+        loop {
+            self.spend(1)?;
+            match (after.next(), after_other.next()) {
+                (Some(next), _) if next.id() == other.id() => return Ok(true),
+                (_, Some(next)) if next.id() == node.id() => return Ok(false),
+                (None, _) => return Ok(false),
+                (_, None) => return Ok(true),
+                (Some(_), Some(_)) => {}
+            }
+        }
     }
 
     /// The text of a node and all below it, cut at [`MAX_VALUE_CHARS`] or soon after.

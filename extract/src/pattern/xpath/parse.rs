@@ -1,7 +1,7 @@
 //! From text to an expression: a tokenizer and a parser by recursive descent, bounded in depth.
 
-use super::super::MAX_SELECTOR_BYTES;
-use super::{Axis, Expr, Function, Operator, Start, Step, Test};
+use super::super::limits::MAX_SELECTOR_BYTES;
+use super::syntax::{Axis, Expr, Function, Operator, Start, Step, Test};
 
 /// How deep brackets and predicates may nest.
 const MAX_DEPTH: usize = 24;

@@ -29,6 +29,8 @@ fn expressions_find_what_xpath_finds() {
         ("//li[position()=2]", "two"),
         ("//li[position() > 1][1]", "two"),
         ("(//span | //li)[3]", "one"),
+        ("(//li | //span)[1]", "20"),
+        ("(//li[3]/preceding-sibling::li)[1]", "one"),
         (
             "//th[normalize-space()='Varenummer']/following-sibling::td",
             "123",
@@ -122,6 +124,24 @@ fn what_finds_nothing_or_is_wrong_yields_nothing() {
 fn the_first_node_is_the_first_of_the_document() {
     let html = "<div><div><p>inner</p></div><p>outer</p></div>";
     assert_eq!(found("//div/p", html).as_deref(), Some("inner"));
+}
+
+#[test]
+fn the_first_of_a_few_nodes_is_found_without_a_walk_through_the_document() {
+    let html = "<p>a<b>x</b>c</p>".repeat(30_000) + "<p>$<b>x</b>c</p>";
+    let found = |expression| found(expression, &html);
+    assert_eq!(found("//p[contains(text(), '$')]").as_deref(), Some("$xc"));
+    for (expression, expected) in [
+        ("string(//p[1]/b | //p[1])", "axc"),
+        ("string(//p[2]/b | //p[1]/text())", "a"),
+        ("string(//p[1]/text()[2] | //p[1]/b)", "x"),
+        (
+            "string(//p[last()]/preceding-sibling::p[2] | //p[last()]/b)",
+            "axc",
+        ),
+    ] {
+        assert_eq!(found(expression).as_deref(), Some(expected), "{expression}");
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! The currency signs, codes and words beside an amount.
 
-use super::Reader;
+use super::reader::Reader;
 use crate::price::currency::{self, Currency, Meaning, Weakness};
+use crate::price::hints;
 use crate::price::scan::{Kind, is_dash_mark, is_sign};
 
 /// A currency sign beside a number.
@@ -150,14 +151,14 @@ impl Reader<'_> {
         self.hints
             .currency
             .into_iter()
-            .chain(currency::local(self.hints))
+            .chain(hints::local(self.hints))
             .any(|currency| meaning.admits(currency))
     }
 
     /// Whether the caller, the domain, the language, or another sign (`$5 COP`) speaks for a currency.
     fn is_backed(&self, currency: Currency) -> bool {
         self.hints.currency == Some(currency)
-            || currency::local(self.hints).any(|local| local == currency)
+            || hints::local(self.hints).any(|local| local == currency)
             || self.is_number(0) && self.tokens.list.len() == 2
             || self.tokens.list.iter().any(|token| match token.kind {
                 Kind::Number(number) => number.has_two_decimals(),
@@ -251,7 +252,7 @@ impl Reader<'_> {
             signs
                 .iter()
                 .flatten()
-                .find_map(|sign| currency::resolve(sign.meaning?, self.hints))
+                .find_map(|sign| hints::resolve(sign.meaning?, self.hints))
         })
     }
 }

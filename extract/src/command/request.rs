@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::fmt::Formatter;
 
-use clap::Args;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -11,67 +10,66 @@ use serde_json::value::RawValue;
 use super::lines::{Line, MAX_LINE_BYTES};
 
 /// What the caller knows beyond the document, where a line does not say it itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
-pub(super) struct Options {
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
     /// Address of the document (robots: the address to be judged).
-    #[arg(long)]
-    pub(super) url: Option<String>,
-    /// robots: who asks; the groups for * without it.
-    #[arg(long, value_name = "NAME")]
-    pub(super) user_agent: Option<String>,
+    pub url: Option<String>,
+    /// robots: who asks; the groups for `*` without it.
+    pub user_agent: Option<String>,
     /// contacts: country (ISO 3166-1) of telephone numbers without a country code.
-    #[arg(long, value_name = "CODE")]
-    pub(super) default_region: Option<String>,
+    pub default_region: Option<String>,
     /// price: language of the text (BCP 47).
-    #[arg(long, value_name = "TAG")]
-    pub(super) language: Option<String>,
+    pub language: Option<String>,
     /// price: currency (ISO 4217) where the text names none or an ambiguous sign.
-    #[arg(long, value_name = "CODE")]
-    pub(super) currency: Option<String>,
-    /// price: what stands before the decimals, "." or ",", where the text leaves it open.
-    #[arg(long, value_name = "SIGN")]
-    pub(super) decimal_separator: Option<String>,
+    pub currency: Option<String>,
+    /// price: what stands before the decimals, `.` or `,`, where the text leaves it open.
+    pub decimal_separator: Option<String>,
     /// domain: platforms' suffixes count too (github.io).
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
-    pub(super) private: Option<bool>,
+    pub private: Option<bool>,
     /// sitemap: the addresses alone.
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
-    pub(super) urls_only: Option<bool>,
+    pub urls_only: Option<bool>,
 }
 
 /// One question.
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct Request<'a> {
+pub struct Request<'a> {
     /// Given back as it is.
     #[serde(borrow, default)]
-    pub(super) id: Option<&'a RawValue>,
+    pub id: Option<&'a RawValue>,
     /// The document: a file.
     #[serde(borrow, default, deserialize_with = "text")]
-    pub(super) file: Option<Cow<'a, str>>,
+    pub file: Option<Cow<'a, str>>,
     /// The document: a text.
     #[serde(borrow, default, deserialize_with = "text")]
-    pub(super) text: Option<Cow<'a, str>>,
+    pub text: Option<Cow<'a, str>>,
     /// The same.
     #[serde(borrow, default, deserialize_with = "text")]
-    pub(super) html: Option<Cow<'a, str>>,
+    pub html: Option<Cow<'a, str>>,
     /// pattern: the pattern, an object or its text.
     #[serde(borrow, default)]
-    pub(super) pattern: Option<&'a RawValue>,
-    /// As in [`Options`], and so on.
+    pub pattern: Option<&'a RawValue>,
+    /// As [`Options::url`].
     #[serde(borrow, default, deserialize_with = "text")]
-    pub(super) url: Option<Cow<'a, str>>,
+    pub url: Option<Cow<'a, str>>,
+    /// As [`Options::user_agent`].
     #[serde(borrow, default, deserialize_with = "text")]
-    pub(super) user_agent: Option<Cow<'a, str>>,
+    pub user_agent: Option<Cow<'a, str>>,
+    /// As [`Options::default_region`].
     #[serde(borrow, default, deserialize_with = "text")]
-    pub(super) default_region: Option<Cow<'a, str>>,
+    pub default_region: Option<Cow<'a, str>>,
+    /// As [`Options::language`].
     #[serde(borrow, default, deserialize_with = "text")]
-    pub(super) language: Option<Cow<'a, str>>,
+    pub language: Option<Cow<'a, str>>,
+    /// As [`Options::currency`].
     #[serde(borrow, default, deserialize_with = "text")]
-    pub(super) currency: Option<Cow<'a, str>>,
+    pub currency: Option<Cow<'a, str>>,
+    /// As [`Options::decimal_separator`].
     #[serde(borrow, default, deserialize_with = "text")]
-    pub(super) decimal_separator: Option<Cow<'a, str>>,
-    pub(super) private: Option<bool>,
-    pub(super) urls_only: Option<bool>,
+    pub decimal_separator: Option<Cow<'a, str>>,
+    /// As [`Options::private`].
+    pub private: Option<bool>,
+    /// As [`Options::urls_only`].
+    pub urls_only: Option<bool>,
 }
 
 /// Reads a text or null; a text without escapes stays where it is in the line.
@@ -119,14 +117,10 @@ pub(super) enum RequestError {
         "line {number} is longer than {} MiB; give the document as a \"file\"",
         MAX_LINE_BYTES / (1024 * 1024)
     )]
-    TooLong {
-        /// The line.
-        number: u64,
-    },
+    TooLong { number: u64 },
     /// It is no JSON object, or a field is of the wrong type.
     #[error("line {number} is not a JSON object with the fields of this kind")]
     Malformed {
-        /// The line.
         number: u64,
         /// Where and why.
         #[source]
@@ -151,7 +145,8 @@ impl<'a> Request<'a> {
     }
 
     /// Takes from the flags what it does not say itself.
-    pub(super) fn with(mut self, options: &Options) -> Self {
+    #[must_use]
+    pub fn with(mut self, options: &Options) -> Self {
         let fill = |own: &mut Option<Cow<'a, str>>, flag: &Option<String>| {
             if own.is_none() {
                 *own = flag.clone().map(Cow::Owned);

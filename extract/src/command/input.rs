@@ -1,8 +1,7 @@
 //! The document of a request: given in the line, or a file, perhaps compressed. Never more of it than the kind looks at.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use flate2::read::MultiGzDecoder;
 
@@ -14,11 +13,10 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// Why a document cannot be had.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum InputError {
+pub enum InputError {
     /// There is no such file, or it may not be read.
     #[error("cannot read {path}")]
     Unreadable {
-        /// The file.
         path: PathBuf,
         /// Why.
         #[source]
@@ -33,22 +31,6 @@ pub(super) enum InputError {
     /// The input ends, or breaks, before its first byte came out.
     #[error("the input cannot be read")]
     Broken(#[source] io::Error),
-}
-
-/// Opens a file that a line names.
-pub(super) fn open(path: &Path) -> Result<File, InputError> {
-    let unreadable = |source| InputError::Unreadable {
-        path: path.to_owned(),
-        source,
-    };
-    // Looked at first: opening a pipe would wait for its writer.
-    let metadata = std::fs::metadata(path).map_err(unreadable)?;
-    if !metadata.is_file() {
-        return Err(InputError::NotAFile {
-            path: path.to_owned(),
-        });
-    }
-    File::open(path).map_err(unreadable)
 }
 
 /// A reader of lines, behind gzip where the first bytes show it.
@@ -70,7 +52,10 @@ pub(super) fn lines(
 /// Reads at most `limit` bytes, after taking off gzip where the first bytes show it.
 ///
 /// Damaged gzip gives what came before the damage, if anything did.
-pub(super) fn read(mut input: impl Read, limit: usize) -> Result<Vec<u8>, InputError> {
+///
+/// # Errors
+/// When the input breaks before anything came out.
+pub fn read(mut input: impl Read, limit: usize) -> Result<Vec<u8>, InputError> {
     let limit = u64::try_from(limit).unwrap_or(u64::MAX);
     let mut head = Vec::new();
     input
@@ -161,19 +146,6 @@ mod tests {
         assert!(matches!(
             read(&b"\x1f\x8bnonsense"[..], 10),
             Err(InputError::Broken(_))
-        ));
-    }
-
-    #[test]
-    fn only_regular_files_are_opened() {
-        let folder = tempfile::tempdir().unwrap();
-        assert!(matches!(
-            open(folder.path()),
-            Err(InputError::NotAFile { .. })
-        ));
-        assert!(matches!(
-            open(&folder.path().join("none")),
-            Err(InputError::Unreadable { .. })
         ));
     }
 }

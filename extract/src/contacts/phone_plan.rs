@@ -1,9 +1,9 @@
 //! The numbering plans of all countries: whether digits are a number that can be dialled, and its one form.
 //!
-//! The rules are libphonenumber's, and so are the answers. The `phonenumber` crate has the same tables but cannot be used: it takes
-//! the prefix off numbers that begin with the same digits (`+7 812 …`), keeps a hundred of some two thousand patterns compiled and
-//! compiles the others again at each use. A number
-//! is a few digits long, so a pattern needs no automaton: [`Pattern`] moves a set of places in the number, one bit each.
+//! The rules are libphonenumber's, and so are the answers. The crate `phonenumber` (0.3) has the same tables but takes the prefix off
+//! numbers that begin with the same digits (`+7 812 …`). The crate `rlibphonenumber` (2.2) is right, and was measured beside this
+//! (`bench/README.md`): it answers half as many questions a second, is twenty times as slow until it has compiled its expressions, and takes ten
+//! times the memory. A number is a few digits long, so a pattern needs no automaton: [`Pattern`] moves a set of places in the number, one bit each.
 
 mod pattern;
 
@@ -41,7 +41,7 @@ const TYPES: [Reach; 10] = [
 
 /// From where a number is dialled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in super::super) enum Reach {
+pub(super) enum Reach {
     /// Dialled without area code or prefix in the whole country: toll free, shared cost, universal access.
     Nation,
     /// Any other.
@@ -50,16 +50,16 @@ pub(in super::super) enum Reach {
 
 /// A number that can be dialled.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in super::super) struct Number {
+pub(super) struct Number {
     /// E.164, with `+`.
-    pub(in super::super) e164: String,
+    pub(super) e164: String,
     /// From where it is dialled.
-    pub(in super::super) reach: Reach,
+    pub(super) reach: Reach,
 }
 
 /// A country with a numbering plan.
 #[derive(Debug, Clone, Copy)]
-pub(in super::super) struct Country(&'static Plan);
+pub(super) struct Country(&'static Plan);
 
 impl PartialEq for Country {
     fn eq(&self, other: &Self) -> bool {
@@ -71,22 +71,22 @@ impl Eq for Country {}
 
 impl Country {
     /// The country with this code (ISO 3166-1 alpha-2, upper case).
-    pub(in super::super) fn by_region(code: &str) -> Option<Self> {
+    pub(super) fn by_region(code: &str) -> Option<Self> {
         PLANS.by_region.get(code).copied().map(Self)
     }
 
     /// Its code (ISO 3166-1 alpha-2).
-    pub(in super::super) fn region(self) -> &'static str {
+    pub(super) fn region(self) -> &'static str {
         self.0.region
     }
 
     /// The digits that callers inside the country dial before an area code, if there are any.
-    pub(in super::super) fn national_prefix(self) -> Option<&'static str> {
+    pub(super) fn national_prefix(self) -> Option<&'static str> {
         self.0.national_prefix
     }
 
     /// Whether digits begin with what callers inside the country dial, now or once, before an area code.
-    pub(in super::super) fn begins_with_prefix(self, digits: &str) -> bool {
+    pub(super) fn begins_with_prefix(self, digits: &str) -> bool {
         let prefix = self.national_prefix();
         prefix.is_some_and(|prefix| digits.starts_with(prefix))
             || (prefix.is_some()
@@ -98,7 +98,7 @@ impl Country {
     }
 
     /// The number that these digits are when dialled in this country.
-    pub(in super::super) fn dial(self, digits: &str) -> Option<Number> {
+    pub(super) fn dial(self, digits: &str) -> Option<Number> {
         let plan = self.0;
         let abroad = plan
             .international_prefix
@@ -121,13 +121,13 @@ impl Country {
 }
 
 /// The number that these digits are after a `+`.
-pub(in super::super) fn dial_abroad(digits: &str) -> Option<Number> {
+pub(super) fn dial_abroad(digits: &str) -> Option<Number> {
     let (plan, national) = split_code(digits)?;
     number(plan.code, &plan.dialled(national))
 }
 
 /// Whether there is such a country code.
-pub(in super::super) fn is_code(digits: &str) -> bool {
+pub(super) fn is_code(digits: &str) -> bool {
     PLANS.by_code.contains_key(digits)
 }
 
@@ -172,7 +172,7 @@ fn plan_of(code: &str, national: &str) -> Option<&'static Plan> {
 
 static PLANS: LazyLock<Plans> = LazyLock::new(|| {
     let mut plans = Plans::default();
-    for row in rows(include_str!("../../data/phone_plans.txt")) {
+    for row in rows(include_str!("../data/phone_plans.txt")) {
         if let Some(plan) = Plan::read(&row) {
             // Lives as long as the program, as the table does.
             let plan: &'static Plan = Box::leak(Box::new(plan));

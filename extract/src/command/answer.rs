@@ -1,34 +1,29 @@
 //! From a request to what is printed: one function per kind, each no more than its extractor and the form of the output.
 
 use std::borrow::Cow;
-use std::fs::File;
 use std::io::{Cursor, Read};
 use std::ops::Not;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::{DateTime, Datelike, SecondsFormat, Timelike, Utc};
-use clap::ValueEnum;
 use serde::{Serialize, Serializer};
 use serde_json::Number;
 use url::Url;
 
 use super::input::{self, InputError};
 use super::request::Request;
-use gleaner_extract::category::categorize;
-use gleaner_extract::html::{self, MAX_HTML_BYTES, Page};
-use gleaner_extract::pattern::{Fields, Pattern, PatternError};
-use gleaner_extract::price::{self, Amount, Currency};
-use gleaner_extract::robots::{MAX_ROBOTS_BYTES, Robots};
-use gleaner_extract::sitemap::{
-    self, AsGiven, Entry, Kind as Form, Limits, Progress, SitemapError,
-};
-use gleaner_extract::url::{TrackingParameters, UrlError, normalize_with};
-use gleaner_extract::{contacts, domain, offer, page};
+use crate::category::categorize;
+use crate::html::{self, MAX_HTML_BYTES, Page};
+use crate::pattern::{Fields, Pattern, PatternError};
+use crate::price::{self, Amount, Currency};
+use crate::robots::{MAX_ROBOTS_BYTES, Robots};
+use crate::sitemap::{self, AsGiven, Entry, Kind as Form, Limits, Progress, SitemapError};
+use crate::url::{TrackingParameters, UrlError, normalize_with};
+use crate::{contacts, domain, offer, page};
 
 /// What can be extracted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Kind {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
     /// A URL in the one spelling in which it is stored.
     Url,
     /// Host, registrable domain and public suffix of a URL.
@@ -49,25 +44,58 @@ pub(super) enum Kind {
     Page,
 }
 
+impl Kind {
+    pub const ALL: [Self; 9] = [
+        Self::Url,
+        Self::Domain,
+        Self::Robots,
+        Self::Sitemap,
+        Self::Contacts,
+        Self::Price,
+        Self::Offer,
+        Self::Pattern,
+        Self::Page,
+    ];
+
+    /// The word for it on the command line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Url => "url",
+            Self::Domain => "domain",
+            Self::Robots => "robots",
+            Self::Sitemap => "sitemap",
+            Self::Contacts => "contacts",
+            Self::Price => "price",
+            Self::Offer => "offer",
+            Self::Pattern => "pattern",
+            Self::Page => "page",
+        }
+    }
+}
+
 /// The longest text that is read as a URL, in bytes, before white space is trimmed.
 const MAX_SHORT_TEXT_BYTES: usize = 64 * 1024;
 
 /// Stands for the address of a document that has none: a name that never exists (RFC 6761).
 const NOWHERE: &str = "https://nowhere.invalid/";
 
+/// Opens what a request names as its `file`.
+pub type Opener = dyn Fn(&str) -> Result<Box<dyn Read>, InputError> + Send + Sync;
+
 /// What all requests of one run share.
-pub(super) struct Context {
-    /// Against which relative file names are resolved.
-    pub(super) folder: PathBuf,
+pub struct Context {
+    /// Opens the files that requests name.
+    pub open: Box<Opener>,
     /// Parameters that URLs lose.
-    pub(super) tracking: Arc<TrackingParameters>,
+    pub tracking: Arc<TrackingParameters>,
     /// The pattern of requests that bring none.
-    pub(super) pattern: Option<Pattern>,
+    pub pattern: Option<Pattern>,
 }
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Refusal {
+pub enum Refusal {
     /// The document cannot be had.
     #[error(transparent)]
     Input(#[from] InputError),
@@ -100,10 +128,14 @@ pub(super) enum Refusal {
     Defect,
 }
 
-/// What is printed for a request.
+/// What is printed for a request, as JSON.
+#[derive(Serialize)]
+pub struct Answer(Output);
+
+/// One form per kind.
 #[derive(Serialize)]
 #[serde(untagged)]
-pub(super) enum Answer {
+enum Output {
     Url(UrlAnswer),
     Domain(DomainAnswer),
     Robots(RobotsAnswer),
@@ -115,14 +147,12 @@ pub(super) enum Answer {
     Page(Box<PageAnswer>),
 }
 
-/// Where a document is.
-pub(super) enum Document<'a> {
+/// The document of a request.
+enum Document<'a> {
     /// In the request, and text already.
     Text(&'a str),
     /// Yet to be read.
-    File(File),
-    /// Standard input.
-    Stdin,
+    File(Box<dyn Read>),
 }
 
 impl<'a> Document<'a> {
@@ -135,8 +165,7 @@ impl<'a> Document<'a> {
             return Ok(Self::Text(text));
         }
         match request.file.as_deref() {
-            Some("-") => Ok(Self::Stdin),
-            Some(file) => Ok(Self::File(input::open(&context.folder.join(file))?)),
+            Some(file) => Ok(Self::File((context.open)(file)?)),
             None => Err(Refusal::NoDocument(wanted)),
         }
     }
@@ -146,7 +175,6 @@ impl<'a> Document<'a> {
         match self {
             Self::Text(text) => Ok(Cow::Borrowed(text.as_bytes())),
             Self::File(file) => input::read(file, limit).map(Cow::Owned),
-            Self::Stdin => input::read(std::io::stdin().lock(), limit).map(Cow::Owned),
         }
     }
 
@@ -165,8 +193,7 @@ impl<'a> Document<'a> {
             Self::Text(text) => Box::new(Cursor::new(b"\xef\xbb\xbf").chain(Cursor::new(
                 text.strip_prefix('\u{feff}').unwrap_or(text).as_bytes(),
             ))),
-            Self::File(file) => Box::new(file),
-            Self::Stdin => Box::new(std::io::stdin()),
+            Self::File(file) => file,
         }
     }
 }
@@ -175,30 +202,26 @@ impl<'a> Document<'a> {
 ///
 /// # Errors
 /// Why it cannot be answered; the next one can be all the same.
-pub(super) fn answer(
-    kind: Kind,
-    request: &Request<'_>,
-    context: &Context,
-) -> Result<Answer, Refusal> {
-    Ok(match kind {
-        Kind::Url => Answer::Url(url(request, context)?),
-        Kind::Domain => Answer::Domain(domain_parts(request, context)?),
-        Kind::Robots => Answer::Robots(robots(request, context)?),
-        Kind::Sitemap => Answer::Sitemap(sitemap(request, context)?),
-        Kind::Contacts => Answer::Contacts(contacts_of(request, context)?),
-        Kind::Price => Answer::Price(price_in(request, context)?),
+pub fn answer(kind: Kind, request: &Request<'_>, context: &Context) -> Result<Answer, Refusal> {
+    Ok(Answer(match kind {
+        Kind::Url => Output::Url(url(request, context)?),
+        Kind::Domain => Output::Domain(domain_parts(request, context)?),
+        Kind::Robots => Output::Robots(robots(request, context)?),
+        Kind::Sitemap => Output::Sitemap(sitemap(request, context)?),
+        Kind::Contacts => Output::Contacts(contacts_of(request, context)?),
+        Kind::Price => Output::Price(price_in(request, context)?),
         Kind::Offer => {
             let (page, url) = parsed(request, context)?;
-            Answer::Offer(Box::new(offer::offer_of(&page, url.as_ref())))
+            Output::Offer(Box::new(offer::offer_of(&page, url.as_ref())))
         }
-        Kind::Pattern => Answer::Pattern(pattern(request, context)?),
-        Kind::Page => Answer::Page(Box::new(page_facts(request, context)?)),
-    })
+        Kind::Pattern => Output::Pattern(pattern(request, context)?),
+        Kind::Page => Output::Page(Box::new(page_facts(request, context)?)),
+    }))
 }
 
 /// The output of kind `url`.
 #[derive(Serialize)]
-pub(super) struct UrlAnswer {
+struct UrlAnswer {
     url: String,
     /// Whether it differs from what was given.
     changed: bool,
@@ -229,7 +252,7 @@ fn short_text<'a>(request: &'a Request<'_>, context: &Context) -> Result<Cow<'a,
 
 /// The output of kind `domain`.
 #[derive(Default, Serialize)]
-pub(super) struct DomainAnswer {
+struct DomainAnswer {
     host: Option<String>,
     registrable: Option<String>,
     suffix: Option<String>,
@@ -256,7 +279,7 @@ fn domain_parts(request: &Request<'_>, context: &Context) -> Result<DomainAnswer
 
 /// The output of kind `robots`.
 #[derive(Serialize)]
-pub(super) struct RobotsAnswer {
+struct RobotsAnswer {
     /// Whether the agent may fetch the address; null where none was given.
     allowed: Option<bool>,
     /// In seconds.
@@ -304,7 +327,7 @@ fn nowhere() -> Result<Url, Refusal> {
 
 /// The output of kind `sitemap`.
 #[derive(Serialize)]
-pub(super) struct SitemapAnswer {
+struct SitemapAnswer {
     kind: &'static str,
     urls: Urls,
     /// Why the end was not read: `max_bytes`, `max_urls`, `damaged_gzip`, `unexpected_end`; null if it was.
@@ -452,7 +475,7 @@ fn contacts_of(request: &Request<'_>, context: &Context) -> Result<contacts::Con
     clippy::struct_excessive_bools,
     reason = "independent marks, not states"
 )]
-pub(super) struct PriceAnswer {
+struct PriceAnswer {
     amount: Option<Amount>,
     currency: Option<Currency>,
     currency_raw: Option<String>,
@@ -537,7 +560,7 @@ fn pattern(request: &Request<'_>, context: &Context) -> Result<Fields, Refusal> 
 
 /// The output of kind `page`.
 #[derive(Serialize)]
-pub(super) struct PageAnswer {
+struct PageAnswer {
     title: Option<String>,
     description: Option<String>,
     canonical: Option<String>,

@@ -16,7 +16,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
 /// The longest line that is taken, in bytes.
-pub(super) const MAX_LINE_BYTES: usize = 64 * 1024 * 1024;
+pub const MAX_LINE_BYTES: usize = 64 * 1024 * 1024;
 
 /// Bytes of lines that may be queued or worked at once; a single longer line is let through alone.
 const MAX_BYTES_IN_HAND: usize = 64 * 1024 * 1024;
