@@ -78,7 +78,7 @@ pub fn main() -> ExitCode {
     if let Command::Extract(arguments) = cli.command {
         return exit(extract::run(&cli.global, *arguments));
     }
-    crate::web::fetch::install_crypto();
+    crate::tls::install();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -26,6 +26,7 @@ pub mod settings;
 pub mod signals;
 pub mod store;
 pub mod telemetry;
+pub mod tls;
 pub mod upkeep;
 pub mod web;
 pub mod workflow;

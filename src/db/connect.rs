@@ -68,7 +68,7 @@ impl Connector {
             _ => true,
         };
         let tls = if wants_tls {
-            crate::web::fetch::install_crypto();
+            crate::tls::install();
             let client = rustls::ClientConfig::with_platform_verifier().map_err(DbError::Tls)?;
             Some(MakeRustlsConnect::new(client))
         } else {

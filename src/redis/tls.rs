@@ -13,7 +13,7 @@ use super::RedisError;
 
 /// Trusts the system's authorities (`SSL_CERT_FILE` adds one's own), and those in the PEM file `ca` unless it is empty.
 pub(super) fn config(ca: &Path) -> Result<TlsConfig, RedisError> {
-    crate::web::fetch::install_crypto();
+    crate::tls::install();
     let extra = authorities(ca)?;
     let builder = ClientConfig::builder();
     let provider = Arc::clone(builder.crypto_provider());

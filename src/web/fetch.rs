@@ -43,6 +43,7 @@ pub use resolve::{Lookup, SystemLookup};
 pub use robots::RobotsAnswer;
 pub use shared::{Ask, Pace, Place, SharedPace, Turn};
 
+use crate::tls;
 use guard::Guard;
 use resolve::GuardedResolver;
 
@@ -51,15 +52,6 @@ const MAX_LOOKUPS: usize = 64;
 /// How many idle connections to one host are kept, and for how long.
 const IDLE_CONNECTIONS_PER_HOST: usize = 2;
 const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Chooses the process's TLS implementation (ring). To be called before the first use of TLS, by
-/// whoever comes first; later calls change nothing.
-pub fn install_crypto() {
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // An error means that another thread was faster, which is as good.
-        drop(rustls::crypto::ring::default_provider().install_default());
-    }
-}
 
 /// What a fetch is for, which decides the rules for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,7 +168,7 @@ impl std::fmt::Debug for Inner {
 impl Live {
     fn new(config: Config, lookup: &Arc<dyn Lookup>) -> Result<Self, FetchError> {
         config.validate()?;
-        install_crypto();
+        tls::install();
         let guard = Guard::new(&config);
         let resolver = GuardedResolver {
             guard: guard.clone(),

@@ -27,7 +27,7 @@ use tokio::sync::{Mutex, MutexGuard};
 /// One test at a time: they measure times, and each of them keeps the machine busy.
 pub(crate) async fn alone() -> MutexGuard<'static, ()> {
     static ALONE: LazyLock<Mutex<()>> = LazyLock::new(Mutex::default);
-    gleaner::web::fetch::install_crypto();
+    gleaner::tls::install();
     ALONE.lock().await
 }
 

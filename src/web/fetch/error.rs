@@ -212,7 +212,7 @@ impl FetchError {
 
     /// Sorts an error of the HTTP library into our own, by what stands in its chain of sources.
     pub(super) fn from_request(error: reqwest::Error, after: Duration) -> Self {
-        if let Some(blocked) = find::<super::guard::Refused>(&error) {
+        if let Some(blocked) = find::<Refused>(&error) {
             return Self::Blocked {
                 address: blocked.address.clone(),
                 reason: blocked.reason,
@@ -264,6 +264,15 @@ fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a 
         };
     }
     None
+}
+
+/// An address that a name resolved to and that must not be connected to. It travels through the
+/// HTTP library as the resolver's error.
+#[derive(Debug, thiserror::Error)]
+#[error("refused address {address}: {reason}")]
+pub(super) struct Refused {
+    pub(super) address: String,
+    pub(super) reason: &'static str,
 }
 
 #[cfg(test)]

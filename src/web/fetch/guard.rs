@@ -11,6 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use url::{Host, Url};
 
+use super::error::Refused;
 use super::{Config, FetchError};
 
 /// IPv4 networks that are never fetched from, and why.
@@ -125,15 +126,6 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
         COMPATIBLE.contains(&address) && !address.is_loopback() && !address.is_unspecified();
     (MAPPED.contains(&address) || NAT64.contains(&address) || is_compatible)
         .then(|| Ipv4Addr::new(a, b, c, d))
-}
-
-/// An address that a name resolved to and that must not be connected to. It travels through the
-/// HTTP library as the resolver's error.
-#[derive(Debug, thiserror::Error)]
-#[error("refused address {address}: {reason}")]
-pub(super) struct Refused {
-    pub(super) address: String,
-    pub(super) reason: &'static str,
 }
 
 /// The rules of one configuration.

@@ -203,7 +203,7 @@ async fn certificate_that_nobody_trusts_is_refused_for_good() {
     use tokio_rustls::rustls::pki_types::PrivateKeyDer;
     use tokio_rustls::{TlsAcceptor, rustls};
 
-    gleaner::web::fetch::install_crypto();
+    gleaner::tls::install();
     let certificate = include_bytes!("../../fixtures/tls/untrusted.crt.der")
         .to_vec()
         .into();

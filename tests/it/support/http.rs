@@ -5,7 +5,7 @@
 /// Status and body.
 pub(crate) async fn get(url: &str) -> (u16, String) {
     // reqwest wants the process's TLS provider also for plain HTTP.
-    gleaner::web::fetch::install_crypto();
+    gleaner::tls::install();
     let response = reqwest::get(url).await.unwrap();
     (response.status().as_u16(), response.text().await.unwrap())
 }
