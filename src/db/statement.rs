@@ -9,8 +9,10 @@ use std::marker::PhantomData;
 use diesel::QueryResult;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::result::Error as DieselError;
 use diesel::serialize::ToSql;
 use diesel::sql_types::{HasSqlType, Untyped};
+use serde::Serialize;
 
 /// A statement whose text names its parameters `$1`, `$2` …
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +32,24 @@ pub struct Bound<Inner, SqlType, Value> {
 #[must_use]
 pub fn statement(sql: &str) -> Statement<'_> {
     Statement { sql }
+}
+
+/// What a batch stores, as an array of objects, each a row's key (`id`) with its columns: for `jsonb_to_recordset`.
+///
+/// # Errors
+/// When a value cannot be written as JSON.
+pub fn records<T: Serialize>(outputs: &[(i64, &T)]) -> QueryResult<serde_json::Value> {
+    #[derive(Serialize)]
+    struct Record<'a, T> {
+        id: i64,
+        #[serde(flatten)]
+        columns: &'a T,
+    }
+    let records: Vec<Record<'_, T>> = outputs
+        .iter()
+        .map(|&(id, columns)| Record { id, columns })
+        .collect();
+    serde_json::to_value(records).map_err(|error| DieselError::SerializationError(error.into()))
 }
 
 impl Statement<'_> {

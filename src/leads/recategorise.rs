@@ -58,13 +58,17 @@ pub struct Changed {
 /// # Errors
 /// Whatever the database answers.
 pub async fn domain_id(conn: &mut AsyncPgConnection, host: &str) -> QueryResult<Option<i64>> {
-    use crate::db::schema::domain;
-    domain::table
-        .filter(domain::domain_.eq(host))
-        .select(domain::id)
-        .first(conn)
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = BigInt)]
+        id: i64,
+    }
+    let row: Option<Row> = sql_query("SELECT id FROM domain WHERE domain = $1")
+        .bind::<Text, _>(host)
+        .get_result(conn)
         .await
-        .optional()
+        .optional()?;
+    Ok(row.map(|row| row.id))
 }
 
 /// The next pages after a key, of one domain or of all; by the primary key, or that of the domain's addresses.

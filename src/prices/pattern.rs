@@ -59,13 +59,17 @@ pub struct NewVersion<'a> {
 /// # Errors
 /// Whatever the database answers.
 pub async fn site(conn: &mut AsyncPgConnection, domain: &str) -> QueryResult<Option<i64>> {
-    use crate::db::schema::site;
-    site::table
-        .filter(site::domain.eq(domain))
-        .select(site::id)
-        .first(conn)
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = BigInt)]
+        id: i64,
+    }
+    let row: Option<Row> = sql_query("SELECT id FROM site WHERE domain = $1")
+        .bind::<Text, _>(domain)
+        .get_result(conn)
         .await
-        .optional()
+        .optional()?;
+    Ok(row.map(|row| row.id))
 }
 
 /// All versions of a shop, the newest first.
