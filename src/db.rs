@@ -3,10 +3,10 @@
 pub mod connect;
 mod dial;
 pub mod estimate;
+pub mod keyed;
 pub mod migrations;
 pub mod notify;
 pub mod pooler;
-pub mod schema;
 pub mod sqlstate;
 pub mod statement;
 mod wire;

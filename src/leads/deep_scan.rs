@@ -5,14 +5,14 @@
 
 use std::time::Duration;
 
+use crate::db::statement::sql_query;
 use diesel::prelude::*;
-use diesel::sql_query;
 use diesel::sql_types::{Array, Bool, Double, Integer, Nullable, SmallInt, Text};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::AsyncPgConnection;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::db::schema::place;
+use crate::db::keyed;
 use crate::live::Live;
 use crate::secret::Secret;
 use crate::settings::{self, Problem};
@@ -125,11 +125,12 @@ impl Workflow for DeepScan {
         conn: &mut AsyncPgConnection,
         ids: &[ItemId],
     ) -> QueryResult<Vec<(ItemId, String)>> {
-        place::table
-            .filter(place::id.eq_any(ids))
-            .select((place::id, place::place_id))
-            .load(conn)
-            .await
+        keyed::names(
+            conn,
+            "SELECT id, place_id AS text FROM place WHERE id = ANY($1)",
+            ids,
+        )
+        .await
     }
 
     async fn run(&self, place_id: String) -> Result<Done<Business>, WorkflowError> {

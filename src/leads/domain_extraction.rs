@@ -3,13 +3,13 @@
 //! No website, and websites on social networks and directories, are `Filtered` with the reason: there is no domain of the
 //! business's own. Several businesses may share a domain.
 
+use crate::db::statement::sql_query;
 use diesel::prelude::*;
-use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Text};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::AsyncPgConnection;
 use serde::{Deserialize, Serialize};
 
-use crate::db::schema::local_business;
+use crate::db::keyed;
 use crate::live::Live;
 use crate::settings;
 use crate::workflow::{Configured, Done, ItemId, Services, Workflow, WorkflowError};
@@ -59,11 +59,12 @@ impl Workflow for DomainExtraction {
         conn: &mut AsyncPgConnection,
         ids: &[ItemId],
     ) -> QueryResult<Vec<(ItemId, Option<String>)>> {
-        local_business::table
-            .filter(local_business::id.eq_any(ids))
-            .select((local_business::id, local_business::website))
-            .load(conn)
-            .await
+        keyed::texts(
+            conn,
+            "SELECT id, website AS text FROM local_business WHERE id = ANY($1)",
+            ids,
+        )
+        .await
     }
 
     async fn run(&self, website: Option<String>) -> Result<Done<Found>, WorkflowError> {

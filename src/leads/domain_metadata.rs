@@ -7,11 +7,13 @@
 //! queues its domain.
 
 use diesel::prelude::*;
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel::sql_types::Jsonb;
+use diesel_async::AsyncPgConnection;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::db::schema::domain;
+use crate::db::keyed;
+use crate::db::statement::{records, statement};
 use crate::live::Live;
 use crate::settings;
 use crate::web::fetch::{Client, home_page};
@@ -49,8 +51,7 @@ impl Configured for DomainMetadata {
 }
 
 /// What a home page tells, as the columns that hold it. What it does not tell, or was not read for, becomes NULL.
-#[derive(Clone, Debug, Default, PartialEq, AsChangeset)]
-#[diesel(table_name = domain, treat_none_as_null = true)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Metadata {
     title: Option<String>,
     description: Option<String>,
@@ -83,11 +84,12 @@ impl Workflow for DomainMetadata {
         conn: &mut AsyncPgConnection,
         ids: &[ItemId],
     ) -> QueryResult<Vec<(ItemId, String)>> {
-        domain::table
-            .filter(domain::id.eq_any(ids))
-            .select((domain::id, domain::domain_))
-            .load(conn)
-            .await
+        keyed::names(
+            conn,
+            "SELECT id, domain AS text FROM domain WHERE id = ANY($1)",
+            ids,
+        )
+        .await
     }
 
     async fn run(&self, host: String) -> Result<Done<Metadata>, WorkflowError> {
@@ -121,12 +123,10 @@ impl Workflow for DomainMetadata {
         conn: &mut AsyncPgConnection,
         outputs: &[(ItemId, &Metadata)],
     ) -> QueryResult<()> {
-        for (id, metadata) in outputs {
-            diesel::update(domain::table.find(id))
-                .set(*metadata)
-                .execute(conn)
-                .await?;
-        }
+        statement(include_str!("domain_metadata.sql"))
+            .bind::<Jsonb, _>(records(outputs)?)
+            .execute(conn)
+            .await?;
         Ok(())
     }
 }

@@ -4,14 +4,14 @@
 
 use std::sync::Arc;
 
+use crate::db::statement::sql_query;
 use diesel::prelude::*;
-use diesel::sql_query;
-use diesel::sql_types::{Array, BigInt, Float, Nullable, Text};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel::sql_types::{Array, BigInt, Float, Jsonb, Nullable, Text};
+use diesel_async::AsyncPgConnection;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::db::schema::{domain, page};
+use crate::db::statement::{records, statement};
 use crate::live::Live;
 use crate::settings;
 use crate::web::fetch::Client;
@@ -54,10 +54,15 @@ impl Configured for PageCuration {
 }
 
 /// A page to fetch.
-#[derive(Clone, Debug, Queryable)]
+#[derive(Clone, Debug, QueryableByName)]
 pub struct Input {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = Text)]
     url: String,
+    #[diesel(sql_type = BigInt)]
     domain_id: i64,
+    #[diesel(sql_type = Text)]
     registrable: String,
 }
 
@@ -71,8 +76,7 @@ pub struct Curated {
 }
 
 /// What a page tells of itself, as the columns that hold it.
-#[derive(Clone, Debug, PartialEq, AsChangeset)]
-#[diesel(table_name = page, treat_none_as_null = true)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 struct Facts {
     title: Option<String>,
     description: Option<String>,
@@ -110,15 +114,14 @@ impl Workflow for PageCuration {
         conn: &mut AsyncPgConnection,
         ids: &[ItemId],
     ) -> QueryResult<Vec<(ItemId, Input)>> {
-        page::table
-            .inner_join(domain::table.on(domain::id.eq(page::domain_id)))
-            .filter(page::id.eq_any(ids))
-            .select((
-                page::id,
-                (page::url, domain::id, domain::registrable_domain),
-            ))
-            .load(conn)
-            .await
+        let rows: Vec<Input> = statement(
+            "SELECT page.id, url, domain_id, registrable_domain AS registrable \
+             FROM page JOIN domain ON domain.id = domain_id WHERE page.id = ANY($1)",
+        )
+        .bind::<Array<BigInt>, _>(ids)
+        .load(conn)
+        .await?;
+        Ok(rows.into_iter().map(|row| (row.id, row)).collect())
     }
 
     async fn run(&self, input: Input) -> Result<Done<Curated>, WorkflowError> {
@@ -143,12 +146,14 @@ impl Workflow for PageCuration {
         conn: &mut AsyncPgConnection,
         outputs: &[(ItemId, &Curated)],
     ) -> QueryResult<()> {
-        for (id, curated) in outputs {
-            diesel::update(page::table.find(id))
-                .set((&curated.facts, page::last_scan.eq(diesel::dsl::now)))
-                .execute(conn)
-                .await?;
-        }
+        let facts: Vec<(ItemId, &Facts)> = outputs
+            .iter()
+            .map(|(id, curated)| (*id, &curated.facts))
+            .collect();
+        statement(include_str!("page_curation/facts.sql"))
+            .bind::<Jsonb, _>(records(&facts)?)
+            .execute(conn)
+            .await?;
         store_contacts(conn, outputs).await
     }
 }

@@ -1,9 +1,9 @@
 //! Pages whose category is decided anew, in batches by key.
 
+use crate::db::statement::sql_query;
 use diesel::prelude::*;
-use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Float, Nullable, SmallInt, Text};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::AsyncPgConnection;
 
 use super::import::PAGES;
 use crate::store::stage::Request;
@@ -58,13 +58,17 @@ pub struct Changed {
 /// # Errors
 /// Whatever the database answers.
 pub async fn domain_id(conn: &mut AsyncPgConnection, host: &str) -> QueryResult<Option<i64>> {
-    use crate::db::schema::domain;
-    domain::table
-        .filter(domain::domain_.eq(host))
-        .select(domain::id)
-        .first(conn)
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = BigInt)]
+        id: i64,
+    }
+    let row: Option<Row> = sql_query("SELECT id FROM domain WHERE domain = $1")
+        .bind::<Text, _>(host)
+        .get_result(conn)
         .await
-        .optional()
+        .optional()?;
+    Ok(row.map(|row| row.id))
 }
 
 /// The next pages after a key, of one domain or of all; by the primary key, or that of the domain's addresses.

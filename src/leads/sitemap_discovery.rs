@@ -6,16 +6,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::db::statement::sql_query;
 use diesel::prelude::*;
-use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Text};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::AsyncPgConnection;
 use serde::{Deserialize, Serialize};
 use tracing::debug;
 use url::Url;
 
 use crate::compute::compute;
-use crate::db::schema::domain;
+use crate::db::keyed;
 use crate::live::Live;
 use crate::settings;
 use crate::telemetry::chain;
@@ -109,11 +109,12 @@ impl Workflow for SitemapDiscovery {
         conn: &mut AsyncPgConnection,
         ids: &[ItemId],
     ) -> QueryResult<Vec<(ItemId, String)>> {
-        domain::table
-            .filter(domain::id.eq_any(ids))
-            .select((domain::id, domain::domain_))
-            .load(conn)
-            .await
+        keyed::names(
+            conn,
+            "SELECT id, domain AS text FROM domain WHERE id = ANY($1)",
+            ids,
+        )
+        .await
     }
 
     async fn run(&self, host: String) -> Result<Done<Found>, WorkflowError> {

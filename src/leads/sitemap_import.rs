@@ -7,16 +7,18 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
+use crate::db::statement::sql_query;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_query;
-use diesel::sql_types::{Array, BigInt, Bool, Float, Nullable, SmallInt, Text, Timestamptz};
-use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use diesel::sql_types::{
+    Array, BigInt, Bool, Float, Integer, Nullable, SmallInt, Text, Timestamptz,
+};
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::db::connect::{CHECKS_PLANNED_EACH, CHECKS_PLANNED_ONCE};
-use crate::db::schema::{domain, sitemap_file};
+use crate::db::statement::statement;
 use crate::leads::import::PAGES;
 use crate::live::Live;
 use crate::settings;
@@ -92,11 +94,17 @@ impl Configured for SitemapImport {
 }
 
 /// A sitemap to import.
-#[derive(Clone, Debug, Queryable)]
+#[derive(Clone, Debug, QueryableByName)]
 pub struct Input {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = Text)]
     url: String,
+    #[diesel(sql_type = SmallInt)]
     depth: i16,
+    #[diesel(sql_type = BigInt)]
     domain_id: i64,
+    #[diesel(sql_type = Text)]
     registrable: String,
 }
 
@@ -139,20 +147,14 @@ impl Workflow for SitemapImport {
         conn: &mut AsyncPgConnection,
         ids: &[ItemId],
     ) -> QueryResult<Vec<(ItemId, Input)>> {
-        sitemap_file::table
-            .inner_join(domain::table.on(domain::id.eq(sitemap_file::domain_id)))
-            .filter(sitemap_file::id.eq_any(ids))
-            .select((
-                sitemap_file::id,
-                (
-                    sitemap_file::url,
-                    sitemap_file::depth,
-                    domain::id,
-                    domain::registrable_domain,
-                ),
-            ))
-            .load(conn)
-            .await
+        let rows: Vec<Input> = statement(
+            "SELECT sitemap_file.id, url, depth, domain_id, registrable_domain AS registrable \
+             FROM sitemap_file JOIN domain ON domain.id = domain_id WHERE sitemap_file.id = ANY($1)",
+        )
+        .bind::<Array<BigInt>, _>(ids)
+        .load(conn)
+        .await?;
+        Ok(rows.into_iter().map(|row| (row.id, row)).collect())
     }
 
     async fn run(&self, input: Input) -> Result<Done<Import>, WorkflowError> {
@@ -231,17 +233,18 @@ impl Workflow for SitemapImport {
         let mut ordered: Vec<&(ItemId, &Import)> = outputs.iter().collect();
         ordered.sort_by_key(|(id, import)| (import.domain_id, *id));
         for (id, import) in ordered {
-            diesel::update(sitemap_file::table.find(id))
-                .set((
-                    sitemap_file::sitemap_type.eq(import.kind),
-                    sitemap_file::url_count.eq(i32::try_from(import.urls).unwrap_or(i32::MAX)),
-                    sitemap_file::size_bytes.eq(i64::try_from(import.bytes).unwrap_or(i64::MAX)),
-                    sitemap_file::is_gzipped.eq(import.is_gzipped),
-                    sitemap_file::is_truncated.eq(import.is_truncated),
-                    sitemap_file::last_processed_at.eq(diesel::dsl::now),
-                ))
-                .execute(conn)
-                .await?;
+            statement(
+                "UPDATE sitemap_file SET sitemap_type = $2, url_count = $3, size_bytes = $4, is_gzipped = $5, \
+                 is_truncated = $6, last_processed_at = now() WHERE id = $1",
+            )
+            .bind::<BigInt, _>(*id)
+            .bind::<Text, _>(import.kind)
+            .bind::<Integer, _>(i32::try_from(import.urls).unwrap_or(i32::MAX))
+            .bind::<BigInt, _>(i64::try_from(import.bytes).unwrap_or(i64::MAX))
+            .bind::<Bool, _>(import.is_gzipped)
+            .bind::<Bool, _>(import.is_truncated)
+            .execute(conn)
+            .await?;
             store_children(conn, *id, import, advance).await?;
             let pages: Vec<(&str, &Listed)> = import
                 .pages

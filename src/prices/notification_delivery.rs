@@ -9,13 +9,13 @@ mod webhook;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::db::statement::sql_query;
 use diesel::prelude::*;
-use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::AsyncPgConnection;
 use serde::{Deserialize, Serialize};
 
-use crate::db::schema::notification;
+use crate::db::statement::statement;
 use crate::live::Live;
 use crate::secret::Secret;
 use crate::settings::{self, Problem};
@@ -164,12 +164,13 @@ impl Workflow for NotificationDelivery {
         conn: &mut AsyncPgConnection,
         outputs: &[(ItemId, &())],
     ) -> QueryResult<()> {
-        let delivered = outputs.iter().map(|(id, ())| *id);
-        diesel::update(notification::table.filter(notification::id.eq_any(delivered)))
-            .filter(notification::delivered_at.is_null())
-            .set(notification::delivered_at.eq(diesel::dsl::now))
-            .execute(conn)
-            .await?;
+        let delivered: Vec<i64> = outputs.iter().map(|(id, ())| *id).collect();
+        statement(
+            "UPDATE notification SET delivered_at = now() WHERE id = ANY($1) AND delivered_at IS NULL",
+        )
+        .bind::<Array<BigInt>, _>(delivered)
+        .execute(conn)
+        .await?;
         Ok(())
     }
 }

@@ -1,9 +1,9 @@
 //! The versions of shops' extraction patterns. At most one per shop is active.
 
+use crate::db::statement::sql_query;
 use diesel::prelude::*;
-use diesel::sql_query;
 use diesel::sql_types::{BigInt, Integer, Json, Nullable, Text};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::AsyncPgConnection;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -59,13 +59,17 @@ pub struct NewVersion<'a> {
 /// # Errors
 /// Whatever the database answers.
 pub async fn site(conn: &mut AsyncPgConnection, domain: &str) -> QueryResult<Option<i64>> {
-    use crate::db::schema::site;
-    site::table
-        .filter(site::domain.eq(domain))
-        .select(site::id)
-        .first(conn)
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = BigInt)]
+        id: i64,
+    }
+    let row: Option<Row> = sql_query("SELECT id FROM site WHERE domain = $1")
+        .bind::<Text, _>(domain)
+        .get_result(conn)
         .await
-        .optional()
+        .optional()?;
+    Ok(row.map(|row| row.id))
 }
 
 /// All versions of a shop, the newest first.

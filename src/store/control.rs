@@ -1,24 +1,25 @@
 //! What operators ask of workflows: rows, so that every node sees them.
 
+use crate::db::statement::sql_query;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_query;
-use diesel::sql_types::{Array, Bool, Text};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
-
-use crate::db::schema::workflow_control;
+use diesel::sql_types::{Array, Bool, Nullable, Text, Timestamptz};
+use diesel_async::AsyncPgConnection;
 
 /// What has been asked of one workflow.
-#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, serde::Serialize)]
-#[diesel(table_name = workflow_control)]
+#[derive(Clone, Debug, PartialEq, Eq, QueryableByName, serde::Serialize)]
 pub struct Control {
     /// Which workflow.
+    #[diesel(sql_type = Text)]
     pub workflow: String,
     /// Whether claiming is stopped.
+    #[diesel(sql_type = Bool)]
     pub paused: bool,
     /// When somebody last asked for a claim at once.
+    #[diesel(sql_type = Nullable<Timestamptz>)]
     pub run_requested_at: Option<DateTime<Utc>>,
     /// When somebody last asked for a parked workflow to be started again.
+    #[diesel(sql_type = Nullable<Timestamptz>)]
     pub unpark_requested_at: Option<DateTime<Utc>>,
 }
 
@@ -27,11 +28,11 @@ pub struct Control {
 /// # Errors
 /// Whatever the database answers.
 pub async fn all(conn: &mut AsyncPgConnection) -> QueryResult<Vec<Control>> {
-    workflow_control::table
-        .select(Control::as_select())
-        .order(workflow_control::workflow)
-        .load(conn)
-        .await
+    sql_query(
+        "SELECT workflow, paused, run_requested_at, unpark_requested_at FROM workflow_control ORDER BY workflow",
+    )
+    .load(conn)
+    .await
 }
 
 /// Stops or restarts claiming of workflows on every node: of all of them, or of none. One may be named twice.

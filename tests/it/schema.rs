@@ -1,7 +1,6 @@
-//! The schema keeps its own rules, and `src/db/schema.rs` says what the database says.
+//! The schema keeps its own rules.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use gleaner::areas;
 use gleaner::db::connect::PLANNING;
@@ -9,35 +8,6 @@ use gleaner::leads::deep_scan::DeepScan;
 use gleaner::workflow::Workflow;
 
 use crate::support::TestDatabase;
-
-const QUERY: &str = include_str!("../../src/db/schema.sql");
-
-/// Rewrites the file with `UPDATE_SCHEMA=1`.
-#[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::disallowed_methods, reason = "the test's own switch")]
-async fn schema_rs_is_what_the_catalogue_says() {
-    let database = TestDatabase::new().await;
-    let said: String = database.scalar(QUERY).await;
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/db/schema.rs");
-    if std::env::var("UPDATE_SCHEMA").is_ok_and(|value| value == "1") {
-        std::fs::write(&path, &said).expect("src/db/schema.rs can be written");
-        return;
-    }
-    let written = std::fs::read_to_string(&path).expect("src/db/schema.rs");
-    let differences: Vec<String> = said
-        .lines()
-        .zip(written.lines())
-        .enumerate()
-        .filter(|(_, (said, written))| said != written)
-        .take(5)
-        .map(|(at, (said, written))| format!("line {}: {said:?}, not {written:?}", at + 1))
-        .collect();
-    assert!(
-        said == written,
-        "src/db/schema.rs is old (UPDATE_SCHEMA=1 rewrites it)\n{}",
-        differences.join("\n")
-    );
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_is_commented() {

@@ -2,12 +2,14 @@
 
 use diesel::result::Error;
 use diesel::sql_types::{BigInt, Jsonb, Text};
-use diesel::{QueryResult, QueryableByName, sql_query};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel::{QueryResult, QueryableByName};
+use diesel_async::AsyncPgConnection;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
+
+use crate::db::statement::sql_query;
 
 #[derive(QueryableByName)]
 struct Row {

@@ -68,7 +68,6 @@ impl Journal {
             .redirect(reqwest::redirect::Policy::none())
             .no_gzip()
             .no_brotli()
-            .no_zstd()
             .no_proxy()
             .build()
             .unwrap();

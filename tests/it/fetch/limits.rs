@@ -229,18 +229,6 @@ fn brotli(content: &[u8]) -> Vec<u8> {
     compressed
 }
 
-/// A Zstandard frame (RFC 8878, 3.1.1) with a window of 2^`window_log` bytes that repeats `x`.
-fn zstd(blocks: usize, block_bytes: u32, window_log: u8) -> Vec<u8> {
-    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, (window_log - 10) << 3];
-    for block in 0..blocks {
-        let is_last = u32::from(block + 1 == blocks);
-        let header = is_last | (1 << 1) | (block_bytes << 3); // type 1: one byte, repeated
-        frame.extend_from_slice(&header.to_le_bytes()[..3]);
-        frame.push(b'x');
-    }
-    frame
-}
-
 #[tokio::test]
 async fn bombs_are_defused_in_flat_memory() {
     let bomb = vec![b'x'; 64 * 1024 * 1024];
@@ -248,11 +236,10 @@ async fn bombs_are_defused_in_flat_memory() {
     let files: HashMap<&str, (&str, Vec<u8>)> = [
         ("/small.gz", ("gzip", gzip(&small))),
         ("/small.br", ("br", brotli(&small))),
-        ("/small.zst", ("zstd", zstd(1, 100_000, 20))),
         ("/bomb.gz", ("gzip", gzip(&bomb))),
         ("/bomb.br", ("br", brotli(&bomb))),
-        ("/bomb.zst", ("zstd", zstd(8192, 128 * 1024, 20))),
-        ("/wide.zst", ("zstd", zstd(8192, 128 * 1024, 31))),
+        // Not offered, so nobody who keeps to the rules sends it.
+        ("/unasked.zst", ("zstd", b"(\xb5/\xfdwhatever".to_vec())),
         ("/stacked", ("gzip, gzip", gzip(&gzip(&bomb)))),
         ("/unknown", ("compress", b"whatever".to_vec())),
         ("/broken.gz", ("gzip", b"not gzip at all".to_vec())),
@@ -277,15 +264,14 @@ async fn bombs_are_defused_in_flat_memory() {
     })
     .await;
     let client = client(|_| {});
-    for path in ["/small.gz", "/small.br", "/small.zst", "/plain"] {
+    for path in ["/small.gz", "/small.br", "/plain"] {
         let answer = client.get(&server.url(path)).await.unwrap();
         assert!(answer.body == small, "{path}");
     }
     for (path, expected) in [
         ("/bomb.gz", "too_large"),
         ("/bomb.br", "too_large"),
-        ("/bomb.zst", "too_large"),
-        ("/wide.zst", "body"),
+        ("/unasked.zst", "content_coding"),
         ("/stacked", "content_coding"),
         ("/unknown", "content_coding"),
         ("/broken.gz", "body"),
@@ -293,7 +279,7 @@ async fn bombs_are_defused_in_flat_memory() {
     ] {
         assert_eq!(class(&client, &server.url(path)).await, expected, "{path}");
     }
-    for path in ["/bomb.gz", "/bomb.br", "/bomb.zst"] {
+    for path in ["/bomb.gz", "/bomb.br"] {
         let (head, mut body) = client
             .stream(&server.url(path), RequestOptions::default())
             .await
