@@ -1,17 +1,10 @@
 //! The command line, as its users meet it: the real binary, on a database of its own.
 
-mod bot;
-mod convert;
 mod doctor;
 mod extract;
 mod help;
-mod import;
 mod items;
-mod policy;
-mod recategorise;
-mod site;
 mod status;
-mod track;
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};

@@ -8,25 +8,14 @@
 )]
 
 mod bench;
-mod bots;
 mod cli;
-mod contract;
 mod embedded;
-mod fetch;
-mod flags;
+mod engine;
 mod guides;
 mod http;
+mod leads;
 mod licences;
-mod migrations;
-mod notifications;
-mod pooler;
-mod record;
-mod render;
-mod retention;
-mod schedule;
-mod schema;
-mod stage;
+mod prices;
 mod support;
 mod tidy;
-mod workflows;
-mod writers;
+mod web;

@@ -2,7 +2,7 @@
 //!
 //! Whoever asks says which rows are meant, and does in the same statement what belongs to it: crawl jobs are planned and queued
 //! in one. How a request is written is said here alone. The statement leaves `{set}` where an UPDATE assigns, `{columns}` and
-//! `{values}` where an INSERT does, and names the row that it changes `item`. `tests/it/writers.rs` finds statements that
+//! `{values}` where an INSERT does, and names the row that it changes `item`. `tests/it/engine/writers.rs` finds statements that
 //! assign these columns themselves.
 
 /// Marks a row as taken by a worker under a lease: the assignments of every claim and hand-out.

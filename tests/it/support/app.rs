@@ -104,3 +104,24 @@ pub(crate) fn test_config(database: &TestDatabase) -> Config {
     config.workflows.options_mut::<DeepScan>().base_url = "http://places.example.com".to_owned();
     config
 }
+
+/// A database in which these statements have been run, and the program on it with nothing but these workflows.
+pub(crate) async fn start(
+    site: &super::site::Site,
+    names: &[&str],
+    sql: &str,
+    change: impl FnOnce(&mut Config),
+) -> TestApp {
+    let database = TestDatabase::new().await;
+    if !sql.is_empty() {
+        database.run(sql).await;
+    }
+    let web = site.address;
+    TestApp::start_on(database, |config| {
+        config.fetch.proxy_hosts_to = Some(web);
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        config.workflows.keep_only(&names);
+        change(config);
+    })
+    .await
+}

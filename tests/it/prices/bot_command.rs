@@ -1,6 +1,6 @@
 //! `gleaner bot`: tokens are shown once and stored as hashes.
 
-use super::gleaner;
+use crate::cli::gleaner;
 use crate::support::TestDatabase;
 
 #[tokio::test]

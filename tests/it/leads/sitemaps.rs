@@ -6,8 +6,8 @@ use std::io::Write as _;
 use gleaner::config::Config;
 use gleaner::leads::sitemap_import::SitemapImport;
 
-use super::start;
 use crate::support::TestApp;
+use crate::support::app::start;
 use crate::support::site::{Answer, Site};
 
 const HOST: &str = "kettle-example.com";

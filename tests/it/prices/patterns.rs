@@ -1,8 +1,8 @@
 //! Patterns: learnt, tried, versioned, repaired; and the flags that tell of them.
 
-use super::start;
 use crate::cli::gleaner;
 use crate::support::TestApp;
+use crate::support::app::start;
 use crate::support::site::{Answer, Site};
 
 /// A shop whose pages show prices in a way that is its own, with these jobs; retries come at once.

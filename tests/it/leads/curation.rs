@@ -1,6 +1,6 @@
 //! `page/curation`.
 
-use super::start;
+use crate::support::app::start;
 use crate::support::site::{Answer, Site};
 
 const PAGES: &str = "INSERT INTO domain (domain, registrable_domain) VALUES ('kettle-example.com', 'kettle-example.com');

@@ -3,7 +3,7 @@
 use gleaner::leads::deep_scan::DeepScan;
 use std::time::Duration;
 
-use super::start;
+use crate::support::app::start;
 use crate::support::site::{Answer, Site};
 use crate::support::wait_until;
 

@@ -1,6 +1,6 @@
 //! `gleaner track`: pages, products, tags and subscriptions, each once.
 
-use super::{gleaner, gleaner_with};
+use crate::cli::{gleaner, gleaner_with};
 use crate::support::TestDatabase;
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use gleaner::secret::Secret;
 
 use gleaner_actors::State;
 
-use super::start;
+use crate::support::app::start;
 use crate::support::app::test_config;
 use crate::support::http::get;
 use crate::support::site::Site;

@@ -204,10 +204,11 @@ async fn certificate_that_nobody_trusts_is_refused_for_good() {
     use tokio_rustls::{TlsAcceptor, rustls};
 
     gleaner::tls::install();
-    let certificate = include_bytes!("../../fixtures/tls/untrusted.crt.der")
+    let certificate = include_bytes!("../../../fixtures/tls/untrusted.crt.der")
         .to_vec()
         .into();
-    let key = PrivateKeyDer::try_from(&include_bytes!("../../fixtures/tls/untrusted.key.der")[..]);
+    let key =
+        PrivateKeyDer::try_from(&include_bytes!("../../../fixtures/tls/untrusted.key.der")[..]);
     let config = rustls::ServerConfig::builder()
         .with_no_client_auth()
         .with_single_cert(vec![certificate], key.unwrap())

@@ -1,6 +1,6 @@
 //! Where a request for a page leads, and in which encoding it is: the same answer for leads and for prices.
 
-use super::start;
+use crate::support::app::start;
 use crate::support::site::{Answer, Site};
 
 /// Pages at these addresses, queued for leads and for prices.

@@ -8,8 +8,8 @@ use gleaner::secret::Secret;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use super::start;
 use crate::support::TestApp;
+use crate::support::app::start;
 use crate::support::site::{Answer, Site};
 use crate::support::smtp::MailServer;
 

@@ -1,6 +1,6 @@
 //! `gleaner policy`: what is added is as it was meant, or refused in words.
 
-use super::gleaner;
+use crate::cli::gleaner;
 use crate::support::TestDatabase;
 
 #[tokio::test]

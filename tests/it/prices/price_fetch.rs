@@ -2,7 +2,7 @@
 
 use gleaner::secret::Secret;
 
-use super::start;
+use crate::support::app::start;
 use crate::support::site::{Answer, Site};
 use crate::support::{TestApp, TestRedis, wait_until};
 

@@ -1,6 +1,6 @@
 //! `local_business/domain_extraction` and `domain/metadata`.
 
-use super::start;
+use crate::support::app::start;
 use crate::support::site::{Answer, Site};
 use gleaner::leads::domain_extraction::DomainExtraction;
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use super::gleaner;
+use crate::cli::gleaner;
 
 /// The file as it was in use, a key to a line.
 const OLD: &str = r#"{

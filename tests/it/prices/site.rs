@@ -1,6 +1,6 @@
 //! `gleaner site`: what is set of a shop holds for it, known or not.
 
-use super::gleaner;
+use crate::cli::gleaner;
 use crate::support::TestDatabase;
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Ran, gleaner};
+use crate::cli::{Ran, gleaner};
 use crate::support::TestDatabase;
 
 /// Pages as an import of older rules left them. The rules of today make of their addresses: contact, post, nothing.

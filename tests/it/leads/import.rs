@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::{Ran, gleaner, gleaner_with};
+use crate::cli::{Ran, gleaner, gleaner_with};
 use crate::support::TestDatabase;
 
 fn import(database: &TestDatabase, kind: &str, text: &str, flags: &[&str]) -> Ran {

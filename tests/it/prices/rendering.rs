@@ -3,7 +3,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::start;
+use crate::support::app::start;
 use crate::support::browser::{alone, browser, browser_of, render_config};
 use crate::support::site::{Answer, Site};
 use crate::support::wait::wait_until_by;

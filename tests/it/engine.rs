@@ -1,0 +1,10 @@
+//! What holds for every workflow: stages and their statements, the schema, schedules, poolers, the contract.
+
+mod contract;
+mod migrations;
+mod pooler;
+mod readiness;
+mod schedule;
+mod schema;
+mod stage;
+mod writers;

@@ -1,0 +1,9 @@
+//! Leads, end to end: the whole program, a real database, and a web on loopback.
+
+mod curation;
+mod deep_scan;
+mod domains;
+mod import;
+mod landing;
+mod recategorise;
+mod sitemaps;
