@@ -1,5 +1,6 @@
 //! The wiring: configuration → pool → migrations → workflows → tree → HTTP; reload; drain. Read this first.
 
+mod listener;
 pub mod state;
 
 use std::net::SocketAddr;
@@ -7,18 +8,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use gleaner_actors::{DrainReport, Member, Tree};
+use gleaner_actors::{DrainReport, Tree};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
-use crate::app::state::Shared;
+use self::state::Shared;
 use crate::areas::{self, AREAS};
 use crate::config::{self, Change, Config, Reloaded};
 use crate::db;
 use crate::db::connect::Connector;
 use crate::db::migrations;
-use crate::db::notify::{Heard, Listener};
 use crate::db::pooler::{self, Pooling};
 use crate::live::Live;
 use crate::metrics::{self, EngineMetrics};
@@ -103,7 +103,7 @@ impl App {
         members.extend(upkeep::members(&shared, areas::kept()));
         members.extend(AREAS.iter().flat_map(|area| (area.tickers)(&shared)));
         if listen {
-            members.push(listener(direct.clone(), &shared));
+            members.push(listener::member(direct.clone(), &shared));
         }
         if let Some(handle) = &metrics {
             members.push(metrics::tidier(handle.clone()));
@@ -338,37 +338,4 @@ async fn connect_redis(config: &redis::Config) -> anyhow::Result<Option<Redis>> 
         }
     }
     Ok(Some(redis))
-}
-
-/// LISTEN as a member of the tree: notifications wake workflows.
-fn listener(direct: Connector, shared: &Arc<Shared>) -> Member {
-    let shared = Arc::clone(shared);
-    let by_stage: std::collections::HashMap<String, &'static str> = areas::workflows()
-        .iter()
-        .map(|workflow| (workflow.stage.name(), workflow.name))
-        .collect();
-    let by_stage = Arc::new(by_stage);
-    let hear = move |heard: Heard| -> futures_util::future::BoxFuture<'static, ()> {
-        let (shared, by_stage) = (Arc::clone(&shared), Arc::clone(&by_stage));
-        Box::pin(async move {
-            let Some(tree) = shared.tree() else { return };
-            match heard {
-                Heard::Connected => tree.wake_all(),
-                Heard::Stage(stage) => {
-                    if let Some(due) = shared.due(&stage) {
-                        due.notify_waiters();
-                    }
-                    if let Some(name) = by_stage.get(&stage) {
-                        tree.wake(name);
-                    }
-                }
-                Heard::Control(_workflow) => {
-                    if let Err(error) = upkeep::apply_controls(&shared).await {
-                        warn!(error = %chain(&error), "cannot read operators' requests");
-                    }
-                }
-            }
-        })
-    };
-    Member::service("listener", Arc::new(Listener::new(direct, Arc::new(hear))))
 }
