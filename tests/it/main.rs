@@ -18,6 +18,7 @@ mod guides;
 mod http;
 mod licences;
 mod migrations;
+mod names;
 mod notifications;
 mod pooler;
 mod record;
@@ -28,5 +29,9 @@ mod schema;
 mod stage;
 mod support;
 mod tidy;
+mod walk;
 mod workflows;
 mod writers;
+
+// `walk/` names the program's modules as if it were in the program.
+use gleaner::{area, console, db, live, settings, web, workflow};

@@ -14,6 +14,8 @@ mod rendering;
 mod sitemaps;
 
 use gleaner::config::Config;
+// For `walk/`, which names it as if it were in the program.
+pub(crate) use gleaner::workflows::Known;
 
 use crate::support::site::Site;
 use crate::support::{TestApp, TestDatabase};
