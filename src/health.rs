@@ -3,12 +3,10 @@
 //! Readiness says "the work gets done here"; it is red while anything needs a person. Liveness says "only a new start could
 //! help"; a database that is away is no reason to start again.
 
-use std::collections::HashMap;
-use std::time::Duration;
-
-use diesel_async::RunQueryDsl;
 use gleaner_actors::{HelperStatus, State, TreeStatus, WorkflowStatus};
 use serde::Serialize;
+use std::collections::HashMap;
+use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
@@ -224,7 +222,7 @@ async fn ask(pool: &Pool) -> Option<&'static str> {
             });
         }
     };
-    let answer = diesel::sql_query("SELECT 1").execute(&mut connection);
+    let answer = crate::db::statement::sql_query("SELECT 1").execute(&mut connection);
     match tokio::time::timeout_at(deadline, answer).await {
         Ok(Ok(_)) => None,
         Ok(Err(_)) | Err(_) => Some(SILENT),

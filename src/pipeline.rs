@@ -24,11 +24,13 @@ use crate::live::Live;
 use crate::store::lease;
 use crate::store::stage::{Claimed, Records, Stage};
 use crate::telemetry::chain;
+use crate::workflow::erased::{Erased, Input, Output};
 use crate::workflow::{Done, Ended, ItemId, Settled, Workflow, WorkflowError};
 
 /// One workflow behind the engine's port.
-pub struct Pipeline<W> {
-    workflow: W,
+pub struct Pipeline {
+    name: &'static str,
+    workflow: Box<dyn Erased>,
     stage: Stage,
     pool: Pool,
     node: i64,
@@ -65,22 +67,23 @@ impl InHand {
 }
 
 /// What an item is worked from, or why that could not be read.
-pub enum Loaded<I> {
+pub enum Loaded {
     /// Read.
-    Input(I),
+    Input(Input),
     /// The row is gone.
     Gone,
     /// The row cannot be read.
     Unreadable(String),
 }
 
-impl<W: Workflow> Pipeline<W> {
+impl Pipeline {
     /// Puts the port around a workflow.
     #[must_use]
-    pub fn new(workflow: W, pool: Pool, node: i64, settings: Live<Settings>) -> Self {
+    pub fn new<W: Workflow>(workflow: W, pool: Pool, node: i64, settings: Live<Settings>) -> Self {
         Self {
-            workflow,
-            stage: Stage::limited(W::TABLE, W::STAGE, W::TOUCHES, W::LIMIT),
+            name: W::NAME,
+            workflow: Box::new(workflow),
+            stage: W::stage(),
             pool,
             node,
             settings,
@@ -118,7 +121,7 @@ impl<W: Workflow> Pipeline<W> {
         self.in_hand().is_uncertain = false;
         if freed.freed > 0 {
             warn!(
-                workflow = W::NAME,
+                workflow = self.name,
                 items = freed.freed,
                 "released items of a lost claim"
             );
@@ -158,7 +161,7 @@ impl<W: Workflow> Pipeline<W> {
         &self,
         conn: &mut AsyncPgConnection,
         ids: &[ItemId],
-    ) -> Result<HashMap<ItemId, Loaded<W::Input>>, DieselError> {
+    ) -> Result<HashMap<ItemId, Loaded>, DieselError> {
         match self.workflow.load(conn, ids).await {
             Ok(rows) => Ok(rows
                 .into_iter()
@@ -167,7 +170,7 @@ impl<W: Workflow> Pipeline<W> {
             Err(error) if db::is_trouble(&error) => Err(error),
             Err(error) => {
                 // Not the database's trouble: a row that we cannot read. Charged to the rows, or they block the queue.
-                error!(workflow = W::NAME, error = %chain(&error), "cannot load a batch");
+                error!(workflow = self.name, error = %chain(&error), "cannot load a batch");
                 let reason = chain(&error);
                 Ok(ids
                     .iter()
@@ -182,7 +185,7 @@ impl<W: Workflow> Pipeline<W> {
         &self,
         conn: &mut AsyncPgConnection,
         lease: LeaseId,
-        batch: &[Settlement<W::Output>],
+        batch: &[Settlement<Output>],
     ) -> Result<HashSet<ItemId>, DieselError> {
         let records = Records::of(batch);
         conn.transaction::<_, DieselError, _>(async |conn| {
@@ -192,7 +195,7 @@ impl<W: Workflow> Pipeline<W> {
                 .await?
                 .into_iter()
                 .collect();
-            let outputs: Vec<(ItemId, &W::Output)> = batch
+            let outputs: Vec<(ItemId, &Output)> = batch
                 .iter()
                 .filter(|settlement| settled.contains(&settlement.item))
                 .filter_map(|settlement| Some((settlement.item, output_of(&settlement.verdict)?)))
@@ -217,7 +220,7 @@ impl<W: Workflow> Pipeline<W> {
     async fn record_and_tell(
         &self,
         lease: LeaseId,
-        batch: &[Settlement<W::Output>],
+        batch: &[Settlement<Output>],
     ) -> Result<SettleReport, Refusal> {
         let settled = {
             let mut conn = self.connection().await.map_err(Refusal::Trouble)?;
@@ -229,7 +232,7 @@ impl<W: Workflow> Pipeline<W> {
                 Err(error) => return Err(Refusal::Data(error)),
             }
         };
-        let told: Vec<Settled<'_, W::Output>> = batch
+        let told: Vec<Settled<'_, Output>> = batch
             .iter()
             .filter(|settlement| settled.contains(&settlement.item))
             .map(ended)
@@ -241,8 +244,8 @@ impl<W: Workflow> Pipeline<W> {
     }
 
     /// What becomes of an item whose result the database refuses: what becomes of any failure of that row.
-    fn charge(&self, refused: &Settlement<W::Output>, error: DieselError) -> Settlement<W::Output> {
-        let error = by_terms::<W>(
+    fn charge(&self, refused: &Settlement<Output>, error: DieselError) -> Settlement<Output> {
+        let error = self.by_terms(
             WorkflowError::retry("store", error),
             refused.attempt,
             output_of(&refused.verdict),
@@ -260,11 +263,24 @@ impl<W: Workflow> Pipeline<W> {
             verdict,
         }
     }
+
+    /// A failure as the row's own terms have it, if it has any: the one way, whatever it was that went wrong.
+    fn by_terms(
+        &self,
+        error: WorkflowError,
+        attempt: i16,
+        output: Option<&Output>,
+    ) -> WorkflowError {
+        match output.and_then(|output| self.workflow.terms(output)) {
+            Some(terms) => terms.applied(attempt, error),
+            None => error,
+        }
+    }
 }
 
-impl<W: Workflow> Port for Pipeline<W> {
-    type Input = Loaded<W::Input>;
-    type Output = W::Output;
+impl Port for Pipeline {
+    type Input = Loaded;
+    type Output = Output;
 
     async fn open_lease(
         &self,
@@ -276,7 +292,7 @@ impl<W: Workflow> Port for Pipeline<W> {
         let mut conn = self.connection().await?;
         let opened = conn
             .transaction::<_, DieselError, _>(async |conn| {
-                let id = lease::open(conn, self.node, W::NAME, ttl).await?;
+                let id = lease::open(conn, self.node, self.name, ttl).await?;
                 let mut taken_back = 0;
                 if let Some(previous) = previous {
                     taken_back = self
@@ -286,7 +302,7 @@ impl<W: Workflow> Port for Pipeline<W> {
                         .freed;
                 }
                 // Also one whose opening was answered too late to be known, which the heartbeat would renew for ever.
-                lease::end_older(conn, self.node, W::NAME, id).await?;
+                lease::end_older(conn, self.node, self.name, id).await?;
                 Ok(OpenedLease {
                     id,
                     taken_back: u64::try_from(taken_back).unwrap_or(0),
@@ -353,14 +369,14 @@ impl<W: Workflow> Port for Pipeline<W> {
             Ok(Done::Completed(output)) => Outcome::Completed(output),
             Ok(Done::Filtered(reason, output)) => Outcome::Filtered { reason, output },
             Ok(Done::Failed(error, output)) => {
-                let error = by_terms::<W>(error, claim.attempt, Some(&output));
+                let error = self.by_terms(error, claim.attempt, Some(&output));
                 failed(error, Some(output))
             }
             Err(error) => failed(error, None),
         };
         if let Outcome::Retry { failure, .. } | Outcome::Permanent { failure, .. } = &outcome {
             debug!(
-                workflow = W::NAME,
+                workflow = self.name,
                 item = claim.item,
                 class = failure.class,
                 error = failure.message,
@@ -382,7 +398,7 @@ impl<W: Workflow> Port for Pipeline<W> {
         while let Some(part) = pending.pop() {
             let recorded = match (self.record_and_tell(lease, part).await, part) {
                 (Err(Refusal::Data(error)), [alone]) => {
-                    warn!(workflow = W::NAME, item = alone.item, error = %chain(&error),
+                    warn!(workflow = self.name, item = alone.item, error = %chain(&error),
                         "the database refuses an item's result");
                     let charged = self.charge(alone, error);
                     self.record_and_tell(lease, &[charged]).await
@@ -464,18 +480,6 @@ fn ended<O>(settlement: &Settlement<O>) -> Settled<'_, O> {
 
 fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> PortError {
     PortError::Unavailable(Box::new(error))
-}
-
-/// A failure as the row's own terms have it, if it has any: the one way, whatever it was that went wrong.
-fn by_terms<W: Workflow>(
-    error: WorkflowError,
-    attempt: i16,
-    output: Option<&W::Output>,
-) -> WorkflowError {
-    match output.and_then(W::terms) {
-        Some(terms) => terms.applied(attempt, error),
-        None => error,
-    }
 }
 
 fn failed<O>(error: WorkflowError, output: Option<O>) -> Outcome<O> {

@@ -3,6 +3,8 @@
 //! A workflow is one file that reads top to bottom as its data flow. It knows its own tables, the web and the extractors; it
 //! does not know actors, leases, statuses or retries: the pipeline puts those around it.
 
+pub mod erased;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;

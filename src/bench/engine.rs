@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use diesel::sql_types::{Array, BigInt};
 use diesel::{QueryResult, QueryableByName};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::AsyncPgConnection;
 use gleaner_actors::{Event, Member, Observer, Settings, Tree, TreeSettings};
 use tokio::sync::watch;
 use tokio::time::Instant;

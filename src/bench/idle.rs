@@ -5,9 +5,9 @@
 use std::path::Path;
 use std::time::Duration;
 
+use crate::db::statement::sql_query;
+use diesel::QueryableByName;
 use diesel::sql_types::BigInt;
-use diesel::{QueryableByName, sql_query};
-use diesel_async::RunQueryDsl;
 use serde::Serialize;
 use tokio::process::Child;
 

@@ -15,6 +15,7 @@ use crate::app::state::Shared;
 use crate::areas;
 use crate::config::Config;
 use crate::db;
+use crate::db::statement::sql_query;
 use crate::live::Live;
 use crate::prices::config::Crawl;
 use crate::prices::crawl::plan;
@@ -162,9 +163,7 @@ async fn time(scheduler: &CrawlScheduler, due: usize) -> Result<f64, BenchError>
 
 /// Has those at rest that are chosen by this condition come due. Returns how many there are.
 async fn fall_due(scratch: &mut Scratch, chosen: &str) -> Result<usize, BenchError> {
-    use diesel_async::RunQueryDsl;
-
-    let due = diesel::sql_query(format!(
+    let due = sql_query(format!(
         "UPDATE crawl_job SET next_run_at = now() - interval '1 second' WHERE crawl_status IS DISTINCT FROM 'Queued' AND {chosen}"
     ))
     .execute(scratch.admin())

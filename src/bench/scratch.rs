@@ -1,8 +1,9 @@
 //! The place where a benchmark works: a schema of its own, with the engine's tables and one table to drain.
 
+use crate::db::statement::sql_query;
+use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
-use diesel::{QueryableByName, sql_query};
-use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use serde::Serialize;
 
 use super::{BenchError, median, number, rounded};

@@ -4,13 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::db::statement::sql_query;
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::header;
 use axum::routing::get;
+use diesel::QueryableByName;
 use diesel::sql_types::BigInt;
-use diesel::{QueryableByName, sql_query};
-use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
+use diesel_async::SimpleAsyncConnection;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::process::Child;

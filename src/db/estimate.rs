@@ -1,9 +1,9 @@
 //! How many rows tables have, as PostgreSQL reckons: from its statistics, so that a table of any size costs nothing.
 
+use crate::db::statement::sql_query;
 use diesel::prelude::*;
-use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Text};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::AsyncPgConnection;
 
 /// A table and about how many rows it has.
 #[derive(Clone, Debug, PartialEq, Eq, QueryableByName, serde::Serialize)]

@@ -2,7 +2,7 @@
 
 use diesel::sql_types::{Array, BigInt, Nullable, Text};
 use diesel::{QueryResult, QueryableByName};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::AsyncPgConnection;
 
 use super::statement::statement;
 

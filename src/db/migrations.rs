@@ -1,5 +1,6 @@
 //! Schema migrations: embedded, applied by `gleaner migrate`, checked by everything that works on rows.
 
+use crate::db::statement::sql_query;
 use diesel::migration::{Migration, MigrationSource};
 use diesel::pg::Pg;
 use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, SimpleAsyncConnection};
@@ -71,22 +72,24 @@ pub fn revert(connection: AsyncPgConnection, steps: usize) -> Result<Vec<String>
 /// # Errors
 /// [`DbError::Query`].
 pub async fn pending(connection: &mut AsyncPgConnection) -> Result<Vec<String>, DbError> {
-    use diesel_async::RunQueryDsl;
-
     #[derive(diesel::QueryableByName)]
     struct Version {
         #[diesel(sql_type = diesel::sql_types::Text)]
         version: String,
     }
-    let is_fresh = diesel::select(diesel::dsl::sql::<diesel::sql_types::Bool>(
-        "to_regclass('__diesel_schema_migrations') IS NULL",
-    ))
-    .get_result::<bool>(connection)
-    .await?;
+    #[derive(diesel::QueryableByName)]
+    struct Fresh {
+        #[diesel(sql_type = diesel::sql_types::Bool)]
+        is_fresh: bool,
+    }
+    let Fresh { is_fresh } =
+        sql_query("SELECT to_regclass('__diesel_schema_migrations') IS NULL AS is_fresh")
+            .get_result(connection)
+            .await?;
     let applied: Vec<String> = if is_fresh {
         Vec::new()
     } else {
-        diesel::sql_query("SELECT version FROM __diesel_schema_migrations")
+        sql_query("SELECT version FROM __diesel_schema_migrations")
             .load::<Version>(connection)
             .await?
             .into_iter()

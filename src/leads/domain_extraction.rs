@@ -3,10 +3,10 @@
 //! No website, and websites on social networks and directories, are `Filtered` with the reason: there is no domain of the
 //! business's own. Several businesses may share a domain.
 
+use crate::db::statement::sql_query;
 use diesel::prelude::*;
-use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Text};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::AsyncPgConnection;
 use serde::{Deserialize, Serialize};
 
 use crate::db::keyed;

@@ -8,7 +8,7 @@
 
 use diesel::prelude::*;
 use diesel::sql_types::Jsonb;
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::AsyncPgConnection;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 

@@ -3,10 +3,10 @@
 //! Curation is left to the database: an imported row that is to be queued becomes `Selected`, and the trigger does the rest.
 //! What a person has decided about a known row (Maybe, Not a Fit, Archived) stays.
 
+use crate::db::statement::sql_query;
 use diesel::prelude::*;
-use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Double, Float, Integer, Nullable, SmallInt, Text};
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 
 use crate::db::connect::CHECKS_PLANNED_ONCE;
 use crate::store::stage::{Group, Request};

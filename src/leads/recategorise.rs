@@ -1,9 +1,9 @@
 //! Pages whose category is decided anew, in batches by key.
 
+use crate::db::statement::sql_query;
 use diesel::prelude::*;
-use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Float, Nullable, SmallInt, Text};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::AsyncPgConnection;
 
 use super::import::PAGES;
 use crate::store::stage::Request;

@@ -14,9 +14,10 @@ pub mod timeline;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use crate::db::statement::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Nullable, Text, Timestamptz};
-use diesel::{QueryResult, QueryableByName, sql_query};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel::{QueryResult, QueryableByName};
+use diesel_async::AsyncPgConnection;
 use tracing::{info, warn};
 
 pub use record::{Observation, Source, record, timelines};

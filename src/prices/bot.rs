@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use diesel::result::Error as DieselError;
 use diesel::sql_types::{Array, BigInt, Bool, Double, Nullable, SmallInt, Text, Timestamptz};
 use diesel::{QueryResult, QueryableByName};
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 use gleaner_actors::port::LeaseId;
 
 pub use account::{Account, Listed, create, disable, enable, find, find_all, list, rotate};

@@ -5,9 +5,10 @@
 pub mod plan;
 pub mod read;
 
+use crate::db::statement::sql_query;
 use diesel::sql_types::{Array, BigInt, Binary, Bool, Json, Text};
-use diesel::{QueryResult, QueryableByName, sql_query};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel::{QueryResult, QueryableByName};
+use diesel_async::AsyncPgConnection;
 use serde_json::{Map, Value, json};
 
 use crate::db::statement::statement;

@@ -4,10 +4,10 @@
 //! one with the reason and a flag. A pattern that works is never replaced by one that works less well. Queued when a shop's
 //! pages could not be read three times in a row, by pattern-health, or by anybody.
 
+use crate::db::statement::sql_query;
 use diesel::prelude::*;
-use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Binary, Nullable, Text};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::AsyncPgConnection;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;

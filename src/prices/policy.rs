@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use crate::db::statement::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Double, Nullable, SmallInt, Text};
-use diesel::{QueryResult, QueryableByName, sql_query};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel::{QueryResult, QueryableByName};
+use diesel_async::AsyncPgConnection;
 use serde::Serialize;
 
 /// A policy.

@@ -1,8 +1,9 @@
 //! Shops, as operators set them: what of a shop is theirs to say.
 
+use crate::db::statement::sql_query;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
-use diesel::{QueryResult, QueryableByName, sql_query};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel::{QueryResult, QueryableByName};
+use diesel_async::AsyncPgConnection;
 use serde::Serialize;
 
 /// A shop.

@@ -1,9 +1,9 @@
 //! The history of attempts, read for people.
 
+use crate::db::statement::sql_query;
 use diesel::prelude::*;
-use diesel::sql_query;
 use diesel::sql_types::{BigInt, Double, Text};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::AsyncPgConnection;
 
 /// Failures of one kind at one stage.
 #[derive(Clone, Debug, PartialEq, QueryableByName, serde::Serialize)]

@@ -1,10 +1,10 @@
 //! What operators ask of workflows: rows, so that every node sees them.
 
+use crate::db::statement::sql_query;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_query;
 use diesel::sql_types::{Array, Bool, Nullable, Text, Timestamptz};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::AsyncPgConnection;
 
 /// What has been asked of one workflow.
 #[derive(Clone, Debug, PartialEq, Eq, QueryableByName, serde::Serialize)]

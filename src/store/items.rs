@@ -5,11 +5,10 @@
 
 use std::time::Duration;
 
+use crate::db::statement::{Statement, sql_query};
 use diesel::prelude::*;
-use diesel::query_builder::{BoxedSqlQuery, SqlQuery};
-use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Double, Integer, Jsonb, Nullable, SmallInt, Text};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::AsyncPgConnection;
 
 use super::stage::{Group, Request, Stage};
 use crate::db::sqlstate;
@@ -294,10 +293,9 @@ impl Items {
 
     /// A statement with the filter's parameters. All are bound every time, and named once in a harmless place, because a
     /// parameter that a statement does not mention has no type.
-    fn bound(statement: &str, filter: &Filter) -> BoxedSqlQuery<'static, diesel::pg::Pg, SqlQuery> {
+    fn bound(statement: &str, filter: &Filter) -> Statement<'static> {
         let parameters = "parameters AS (SELECT $1::bigint[], $2::text, $3::float8, $4::text, $5::text, $6::text)";
         sql_query(format!("WITH {parameters} {statement}"))
-            .into_boxed()
             .bind::<Array<BigInt>, _>(filter.ids.clone())
             .bind::<Nullable<Text>, _>(filter.error.clone())
             .bind::<Nullable<Double>, _>(filter.older_than.map(|age| age.as_secs_f64()))

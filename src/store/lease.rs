@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use diesel::sql_query;
+use crate::db::statement::sql_query;
 use diesel::sql_types::{BigInt, Double, Text};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::AsyncPgConnection;
 use gleaner_actors::port::{Heart, LeaseId, PortError};
 
 use crate::db::connect::Connector;

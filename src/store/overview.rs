@@ -1,9 +1,9 @@
 //! What the status command shows of the rows: how many in which status, what waits, when something was last finished.
 
+use crate::db::statement::sql_query;
 use diesel::prelude::*;
-use diesel::sql_query;
 use diesel::sql_types::{BigInt, Double, Nullable, Text};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::AsyncPgConnection;
 
 use super::stage::Stage;
 

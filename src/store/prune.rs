@@ -4,11 +4,11 @@
 
 use std::time::Duration;
 
+use crate::db::statement::sql_query;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_query;
 use diesel::sql_types::{BigInt, Bool, Double, Nullable, Timestamptz};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::AsyncPgConnection;
 
 /// How often a kind is looked through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::db::statement::sql_query;
 use chrono::{DateTime, Utc};
 use croner::parser::{CronParser, Seconds, Year};
 use diesel::prelude::*;
-use diesel::sql_query;
 use diesel::sql_types::{BigInt, Bool, Double, Nullable, Text, Timestamptz};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::AsyncPgConnection;
 use serde::{Deserialize, Serialize};
 
 use crate::db::statement::statement;

@@ -8,10 +8,10 @@ mod request;
 
 use std::time::Duration;
 
-use diesel::sql_query;
+use crate::db::statement::sql_query;
 use diesel::sql_types::{Array, BigInt, Double, Integer, Nullable, SmallInt, Text};
 use diesel::{QueryResult, QueryableByName};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::AsyncPgConnection;
 use gleaner_actors::port::{ItemId, LeaseId, Settlement, Verdict};
 
 use super::lease::NEXT_EXPIRY;

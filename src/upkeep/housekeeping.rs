@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use diesel::sql_query;
+use crate::db::statement::sql_query;
 use diesel::sql_types::{Double, Integer};
-use diesel_async::RunQueryDsl;
 use futures_util::future::BoxFuture;
 use gleaner_actors::Tick;
 use gleaner_actors::port::PortError;

@@ -31,7 +31,7 @@ fn ids(claimed: &[Claimed]) -> Vec<ItemId> {
     ids
 }
 
-fn settlement(item: ItemId, attempt: i16, verdict: Verdict<String>) -> Settlement<String> {
+fn settlement<O>(item: ItemId, attempt: i16, verdict: Verdict<O>) -> Settlement<O> {
     Settlement {
         item,
         attempt,

@@ -1,10 +1,10 @@
 //! What the demo writes to and reads from its database: places in, results out.
 
+use crate::db::statement::sql_query;
 use anyhow::Context;
 use diesel::prelude::*;
-use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Nullable, SmallInt, Text};
-use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 
 use crate::areas;
 use crate::demo::{ContactKind, Found, FoundBusiness, FoundContact, PlaceSeed, PlantedPrice};

@@ -9,7 +9,7 @@ use std::time::Duration;
 use diesel::result::Error as DieselError;
 use diesel::sql_types::{Array, BigInt, Bool, Double, Nullable, Text, Timestamptz};
 use diesel::{QueryResult, QueryableByName};
-use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 
 use super::alerts::{self, Subscription};
 use super::sql;

@@ -1,9 +1,10 @@
 //! Bots' accounts. Of a token only its SHA-256 is ever stored: tokens are 32 random bytes, so nothing slower is needed.
 
+use crate::db::statement::sql_query;
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{Array, BigInt, Binary, Bool, Integer, Nullable, Text, Timestamptz};
-use diesel::{QueryResult, QueryableByName, sql_query};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel::{QueryResult, QueryableByName};
+use diesel_async::AsyncPgConnection;
 use serde::Serialize;
 
 use crate::db::statement::statement;

@@ -1,9 +1,10 @@
 //! `gleaner explain`: why a result was or was not recorded, and what other rules would make of results.
 
+use crate::db::statement::sql_query;
 use clap::Args;
 use diesel::sql_types::{Array, BigInt, Bool, Double, Nullable, Text};
-use diesel::{QueryResult, QueryableByName, sql_query};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel::{QueryResult, QueryableByName};
+use diesel_async::AsyncPgConnection;
 use serde::Serialize;
 use serde_json::json;
 

@@ -1,10 +1,11 @@
 //! `gleaner queue`: the auto-record queue, in PostgreSQL and in Redis.
 
+use crate::db::statement::sql_query;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use diesel::sql_types::{Array, BigInt};
-use diesel::{QueryResult, QueryableByName, sql_query};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel::{QueryResult, QueryableByName};
+use diesel_async::AsyncPgConnection;
 use serde_json::{Value, json};
 
 use crate::console::table::age;

@@ -3,9 +3,10 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use crate::db::statement::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Double, Jsonb, Nullable, Text};
-use diesel::{QueryResult, QueryableByName, sql_query};
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use diesel::{QueryResult, QueryableByName};
+use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 

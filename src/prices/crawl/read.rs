@@ -1,8 +1,9 @@
 //! What has been recorded, as other programs read it: rows as JSON, amounts as texts so that they stay exact.
 
+use crate::db::statement::sql_query;
 use diesel::sql_types::{BigInt, Jsonb, Text};
-use diesel::{QueryResult, QueryableByName, sql_query};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel::{QueryResult, QueryableByName};
+use diesel_async::AsyncPgConnection;
 use serde_json::Value;
 
 #[derive(QueryableByName)]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use diesel::sql_types::{BigInt, Double, Nullable, SmallInt, Text};
 use diesel::{QueryResult, QueryableByName};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::AsyncPgConnection;
 use futures_util::future::BoxFuture;
 use gleaner_actors::Tick;
 use gleaner_actors::port::PortError;

@@ -9,6 +9,8 @@ use gleaner::pipeline::Pipeline;
 use gleaner::store::lease::LeaseHeart;
 use gleaner::store::node;
 use gleaner::workflow::Ended;
+use gleaner::workflow::Workflow;
+use gleaner::workflow::erased::Output;
 use gleaner_actors::port::{LeaseId, Port as _, Settlement, Verdict};
 use gleaner_actors::{Backoff, Member, Settings, Tree, TreeSettings};
 use rand::{Rng as _, SeedableRng as _};
@@ -63,11 +65,11 @@ impl Bench {
         }
     }
 
-    pub(super) fn port(&self) -> Pipeline<Toy> {
+    pub(super) fn port(&self) -> Pipeline {
         self.port_with(settings())
     }
 
-    pub(super) fn port_with(&self, settings: Settings) -> Pipeline<Toy> {
+    pub(super) fn port_with(&self, settings: Settings) -> Pipeline {
         Pipeline::new(
             self.toy.clone(),
             self.pool.clone(),
@@ -92,21 +94,20 @@ impl Bench {
     }
 
     /// Claims everything and runs it.
-    pub(super) async fn run(
-        &self,
-        port: &Pipeline<Toy>,
-        lease: LeaseId,
-    ) -> Vec<Settlement<String>> {
+    pub(super) async fn run(&self, port: &Pipeline, lease: LeaseId) -> Vec<Settlement<Output>> {
         let mut batch = Vec::new();
         for claim in port.claim(lease, 100).await.unwrap() {
             let (_, payload) = match &claim.input {
-                gleaner::pipeline::Loaded::Input(input) => input.clone(),
+                gleaner::pipeline::Loaded::Input(input) => input
+                    .downcast_ref::<<Toy as Workflow>::Input>()
+                    .unwrap()
+                    .clone(),
                 _ => panic!("not loaded"),
             };
             batch.push(settlement(
                 claim.item,
                 claim.attempt,
-                Verdict::Complete(payload),
+                Verdict::Complete(Box::new(payload) as Output),
             ));
         }
         batch
@@ -180,8 +181,13 @@ async fn wanted_rows_come_first_and_their_ends_are_told_after_the_commit() {
         .collect();
     assert_eq!(claimed, [4, 5, 1, 2]);
     assert_eq!(*bench.toy.unclaimed.lock().unwrap(), [99, 6]);
-    let batch = [(4, "d"), (5, "poison"), (1, "a"), (2, "b")]
-        .map(|(id, value)| settlement(id, 1, Verdict::Complete(value.to_owned())));
+    let batch = [(4, "d"), (5, "poison"), (1, "a"), (2, "b")].map(|(id, value)| {
+        settlement(
+            id,
+            1,
+            Verdict::Complete(Box::new(value.to_owned()) as Output),
+        )
+    });
     bench
         .database
         .run("UPDATE work SET toy_status = 'Cancelled' WHERE id = 2")
