@@ -2,7 +2,7 @@
 
 use diesel::QueryResult;
 use diesel::sql_types::{Array, BigInt, SmallInt};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::AsyncPgConnection;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
