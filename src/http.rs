@@ -8,7 +8,7 @@ pub(crate) mod config;
 mod dashboard;
 pub(crate) mod guard;
 pub(crate) mod listing;
-pub mod openapi;
+pub(crate) mod openapi;
 pub(crate) mod serve;
 pub(crate) mod status;
 
@@ -25,6 +25,7 @@ use diesel_async::AsyncPgConnection;
 use futures_util::future::BoxFuture;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
+use utoipa::openapi::OpenApi;
 
 pub use serve::Server;
 pub use status::{Entity, NodeSummary, Status, Step};
@@ -42,9 +43,9 @@ pub struct Routes {
     /// For outsiders, under rights and bounds of the area's own; also on an address of its own.
     pub outsiders: Router<State>,
     /// The first in `OpenAPI`.
-    pub operators_api: openapi::Part,
+    pub operators_api: OpenApi,
     /// The second.
-    pub outsiders_api: openapi::Part,
+    pub outsiders_api: OpenApi,
 }
 
 /// What an area adds to the status document, from the same look at the database.

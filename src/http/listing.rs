@@ -10,9 +10,13 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
 use tracing::warn;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
+use utoipa::openapi::{KnownFormat, Required, SchemaFormat};
+use utoipa::{IntoParams, IntoResponses, ToSchema};
 
+use super::openapi::{Responses, refusals, yes};
 use super::{State, problem};
 use crate::db::PooledConnection;
 use crate::telemetry::chain;
@@ -118,13 +122,115 @@ pub(crate) async fn connection(state: &State) -> Result<PooledConnection, Refusa
 }
 
 /// A good answer.
-pub(crate) fn good(data: &impl Serialize) -> Response {
-    Json(json!({ "success": true, "data": data })).into_response()
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Good<T> {
+    #[schema(schema_with = yes)]
+    success: bool,
+    data: T,
+}
+
+impl<T> Good<T> {
+    /// With this to tell.
+    pub(crate) fn new(data: T) -> Self {
+        Self {
+            success: true,
+            data,
+        }
+    }
+}
+
+/// Rows, the newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Rows<T> {
+    count: usize,
+    results: Vec<T>,
+}
+
+/// A page of rows, the newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Page<T> {
+    count: usize,
+    /// Where older rows begin; null when there are none.
+    #[schema(required)]
+    next: Option<i64>,
+    results: Vec<T>,
+}
+
+/// A good answer.
+pub(crate) fn good<T: Serialize>(data: T) -> Response {
+    Json(Good::new(data)).into_response()
+}
+
+/// All there is.
+pub(crate) fn rows<T: Serialize>(rows: Vec<T>) -> Response {
+    good(Rows {
+        count: rows.len(),
+        results: rows,
+    })
 }
 
 /// A page of at most `limit` rows, and where the next begins.
-pub(crate) fn page<T: Serialize>(rows: &[T], limit: i64, number: impl Fn(&T) -> i64) -> Response {
+pub(crate) fn page<T: Serialize>(rows: Vec<T>, limit: i64, number: impl Fn(&T) -> i64) -> Response {
     let is_full = i64::try_from(rows.len()).is_ok_and(|count| count >= limit);
-    let next = rows.last().filter(|_| is_full).map(number);
-    good(&json!({ "count": rows.len(), "next": next, "results": rows }))
+    good(Page {
+        count: rows.len(),
+        next: rows.last().filter(|_| is_full).map(number),
+        results: rows,
+    })
+}
+
+/// `limit`, as it is described.
+pub(crate) fn described_limit() -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .default(Some(LIMIT.into()))
+        .description(Some(format!(
+            "Rows of the answer: 1 to {MOST}; what is beyond that is taken for it."
+        )))
+        .build()
+}
+
+/// The refusals of a list, as they are described.
+pub(crate) struct Refusals;
+
+impl IntoResponses for Refusals {
+    fn responses() -> Responses {
+        refusals(&[("400", &["bad_query"])])
+    }
+}
+
+/// What a request brings that changes one row, as it is described.
+pub(crate) struct Numbered;
+
+impl IntoParams for Numbered {
+    fn into_params(_provider: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let number = ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)));
+        let id = ParameterBuilder::new()
+            .name("id")
+            .parameter_in(ParameterIn::Path)
+            .required(Required::True)
+            .schema(Some(number));
+        let by = ParameterBuilder::new()
+            .name("X-Requested-By")
+            .parameter_in(ParameterIn::Header)
+            .description(Some(
+                "Any value; needed unless the body is JSON or a token is given.",
+            ))
+            .required(Required::False)
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String)));
+        vec![id.build(), by.build()]
+    }
+}
+
+/// The refusals of a change to one row, as they are described: `unknown` if it is not, `conflict` if it is not in the state for it.
+pub(crate) fn change_refusals(unknown: &'static str, conflict: &'static str) -> Responses {
+    refusals(&[
+        ("400", &["bad_body"]),
+        ("403", &["cross_site"]),
+        ("404", &[unknown]),
+        ("409", &[conflict]),
+        ("413", &["too_large", "bad_body"]),
+    ])
 }

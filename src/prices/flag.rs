@@ -8,39 +8,49 @@ use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::sql_types::{Array, BigInt, Nullable, Text};
 use diesel_async::AsyncPgConnection;
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::Object;
 
 use super::pattern::SITES;
+use crate::http::openapi::one_of;
 use crate::store::stage::Request;
 
 /// A flag, as people see it.
-#[derive(Clone, Debug, PartialEq, QueryableByName, Serialize)]
+#[derive(Clone, Debug, PartialEq, QueryableByName, Serialize, ToSchema)]
 pub struct Flag {
     /// Its key.
     #[diesel(sql_type = BigInt)]
     pub id: i64,
     /// What kind of trouble.
     #[diesel(sql_type = Text)]
+    #[schema(schema_with = kinds)]
     pub kind: String,
     /// `pending`, `in_progress`, `resolved` or `wont_fix`.
     #[diesel(sql_type = Text)]
+    #[schema(schema_with = statuses)]
     pub status: String,
     /// The shop, if it is about one.
     #[diesel(sql_type = Nullable<Text>)]
+    #[schema(required)]
     pub domain: Option<String>,
     /// The page, if it is about one.
     #[diesel(sql_type = Nullable<Text>)]
+    #[schema(required)]
     pub url: Option<String>,
     /// What happened.
     #[diesel(sql_type = Text)]
     pub message: String,
     /// RFC 3339, UTC.
     #[diesel(sql_type = Text)]
+    #[schema(format = DateTime)]
     pub opened_at: String,
     /// The same, of its end.
     #[diesel(sql_type = Nullable<Text>)]
+    #[schema(required, format = DateTime)]
     pub resolved_at: Option<String>,
     /// Who resolved it.
     #[diesel(sql_type = Nullable<Text>)]
+    #[schema(required)]
     pub resolved_by: Option<String>,
 }
 
@@ -56,6 +66,15 @@ pub const KINDS: [&str; 6] = [
 
 /// The states of a flag.
 pub const STATUSES: [&str; 4] = ["pending", "in_progress", "resolved", "wont_fix"];
+
+/// A kind, as it is described.
+pub(crate) fn kinds() -> Object {
+    one_of(&KINDS)
+}
+
+fn statuses() -> Object {
+    one_of(&STATUSES)
+}
 
 /// Those in which it is open.
 pub const OPEN: [&str; 2] = ["pending", "in_progress"];

@@ -11,11 +11,12 @@ use std::sync::Arc;
 use diesel::QueryResult;
 use diesel_async::AsyncPgConnection;
 use serde_json::{Value, json};
+use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
 
 use super::flag;
 use crate::app::state::Shared;
 use crate::http::Routes;
-use crate::http::openapi::Part;
 
 /// Flags that the status document shows.
 const FLAGS_SHOWN: i64 = 10;
@@ -34,8 +35,8 @@ pub(super) fn routes(shared: &Arc<Shared>) -> Routes {
 }
 
 /// What is said of the operators' routes, and of the outsiders'.
-pub(crate) fn described() -> (Part, Part) {
-    (openapi::part(), bot::part())
+pub(crate) fn described() -> (OpenApi, OpenApi) {
+    (openapi::Lists::openapi(), bot::Described::openapi())
 }
 
 /// The newest open flags, and how many are open.

@@ -14,6 +14,7 @@
 
 mod desk;
 mod fields;
+mod forms;
 mod openapi;
 mod polls;
 mod pull;
@@ -33,18 +34,22 @@ use axum::routing::post;
 use chrono::{DateTime, SecondsFormat, Utc};
 use diesel_async::AsyncPgConnection;
 use serde::Serialize;
-use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tracing::warn;
+use utoipa::ToSchema;
+use utoipa::openapi::Object;
+use utoipa::openapi::schema::Type;
 
 use self::desk::Desk;
 use self::polls::Polls;
 
 use self::fields::Fields;
-pub(super) use self::openapi::part;
+pub(super) use self::openapi::Described;
 use crate::app::state::Shared;
 use crate::db::PooledConnection;
 use crate::http::guard;
+use crate::http::listing::Good;
+use crate::http::openapi::{always, text};
 use crate::prices::bot;
 use crate::prices::bot::{Account, Refusal};
 use crate::prices::config::Bots;
@@ -225,9 +230,27 @@ impl Trouble {
         Self::new(status, refusal_code(refusal), detail)
     }
 
-    fn body(&self) -> Value {
-        json!({ "success": false, "error": self.code, "detail": self.detail })
+    fn body(&self) -> Refusing {
+        Refusing {
+            success: false,
+            error: self.code,
+            detail: self.detail.clone(),
+        }
     }
+}
+
+/// Says why, to the bot.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Refused)]
+struct Refusing {
+    #[schema(schema_with = no)]
+    success: bool,
+    error: &'static str,
+    detail: String,
+}
+
+fn no() -> Object {
+    always(Type::Boolean, false)
 }
 
 impl IntoResponse for Trouble {
@@ -257,24 +280,31 @@ fn refusal_code(refusal: Refusal) -> &'static str {
 
 /// A good answer.
 fn answer(status: StatusCode, data: &impl Serialize) -> Response {
-    #[derive(Serialize)]
-    struct Good<'a, T> {
-        success: bool,
-        data: &'a T,
-    }
-    let body = Good {
-        success: true,
-        data,
-    };
-    (status, axum::Json(body)).into_response()
+    (status, axum::Json(Good::new(data))).into_response()
 }
 
 /// Who a request says it comes from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, ToSchema)]
 struct Login {
+    #[schema(schema_with = bot_ids)]
     bot_id: String,
     /// SHA-256 of the token.
+    #[schema(rename = "api_token", schema_with = api_tokens, required = false)]
     token_hash: Vec<u8>,
+}
+
+/// The longest name of a bot, in characters.
+const MAX_NAME: usize = 100;
+/// The longest token of a bot, in characters.
+const MAX_TOKEN: usize = 255;
+
+fn bot_ids() -> Object {
+    text(MAX_NAME, "The bot's name.")
+}
+
+fn api_tokens() -> Object {
+    let description = "The bot's token; may stand in the header Authorization: Bearer instead.";
+    text(MAX_TOKEN, description)
 }
 
 /// What every request brings.
@@ -298,8 +328,8 @@ fn read(state: &State, headers: &HeaderMap, body: Body) -> Result<Asked, Trouble
         }
     })?;
     let fields = Fields::parse(&body)?;
-    let bot_id = fields.text("bot_id", 100)?;
-    let token = match fields.text("api_token", 255)? {
+    let bot_id = fields.text("bot_id", MAX_NAME)?;
+    let token = match fields.text("api_token", MAX_TOKEN)? {
         Some(token) => Some(token),
         None => guard::bearer(headers).map(str::to_owned),
     };

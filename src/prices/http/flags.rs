@@ -16,18 +16,22 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use serde::Deserialize;
 use tracing::info;
+use utoipa::openapi::Object;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::{IntoResponses, ToSchema};
 
 use crate::db::PooledConnection;
 use crate::http::State;
 use crate::http::listing;
-use crate::http::listing::{Asked, Refusal};
+use crate::http::listing::{Asked, Good, Numbered, Page, Refusal, Refusals};
+use crate::http::openapi::{Responses, one_of};
 use crate::prices::flag;
-use crate::prices::flag::{Filter, Flag, KINDS, OPEN, STATUSES};
+use crate::prices::flag::{Filter, Flag, KINDS, OPEN, STATUSES, kinds};
 
 /// The states in which a flag may be closed.
-pub(crate) const ENDS: [&str; 2] = ["resolved", "wont_fix"];
+const ENDS: [&str; 2] = ["resolved", "wont_fix"];
 /// The longest name of who closes one, in characters.
-pub(crate) const MAX_NAME: usize = 100;
+const MAX_NAME: usize = 100;
 
 pub(crate) fn routes() -> Router<State> {
     let mut router = Router::new();
@@ -41,19 +45,39 @@ pub(crate) fn routes() -> Router<State> {
 }
 
 /// What can be asked; anything else in the query is of no interest.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(default)]
+#[into_params(parameter_in = Query)]
 struct Wanted {
+    #[param(schema_with = known_statuses)]
     status: String,
+    #[param(schema_with = kinds)]
     kind: String,
+    /// Of this shop, by its registrable domain.
     domain: String,
+    #[param(schema_with = listing::described_limit)]
     limit: Option<i64>,
+    /// Goes on with older rows: the next of the answer before.
     before: Option<i64>,
 }
 
+/// What may be asked of the status.
+fn statuses() -> Vec<&'static str> {
+    ["open", "all"].into_iter().chain(STATUSES).collect()
+}
+
+fn known_statuses() -> Object {
+    one_of(&statuses())
+}
+
+/// What needs a person's eye, newest first; the open ones unless a status is given.
+#[utoipa::path(
+    get, path = "/api/flags/", operation_id = "flags", params(Wanted),
+    responses((status = 200, description = "Rows, maybe none.", body = Good<Page<Flag>>), Refusals),
+    security(("admin" = []), ()),
+)]
 async fn list(Held(state): Held<State>, Asked(wanted): Asked<Wanted>) -> Result<Response, Refusal> {
-    let known: Vec<&str> = ["open", "all"].into_iter().chain(STATUSES).collect();
-    let status = listing::one_of("status", &wanted.status, &known)?;
+    let status = listing::one_of("status", &wanted.status, &statuses())?;
     let one = [status.unwrap_or_default()];
     let domain = listing::text(&wanted.domain);
     let filter = Filter {
@@ -72,15 +96,33 @@ async fn list(Held(state): Held<State>, Asked(wanted): Asked<Wanted>) -> Result<
     let flags = flag::list(&mut conn, &filter, limit)
         .await
         .map_err(|error| Refusal::database(&error))?;
-    Ok(listing::page(&flags, limit, |flag| flag.id))
+    Ok(listing::page(flags, limit, |flag| flag.id))
 }
 
 /// How a flag is closed.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schema(as = Close)]
 struct End {
+    #[schema(schema_with = ends)]
     r#as: String,
+    #[schema(schema_with = names)]
     by: String,
+}
+
+fn ends() -> Object {
+    let mut ends = one_of(&ENDS);
+    ends.default = Some(End::default().r#as.into());
+    ends
+}
+
+fn names() -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .min_length(Some(1))
+        .max_length(Some(MAX_NAME))
+        .default(Some(End::default().by.into()))
+        .build()
 }
 
 impl Default for End {
@@ -111,6 +153,21 @@ impl End {
     }
 }
 
+/// Why a flag is not closed.
+struct NotClosed;
+
+impl IntoResponses for NotClosed {
+    fn responses() -> Responses {
+        listing::change_refusals("no_flag", "not_open")
+    }
+}
+
+/// Closes a flag.
+#[utoipa::path(
+    post, path = "/api/flags/{id}/close/", operation_id = "closeFlag", params(Numbered), request_body = End,
+    responses((status = 200, description = "The row as it is now.", body = Good<Flag>), NotClosed),
+    security(("admin" = []), ()),
+)]
 async fn close(
     Held(state): Held<State>,
     Path(number): Path<String>,
@@ -128,9 +185,24 @@ async fn close(
         return Err(Refusal::new(StatusCode::CONFLICT, "not_open", message));
     }
     info!(flag = id, status = end.r#as, by = end.by, "flag closed");
-    Ok(listing::good(&known(&mut conn, &number).await?))
+    Ok(listing::good(known(&mut conn, &number).await?))
 }
 
+/// Why a flag is not opened again.
+struct NotReopened;
+
+impl IntoResponses for NotReopened {
+    fn responses() -> Responses {
+        listing::change_refusals("no_flag", "not_closed")
+    }
+}
+
+/// Opens a closed flag again.
+#[utoipa::path(
+    post, path = "/api/flags/{id}/reopen/", operation_id = "reopenFlag", params(Numbered),
+    responses((status = 200, description = "The row as it is now.", body = Good<Flag>), NotReopened),
+    security(("admin" = []), ()),
+)]
 async fn reopen(Held(state): Held<State>, Path(number): Path<String>) -> Result<Response, Refusal> {
     let mut conn = listing::connection(&state).await?;
     let id = known(&mut conn, &number).await?.id;
@@ -142,7 +214,7 @@ async fn reopen(Held(state): Held<State>, Path(number): Path<String>) -> Result<
         return Err(Refusal::new(StatusCode::CONFLICT, "not_closed", message));
     }
     info!(flag = id, "flag opened again");
-    Ok(listing::good(&known(&mut conn, &number).await?))
+    Ok(listing::good(known(&mut conn, &number).await?))
 }
 
 /// The flag of this number, as it is now.

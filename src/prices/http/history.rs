@@ -12,12 +12,14 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use utoipa::IntoResponses;
 
 use crate::http::State;
 use crate::http::listing;
-use crate::http::listing::{Asked, Refusal};
+use crate::http::listing::{Asked, Good, Refusal, Refusals, Rows};
+use crate::http::openapi::{Responses, refusals};
 use crate::prices::crawl::read;
+use crate::prices::crawl::read::{Page, Price};
 
 pub(crate) fn routes() -> Router<State> {
     let mut router = Router::new();
@@ -30,17 +32,46 @@ pub(crate) fn routes() -> Router<State> {
 }
 
 /// What can be asked; anything else in the query is of no interest.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(default)]
-struct Wanted {
+#[into_params(parameter_in = Query)]
+struct OfPage {
+    /// SHA-256 of the page's normalised URL, in hexadecimal.
+    #[param(required)]
     url_hash: String,
-    domain: String,
+    #[param(schema_with = listing::described_limit)]
     limit: Option<i64>,
 }
 
+/// What can be asked; anything else in the query is of no interest.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+struct OfShop {
+    /// Of this shop, by its registrable domain.
+    domain: String,
+    #[param(schema_with = listing::described_limit)]
+    limit: Option<i64>,
+}
+
+/// Why there is no history.
+struct NoHistory;
+
+impl IntoResponses for NoHistory {
+    fn responses() -> Responses {
+        refusals(&[("400", &["bad_query", "no_url_hash"])])
+    }
+}
+
+/// Prices of one page, newest first.
+#[utoipa::path(
+    get, path = "/api/price-history/", operation_id = "priceHistory", params(OfPage),
+    responses((status = 200, description = "Rows, maybe none.", body = Good<Rows<Price>>), NoHistory),
+    security(("admin" = []), ()),
+)]
 async fn history(
     Held(state): Held<State>,
-    Asked(wanted): Asked<Wanted>,
+    Asked(wanted): Asked<OfPage>,
 ) -> Result<Response, Refusal> {
     if wanted.url_hash.is_empty() || wanted.url_hash.contains('\0') {
         let message = "name the page: url_hash, the SHA-256 of its normalised URL in hexadecimal";
@@ -55,19 +86,21 @@ async fn history(
     let rows = read::history(&mut conn, &wanted.url_hash, limit)
         .await
         .map_err(|error| Refusal::database(&error))?;
-    Ok(answer(&rows))
+    Ok(listing::rows(rows))
 }
 
-async fn urls(Held(state): Held<State>, Asked(wanted): Asked<Wanted>) -> Result<Response, Refusal> {
+/// Pages, newest first, with the state of their jobs.
+#[utoipa::path(
+    get, path = "/api/product-urls/", operation_id = "productUrls", params(OfShop),
+    responses((status = 200, description = "Rows, maybe none.", body = Good<Rows<Page>>), Refusals),
+    security(("admin" = []), ()),
+)]
+async fn urls(Held(state): Held<State>, Asked(wanted): Asked<OfShop>) -> Result<Response, Refusal> {
     let mut conn = listing::connection(&state).await?;
     let domain = listing::text(&wanted.domain).unwrap_or_default();
     let limit = listing::limit(wanted.limit);
     let rows = read::urls(&mut conn, &domain, limit)
         .await
         .map_err(|error| Refusal::database(&error))?;
-    Ok(answer(&rows))
-}
-
-fn answer(rows: &[Value]) -> Response {
-    listing::good(&json!({ "count": rows.len(), "results": rows }))
+    Ok(listing::rows(rows))
 }

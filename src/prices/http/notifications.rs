@@ -12,13 +12,17 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use serde::Deserialize;
 use tracing::info;
+use utoipa::IntoResponses;
 
 use crate::db::PooledConnection;
 use crate::http::State;
 use crate::http::listing;
-use crate::http::listing::{Asked, Refusal};
+use crate::http::listing::{Asked, Good, Numbered, Page, Refusal, Refusals};
+use crate::http::openapi::Responses;
 use crate::prices::notification;
-use crate::prices::notification::{CHANNELS, Filter, KINDS, Notification, STATUSES};
+use crate::prices::notification::{
+    CHANNELS, Filter, KINDS, Notification, STATUSES, channels, kinds, statuses,
+};
 use crate::prices::notification_delivery::NotificationDelivery;
 use crate::store::items;
 use crate::store::items::{Items, ItemsError, Status};
@@ -39,17 +43,30 @@ pub(crate) fn routes() -> Router<State> {
 }
 
 /// What can be asked; anything else in the query is of no interest.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(default)]
+#[into_params(parameter_in = Query)]
 struct Wanted {
+    #[param(schema_with = statuses)]
     status: String,
+    #[param(schema_with = kinds)]
     kind: String,
+    #[param(schema_with = channels)]
     channel: String,
+    /// To this subscriber.
     subscriber: String,
+    #[param(schema_with = listing::described_limit)]
     limit: Option<i64>,
+    /// Goes on with older rows: the next of the answer before.
     before: Option<i64>,
 }
 
+/// What subscribers were told, newest first.
+#[utoipa::path(
+    get, path = "/api/notifications/", operation_id = "notifications", params(Wanted),
+    responses((status = 200, description = "Rows, maybe none.", body = Good<Page<Notification>>), Refusals),
+    security(("admin" = []), ()),
+)]
 async fn list(Held(state): Held<State>, Asked(wanted): Asked<Wanted>) -> Result<Response, Refusal> {
     let subscriber = listing::text(&wanted.subscriber);
     let filter = Filter {
@@ -65,9 +82,24 @@ async fn list(Held(state): Held<State>, Asked(wanted): Asked<Wanted>) -> Result<
     let notices = notification::list(&mut conn, &filter, limit)
         .await
         .map_err(|error| Refusal::database(&error))?;
-    Ok(listing::page(&notices, limit, |notice| notice.id))
+    Ok(listing::page(notices, limit, |notice| notice.id))
 }
 
+/// Why a notification is not sent again.
+struct NotSent;
+
+impl IntoResponses for NotSent {
+    fn responses() -> Responses {
+        listing::change_refusals("no_notification", "not_failed")
+    }
+}
+
+/// Queues a notification for delivery again that was not delivered.
+#[utoipa::path(
+    post, path = "/api/notifications/{id}/send-again/", operation_id = "sendAgain", params(Numbered),
+    responses((status = 200, description = "The row as it is now.", body = Good<Notification>), NotSent),
+    security(("admin" = []), ()),
+)]
 async fn send_again(
     Held(state): Held<State>,
     Path(number): Path<String>,
@@ -82,7 +114,7 @@ async fn send_again(
         return Err(Refusal::new(StatusCode::CONFLICT, "not_failed", message));
     }
     info!(notification = id, "notification queued again");
-    Ok(listing::good(&known(&mut conn, &number).await?))
+    Ok(listing::good(known(&mut conn, &number).await?))
 }
 
 /// Queues it as any operator may, if it is at rest undelivered. Returns how many that were.

@@ -7,8 +7,10 @@ use std::ops::RangeInclusive;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
+use utoipa::openapi::schema::{AnyOfBuilder, Object, ObjectBuilder, Schema, Type};
 
 use super::Trouble;
+use crate::http::openapi::text;
 use crate::prices::bot::Token;
 use crate::prices::uid::Uid;
 
@@ -16,6 +18,35 @@ use crate::prices::uid::Uid;
 const PLACES: usize = 4;
 /// Digits of an amount before the point.
 const DIGITS: usize = 12;
+/// The longest right to a job, in characters.
+const MAX_RIGHT: usize = 64;
+
+/// An amount, as it is described.
+pub(super) fn amount(description: &str) -> Schema {
+    let number = ObjectBuilder::new()
+        .schema_type(Type::Number)
+        .minimum(Some(0))
+        .exclusive_maximum(u32::try_from(DIGITS).ok().map(|digits| 10_u64.pow(digits)));
+    let quoted = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some(format!(
+            "^[0-9]{{1,{DIGITS}}}(\\.[0-9]{{1,{PLACES}}})?$"
+        )));
+    let description = format!(
+        "{description} A plain decimal, as number or text, below 10^{DIGITS} and with at most {PLACES} places."
+    );
+    AnyOfBuilder::new()
+        .item(number)
+        .item(quoted)
+        .description(Some(description))
+        .build()
+        .into()
+}
+
+/// A right to a job, as it is described.
+pub(super) fn lease_tokens() -> Object {
+    text(MAX_RIGHT, "The right to it, as it came.")
+}
 
 /// The fields of a JSON object. `null` is as good as absent.
 #[derive(Debug, Default)]
@@ -158,7 +189,7 @@ impl Fields {
 
     /// The right to it, if the bot names it.
     pub(super) fn token(&self) -> Result<Option<Token>, Trouble> {
-        let Some(text) = self.text("lease_token", 64)? else {
+        let Some(text) = self.text("lease_token", MAX_RIGHT)? else {
             return Ok(None);
         };
         match parse_token(&text) {

@@ -7,37 +7,73 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, response::Response};
 use serde::Serialize;
 use tokio::time::Instant;
+use utoipa::ToSchema;
+use utoipa::openapi::Object;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 use super::State;
 use super::desk::Ask;
-use super::fields::{Fields, show_token};
+use super::fields::{Fields, lease_tokens, show_token};
+use super::forms::{By, Refusals};
 use super::{Asked, Body, Login, Trouble, answer, authenticate, connection, read, show_time};
+use crate::http::listing::Good;
+use crate::http::openapi::{always, text};
 use crate::http::serve::Stopping;
 use crate::prices::bot::Job;
 use crate::prices::metrics;
 use crate::prices::uid::Uid;
 
 /// Jobs of one pull at most, whatever the bot's own cap.
-pub(super) const MAX_JOBS: i64 = 100;
+const MAX_JOBS: i64 = 100;
 /// Jobs of a pull that does not say.
-pub(super) const DEFAULT_JOBS: i64 = 10;
+const DEFAULT_JOBS: i64 = 10;
 /// Longest wait for jobs, in seconds.
-pub(super) const MAX_WAIT: i64 = 30;
+const MAX_WAIT: i64 = 30;
+/// The longest domain, in characters.
+const MAX_DOMAIN: usize = 255;
 /// While a request waits for jobs and no notification comes, it looks this often: jobs also come due by time.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// What a pull asks for.
-struct Wish {
+#[derive(ToSchema)]
+#[schema(as = Pull)]
+pub(super) struct Wish {
+    #[schema(rename = "max_jobs", schema_with = max_jobs, required = false)]
     jobs: i64,
+    #[schema(schema_with = domains)]
     domain: Option<String>,
+    #[schema(rename = "wait_seconds", schema_with = waits, required = false)]
     wait: Duration,
+}
+
+fn max_jobs() -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .minimum(Some(1))
+        .maximum(Some(MAX_JOBS))
+        .default(Some(DEFAULT_JOBS.into()))
+        .build()
+}
+
+fn domains() -> Object {
+    text(MAX_DOMAIN, "Only this domain and what is below it.")
+}
+
+fn waits() -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .minimum(Some(0))
+        .maximum(Some(MAX_WAIT))
+        .default(Some(0.into()))
+        .description(Some("Wait so long for a job."))
+        .build()
 }
 
 impl Wish {
     fn read(fields: &Fields) -> Result<Self, Trouble> {
         let jobs = fields.integer("max_jobs", 1..=MAX_JOBS)?;
         let domain = fields
-            .text("domain", 255)?
+            .text("domain", MAX_DOMAIN)?
             .map(|domain| domain.trim().trim_end_matches('.').to_lowercase())
             .filter(|domain| !domain.is_empty());
         let wait = fields.integer("wait_seconds", 0..=MAX_WAIT)?.unwrap_or(0);
@@ -49,6 +85,12 @@ impl Wish {
     }
 }
 
+/// Hands out due jobs, most urgent first, each to one bot only.
+#[utoipa::path(
+    post, path = "/api/crawl/pull/", operation_id = "pull", request_body = inline(By<Wish>),
+    responses((status = 200, description = "Jobs, maybe none.", body = Good<HandOut<'static>>), Refusals),
+    security(("bearer" = []), ()),
+)]
 pub(super) async fn pull(
     Held(state): Held<State>,
     Extension(Stopping(stopping)): Extension<Stopping>,
@@ -102,13 +144,21 @@ async fn told_to_bots_only(state: &State, login: &Login, mistake: Trouble) -> Tr
     known.await.err().unwrap_or(mistake)
 }
 
+/// The jobs that a pull gets.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Pulled)]
+struct HandOut<'a> {
+    jobs: Vec<Shown<'a>>,
+    count: usize,
+    #[schema(schema_with = none)]
+    skipped: usize,
+}
+
+fn none() -> Object {
+    always(Type::Integer, 0)
+}
+
 fn hand_out(jobs: &[Job]) -> Response {
-    #[derive(Serialize)]
-    struct HandOut<'a> {
-        jobs: Vec<Shown<'a>>,
-        count: usize,
-        skipped: usize,
-    }
     let hand_out = HandOut {
         jobs: jobs.iter().map(Shown::new).collect(),
         count: jobs.len(),
@@ -118,15 +168,19 @@ fn hand_out(jobs: &[Job]) -> Response {
 }
 
 /// A job as bots know it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Job)]
 struct Shown<'a> {
+    #[schema(format = "uuid")]
     job_id: String,
     url: &'a str,
     priority: i16,
     max_retries: i16,
     timeout_seconds: i64,
     retry_count: i16,
+    #[schema(format = DateTime)]
     locked_until: String,
+    #[schema(schema_with = lease_tokens)]
     lease_token: String,
 }
 

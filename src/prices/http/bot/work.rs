@@ -7,14 +7,22 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
+use utoipa::openapi::Object;
+use utoipa::openapi::schema::{Array, ArrayBuilder, Schema};
 
 use super::State;
-use super::fields::{Fields, show_token};
+use super::fields::{Fields, amount, lease_tokens, show_token};
+use super::forms::{By, Refusals};
 use super::{
-    Asked, Body, REPLAYED, Trouble, answer, authenticate, connection, read, refusal_code, show_time,
+    Asked, Body, REPLAYED, Refusing, Trouble, answer, authenticate, connection, read, refusal_code,
+    show_time,
 };
 use crate::compute::compute;
+use crate::http::listing::Good;
+use crate::http::openapi::{one_of, text};
 use crate::prices::bot;
 use crate::prices::bot::{Account, Done, Refusal, Report, Reported};
 use crate::prices::crawl::{Offer, Seen};
@@ -22,33 +30,87 @@ use crate::prices::metrics;
 use crate::prices::uid::Uid;
 
 /// Reports, tokens and releases of one request at most.
-pub(super) const MAX_BATCH: usize = 100;
+const MAX_BATCH: usize = 100;
 /// Sources of a price that are kept, and the length of each.
 const MAX_SOURCES: usize = 20;
 
 type Outcome = Result<Response, Trouble>;
 
-/// A submit as it was read; owns what its [`Report`] borrows.
-struct Submit {
+/// What was seen of a page, or why it was not.
+#[derive(ToSchema)]
+pub(super) struct Submit {
+    /// The job.
+    #[schema(rename = "job_id", value_type = String, format = "uuid")]
     job: i64,
+    #[schema(rename = "lease_token", schema_with = lease_tokens)]
     token: Option<bot::Token>,
     success: bool,
+    /// Needed when success.
+    #[schema(schema_with = prices)]
     price: Option<String>,
+    /// ISO 4217; needed when success.
+    #[schema(nullable = false, pattern = "^[A-Za-z]{3}$")]
     currency: Option<String>,
+    #[schema(schema_with = list_prices)]
     list_price: Option<String>,
+    #[schema(schema_with = availabilities)]
     availability: Option<String>,
+    /// true unless given, or told by availability.
+    #[schema(nullable = false)]
     in_stock: Option<bool>,
+    #[schema(schema_with = titles)]
     title: Option<String>,
+    #[schema(nullable = false, minimum = 0, maximum = 1)]
     confidence: Option<f32>,
+    /// Any JSON. `price_sources` in it says where the price was found.
+    #[schema(required = false)]
     parsed_data: Value,
+    #[schema(required = false, schema_with = error_classes)]
     error_class: String,
+    #[schema(rename = "error_msg", required = false, schema_with = errors)]
     error: String,
+    #[schema(nullable = false, minimum = 0)]
     duration_ms: Option<i32>,
+    /// The page.
+    #[schema(rename = "raw_html", value_type = Option<String>, nullable = false)]
     page: Option<Vec<u8>>,
 }
 
+/// The longest title, in characters.
+const MAX_TITLE: usize = 500;
+/// The longest reason why a crawl failed, in characters.
+const MAX_ERROR: usize = 500;
+/// The longest class of such reasons, in characters.
+const MAX_CLASS: usize = 50;
+
+fn prices() -> Schema {
+    amount("Needed when success.")
+}
+
+fn list_prices() -> Schema {
+    amount("Before a reduction.")
+}
+
+fn availabilities() -> Object {
+    one_of(&AVAILABILITIES)
+}
+
+fn titles() -> Object {
+    text(MAX_TITLE, "Title of the offer.")
+}
+
+fn errors() -> Object {
+    text(MAX_ERROR, "Why it failed.")
+}
+
+fn error_classes() -> Object {
+    let mut class = text(MAX_CLASS, "network, http, extraction, …");
+    class.pattern = Some("^[a-z_]+$".to_owned());
+    class
+}
+
 /// The words for availability.
-pub(super) const AVAILABILITIES: [&str; 5] = [
+const AVAILABILITIES: [&str; 5] = [
     "InStock",
     "OutOfStock",
     "PreOrder",
@@ -94,7 +156,7 @@ impl Submit {
         // Bots that do not say have always meant that it is.
         let is_gone = matches!(availability.as_deref(), Some("OutOfStock" | "Discontinued"));
         let in_stock = fields.boolean("in_stock")?.or(Some(!is_gone));
-        let error_class = fields.text("error_class", 50)?;
+        let error_class = fields.text("error_class", MAX_CLASS)?;
         let is_word = |class: &str| {
             class
                 .bytes()
@@ -128,12 +190,12 @@ impl Submit {
             list_price: fields.amount("list_price")?,
             availability,
             in_stock,
-            title: fields.text("title", 500)?,
+            title: fields.text("title", MAX_TITLE)?,
             confidence: fields.share("confidence")?,
             parsed_data: fields.json("parsed_data")?.unwrap_or_else(|| json!({})),
             error_class: error_class.unwrap_or_else(|| "bot".to_owned()),
             error: fields
-                .text("error_msg", 500)?
+                .text("error_msg", MAX_ERROR)?
                 .unwrap_or_else(|| "the bot gave no reason".to_owned()),
             duration_ms: duration_ms.and_then(|ms| i32::try_from(ms).ok()),
             page,
@@ -171,35 +233,92 @@ impl Submit {
     }
 
     /// Status and data of the answer.
-    fn answer(&self, reported: &Reported) -> (StatusCode, Value) {
+    fn answer(&self, reported: &Reported) -> (StatusCode, Taken<'_>) {
         let job_id = Uid(self.job).to_string();
         let result_id = reported.result.map(|id| Uid(id).to_string());
         if reported.success {
-            let data = json!({
-                "result_id": result_id,
-                "job_id": job_id,
-                "status": "done",
-                "price": self.price,
-                "currency": self.currency,
-                "next_reset_at": reported.next_run_at.map(show_time),
-            });
-            return (StatusCode::CREATED, data);
+            let done = Crawled {
+                result_id,
+                job_id,
+                status: Stored::Done,
+                price: self.price.as_deref(),
+                currency: self.currency.as_deref(),
+                next_reset_at: reported.next_run_at.map(show_time),
+            };
+            return (StatusCode::CREATED, Taken::Done(done));
         }
-        let mut data = json!({
-            "job_id": job_id,
-            "result_id": result_id,
-            "status": if reported.is_retried { "pending" } else { "failed" },
-            "retry_count": reported.failures,
-            "max_retries": reported.max_retries,
-            "message": if reported.is_retried { "marked for retry" } else { "retries exhausted" },
-        });
-        if !reported.is_retried
-            && let Some(data) = data.as_object_mut()
-        {
-            data.insert("error".to_owned(), json!(self.error));
-        }
-        (StatusCode::OK, data)
+        let (status, message) = if reported.is_retried {
+            (Unstored::Pending, "marked for retry")
+        } else {
+            (Unstored::Failed, "retries exhausted")
+        };
+        let failed = Failed {
+            job_id,
+            result_id,
+            status,
+            retry_count: reported.failures,
+            max_retries: reported.max_retries,
+            message,
+            error: (!reported.is_retried).then_some(self.error.as_str()),
+        };
+        (StatusCode::OK, Taken::Failed(failed))
     }
+}
+
+/// What became of a submit.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub(super) enum Taken<'a> {
+    Done(Crawled<'a>),
+    Failed(Failed<'a>),
+}
+
+/// A good crawl is stored, and the job done.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Done)]
+pub(super) struct Crawled<'a> {
+    #[schema(required, nullable = false)]
+    result_id: Option<String>,
+    #[schema(format = "uuid")]
+    job_id: String,
+    #[schema(inline)]
+    status: Stored,
+    #[schema(required)]
+    price: Option<&'a str>,
+    #[schema(required)]
+    currency: Option<&'a str>,
+    #[schema(required, format = DateTime)]
+    next_reset_at: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Stored {
+    Done,
+}
+
+/// A failed crawl is stored; the job is tried again later, or has failed.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Failed<'a> {
+    #[schema(format = "uuid")]
+    job_id: String,
+    #[schema(required, nullable = false)]
+    result_id: Option<String>,
+    #[schema(inline)]
+    status: Unstored,
+    retry_count: i16,
+    max_retries: i16,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    error: Option<&'a str>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Unstored {
+    Pending,
+    Failed,
 }
 
 /// The page as it is kept; `None` if it cannot be packed, which memory alone could cause.
@@ -269,6 +388,16 @@ fn outcome(reported: &Result<Reported, Refusal>) -> &'static str {
     }
 }
 
+/// Takes what was seen. A repeat gets the first answer.
+#[utoipa::path(
+    post, path = "/api/crawl/submit/", operation_id = "submit", request_body = inline(By<Submit>),
+    responses(
+        (status = 201, description = "A good crawl is stored, and the job done.", body = Good<Crawled<'static>>),
+        (status = 200, description = "A failed crawl is stored; the job is tried again later, or has failed.", body = Good<Failed<'static>>),
+        Refusals,
+    ),
+    security(("bearer" = []), ()),
+)]
 pub(super) async fn submit(Held(state): Held<State>, headers: HeaderMap, body: Body) -> Outcome {
     let (fields, account) = admit(&state, &headers, body).await?;
     let submit = Submit::read(&fields, state.limits().max_html_bytes).await?;
@@ -288,6 +417,53 @@ pub(super) async fn submit(Held(state): Held<State>, headers: HeaderMap, body: B
     Ok(response)
 }
 
+/// What one request may bring several of.
+fn batch<T: utoipa::PartialSchema>() -> Array {
+    ArrayBuilder::new()
+        .items(T::schema())
+        .min_items(Some(1))
+        .max_items(Some(MAX_BATCH))
+        .build()
+}
+
+/// Several submits.
+#[derive(ToSchema)]
+#[schema(as = SubmitBatch)]
+pub(super) struct Submits {
+    #[schema(schema_with = batch::<Submit>)]
+    results: Vec<Result<Submit, Trouble>>,
+}
+
+impl Submits {
+    async fn read(fields: &Fields, max_html_bytes: usize) -> Result<Self, Trouble> {
+        let mut results = Vec::new();
+        for own in fields.list("results", MAX_BATCH)? {
+            results.push(Submit::read(&own, max_html_bytes).await);
+        }
+        Ok(Self { results })
+    }
+}
+
+/// What became of several submits, in their order.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Batched<'a> {
+    results: Vec<Judged<'a>>,
+}
+
+/// What became of one of them.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+enum Judged<'a> {
+    Good(Good<Taken<'a>>),
+    Refused(Refusing),
+}
+
+/// Takes several, each judged by itself.
+#[utoipa::path(
+    post, path = "/api/crawl/submit-batch/", operation_id = "submitBatch", request_body = inline(By<Submits>),
+    responses((status = 200, description = "One answer each, in order.", body = Good<Batched<'static>>), Refusals),
+    security(("bearer" = []), ()),
+)]
 pub(super) async fn submit_batch(
     Held(state): Held<State>,
     headers: HeaderMap,
@@ -295,15 +471,12 @@ pub(super) async fn submit_batch(
 ) -> Outcome {
     let (fields, account) = admit(&state, &headers, body).await?;
     let max_html_bytes = state.limits().max_html_bytes;
-    let mut submits = Vec::new();
-    for own in fields.list("results", MAX_BATCH)? {
-        submits.push(Submit::read(&own, max_html_bytes).await);
-    }
+    let submits = Submits::read(&fields, max_html_bytes).await?.results;
     let reports: Vec<Report<'_>> = submits.iter().flatten().map(Submit::report).collect();
     let mut reported = report(&state, &account, &reports).await?.into_iter();
-    let results: Vec<Value> = submits
+    let results = submits
         .iter()
-        .map(|submit| -> Result<Value, Trouble> {
+        .map(|submit| -> Result<Taken<'_>, Trouble> {
             let submit = submit.as_ref().map_err(|mistake| {
                 metrics::bot_result(mistake.code);
                 mistake.clone()
@@ -314,48 +487,113 @@ pub(super) async fn submit_batch(
                 .map_err(Trouble::refused)
         })
         .map(|outcome| match outcome {
-            Ok(data) => json!({ "success": true, "data": data }),
-            Err(trouble) => trouble.body(),
+            Ok(taken) => Judged::Good(Good::new(taken)),
+            Err(trouble) => Judged::Refused(trouble.body()),
         })
         .collect();
-    Ok(answer(StatusCode::OK, &json!({ "results": results })))
+    Ok(answer(StatusCode::OK, &Batched { results }))
 }
 
+/// The right to a job.
+#[derive(ToSchema)]
+struct Right {
+    /// The job.
+    #[schema(rename = "job_id", value_type = String, format = "uuid")]
+    job: i64,
+    #[schema(rename = "lease_token", schema_with = lease_tokens)]
+    token: bot::Token,
+}
+
+/// The jobs that a request names, each with the right to it.
+#[derive(ToSchema)]
+#[schema(as = Jobs)]
+pub(super) struct Rights {
+    #[schema(schema_with = batch::<Right>)]
+    jobs: Vec<Right>,
+}
+
+/// Which jobs are kept.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Beaten {
+    jobs: Vec<Kept>,
+}
+
+/// Whether a job is kept, and until when.
+#[derive(Serialize, ToSchema)]
+struct Kept {
+    #[schema(format = "uuid")]
+    job_id: String,
+    #[schema(schema_with = lease_tokens)]
+    lease_token: String,
+    held: bool,
+    #[schema(required, format = DateTime)]
+    locked_until: Option<String>,
+}
+
+/// Which jobs are given back.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Released {
+    jobs: Vec<GivenBack>,
+}
+
+/// Whether a job is given back, and why not.
+#[derive(Serialize, ToSchema)]
+struct GivenBack {
+    #[schema(format = "uuid")]
+    job_id: String,
+    released: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    error: Option<&'static str>,
+}
+
+/// Keeps jobs for another term.
+#[utoipa::path(
+    post, path = "/api/crawl/heartbeat/", operation_id = "heartbeat", request_body = inline(By<Rights>),
+    responses((status = 200, description = "Which are kept.", body = Good<Beaten>), Refusals),
+    security(("bearer" = []), ()),
+)]
 pub(super) async fn heartbeat(Held(state): Held<State>, headers: HeaderMap, body: Body) -> Outcome {
     let (fields, account) = admit(&state, &headers, body).await?;
-    let rights = rights(&fields)?;
-    let mut leases: Vec<i64> = rights.iter().map(|(_, token)| token.lease.0).collect();
+    let rights = Rights::read(&fields)?.jobs;
+    let mut leases: Vec<i64> = rights.iter().map(|own| own.token.lease.0).collect();
     leases.sort_unstable();
     leases.dedup();
     let mut conn = connection(&state).await?;
     let standing = bot::extend(&mut conn, account.id, &leases)
         .await
         .map_err(|error| Trouble::database(&error))?;
-    let jobs: Vec<Value> = rights
+    let jobs = rights
         .iter()
-        .map(|(job, token)| {
-            let until = standing
+        .map(|own| {
+            let locked_until = standing
                 .iter()
-                .find(|(lease, _)| *lease == token.lease)
+                .find(|(lease, _)| *lease == own.token.lease)
                 .map(|(_, until)| show_time(*until));
-            json!({
-                "job_id": Uid(*job).to_string(),
-                "lease_token": show_token(*token),
-                "held": until.is_some(),
-                "locked_until": until,
-            })
+            Kept {
+                job_id: Uid(own.job).to_string(),
+                lease_token: show_token(own.token),
+                held: locked_until.is_some(),
+                locked_until,
+            }
         })
         .collect();
-    Ok(answer(StatusCode::OK, &json!({ "jobs": jobs })))
+    Ok(answer(StatusCode::OK, &Beaten { jobs }))
 }
 
-/// The jobs that a request names, each with the right to it.
-fn rights(fields: &Fields) -> Result<Vec<(i64, bot::Token)>, Trouble> {
-    fields
-        .list("jobs", MAX_BATCH)?
-        .iter()
-        .map(|own| Ok((own.job()?, required_token(own)?)))
-        .collect()
+impl Rights {
+    fn read(fields: &Fields) -> Result<Self, Trouble> {
+        let read = |own: Fields| -> Result<Right, Trouble> {
+            Ok(Right {
+                job: own.job()?,
+                token: required_token(&own)?,
+            })
+        };
+        let jobs = fields.list("jobs", MAX_BATCH)?.into_iter().map(read);
+        Ok(Self {
+            jobs: jobs.collect::<Result<_, _>>()?,
+        })
+    }
 }
 
 fn required_token(fields: &Fields) -> Result<bot::Token, Trouble> {
@@ -364,29 +602,32 @@ fn required_token(fields: &Fields) -> Result<bot::Token, Trouble> {
         .ok_or_else(|| Trouble::invalid("lease_token: this field is required"))
 }
 
+/// Gives jobs back unharmed.
+#[utoipa::path(
+    post, path = "/api/crawl/release/", operation_id = "release", request_body = inline(By<Rights>),
+    responses((status = 200, description = "Which are given back.", body = Good<Released>), Refusals),
+    security(("bearer" = []), ()),
+)]
 pub(super) async fn release(Held(state): Held<State>, headers: HeaderMap, body: Body) -> Outcome {
     let (fields, account) = admit(&state, &headers, body).await?;
-    let reports: Vec<Report<'_>> = rights(&fields)?
+    let reports: Vec<Report<'_>> = Rights::read(&fields)?
+        .jobs
         .into_iter()
-        .map(|(job, token)| Report {
-            job,
-            token: Some(token),
+        .map(|own| Report {
+            job: own.job,
+            token: Some(own.token),
             done: Done::Released,
         })
         .collect();
     let reported = report(&state, &account, &reports).await?;
-    let jobs: Vec<Value> = reports
+    let jobs = reports
         .iter()
         .zip(reported)
-        .map(|(report, reported)| {
-            let job_id = Uid(report.job).to_string();
-            match reported {
-                Ok(_) => json!({ "job_id": job_id, "released": true }),
-                Err(refusal) => {
-                    json!({ "job_id": job_id, "released": false, "error": refusal_code(refusal) })
-                }
-            }
+        .map(|(report, reported)| GivenBack {
+            job_id: Uid(report.job).to_string(),
+            released: reported.is_ok(),
+            error: reported.err().map(refusal_code),
         })
         .collect();
-    Ok(answer(StatusCode::OK, &json!({ "jobs": jobs })))
+    Ok(answer(StatusCode::OK, &Released { jobs }))
 }

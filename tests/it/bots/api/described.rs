@@ -1,6 +1,7 @@
 //! The description of the bots' API: it is served, it names every route, and what it says is so.
 
 use gleaner::prices::config::Bots;
+use serde_json::{Value, json};
 use std::path::Path;
 
 use super::{Api, TOKEN};
@@ -74,14 +75,71 @@ async fn the_lists_are_described_where_they_are_served() {
         count += 1;
     }
     assert_eq!(count, 7);
+    assert_eq!(
+        logins(&document).expect("logins").collect::<Vec<_>>(),
+        ["admin", "bearer"]
+    );
     let own = api.app.app().outside_addresses()[0];
     let document = exchange(own, "GET /api/openapi.json", &[]).await.json();
     assert_eq!(
         document["paths"].as_object().map(serde_json::Map::len),
         Some(5)
     );
+    assert_eq!(
+        logins(&document).expect("logins").collect::<Vec<_>>(),
+        ["bearer"]
+    );
+    let schemas = document["components"]["schemas"].as_object();
+    assert!(schemas.is_some_and(|own| own.contains_key("Job") && !own.contains_key("Flag")));
     let answer = exchange(own, "GET /api/flags/", &[]).await;
     assert_eq!(answer.status, 404);
+}
+
+/// The ways to log in.
+fn logins(document: &Value) -> Option<impl Iterator<Item = &String>> {
+    let schemes = document["components"]["securitySchemes"].as_object()?;
+    Some(schemes.keys())
+}
+
+/// What bounds a request stands in the description of it.
+#[tokio::test]
+async fn bounds_are_described() {
+    let api = Api::start(0).await;
+    let document = exchange(api.address, "GET /api/openapi.json", &[])
+        .await
+        .json();
+    let parts = |path: &str| {
+        let body = &document["paths"][path]["post"]["requestBody"]["content"];
+        body["application/json"]["schema"]["allOf"].clone()
+    };
+    let pull = parts("/api/crawl/pull/")[1]["properties"].clone();
+    assert_eq!(
+        pull["max_jobs"],
+        json!({ "type": "integer", "minimum": 1, "maximum": 100, "default": 10 })
+    );
+    assert_eq!(pull["wait_seconds"]["maximum"], 30);
+    assert_eq!(pull["domain"]["maxLength"], 255);
+    let batch = parts("/api/crawl/submit-batch/")[1]["properties"]["results"].clone();
+    assert_eq!(
+        (&batch["minItems"], &batch["maxItems"]),
+        (&json!(1), &json!(100))
+    );
+    let submit = parts("/api/crawl/submit/")[1].clone();
+    assert_eq!(batch["items"], submit);
+    assert_eq!(submit["required"], json!(["job_id", "success"]));
+    let amount = &submit["properties"]["price"]["anyOf"];
+    assert_eq!(amount[0]["exclusiveMaximum"], 1_000_000_000_000_u64);
+    assert_eq!(amount[1]["pattern"], r"^[0-9]{1,12}(\.[0-9]{1,4})?$");
+    let close = &document["components"]["schemas"]["Close"];
+    assert_eq!(close["additionalProperties"], false);
+    assert_eq!(close["properties"]["by"]["maxLength"], 100);
+    let close = &document["paths"]["/api/flags/{id}/close/"]["post"];
+    assert_eq!(close["requestBody"].get("required"), None);
+    let refused = &close["responses"]["409"]["content"]["application/json"]["schema"];
+    assert_eq!(
+        refused["properties"]["error"]["properties"]["code"]["enum"],
+        json!(["not_open"])
+    );
 }
 
 /// By generated requests, if schemathesis is there, which `./test` installs.
