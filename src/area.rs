@@ -44,6 +44,9 @@ pub struct Area {
     pub status: Option<StatusPart>,
     /// Names of workflows for which something waits that PostgreSQL does not know of yet.
     pub waits_elsewhere: for<'a> fn(&'a Shared) -> BoxFuture<'a, Vec<&'static str>>,
+    /// Sets its workflows and sections up for the demo: its web instead of the world's, and what waits for people, or out of
+    /// politeness, quick and by itself.
+    pub rehearse: fn(&mut Config),
     /// Describes its metrics, and shows its counters from the start.
     pub metrics: fn(),
     /// What `gleaner doctor` looks at for it.

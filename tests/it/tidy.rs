@@ -67,7 +67,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("http::config", "secret settings"),
     (
         "leads",
-        "area compute config console db gleaner_extract http live secret settings store telemetry web workflow workflows",
+        "area compute config console db demo gleaner_extract http live secret settings store telemetry web workflow workflows",
     ),
     ("lib", ""),
     ("live", ""),
