@@ -144,10 +144,10 @@ impl App {
         );
         let outside_servers = outside_listeners
             .into_iter()
-            .map(|listener| crate::http::Server::start_outside(listener, http.clone()))
+            .map(|listener| crate::http::Server::start_outside(listener, &http))
             .collect::<Result<_, _>>()?;
         let server = http_listener
-            .map(|listener| crate::http::Server::start(listener, http))
+            .map(|listener| crate::http::Server::start(listener, &http))
             .transpose()?;
         Ok(Self {
             areas,

@@ -22,6 +22,11 @@ use crate::settings::ConfigError;
 use crate::store::prune;
 use crate::workflows::Known;
 
+/// Looks at what `gleaner doctor` tells of an area.
+pub type Examine = for<'a> fn(&'a Config, &'a mut AsyncPgConnection) -> Examined<'a>;
+/// What was seen.
+pub type Examined<'a> = BoxFuture<'a, Result<Vec<Check>, DbError>>;
+
 /// What a pipeline brings.
 pub struct Area {
     /// Its name, which is its folder's.
@@ -50,10 +55,7 @@ pub struct Area {
     /// Describes its metrics, and shows its counters from the start.
     pub metrics: fn(),
     /// What `gleaner doctor` looks at for it.
-    pub examine: for<'a> fn(
-        &'a Config,
-        &'a mut AsyncPgConnection,
-    ) -> BoxFuture<'a, Result<Vec<Check>, DbError>>,
+    pub examine: Examine,
 }
 
 impl fmt::Debug for Area {

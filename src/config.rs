@@ -22,7 +22,7 @@ use self::erased::Erased;
 use self::schema::extract;
 pub use diff::{Change, Reloaded, diff, reload};
 pub use retention::Retention;
-pub use schema::{Declared, Schema};
+pub use schema::{Check, Declared, Schema};
 pub use workflows::Workflows;
 
 use crate::http::config as http;
@@ -109,8 +109,7 @@ pub fn load(sources: &Sources, schema: &'static Schema) -> Result<Config, Config
     for (key, value) in &sources.flags {
         figment = figment.merge(Serialized::default(key, value));
     }
-    let config = Config::from_layers(&figment, schema)
-        .map_err(|error| ConfigError::Invalid(Box::new(error)))?;
+    let config = Config::from_layers(&figment, schema)?;
     config.validate()?;
     Ok(config)
 }
@@ -141,7 +140,7 @@ fn read(path: &Path) -> Result<figment::providers::Data<Toml>, ConfigError> {
 
 impl Config {
     /// Reads every section. Whatever is no section is a mistake.
-    fn from_layers(layers: &Figment, schema: &'static Schema) -> figment::Result<Self> {
+    fn from_layers(layers: &Figment, schema: &'static Schema) -> Result<Self, ConfigError> {
         let sections = schema.sections.iter().map(|section| section.name);
         let known: Vec<&str> = OWN.into_iter().chain(sections).collect();
         schema::nothing_but(layers, "", &known)?;
@@ -162,7 +161,7 @@ impl Config {
                 .sections
                 .iter()
                 .map(|section| Ok((section.name, (section.read)(layers, section.name)?)))
-                .collect::<figment::Result<_>>()?,
+                .collect::<Result<_, ConfigError>>()?,
         })
     }
 

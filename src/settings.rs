@@ -1,5 +1,7 @@
-//! What the engine and every workflow can be told, and what can be wrong with it: the parts of the configuration that modules
-//! share. A leaf: sections live with the modules that they are for, and are put together in `config`.
+//! What the engine and every workflow can be told, and what can be wrong with it.
+//!
+//! The parts of the configuration that modules share. A leaf: sections live with the modules that they are for, and are put
+//! together in `config`.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -33,6 +35,12 @@ pub enum ConfigError {
         /// What is wrong, and what would be right.
         problem: String,
     },
+}
+
+impl From<figment::Error> for ConfigError {
+    fn from(error: figment::Error) -> Self {
+        Self::Invalid(Box::new(error))
+    }
 }
 
 /// Says which key of which layer is wrong; figment's own text names the profile and repeats itself.

@@ -83,7 +83,7 @@ pub async fn pull(
     };
     let listener = Server::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await;
     let server = listener
-        .and_then(|listener| Server::start_outside(listener, state))
+        .and_then(|listener| Server::start_outside(listener, &state))
         .map_err(|error| BenchError::Stuck(format!("{error:#}")))?;
     let address = server.address();
 

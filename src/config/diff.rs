@@ -50,29 +50,25 @@ pub fn reload(old: &Config, new: &Config) -> Result<Reloaded, ConfigError> {
         applied,
     };
     if !reloaded.pending.is_empty() {
-        reloaded.in_force = with_what_waits(old, new, &reloaded.pending)
-            .map_err(|error| ConfigError::Invalid(Box::new(error)))?;
+        reloaded.in_force = with_what_waits(old, new, &reloaded.pending)?;
         reloaded.in_force.validate()?;
     }
     Ok(reloaded)
 }
 
 /// The new configuration with the old values of these keys.
-fn with_what_waits(old: &Config, new: &Config, waiting: &[Change]) -> figment::Result<Config> {
+fn with_what_waits(old: &Config, new: &Config, waiting: &[Change]) -> Result<Config, ConfigError> {
     // Read again from its own text, so that nobody has to list the fields.
-    let (before, mut values) = secret::revealed(|| (old.value(), new.value()));
+    let (before, values) = secret::revealed(|| (old.value(), new.value()));
     let told = |error: serde_json::Error| figment::Error::from(error.to_string());
-    let before = before.map_err(told)?;
-    let values = values
-        .as_mut()
-        .map_err(|error| figment::Error::from(error.to_string()))?;
+    let (before, mut values) = (before.map_err(told)?, values.map_err(told)?);
     for change in waiting {
         let pointer = format!("/{}", change.key.replace('.', "/"));
         if let (Some(value), Some(old)) = (values.pointer_mut(&pointer), before.pointer(&pointer)) {
             *value = old.clone();
         }
     }
-    let layers = Figment::from(Serialized::defaults(&*values));
+    let layers = Figment::from(Serialized::defaults(&values));
     Config::from_layers(&layers, new.schema)
 }
 

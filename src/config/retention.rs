@@ -30,11 +30,11 @@ struct Span(#[serde(with = "humantime_serde")] Duration);
 
 impl Retention {
     /// Reads the section. `kept` are the keys of what is kept for a time.
-    pub(super) fn read(layers: &Figment, kept: &[&'static str]) -> figment::Result<Self> {
+    pub(super) fn read(layers: &Figment, kept: &[&'static str]) -> Result<Self, ConfigError> {
         let own = ["daily", "weekly", "pause"];
         let known: Vec<&str> = own.into_iter().chain(kept.iter().copied()).collect();
         nothing_but(layers, "retention", &known)?;
-        let span = |key: &str| -> figment::Result<Duration> {
+        let span = |key: &str| -> Result<Duration, ConfigError> {
             let Span(span) = extract(layers, &format!("retention.{key}"))?;
             Ok(span)
         };
@@ -45,7 +45,7 @@ impl Retention {
             keep: kept
                 .iter()
                 .map(|key| Ok((*key, span(key)?)))
-                .collect::<figment::Result<_>>()?,
+                .collect::<Result<_, ConfigError>>()?,
         })
     }
 

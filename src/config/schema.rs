@@ -12,11 +12,14 @@ use super::erased::Erased;
 use crate::settings::{ConfigError, Options, Section};
 use crate::workflow::Configured;
 
+/// Reads what stands at a key as what it is.
+type Read = fn(&Figment, &str) -> Result<Box<dyn Erased>, ConfigError>;
+
 /// A section whose type a pipeline knows, or a workflow's options.
 #[derive(Clone, Copy)]
 pub struct Declared {
     pub(super) name: &'static str,
-    pub(super) read: fn(&Figment, &str) -> figment::Result<Box<dyn Erased>>,
+    pub(super) read: Read,
 }
 
 impl Declared {
@@ -39,26 +42,29 @@ impl Declared {
     }
 }
 
-fn read<O: Options>(layers: &Figment, key: &str) -> figment::Result<Box<dyn Erased>> {
+fn read<O: Options>(layers: &Figment, key: &str) -> Result<Box<dyn Erased>, ConfigError> {
     Ok(Box::new(extract::<O>(layers, key)?))
 }
 
 /// What stands at a dotted key. An error names the whole key: figment puts what leads to the value behind what leads on from it.
-pub(super) fn extract<T: DeserializeOwned>(layers: &Figment, key: &str) -> figment::Result<T> {
+pub(super) fn extract<T: DeserializeOwned>(layers: &Figment, key: &str) -> Result<T, ConfigError> {
     // What a file leaves out stands in the defaults, so this is the mistake of whoever brought the section in.
     if let Err(error) = layers.find_value(key)
         && matches!(error.kind, Kind::MissingField(_))
     {
         let message =
             format!("no such section: write [{key}] with all its keys into config/gleaner.toml");
-        return Err(Error::from(Kind::Message(message)).with_path(key));
+        return Err(Error::from(Kind::Message(message)).with_path(key).into());
     }
     layers.extract_inner(key).map_err(|mut error| {
         let parts = key.split('.').count().min(error.path.len());
         error.path.rotate_right(parts);
-        error
+        error.into()
     })
 }
+
+/// What must hold across sections.
+pub type Check = fn(&Config) -> Result<(), ConfigError>;
 
 /// What the pipelines bring to the configuration, all together.
 pub struct Schema {
@@ -69,7 +75,7 @@ pub struct Schema {
     /// What they keep for a time: keys of `[retention]`.
     pub kept: Vec<&'static str>,
     /// What must hold across sections.
-    pub checks: Vec<fn(&Config) -> Result<(), ConfigError>>,
+    pub checks: Vec<Check>,
 }
 
 impl fmt::Debug for Schema {
@@ -79,7 +85,7 @@ impl fmt::Debug for Schema {
 }
 
 /// Refuses keys of the table at `path` (empty for the whole) that are none of `known`, as serde does for a struct.
-pub(super) fn nothing_but(layers: &Figment, path: &str, known: &[&str]) -> figment::Result<()> {
+pub(super) fn nothing_but(layers: &Figment, path: &str, known: &[&str]) -> Result<(), ConfigError> {
     let Value::Dict(_, table) = layers.find_value(path)? else {
         return Ok(());
     };
@@ -90,5 +96,5 @@ pub(super) fn nothing_but(layers: &Figment, path: &str, known: &[&str]) -> figme
     let message = format!("unknown field: found `{key}`, expected one of `{known}`");
     let mut error = Error::from(Kind::Message(message)).with_path(path);
     error.metadata = layers.get_metadata(value.tag()).cloned();
-    Err(error)
+    Err(error.into())
 }

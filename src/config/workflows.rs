@@ -24,7 +24,7 @@ struct Own {
 
 impl Workflows {
     /// Reads the section of every workflow.
-    pub(super) fn read(layers: &Figment, workflows: &[Declared]) -> figment::Result<Self> {
+    pub(super) fn read(layers: &Figment, workflows: &[Declared]) -> Result<Self, ConfigError> {
         let known: Vec<&str> = workflows.iter().map(|workflow| workflow.name).collect();
         nothing_but(layers, "workflows", &known)?;
         let sections = workflows.iter().map(|workflow| {
@@ -35,7 +35,7 @@ impl Workflows {
             };
             Ok((workflow.name, own))
         });
-        sections.collect::<figment::Result<_>>().map(Self)
+        sections.collect::<Result<_, ConfigError>>().map(Self)
     }
 
     fn own(&self, name: &str) -> &Own {

@@ -63,17 +63,17 @@ impl Server {
     ///
     /// # Errors
     /// When the socket does not tell its address.
-    pub fn start(listener: TcpListener, state: State) -> anyhow::Result<Self> {
+    pub fn start(listener: TcpListener, state: &State) -> anyhow::Result<Self> {
         let is_loopback = listener.local_addr()?.ip().is_loopback();
-        Self::serve(listener, router(&state, is_loopback))
+        Self::serve(listener, router(state, is_loopback))
     }
 
     /// The same for what outsiders may see alone.
     ///
     /// # Errors
     /// When the socket does not tell its address.
-    pub fn start_outside(listener: TcpListener, state: State) -> anyhow::Result<Self> {
-        Self::serve(listener, outside_router(&state))
+    pub fn start_outside(listener: TcpListener, state: &State) -> anyhow::Result<Self> {
+        Self::serve(listener, outside_router(state))
     }
 
     #[expect(

@@ -1,5 +1,7 @@
 //! `domain/sitemap` and `sitemap_file/import`.
 
+#![expect(clippy::unwrap_used, reason = "a failed set-up is a failed test")]
+
 use std::fmt::Write as _;
 use std::io::Write as _;
 

@@ -1,5 +1,7 @@
 //! `notification/delivery`: webhooks and mail, to servers on loopback.
 
+#![expect(clippy::unwrap_used, reason = "a failed set-up is a failed test")]
+
 use std::time::Duration;
 
 use gleaner::config::Config;

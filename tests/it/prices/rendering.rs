@@ -1,5 +1,7 @@
 //! `crawl_job/crawl` of shops whose pages need a browser, with the whole program around it.
 
+#![expect(clippy::unwrap_used, reason = "a failed set-up is a failed test")]
+
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
