@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 pub struct Schedule {
     /// URLs, each with its job.
     pub urls: u64,
-    /// Shops that they are spread over.
+    /// Sites that they are spread over.
     pub sites: u64,
     /// Rounds of each kind but the last, which is one.
     pub rounds: usize,

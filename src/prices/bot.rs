@@ -52,9 +52,9 @@ pub struct Pull {
 pub struct Among<'a> {
     /// Only of this domain and what is below it.
     pub domain: Option<&'a str>,
-    /// Only of these shops; empty for all.
-    pub shops: &'a [String],
-    /// Between two jobs of a shop that says nothing itself.
+    /// Only of these sites; empty for all.
+    pub sites: &'a [String],
+    /// Between two jobs of a site that says nothing itself.
     pub pace: Duration,
 }
 
@@ -148,8 +148,8 @@ const PLAN_OF_PULLS: &str =
 
 /// Hands due jobs to bots, in one statement for all these pulls; what each yields is in their order.
 ///
-/// A bot never gets what it may not have: its rate, its cap, and the shops' own switches and paces are part of that statement,
-/// so they hold across nodes. Its shops are for the caller to name. It waits for no lock. In a transaction of its own, unless
+/// A bot never gets what it may not have: its rate, its cap, and the sites' own switches and paces are part of that statement,
+/// so they hold across nodes. Its sites are for the caller to name. It waits for no lock. In a transaction of its own, unless
 /// there is one.
 ///
 /// # Errors
@@ -171,7 +171,7 @@ pub async fn pull(
                 .bind::<Array<Bool>, _>(&counts)
                 .bind::<BigInt, _>(jobs.iter().sum::<i64>())
                 .bind::<Nullable<Text>, _>(among.domain)
-                .bind::<Array<Text>, _>(among.shops)
+                .bind::<Array<Text>, _>(among.sites)
                 .bind::<Double, _>(among.pace.as_secs_f64())
                 .load(conn)
                 .await

@@ -1,4 +1,4 @@
-//! What a crawl leaves behind: one row of `crawl_result`, and what follows for its job, its URL and its shop.
+//! What a crawl leaves behind: one row of `crawl_result`, and what follows for its job, its URL and its site.
 //!
 //! Everything that crawls, bots and our own fetcher, records through [`submit`]; nothing else writes these columns.
 
@@ -50,7 +50,7 @@ pub enum Seen<'a> {
     /// Nothing.
     Failed {
         /// `network`, `http`, `robots`, `extraction`, `validation` …; those of extraction and validation are charged to the
-        /// shop's pattern.
+        /// site's pattern.
         class: &'a str,
         /// Why.
         error: &'a str,

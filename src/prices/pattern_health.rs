@@ -1,4 +1,4 @@
-//! pattern-health: looks at how shops are doing, by a cron expression, once across all nodes.
+//! pattern-health: looks at how sites are doing, by a cron expression, once across all nodes.
 
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ impl PatternHealth {
                 opened = judged.opened,
                 closed = judged.closed,
                 repairs = judged.repairs,
-                "looked at the shops"
+                "looked at the sites"
             );
         }
         Ok(())

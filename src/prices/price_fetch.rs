@@ -1,6 +1,6 @@
 //! `crawl_job/crawl`: a product page → what it offers, recorded as a crawl result like any bot's.
 //!
-//! url → fetch (robots.txt, politeness, guard) → the page's own data and the shop's pattern → validation → `crawl_result`, by
+//! url → fetch (robots.txt, politeness, guard) → the page's own data and the site's pattern → validation → `crawl_result`, by
 //! the function that records for bots too. Every attempt leaves a result, also one that failed; how often and when it is tried
 //! again is for the job to say, by the policy that it came from. What becomes of a good result is the recording's business.
 
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
 
-use self::reading::{Read, Shop};
+use self::reading::{KnownSite, Read};
 use self::validate::{Limits, Previous};
 use crate::live::Live;
 use crate::prices::crawl;
@@ -234,7 +234,7 @@ impl Workflow for PriceFetch {
     async fn run(&self, job: Job) -> Result<Done<Crawl>, WorkflowError> {
         if !job.is_wanted {
             return Ok(Done::Filtered(
-                "its page or shop is switched off".to_owned(),
+                "its page or site is switched off".to_owned(),
                 None,
             ));
         }
@@ -379,7 +379,7 @@ fn read_page(job: &Job, document: &Document, limits: Limits) -> Read {
         .pattern
         .as_deref()
         .and_then(|json| Pattern::parse(json).ok());
-    let shop = Shop {
+    let site = KnownSite {
         pattern: pattern.as_ref(),
         currency: job.currency.as_deref().and_then(Currency::from_code),
     };
@@ -388,7 +388,7 @@ fn read_page(job: &Job, document: &Document, limits: Limits) -> Read {
         title: job.title.as_deref(),
         availability: job.availability.as_deref(),
     };
-    reading::read(document, shop, &previous, limits)
+    reading::read(document, site, &previous, limits)
 }
 
 /// The page as it is kept, unless it is too large even so.

@@ -37,7 +37,7 @@ pub struct Subscription {
     pub id: i64,
     /// Tell of a price at or below this.
     pub target: Option<Amount>,
-    /// The target's currency; the shop's if nothing.
+    /// The target's currency; the site's if nothing.
     pub target_currency: Option<String>,
     /// Whether drops are told.
     pub notify_drop: bool,

@@ -28,13 +28,13 @@ pub struct Rules {
     pub min_confidence: f64,
     /// Whether offers that are not in stock are refused.
     pub require_in_stock: bool,
-    /// Shops whose prices are recorded, by registrable domain; empty for all.
+    /// Sites whose prices are recorded, by registrable domain; empty for all.
     pub allowed_domains: Vec<String>,
     /// Currencies that are recorded; empty for all.
     pub currency_whitelist: Vec<String>,
     /// A price that differs by more than this, in percent, is held until a later result confirms it; 0 for never.
     pub max_change_percent: f64,
-    /// Rules that are other for a shop, by registrable domain.
+    /// Rules that are other for a site, by registrable domain.
     pub sites: BTreeMap<String, SiteRules>,
     /// How soon a page is crawled again whose price is held.
     #[serde(with = "humantime_serde")]
@@ -46,7 +46,7 @@ pub struct Rules {
     pub revive_times: u8,
 }
 
-/// Rules of one shop: what is named here is other there.
+/// Rules of one site: what is named here is other there.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SiteRules {
@@ -70,9 +70,9 @@ pub struct SiteRules {
 /// What is judged.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Candidate {
-    /// Registrable domain of the shop.
+    /// Registrable domain of the site.
     pub domain: String,
-    /// Currency of the shop's prices that name none.
+    /// Currency of the site's prices that name none.
     pub site_currency: Option<String>,
     /// The price as the database writes it.
     pub price: Option<String>,
@@ -125,7 +125,7 @@ impl Candidate {
         })
     }
 
-    /// The currency, told or the shop's; never guessed.
+    /// The currency, told or the site's; never guessed.
     #[must_use]
     pub fn currency(&self) -> Option<&str> {
         self.currency.as_deref().or(self.site_currency.as_deref())
@@ -148,7 +148,7 @@ impl Candidate {
 }
 
 impl Rules {
-    /// The rules as they are for this shop.
+    /// The rules as they are for this site.
     #[must_use]
     pub fn of_site(&self, domain: &str) -> std::borrow::Cow<'_, Self> {
         let own = self
@@ -213,7 +213,7 @@ impl Rules {
 
 impl Options for Rules {
     fn check(&self) -> Result<(), Problem> {
-        let shops = self.sites.iter().map(|(domain, own)| {
+        let sites = self.sites.iter().map(|(domain, own)| {
             let key = |name: &str| format!("sites.\"{domain}\".{name}");
             [
                 (
@@ -236,7 +236,7 @@ impl Options for Rules {
                 f64::MAX,
             ),
         ];
-        for (key, value, most) in std::iter::once(all).chain(shops).flatten() {
+        for (key, value, most) in std::iter::once(all).chain(sites).flatten() {
             if !(0.0..=most).contains(&value) {
                 let right = if most > 1.0 {
                     "must be 0 or more"
@@ -293,7 +293,7 @@ const RULES: [Rule; 10] = [
     Rule {
         name: "enabled",
         demands: |_| Some("true".to_owned()),
-        sees: |candidate| format!("shop {}", shown(&candidate.domain)),
+        sees: |candidate| format!("site {}", shown(&candidate.domain)),
         refuses: |rules, _| {
             (!rules.enabled).then(|| "auto-record is switched off in the configuration".to_owned())
         },
@@ -397,7 +397,7 @@ const RULES: [Rule; 10] = [
     },
     Rule {
         name: "currency",
-        demands: |_| Some("told by the page or by the shop's row".to_owned()),
+        demands: |_| Some("told by the page or by the site's row".to_owned()),
         sees: |candidate| candidate.currency().unwrap_or("none").to_owned(),
         refuses: |_, candidate| {
             candidate.currency().is_none().then(|| {
@@ -687,7 +687,7 @@ mod tests {
     fn w36_an_unknown_currency_is_no_currency() {
         check("unknown", "currency unknown", |_| (), |c| c.currency = None);
         check(
-            "the shop's",
+            "the site's",
             "",
             |_| (),
             |c| {
@@ -724,9 +724,9 @@ mod tests {
         );
     }
 
-    /// W-37: rules of one shop.
+    /// W-37: rules of one site.
     #[test]
-    fn w37_a_shop_may_have_rules_of_its_own() {
+    fn w37_a_site_may_have_rules_of_its_own() {
         let mut rules = rules();
         let own = SiteRules {
             min_confidence: Some(0.1),

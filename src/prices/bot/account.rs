@@ -24,7 +24,7 @@ pub struct Account {
     /// Whether it is let in.
     #[diesel(sql_type = Bool)]
     pub enabled: bool,
-    /// The shops whose jobs it may have; empty for all.
+    /// The sites whose jobs it may have; empty for all.
     #[diesel(sql_type = Array<Text>)]
     pub allowed_domains: Vec<String>,
 }
@@ -65,7 +65,7 @@ pub struct Listed {
     /// Its pulls per minute.
     #[diesel(sql_type = Integer)]
     pub rate_limit_per_minute: i32,
-    /// The shops whose jobs it may have; empty for all.
+    /// The sites whose jobs it may have; empty for all.
     #[diesel(sql_type = Array<Text>)]
     pub allowed_domains: Vec<String>,
     /// Jobs handed to it.

@@ -32,7 +32,7 @@ pub struct Price {
     /// Whether it is to be had.
     #[schema(required)]
     pub is_available: Option<bool>,
-    /// The same in the shop's word.
+    /// The same in the site's word.
     #[schema(required)]
     pub availability: Option<String>,
     /// Who saw it.
@@ -58,7 +58,7 @@ pub struct Page {
     /// Its URL as it is compared.
     #[schema(required)]
     pub normalized_url: Option<String>,
-    /// Its shop.
+    /// Its site.
     #[schema(required)]
     pub domain: Option<String>,
     /// Whether it is crawled.
@@ -119,7 +119,7 @@ pub async fn history(
     shown(rows)
 }
 
-/// Pages of the shop of this domain, or of all for an empty text, newest first; with the state of their jobs by its older name.
+/// Pages of the site of this domain, or of all for an empty text, newest first; with the state of their jobs by its older name.
 ///
 /// # Errors
 /// Whatever the database answers.

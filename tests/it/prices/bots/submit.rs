@@ -125,7 +125,7 @@ async fn w7_a_failed_crawl_overwrites_nothing() {
 
 /// PT-22: the pattern is charged with what it is to blame for.
 #[tokio::test]
-async fn pt22_only_extraction_and_validation_are_charged_to_the_shop() {
+async fn pt22_only_extraction_and_validation_are_charged_to_the_site() {
     let database = with_jobs().await;
     let mut conn = database.connect().await;
     let mut attempt = 0;
