@@ -172,7 +172,7 @@ fn storable(value: &Value) -> Value {
 
 /// A page to be kept for learning and testing patterns.
 #[derive(Clone, Debug)]
-pub struct Page {
+pub struct KeptPage {
     /// The job it was fetched for.
     pub job: i64,
     /// Where it was in the end; `None` for where it was looked for.
@@ -185,7 +185,7 @@ pub struct Page {
 ///
 /// # Errors
 /// Whatever the database answers.
-pub async fn keep_pages(conn: &mut AsyncPgConnection, pages: &[Page]) -> QueryResult<usize> {
+pub async fn keep_pages(conn: &mut AsyncPgConnection, pages: &[KeptPage]) -> QueryResult<usize> {
     if pages.is_empty() {
         return Ok(0);
     }

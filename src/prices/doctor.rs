@@ -42,7 +42,7 @@ fn browser(is_enabled: bool, program: &Result<PathBuf, RenderError>, sites: i64)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::area::check::Outcome;
+    use crate::area::check::Grade;
 
     #[test]
     fn pages_that_need_a_browser_have_one_or_it_is_said() {
@@ -53,10 +53,10 @@ mod tests {
             })
         };
         for (is_enabled, program, sites, outcome, text) in [
-            (true, program(), 0, Outcome::Ok, "/usr/bin/chromium"),
-            (true, none(), 0, Outcome::Fail, "nothing is there"),
-            (false, none(), 0, Outcome::Ok, "not needed"),
-            (false, program(), 2, Outcome::Warn, "2 sites need it"),
+            (true, program(), 0, Grade::Ok, "/usr/bin/chromium"),
+            (true, none(), 0, Grade::Fail, "nothing is there"),
+            (false, none(), 0, Grade::Ok, "not needed"),
+            (false, program(), 2, Grade::Warn, "2 sites need it"),
         ] {
             let check = browser(is_enabled, &program, sites);
             assert_eq!(check.outcome, outcome, "{check:?}");

@@ -194,12 +194,12 @@ impl Rules {
                 let demands = (rule.demands)(self);
                 let refused = (rule.refuses)(self, candidate);
                 let outcome = match (&demands, &refused) {
-                    _ if is_refused => Outcome::NotAsked,
-                    (None, _) => Outcome::Off,
-                    (Some(_), None) => Outcome::Passes,
-                    (Some(_), Some(_)) => Outcome::Refuses,
+                    _ if is_refused => Ruling::NotAsked,
+                    (None, _) => Ruling::Off,
+                    (Some(_), None) => Ruling::Passes,
+                    (Some(_), Some(_)) => Ruling::Refuses,
                 };
-                is_refused |= outcome == Outcome::Refuses;
+                is_refused |= outcome == Ruling::Refuses;
                 Finding {
                     rule: rule.name,
                     outcome,
@@ -253,7 +253,7 @@ impl Options for Rules {
 /// How a rule came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum Ruling {
     /// Nothing against it.
     Passes,
     /// This is why it is not recorded.
@@ -270,7 +270,7 @@ pub struct Finding {
     /// Which rule: its configuration key, where it has one.
     pub rule: &'static str,
     /// How it came out.
-    pub outcome: Outcome,
+    pub outcome: Ruling,
     /// What it demands; `None` when it is off.
     pub demands: Option<String>,
     /// What it sees.
@@ -498,7 +498,7 @@ mod tests {
         let refusing: Vec<Finding> = rules
             .explain(&candidate)
             .into_iter()
-            .filter(|finding| finding.outcome == Outcome::Refuses)
+            .filter(|finding| finding.outcome == Ruling::Refuses)
             .collect();
         assert_eq!(
             refusing.len(),
@@ -711,16 +711,16 @@ mod tests {
             rules.judge(&candidate),
             Err("product not in stock".to_owned())
         );
-        let outcomes: Vec<Outcome> = rules
+        let outcomes: Vec<Ruling> = rules
             .explain(&candidate)
             .iter()
             .map(|finding| finding.outcome)
             .collect();
-        assert_eq!(outcomes[..2], [Outcome::Passes, Outcome::Refuses]);
+        assert_eq!(outcomes[..2], [Ruling::Passes, Ruling::Refuses]);
         assert!(
             outcomes[2..]
                 .iter()
-                .all(|&outcome| outcome == Outcome::NotAsked)
+                .all(|&outcome| outcome == Ruling::NotAsked)
         );
     }
 

@@ -69,7 +69,7 @@ pub enum Origin {
 
 /// A row of the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct HistoryRow {
     /// Where it comes from.
     pub origin: Origin,
     /// When it was first seen.
@@ -122,7 +122,7 @@ pub enum Decision {
 /// The part of one page's history that a batch touches.
 #[derive(Clone, Debug, Default)]
 pub struct Timeline {
-    rows: Vec<Row>,
+    rows: Vec<HistoryRow>,
     held: Option<Held>,
     resolved: Vec<(Held, bool)>,
 }
@@ -130,7 +130,7 @@ pub struct Timeline {
 impl Timeline {
     /// With the rows that stand next to the batch's observations, in any order, some perhaps twice; and what is held.
     #[must_use]
-    pub fn new(mut rows: Vec<Row>, held: Option<Held>) -> Self {
+    pub fn new(mut rows: Vec<HistoryRow>, held: Option<Held>) -> Self {
         rows.sort_by_key(|row| (row.since, key(row.origin)));
         rows.dedup_by_key(|row| row.origin);
         Self {
@@ -142,7 +142,7 @@ impl Timeline {
 
     /// The rows as they are now, in their order.
     #[must_use]
-    pub fn rows(&self) -> &[Row] {
+    pub fn rows(&self) -> &[HistoryRow] {
         &self.rows
     }
 
@@ -264,7 +264,7 @@ impl Timeline {
             .and_then(|place| self.rows.get_mut(place))
             && row.until > until
         {
-            resumed = Some(Row {
+            resumed = Some(HistoryRow {
                 origin: Origin::Resumed,
                 since: row.until,
                 until: row.until,
@@ -276,7 +276,7 @@ impl Timeline {
         }
         self.rows.insert(
             at_place,
-            Row {
+            HistoryRow {
                 origin: Origin::Seen(seen),
                 since,
                 until,
@@ -548,7 +548,7 @@ mod tests {
 
     #[test]
     fn rows_given_twice_count_once() {
-        let row = |id, second: i64| Row {
+        let row = |id, second: i64| HistoryRow {
             origin: Origin::Stored(id),
             since: moment(second),
             until: moment(second),

@@ -13,7 +13,7 @@ use gleaner_actors::port::{Failure, LeaseId, Settlement, Verdict};
 use super::{STAGE, Token};
 use crate::db::statement::statement;
 use crate::prices::crawl;
-use crate::prices::crawl::{Page, Seen, Submission};
+use crate::prices::crawl::{KeptPage, Seen, Submission};
 use crate::prices::policy;
 use crate::store::stage::Records;
 
@@ -412,7 +412,7 @@ async fn record(
             parsed_data,
             duration_ms: *duration_ms,
         });
-        pages.extend(page.as_ref().map(|body| Page {
+        pages.extend(page.as_ref().map(|body| KeptPage {
             job: row.id,
             url: None,
             body: body.clone(),

@@ -49,7 +49,7 @@ pub struct Price {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Page)]
-pub struct Page {
+pub struct WatchedPage {
     /// SHA-256 of its normalised URL, in hexadecimal.
     #[schema(required)]
     pub url_hash: Option<String>,
@@ -127,7 +127,7 @@ pub async fn urls(
     conn: &mut AsyncPgConnection,
     domain: &str,
     limit: i64,
-) -> QueryResult<Vec<Page>> {
+) -> QueryResult<Vec<WatchedPage>> {
     let rows = sql_query(
         "SELECT jsonb_build_object('url_hash', url_hash, 'raw_url', raw_url, 'normalized_url', url, 'domain', domain, 'is_active', is_active, \
              'rejected', rejected, 'title', title, 'price', current_price::text, 'currency', current_currency, 'last_crawled_at', last_crawled_at, \

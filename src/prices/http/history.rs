@@ -19,7 +19,7 @@ use crate::http::listing;
 use crate::http::listing::{Asked, Good, Refusal, Refusals, Rows};
 use crate::http::openapi::{Responses, refusals};
 use crate::prices::crawl::read;
-use crate::prices::crawl::read::{Page, Price};
+use crate::prices::crawl::read::{Price, WatchedPage};
 
 pub(crate) fn routes() -> Router<State> {
     let mut router = Router::new();
@@ -92,7 +92,7 @@ async fn history(
 /// Pages, newest first, with the state of their jobs.
 #[utoipa::path(
     get, path = "/api/product-urls/", operation_id = "productUrls", params(OfSite),
-    responses((status = 200, description = "Rows, maybe none.", body = Good<Rows<Page>>), Refusals),
+    responses((status = 200, description = "Rows, maybe none.", body = Good<Rows<WatchedPage>>), Refusals),
     security(("admin" = []), ()),
 )]
 async fn urls(Held(state): Held<State>, Asked(wanted): Asked<OfSite>) -> Result<Response, Refusal> {

@@ -210,7 +210,7 @@ async fn amounts_are_exact_or_refused() {
 async fn the_last_page_of_a_url_is_kept() {
     let database = with_jobs().await;
     let mut conn = database.connect().await;
-    let page = |job, url: Option<&str>, body: &str| crawl::Page {
+    let page = |job, url: Option<&str>, body: &str| crawl::KeptPage {
         job,
         url: url.map(str::to_owned),
         body: body.as_bytes().to_vec(),
