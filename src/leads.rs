@@ -18,7 +18,6 @@ use crate::area::Area;
 use crate::http::Routes;
 use crate::workflows::Known;
 
-/// Leads.
 pub static AREA: Area = Area {
     name: "leads",
     workflows: || {

@@ -39,7 +39,6 @@ use crate::upkeep::CRON_INTERVAL;
 use crate::workflow::Workflow;
 use crate::workflows::Known;
 
-/// Prices.
 pub static AREA: Area = Area {
     name: "prices",
     workflows: || {

@@ -14,14 +14,12 @@ pub enum Grade {
     Fail,
 }
 
-/// One check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// What was looked at.
     pub name: &'static str,
     /// How it came out.
     pub outcome: Grade,
-    /// What was found.
     pub found: String,
     /// What to do about it.
     pub advice: Option<String>,

@@ -54,7 +54,6 @@ pub struct Pulled {
     pub jobs: u64,
     /// Jobs handed out more than once: zero, or something is broken.
     pub handed_out_twice: u64,
-    /// Bots.
     pub bots: u32,
     /// Jobs per pull.
     pub batch: u32,

@@ -70,7 +70,6 @@ pub struct Scheduled {
     pub resident_growth_bytes: u64,
     /// How much it may.
     pub resident_growth_aim_bytes: u64,
-    /// Whose server it was.
     #[serde(flatten)]
     pub server: ServerSettings,
 }

@@ -20,7 +20,6 @@ pub struct Declared {
 }
 
 impl Declared {
-    /// A section.
     #[must_use]
     pub fn section<S: Section>() -> Self {
         Self {
@@ -56,7 +55,6 @@ pub(super) fn extract<T: DeserializeOwned>(layers: &Figment, key: &str) -> figme
 pub struct Schema {
     /// Their workflows, in the order in which they are shown.
     pub workflows: Vec<Declared>,
-    /// Their sections.
     pub sections: Vec<Declared>,
     /// What they keep for a time: keys of `[retention]`.
     pub kept: Vec<&'static str>,

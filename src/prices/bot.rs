@@ -39,7 +39,6 @@ static PULL: LazyLock<String> =
 /// One of the pulls that a claim answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pull {
-    /// The bot.
     pub bot: i64,
     /// At most this many jobs, and no more than the bot may have at a time.
     pub jobs: i64,
@@ -61,16 +60,13 @@ pub struct Among<'a> {
 /// The right to one job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token {
-    /// The lease.
     pub lease: LeaseId,
-    /// The attempt.
     pub attempt: i16,
 }
 
 /// A job handed out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
-    /// Its key.
     pub id: i64,
     /// The page to be crawled.
     pub url: String,
@@ -89,7 +85,6 @@ pub struct Job {
 /// What a pull yields.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Pulled {
-    /// These jobs.
     Jobs(Vec<Job>),
     /// The bot has pulled too often; so long until it may again.
     TooOften(Duration),

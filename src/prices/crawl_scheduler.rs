@@ -38,13 +38,11 @@ pub struct Round {
     pub raised: usize,
 }
 
-/// The ticker.
 pub struct CrawlScheduler {
     shared: Arc<Shared>,
 }
 
 impl CrawlScheduler {
-    /// With what it shares.
     #[must_use]
     pub fn new(shared: Arc<Shared>) -> Self {
         Self { shared }

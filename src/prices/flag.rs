@@ -84,7 +84,6 @@ pub const OPEN: [&str; 2] = ["pending", "in_progress"];
 pub struct Filter<'a> {
     /// One of these; empty for any.
     pub statuses: &'a [&'a str],
-    /// Of this kind.
     pub kind: Option<&'a str>,
     /// About this site.
     pub domain: Option<&'a str>,

@@ -15,7 +15,6 @@ pub(crate) const SITES: Group = Group::new("site", "pattern");
 /// A version, as people see it.
 #[derive(Clone, Debug, PartialEq, QueryableByName, Serialize)]
 pub struct Version {
-    /// Its key.
     #[diesel(sql_type = BigInt)]
     pub id: i64,
     /// From 1, per site.
@@ -30,7 +29,6 @@ pub struct Version {
     /// Why it was made, or rejected.
     #[diesel(sql_type = Nullable<Text>)]
     pub reason: Option<String>,
-    /// The pattern.
     #[diesel(sql_type = Json)]
     pub pattern: Value,
     /// On what it was tried.
@@ -41,10 +39,8 @@ pub struct Version {
     pub created_at: String,
 }
 
-/// A version to be.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewVersion<'a> {
-    /// The pattern.
     pub pattern: &'a Value,
     /// `generated`, `manual` or `rollback`.
     pub source: &'a str,

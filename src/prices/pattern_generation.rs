@@ -109,7 +109,6 @@ struct Row {
 pub enum Verdict {
     /// A pattern to use from now on.
     Activate {
-        /// The pattern.
         pattern: Value,
         /// How it did.
         tested: Value,

@@ -12,13 +12,11 @@ use crate::app::state::Shared;
 use crate::prices::flag;
 use crate::store::schedule;
 
-/// The ticker.
 pub(crate) struct PatternHealth {
     shared: Arc<Shared>,
 }
 
 impl PatternHealth {
-    /// With what it shares.
     #[must_use]
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Self { shared }

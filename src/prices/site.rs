@@ -6,7 +6,7 @@ use diesel::{QueryResult, QueryableByName};
 use diesel_async::AsyncPgConnection;
 use serde::Serialize;
 
-/// A site.
+/// A site as `gleaner site list` shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, QueryableByName)]
 pub struct Site {
     /// Its registrable domain.

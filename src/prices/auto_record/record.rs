@@ -39,11 +39,9 @@ impl Source {
 /// What a result saw.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observation {
-    /// The result.
     pub result: i64,
     /// The page.
     pub url: i64,
-    /// When.
     pub at: Moment,
     /// What is compared and recorded.
     pub value: Value,

@@ -50,19 +50,14 @@ pub struct Rules {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SiteRules {
-    /// As in [`Rules`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
-    /// As in [`Rules`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allowed_sources: Option<Vec<String>>,
-    /// As in [`Rules`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_confidence: Option<f64>,
-    /// As in [`Rules`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub require_in_stock: Option<bool>,
-    /// As in [`Rules`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_change_percent: Option<f64>,
 }
@@ -93,9 +88,7 @@ pub struct Candidate {
 /// What is recorded of a candidate that passes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Offer {
-    /// The price.
     pub price: Amount,
-    /// Its currency.
     pub currency: String,
 }
 
@@ -273,11 +266,9 @@ pub struct Finding {
     pub outcome: Ruling,
     /// What it demands; `None` when it is off.
     pub demands: Option<String>,
-    /// What it sees.
     pub sees: String,
 }
 
-/// A rule.
 struct Rule {
     name: &'static str,
     /// What it demands; `None` when it is off.

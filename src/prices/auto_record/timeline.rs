@@ -15,9 +15,7 @@ pub type Moment = DateTime<Utc>;
 /// What is compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Value {
-    /// The price.
     pub price: Amount,
-    /// Its currency.
     pub currency: String,
     /// Availability; nothing if it was not told.
     pub availability: Option<String>,
@@ -67,16 +65,13 @@ pub enum Origin {
     Resumed,
 }
 
-/// A row of the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryRow {
-    /// Where it comes from.
     pub origin: Origin,
     /// When it was first seen.
     pub since: Moment,
     /// When the same was last seen.
     pub until: Moment,
-    /// What was seen.
     pub value: Value,
     /// Whether the database has it otherwise, or not at all.
     pub is_changed: bool,
@@ -85,11 +80,8 @@ pub struct HistoryRow {
 /// A price that jumped and waits for a second look.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// The price.
     pub price: Amount,
-    /// Its currency.
     pub currency: String,
-    /// When it was seen.
     pub at: Moment,
 }
 
@@ -100,7 +92,6 @@ pub enum Decision {
     Recorded {
         /// What stood before it.
         before: Option<Value>,
-        /// Whether it is the latest.
         is_latest: bool,
         /// Whether it confirmed a price that was held.
         confirms: bool,

@@ -12,7 +12,6 @@ use crate::db::statement::statement;
 /// What a request of a bot is judged by.
 #[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
 pub struct Account {
-    /// Its key.
     #[diesel(sql_type = BigInt)]
     pub id: i64,
     /// The name it logs in with.
@@ -77,10 +76,8 @@ pub struct Listed {
     /// Of these, reported as failed.
     #[diesel(sql_type = BigInt)]
     pub jobs_failed: i64,
-    /// Jobs it has in hand.
     #[diesel(sql_type = BigInt)]
     pub jobs_in_hand: i64,
-    /// Its last pull.
     #[diesel(sql_type = Nullable<Timestamptz>)]
     pub last_pull_at: Option<DateTime<Utc>>,
 }

@@ -23,11 +23,9 @@ const LATE_LEASE: &str = "1 minute";
 /// A report on one job.
 #[derive(Clone, Debug)]
 pub struct Report<'a> {
-    /// The job.
     pub job: i64,
     /// The right under which it was worked; `None` for the last hand-out of the job to this bot.
     pub token: Option<Token>,
-    /// What was done with it.
     pub done: Done<'a>,
 }
 
@@ -36,7 +34,6 @@ pub struct Report<'a> {
 pub enum Done<'a> {
     /// It was crawled, well or not.
     Crawled {
-        /// What was seen.
         seen: Seen<'a>,
         /// What else the bot says.
         parsed_data: &'a serde_json::Value,

@@ -30,10 +30,9 @@ pub(super) struct Read {
     pub(super) canonical: Option<String>,
 }
 
-/// What is known of a site.
+/// What a site has of its own that helps to read its pages.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct KnownSite<'a> {
-    /// Its pattern.
     pub(super) pattern: Option<&'a Pattern>,
     /// The currency of its prices where they name none.
     pub(super) currency: Option<Currency>,

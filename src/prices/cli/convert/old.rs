@@ -19,9 +19,7 @@ const CRON: &str = "_cron_config";
 pub(super) struct Setting {
     /// The table, as a path from the root.
     pub(super) table: &'static [&'static str],
-    /// The key in it.
     pub(super) key: &'static str,
-    /// The value.
     pub(super) value: toml_edit::Value,
 }
 
