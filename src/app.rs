@@ -1,5 +1,6 @@
 //! The wiring: configuration → pool → migrations → workflows → tree → HTTP; reload; drain. Read this first.
 
+mod listener;
 pub mod state;
 
 use std::net::SocketAddr;
@@ -7,18 +8,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use gleaner_actors::{DrainReport, Member, Tree};
+use gleaner_actors::{DrainReport, Tree};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
-use crate::app::state::Shared;
-use crate::areas::{self, AREAS};
+use self::state::Shared;
+use crate::area::Areas;
+use crate::areas;
 use crate::config::{self, Change, Config, Reloaded};
 use crate::db;
 use crate::db::connect::Connector;
 use crate::db::migrations;
-use crate::db::notify::{Heard, Listener};
 use crate::db::pooler::{self, Pooling};
 use crate::live::Live;
 use crate::metrics::{self, EngineMetrics};
@@ -36,6 +37,7 @@ use crate::workflows::Registry;
 
 /// A running Gleaner: everything but signals.
 pub struct App {
+    areas: &'static Areas,
     shared: Arc<Shared>,
     registry: Registry,
     fetch: fetch::Client,
@@ -51,6 +53,18 @@ impl App {
     /// # Errors
     /// Whatever of it cannot be brought up.
     pub async fn start(config: Config, metrics: Option<PrometheusHandle>) -> anyhow::Result<Self> {
+        Self::start_with(areas::all(), config, metrics).await
+    }
+
+    /// The same with other areas than the program's, to which the configuration has to be read ([`Areas::schema`]).
+    ///
+    /// # Errors
+    /// As [`App::start`].
+    pub async fn start_with(
+        areas: &'static Areas,
+        config: Config,
+        metrics: Option<PrometheusHandle>,
+    ) -> anyhow::Result<Self> {
         let pool = db::pool(&config.database)?;
         let direct = Connector::new(config.database.direct(), &config.database)?;
         {
@@ -91,19 +105,19 @@ impl App {
             tracking: config.extract.tracking(),
         };
         let (registry, mut members) =
-            Registry::build(areas::workflows(), &config, &services, &pool, node);
+            Registry::build(areas.workflows(), &config, &services, &pool, node);
         let tree_settings = config.engine.tree_settings();
         let (listen, http_address) = (config.database.listen, config.http.address()?);
-        let outside_addresses: Vec<_> = AREAS
+        let outside_addresses: Vec<_> = areas
             .iter()
             .map(|area| (area.outside)(&config))
             .collect::<Result<_, _>>()?;
         let admin_token = config.http.admin_token.clone();
-        let shared = Shared::new(pool, node, Live::new(config), redis, areas::workflows());
-        members.extend(upkeep::members(&shared, areas::kept()));
-        members.extend(AREAS.iter().flat_map(|area| (area.tickers)(&shared)));
+        let shared = Shared::new(pool, node, Live::new(config), redis, areas.workflows());
+        members.extend(upkeep::members(&shared, areas.kept()));
+        members.extend(areas.iter().flat_map(|area| (area.tickers)(&shared)));
         if listen {
-            members.push(listener(direct.clone(), &shared));
+            members.push(listener::member(direct.clone(), &shared));
         }
         if let Some(handle) = &metrics {
             members.push(metrics::tidier(handle.clone()));
@@ -114,8 +128,8 @@ impl App {
             outside_listeners.extend(bind(address).await?);
         }
         let http_listener = bind(http_address).await?;
-        metrics::announce(areas::workflows().iter().map(|workflow| workflow.name));
-        AREAS.iter().for_each(|area| (area.metrics)());
+        metrics::announce(areas.workflows().iter().map(|workflow| workflow.name));
+        areas.iter().for_each(|area| (area.metrics)());
         let heart = LeaseHeart::new(direct, node);
         let tree = Tree::start(tree_settings, heart, members, Arc::new(EngineMetrics)).await?;
         shared.set_tree(tree.clone());
@@ -125,8 +139,8 @@ impl App {
             Arc::clone(&shared),
             metrics,
             admin_token,
-            AREAS.iter().map(|area| (area.routes)(&shared)).collect(),
-            AREAS.iter().filter_map(|area| area.status).collect(),
+            areas.iter().map(|area| (area.routes)(&shared)).collect(),
+            areas.iter().filter_map(|area| area.status).collect(),
         );
         let outside_servers = outside_listeners
             .into_iter()
@@ -136,6 +150,7 @@ impl App {
             .map(|listener| crate::http::Server::start(listener, http))
             .transpose()?;
         Ok(Self {
+            areas,
             shared,
             registry,
             fetch,
@@ -292,14 +307,14 @@ impl App {
         };
         let status = self.tree.status().await?;
         let mut connection = self.shared.pool.get().await?;
-        for area in AREAS {
+        for area in self.areas.iter() {
             let waits = (area.waits_elsewhere)(&self.shared).await;
             let is_work = |name: &&str| status.workflow(name).is_some_and(|own| !is_off(own.state));
             if waits.iter().any(is_work) {
                 return Ok(false);
             }
         }
-        for workflow in areas::workflows() {
+        for workflow in self.areas.workflows() {
             let Some(own) = status.workflow(workflow.name) else {
                 continue;
             };
@@ -338,37 +353,4 @@ async fn connect_redis(config: &redis::Config) -> anyhow::Result<Option<Redis>> 
         }
     }
     Ok(Some(redis))
-}
-
-/// LISTEN as a member of the tree: notifications wake workflows.
-fn listener(direct: Connector, shared: &Arc<Shared>) -> Member {
-    let shared = Arc::clone(shared);
-    let by_stage: std::collections::HashMap<String, &'static str> = areas::workflows()
-        .iter()
-        .map(|workflow| (workflow.stage.name(), workflow.name))
-        .collect();
-    let by_stage = Arc::new(by_stage);
-    let hear = move |heard: Heard| -> futures_util::future::BoxFuture<'static, ()> {
-        let (shared, by_stage) = (Arc::clone(&shared), Arc::clone(&by_stage));
-        Box::pin(async move {
-            let Some(tree) = shared.tree() else { return };
-            match heard {
-                Heard::Connected => tree.wake_all(),
-                Heard::Stage(stage) => {
-                    if let Some(due) = shared.due(&stage) {
-                        due.notify_waiters();
-                    }
-                    if let Some(name) = by_stage.get(&stage) {
-                        tree.wake(name);
-                    }
-                }
-                Heard::Control(_workflow) => {
-                    if let Err(error) = upkeep::apply_controls(&shared).await {
-                        warn!(error = %chain(&error), "cannot read operators' requests");
-                    }
-                }
-            }
-        })
-    };
-    Member::service("listener", Arc::new(Listener::new(direct, Arc::new(hear))))
 }

@@ -5,6 +5,7 @@
 
 pub mod check;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use gleaner_actors::Member;
 
 use self::check::Check;
 use crate::app::state::Shared;
-use crate::config::{Config, Declared};
+use crate::config::{Config, Declared, Schema};
 use crate::db::DbError;
 use crate::http::{Routes, StatusPart};
 use crate::settings::ConfigError;
@@ -43,6 +44,9 @@ pub struct Area {
     pub status: Option<StatusPart>,
     /// Names of workflows for which something waits that PostgreSQL does not know of yet.
     pub waits_elsewhere: for<'a> fn(&'a Shared) -> BoxFuture<'a, Vec<&'static str>>,
+    /// Sets its workflows and sections up for the demo: its web instead of the world's, and what waits for people, or out of
+    /// politeness, quick and by itself.
+    pub rehearse: fn(&mut Config),
     /// Describes its metrics, and shows its counters from the start.
     pub metrics: fn(),
     /// What `gleaner doctor` looks at for it.
@@ -50,4 +54,60 @@ pub struct Area {
         &'a Config,
         &'a mut AsyncPgConnection,
     ) -> BoxFuture<'a, Result<Vec<Check>, DbError>>,
+}
+
+impl fmt::Debug for Area {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Area").field(&self.name).finish()
+    }
+}
+
+/// Some areas, and what they bring together: those of the program, or of a test that adds one of its own.
+#[derive(Debug)]
+pub struct Areas {
+    each: Vec<&'static Area>,
+    workflows: Vec<Known>,
+    schema: Schema,
+}
+
+impl Areas {
+    /// These, in the order in which they are shown.
+    #[must_use]
+    pub fn of(each: &[&'static Area]) -> Self {
+        let workflows: Vec<Known> = each.iter().flat_map(|area| (area.workflows)()).collect();
+        let kept = each.iter().flat_map(|area| area.kept);
+        let schema = Schema {
+            workflows: workflows.iter().map(|known| known.declared).collect(),
+            sections: each.iter().flat_map(|area| (area.sections)()).collect(),
+            kept: kept.map(|kind| kind.key).collect(),
+            checks: each.iter().map(|area| area.check).collect(),
+        };
+        Self {
+            each: each.to_vec(),
+            workflows,
+            schema,
+        }
+    }
+
+    /// One after the other.
+    pub fn iter(&self) -> impl Iterator<Item = &'static Area> {
+        self.each.iter().copied()
+    }
+
+    /// All their workflows, in the order of the pipelines.
+    #[must_use]
+    pub fn workflows(&self) -> &[Known] {
+        &self.workflows
+    }
+
+    /// What of their tables gets old.
+    pub fn kept(&self) -> impl Iterator<Item = &'static prune::Kind> {
+        self.iter().flat_map(|area| area.kept)
+    }
+
+    /// What they bring to the configuration.
+    #[must_use]
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
 }

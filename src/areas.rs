@@ -4,7 +4,7 @@
 
 use std::sync::LazyLock;
 
-use crate::area::Area;
+use crate::area::{Area, Areas};
 use crate::config::{self, Config, Schema, Sources};
 use crate::console::Global;
 use crate::settings::ConfigError;
@@ -46,29 +46,28 @@ areas! {
     Prices = prices;
 }
 
+/// All of them, and what they bring together.
+#[must_use]
+pub fn all() -> &'static Areas {
+    static ALL: LazyLock<Areas> = LazyLock::new(|| Areas::of(AREAS));
+    &ALL
+}
+
 /// All workflows, in the order of the pipelines.
 #[must_use]
 pub fn workflows() -> &'static [Known] {
-    static WORKFLOWS: LazyLock<Vec<Known>> =
-        LazyLock::new(|| AREAS.iter().flat_map(|area| (area.workflows)()).collect());
-    &WORKFLOWS
+    all().workflows()
 }
 
 /// What of all tables gets old.
 pub fn kept() -> impl Iterator<Item = &'static prune::Kind> {
-    AREAS.iter().flat_map(|area| area.kept)
+    all().kept()
 }
 
 /// What all areas bring to the configuration.
 #[must_use]
 pub fn schema() -> &'static Schema {
-    static SCHEMA: LazyLock<Schema> = LazyLock::new(|| Schema {
-        workflows: workflows().iter().map(|known| known.declared).collect(),
-        sections: AREAS.iter().flat_map(|area| (area.sections)()).collect(),
-        kept: kept().map(|kind| kind.key).collect(),
-        checks: AREAS.iter().map(|area| area.check).collect(),
-    });
-    &SCHEMA
+    all().schema()
 }
 
 /// Reads the configuration of the whole program.

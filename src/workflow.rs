@@ -136,6 +136,12 @@ pub trait Configured: Workflow {
     /// Tables to which every attempt adds a row of its own. Everything else is the same however often a row is worked.
     const JOURNALS: &'static [&'static str] = &[];
 
+    /// The key of one of its options, as messages name it.
+    #[must_use]
+    fn option(key: &str) -> String {
+        format!("workflows.{}.options.{key}", Self::NAME)
+    }
+
     /// With what the process has, and options that a reload replaces.
     fn new(services: &Services, options: Live<Self::Options>) -> Self;
 }

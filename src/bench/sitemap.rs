@@ -20,6 +20,8 @@ use tokio::time::Instant;
 
 use super::scratch::{Scratch, ServerSettings};
 use super::{BenchError, number, process, rounded};
+use crate::leads::sitemap_import::SitemapImport;
+use crate::workflow::Workflow as _;
 
 /// One import may take so much more memory than none, in bytes.
 const GROWTH_AIM_BYTES: u64 = 32 << 20;
@@ -86,15 +88,19 @@ pub async fn sitemap(
             what.sitemaps
         ))
         .await?;
+    let own = SitemapImport::NAME.replace('-', "_").to_uppercase();
+    let advance = format!("GLEANER_WORKFLOWS__{own}__OPTIONS__ADVANCE");
     let settings = [
         ("GLEANER_FETCH__PROXY_HOSTS_TO", address.as_str()),
         ("GLEANER_FETCH__PER_HOST_DELAY", "0s"),
-        (
-            "GLEANER_WORKFLOWS__SITEMAP_IMPORT__OPTIONS__ADVANCE",
-            "false",
-        ),
+        (advance.as_str(), "false"),
     ];
-    let mut child = process::start(scratch, program, &["--only", "sitemap-import"], &settings)?;
+    let mut child = process::start(
+        scratch,
+        program,
+        &["--only", SitemapImport::NAME],
+        &settings,
+    )?;
     let imported = watch(scratch, &mut child, what, sitemap_bytes).await;
     process::stop(&mut child).await?;
     imported

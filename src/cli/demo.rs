@@ -13,18 +13,12 @@ use tracing::{debug, info};
 
 use super::run;
 use crate::app::App;
+use crate::areas::AREAS;
 use crate::config::Config;
 use crate::console::{FAILURE, Global, OK, complain, print};
 use crate::db::connect::Connector;
 use crate::db::migrations;
-use crate::demo::{DAYS, PLACES_HOST, PriceScore, Score, Server, Web, score, score_prices};
-use crate::leads::deep_scan::DeepScan;
-use crate::leads::domain_extraction::DomainExtraction;
-use crate::leads::sitemap_discovery::SitemapDiscovery;
-use crate::leads::sitemap_import::SitemapImport;
-use crate::prices::auto_record::AutoRecord;
-use crate::prices::config::Crawl;
-use crate::prices::price_fetch::PriceFetch;
+use crate::demo::{DAYS, PriceScore, Score, Server, Web, score, score_prices};
 use crate::secret::Secret;
 use crate::settings::inconsistent;
 use crate::signals::{Asked, Signals};
@@ -121,17 +115,9 @@ fn tune(config: &mut Config, server: &Server) -> anyhow::Result<()> {
     let workflows = &mut config.workflows;
     workflows.set_interval(Duration::from_secs(5));
     workflows.set_backoff(backoff);
-    workflows.options_mut::<DeepScan>().base_url = format!("http://{PLACES_HOST}");
-    workflows.options_mut::<DeepScan>().api_key = Secret::new("demo");
-    workflows.options_mut::<DeepScan>().quota_rest = Duration::from_millis(500);
-    workflows.options_mut::<DeepScan>().advance = true;
-    workflows.options_mut::<DomainExtraction>().advance = true;
-    workflows.options_mut::<SitemapDiscovery>().advance = true;
-    workflows.options_mut::<SitemapImport>().advance = true;
-    // The shops tell their prices in text alone, too, and change them every few seconds.
-    let min_confidence = workflows.options::<PriceFetch>().min_confidence;
-    workflows.options_mut::<AutoRecord>().min_confidence = min_confidence;
-    config.section_mut::<Crawl>().interval = Duration::from_secs(1);
+    for area in AREAS {
+        (area.rehearse)(config);
+    }
     config.engine.gauges_interval = Duration::from_secs(2);
     if let Some(address) = config.http.address()?
         && std::net::TcpListener::bind(address).is_err()

@@ -44,6 +44,14 @@ fn read<O: Options>(layers: &Figment, key: &str) -> figment::Result<Box<dyn Eras
 
 /// What stands at a dotted key. An error names the whole key: figment puts what leads to the value behind what leads on from it.
 pub(super) fn extract<T: DeserializeOwned>(layers: &Figment, key: &str) -> figment::Result<T> {
+    // What a file leaves out stands in the defaults, so this is the mistake of whoever brought the section in.
+    if let Err(error) = layers.find_value(key)
+        && matches!(error.kind, Kind::MissingField(_))
+    {
+        let message =
+            format!("no such section: write [{key}] with all its keys into config/gleaner.toml");
+        return Err(Error::from(Kind::Message(message)).with_path(key));
+    }
     layers.extract_inner(key).map_err(|mut error| {
         let parts = key.split('.').count().min(error.path.len());
         error.path.rotate_right(parts);

@@ -112,9 +112,10 @@ impl Workflow for DeepScan {
 
     fn ready(&self) -> Result<(), String> {
         if self.options.get().api_key.is_empty() {
-            return Err(
-                "needs workflows.deep-scan.options.api_key, the key of the Places API".to_owned(),
-            );
+            return Err(format!(
+                "needs {}, the key of the Places API",
+                Self::option("api_key")
+            ));
         }
         Ok(())
     }

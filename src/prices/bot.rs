@@ -23,14 +23,12 @@ pub use report::{Done, Refusal, Report, Reported, report};
 
 use crate::db::statement::statement;
 use crate::prices::crawl::JOBS;
+use crate::prices::price_fetch::PriceFetch;
 use crate::store::stage::Stage;
+use crate::workflow::Workflow as _;
 
-/// The stage whose jobs are handed out, as notifications name it.
-pub const STAGE_NAME: &str = "crawl_job/crawl";
-
-/// The same, with its statements.
-pub(crate) static STAGE: LazyLock<Stage> =
-    LazyLock::new(|| Stage::limited("crawl_job", "crawl", true, Some("max_retries")));
+/// The stage whose jobs are handed out: that of the workflow whose place the bots take.
+pub(crate) static STAGE: LazyLock<Stage> = LazyLock::new(PriceFetch::stage);
 
 /// The hand-out.
 static PULL: LazyLock<String> =
@@ -168,6 +166,7 @@ pub async fn pull(
                 .bind::<Nullable<Text>, _>(among.domain)
                 .bind::<Array<Text>, _>(among.sites)
                 .bind::<Double, _>(among.pace.as_secs_f64())
+                .bind::<Text, _>(PriceFetch::NAME)
                 .load(conn)
                 .await
         })

@@ -11,6 +11,7 @@ use crate::prices::crawl::plan::Frequencies;
 use crate::prices::price_fetch::PriceFetch;
 use crate::settings::{ConfigError, Options, Problem, Section, inconsistent};
 use crate::store::schedule::Cron;
+use crate::workflow::Workflow as _;
 
 /// The bots' API.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -141,7 +142,10 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     if config.render.enabled && config.render.timeout * 2 + config.fetch.timeout > item {
         return Err(inconsistent(
             "render.timeout",
-            "twice this and fetch.timeout must fit into workflows.price-fetch.timeout: the waits for a tab, the page and its scripts",
+            format!(
+                "twice this and fetch.timeout must fit into workflows.{}.timeout: the waits for a tab, the page and its scripts",
+                PriceFetch::NAME
+            ),
         ));
     }
     Ok(())

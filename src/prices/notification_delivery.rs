@@ -149,10 +149,10 @@ impl Workflow for NotificationDelivery {
             ("webhook", None, _) => return quiet("the subscription has no webhook"),
             ("email", _, None) => return quiet("the subscription has no e-mail address"),
             ("webhook", ..) => {
-                return quiet("workflows.notification-delivery.options.webhook_secret is not set");
+                return quiet(&format!("{} is not set", Self::option("webhook_secret")));
             }
             ("email", ..) => {
-                return quiet("workflows.notification-delivery.options.smtp_url is not set");
+                return quiet(&format!("{} is not set", Self::option("smtp_url")));
             }
             _ => return quiet("kept to be read in the list"),
         }

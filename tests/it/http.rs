@@ -6,6 +6,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use gleaner::config::Config;
+// For `walk/`, which names it as if it were in the program.
+pub(crate) use gleaner::http::Routes;
 use gleaner::leads::page_curation::PageCuration;
 use gleaner::secret::Secret;
 use gleaner::settings::ConfigError;

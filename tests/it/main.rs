@@ -15,7 +15,12 @@ mod guides;
 mod http;
 mod leads;
 mod licences;
+mod names;
 mod prices;
 mod support;
 mod tidy;
+mod walk;
 mod web;
+
+// `walk/` names the program's modules as if it were in the program.
+use gleaner::{area, console, db, live, settings, workflow, workflows};

@@ -30,7 +30,7 @@ use modules::Tree;
 const ROOMS: &[(&str, &str)] = &[
     (
         "app",
-        "app::state areas config db gleaner_actors http live metrics redis settings store telemetry upkeep web workflow workflows",
+        "app::state area areas config db gleaner_actors http live metrics redis settings store telemetry upkeep web workflow workflows",
     ),
     (
         "app::state",
@@ -44,7 +44,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("areas", "area config console settings store workflows"),
     (
         "bench",
-        "app::state areas config db gleaner_actors http live metrics pipeline prices redis secret store telemetry web workflow",
+        "app::state areas config db gleaner_actors http leads live metrics pipeline prices redis secret store telemetry web workflow",
     ),
     (
         "cli",
@@ -67,7 +67,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("http::config", "secret settings"),
     (
         "leads",
-        "area compute config console db gleaner_extract http live secret settings store telemetry web workflow workflows",
+        "area compute config console db demo gleaner_extract http live secret settings store telemetry web workflow workflows",
     ),
     ("lib", ""),
     ("live", ""),
@@ -90,7 +90,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("tls", ""),
     (
         "upkeep",
-        "app::state gleaner_actors metrics store telemetry",
+        "app::state db gleaner_actors metrics store telemetry",
     ),
     ("web", "compute gleaner_extract metrics tls"),
     (
@@ -102,6 +102,9 @@ const ROOMS: &[(&str, &str)] = &[
         "config db gleaner_actors live pipeline store workflow",
     ),
 ];
+
+/// Whom an area may name that has no row above.
+const AREA_MAY: &str = "app::state area compute config console db gleaner_actors gleaner_extract http live metrics redis secret settings store telemetry upkeep web workflow workflows";
 
 /// Circles from before they were checked, each by one of its edges: crate, who names, whom. Without these edges there is none.
 /// The list only gets shorter.
@@ -370,9 +373,30 @@ fn wrong_rooms(tree: &Tree, table: &[(&str, &str)]) -> Vec<String> {
     wrong
 }
 
+/// The table, and for each area that has no row of its own a room that may name what areas may.
+fn rooms_and_areas(tree: &Tree) -> Vec<(&'static str, String)> {
+    let mut table: Vec<(&str, String)> = ROOMS
+        .iter()
+        .map(|(room, may)| (*room, (*may).to_owned()))
+        .collect();
+    for area in gleaner::areas::AREAS.iter().map(|area| area.name) {
+        if !ROOMS.iter().any(|(room, _)| *room == area) {
+            let rooms: Vec<&str> = rooms("gleaner").into_iter().chain([area]).collect();
+            let names = named(tree, &rooms).remove(area).unwrap_or_default();
+            let allowed = AREA_MAY.split_whitespace();
+            let used: Vec<&str> = allowed.filter(|name| names.contains_key(*name)).collect();
+            table.push((area, used.join(" ")));
+        }
+    }
+    table
+}
+
 #[test]
 fn rooms_name_only_whom_they_may() {
-    let wrong = wrong_rooms(&read("gleaner"), ROOMS);
+    let tree = read("gleaner");
+    let table = rooms_and_areas(&tree);
+    let table: Vec<(&str, &str)> = table.iter().map(|(room, may)| (*room, &**may)).collect();
+    let wrong = wrong_rooms(&tree, &table);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
@@ -488,7 +512,7 @@ fn files_are_in_good_order() {
                 wrong.push(format!("{shown}: trailing white space"));
             }
             // What is generated has the length it has.
-            if shown != "src/db/schema.rs" && text.lines().count() > 900 {
+            if text.lines().count() > 900 {
                 wrong.push(format!("{shown}: {} lines; split it", text.lines().count()));
             }
             // The helpers that wait for a condition are the one place that may.

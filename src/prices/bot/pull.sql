@@ -8,6 +8,7 @@
 -- $5 text      only this domain and what is below it; NULL for all
 -- $6 text[]    only these sites; empty for all
 -- $7 float8    seconds between two jobs of a site that says nothing itself
+-- $8 text      the workflow whose place the bots take, for their leases
 -- The bots' rows are locked first, so that their pulls are counted one by one, on however many nodes they arrive. A bot whose row
 -- somebody else has locked, or that is gone, is missing from the answer; the others do not wait for it. A site that another
 -- hand-out has in its hands at this moment is left to it: the site's next turn is moved on by exactly what was handed out.
@@ -61,7 +62,7 @@ WITH gate AS MATERIALIZED (
     FROM (SELECT DISTINCT pull, bot, ttl FROM taken) AS term
 ), opened AS (
     INSERT INTO lease (id, bot_id, workflow, expires_at) OVERRIDING SYSTEM VALUE
-    SELECT lease, bot, 'price-fetch', now() + ttl FROM opening
+    SELECT lease, bot, $8, now() + ttl FROM opening
 ), claimed AS (
     UPDATE crawl_job AS item
     SET {set}, locked_lease = opening.lease, locked_by = taken.bot_id, updated_at = now()

@@ -15,7 +15,9 @@ use crate::db::statement::statement;
 use crate::prices::crawl;
 use crate::prices::crawl::{KeptPage, Seen, Submission};
 use crate::prices::policy;
+use crate::prices::price_fetch::PriceFetch;
 use crate::store::stage::Records;
+use crate::workflow::Workflow as _;
 
 /// How long the lease stands under which a late report is settled: no longer than its transaction.
 const LATE_LEASE: &str = "1 minute";
@@ -370,9 +372,10 @@ async fn readopt(
         id: i64,
     }
     let lease: Id = sql_query(format!(
-        "INSERT INTO lease (bot_id, workflow, expires_at) VALUES ($1, 'price-fetch', now() + interval '{LATE_LEASE}') RETURNING id"
+        "INSERT INTO lease (bot_id, workflow, expires_at) VALUES ($1, $2, now() + interval '{LATE_LEASE}') RETURNING id"
     ))
     .bind::<BigInt, _>(bot)
+    .bind::<Text, _>(PriceFetch::NAME)
     .get_result(conn)
     .await?;
     STAGE

@@ -8,7 +8,7 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use diesel::sql_types::{BigInt, Double, Nullable, SmallInt};
+use diesel::sql_types::{BigInt, Double, Nullable, SmallInt, Text};
 use diesel::{QueryResult, QueryableByName};
 use diesel_async::AsyncPgConnection;
 use futures_util::future::BoxFuture;
@@ -163,6 +163,7 @@ async fn revive(conn: &mut AsyncPgConnection, after: Duration, times: u8) -> Que
     statement(&REVIVE)
         .bind::<Double, _>(after.as_secs_f64())
         .bind::<SmallInt, _>(i16::from(times))
+        .bind::<Text, _>(AutoRecord::stage().name())
         .execute(conn)
         .await
 }

@@ -218,11 +218,14 @@ impl Guard {
         let mut clean = url.clone();
         clean.set_fragment(None);
         let is_clean = clean.set_username("").is_ok() && clean.set_password(None).is_ok();
-        if is_clean {
-            Ok(clean)
-        } else {
-            Err(bad("credentials".to_owned()))
+        if !is_clean {
+            return Err(bad("credentials".to_owned()));
         }
+        // Hosts such as `{}` are URLs to browsers, and nothing that HTTP can ask for.
+        if clean.as_str().parse::<http::Uri>().is_err() {
+            return Err(bad("cannot be asked for by HTTP".to_owned()));
+        }
+        Ok(clean)
     }
 
     /// `localhost` is loopback by definition (RFC 6761, 6.3), whatever a resolver says.
@@ -400,6 +403,7 @@ mod tests {
             "http://example.com:6667/",
             "https://example.com:22/",
             "http://example.com:0/",
+            "http://{}/",
             &long,
         ] {
             let answer = guard(&[]).check_url(&Url::parse(url).unwrap());

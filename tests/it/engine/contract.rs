@@ -1,39 +1,162 @@
 //! What every workflow must fulfil, over the whole table of workflows: a new one is covered by being in it.
+//!
+//! The checks take a [`House`], so that the workflow of CONTRIBUTING.md is put to the same (`walk.rs`), and one that lacks
+//! something shows what whoever forgot it is told.
 
-use std::collections::HashSet;
+#![expect(clippy::unwrap_used, reason = "a failed set-up is a failed test")]
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use gleaner::area::Areas;
 use gleaner::areas;
-use gleaner::config;
+use gleaner::config::{self, Config, Sources};
+use gleaner::settings::ConfigError;
 use gleaner::workflows::Known;
 
-use crate::support::app::test_config;
+use crate::support::app::set_for_tests;
 use crate::support::site::{Answer, Site};
 use crate::support::toy;
 use crate::support::{TestApp, TestDatabase, wait_until};
 
+/// Areas under test, with all that belongs to them.
+pub(crate) struct House {
+    /// All there are.
+    pub(crate) areas: &'static Areas,
+    /// Which of their workflows are looked at.
+    pub(crate) workflows: Vec<&'static Known>,
+    /// Where the sections stand that the program's own file has not, and what it says.
+    pub(crate) configuration: Option<(&'static str, &'static str)>,
+    /// What the program's own migrations do not make.
+    pub(crate) migration: &'static str,
+}
+
+impl House {
+    /// The program as it is.
+    fn program() -> Self {
+        Self {
+            areas: areas::all(),
+            workflows: areas::workflows().iter().collect(),
+            configuration: None,
+            migration: "",
+        }
+    }
+
+    /// Reads its configuration.
+    pub(crate) fn load(&self) -> Result<Config, ConfigError> {
+        let file = self.configuration.map(|(file, _)| file.into());
+        let sources = Sources {
+            file,
+            flags: Vec::new(),
+        };
+        config::load(&sources, self.areas.schema())
+    }
+
+    /// A database with all migrations.
+    pub(crate) async fn database(&self) -> TestDatabase {
+        let database = TestDatabase::new().await;
+        database.run(self.migration).await;
+        database
+    }
+
+    /// The program of these areas, with this workflow alone.
+    async fn start(&self, database: TestDatabase, site: &Site, workflow: &Known) -> TestApp {
+        let mut config = self.load().unwrap();
+        set_for_tests(&mut config, &database);
+        config.fetch.proxy_hosts_to = Some(site.address);
+        config.workflows.keep_only(&[workflow.name.to_owned()]);
+        Box::pin(TestApp::start_with(self.areas, config, database)).await
+    }
+}
+
+/// What two have that only one may: each once, with those who have it.
+pub(crate) fn shared<'a>(
+    all: &[&'a Known],
+    of: impl Fn(&'a Known) -> String,
+) -> Vec<(String, usize)> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for known in all {
+        *counts.entry(of(known)).or_default() += 1;
+    }
+    counts.into_iter().filter(|(_, count)| *count > 1).collect()
+}
+
+/// What was forgotten of these workflows, in words for whoever forgot it.
+pub(crate) async fn forgotten(house: &House) -> Vec<String> {
+    let mut found = Vec::new();
+    for (name, count) in shared(&house.workflows, |known| known.name.to_owned()) {
+        found.push(format!("{count} workflows are called {name}"));
+    }
+    for (stage, count) in shared(&house.workflows, |known| known.stage.name()) {
+        found.push(format!("{count} workflows work the stage {stage}"));
+    }
+    if let Err(error) = house.load() {
+        found.push(error.to_string());
+    }
+    let database = house.database().await;
+    for workflow in &house.workflows {
+        let name = workflow.name;
+        let text = house.configuration.map_or("", |(_, text)| text);
+        let heading = format!("[workflows.{name}]");
+        if ![config::DEFAULTS, text]
+            .iter()
+            .any(|text| text.lines().any(|line| line.starts_with(&heading)))
+        {
+            found.push(format!("config/gleaner.toml has no {heading}"));
+        }
+        let (table, stage) = (workflow.stage.table(), workflow.stage.column_group());
+        let columns = database
+            .count(&format!(
+                "SELECT count(*) FROM pg_attribute WHERE attrelid = to_regclass('{table}') AND NOT attisdropped
+                   AND attname ~ '^{stage}_(status|priority|due_at|attempts|lease|error)$'"
+            ))
+            .await;
+        if columns != 6 {
+            found.push(format!(
+                "{name} has no stage in the database: a migration has to SELECT gleaner_add_stage('{table}', '{stage}')"
+            ));
+        }
+    }
+    found
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_has_a_section_a_stage_and_a_name_of_its_own() {
-    let database = TestDatabase::new().await;
-    let known = areas::workflows();
-    let names: HashSet<&str> = known.iter().map(|workflow| workflow.name).collect();
-    assert_eq!(names.len(), known.len());
-    let stages: HashSet<String> = known.iter().map(|workflow| workflow.stage.name()).collect();
-    assert_eq!(stages.len(), known.len());
-    let config = areas::load(&config::Sources::default()).unwrap();
+    let house = House::program();
+    assert_eq!(forgotten(&house).await, Vec::<String>::new());
+    let database = house.database().await;
+    let config = house.load().unwrap();
     let settings = config.workflows.settings(&config.engine);
-    assert_eq!(settings.len(), known.len());
-    for workflow in known {
+    assert_eq!(settings.len(), house.workflows.len());
+    for workflow in house.workflows {
         assert!(settings.contains_key(workflow.name), "{}", workflow.name);
-        assert!(
-            config::DEFAULTS.contains(&format!("\n[workflows.{}]", workflow.name)),
-            "{} has no section in config/gleaner.toml",
-            workflow.name
-        );
         let mut conn = database.connect().await;
         assert!(!workflow.stage.has_due(&mut conn).await.unwrap());
         let gauge = workflow.stage.gauge(&mut conn, 10).await.unwrap();
         assert_eq!((gauge.queued, gauge.held), (0, 0));
+    }
+}
+
+/// A name, or a stage, that another has already.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_of_one_name_or_stage_are_told_apart() {
+    static TWICE: LazyLock<Areas> = LazyLock::new(|| {
+        let leads = &gleaner::leads::AREA;
+        Areas::of(&[leads, leads])
+    });
+    let house = House {
+        areas: &TWICE,
+        workflows: TWICE.workflows().iter().collect(),
+        ..House::program()
+    };
+    let told = forgotten(&house).await;
+    let wanted = [
+        "2 workflows are called deep-scan",
+        "2 workflows work the stage place/deep_scan",
+    ];
+    for wanted in wanted {
+        assert!(told.iter().any(|told| told == wanted), "{told:?}");
     }
 }
 
@@ -101,13 +224,13 @@ async fn contents(database: &TestDatabase) -> Vec<String> {
 }
 
 /// The sample of one workflow, worked by it alone, as often as told. What it leaves.
-async fn worked(site: &Site, workflow: &Known, times: usize) -> (Vec<String>, Vec<String>) {
-    let database = TestDatabase::new().await;
-    let app = Box::pin(TestApp::start_on(database, |config| {
-        config.fetch.proxy_hosts_to = Some(site.address);
-        config.workflows.keep_only(&[workflow.name.to_owned()]);
-    }))
-    .await;
+async fn worked(
+    house: &House,
+    site: &Site,
+    workflow: &Known,
+    times: usize,
+) -> (Vec<String>, Vec<String>) {
+    let app = house.start(house.database().await, site, workflow).await;
     let (table, stage) = (workflow.stage.table(), workflow.stage.column_group());
     app.database.run(workflow.sample).await;
     for _ in 0..times {
@@ -132,11 +255,10 @@ async fn worked(site: &Site, workflow: &Known, times: usize) -> (Vec<String>, Ve
 }
 
 /// Every workflow works its own sample through, and working a row again leaves what working it once does.
-#[tokio::test(flavor = "multi_thread")]
-async fn each_works_its_sample_through_and_working_it_again_leaves_the_same_rows() {
+pub(crate) async fn works_its_sample(house: &House) {
     let site = web().await;
-    for workflow in areas::workflows() {
-        let (statuses, once) = worked(&site, workflow, 1).await;
+    for workflow in &house.workflows {
+        let (statuses, once) = worked(house, &site, workflow, 1).await;
         assert!(!statuses.is_empty(), "{}: no sample", workflow.name);
         assert!(
             statuses
@@ -145,20 +267,29 @@ async fn each_works_its_sample_through_and_working_it_again_leaves_the_same_rows
             "{}: {statuses:?}",
             workflow.name
         );
-        let (_, twice) = worked(&site, workflow, 2).await;
+        let (_, twice) = worked(house, &site, workflow, 2).await;
         assert_eq!(once, twice, "{}", workflow.name);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_works_its_sample_through_and_working_it_again_leaves_the_same_rows() {
+    works_its_sample(&House::program()).await;
 }
 
 /// Whatever a table may hold in a text of its own, and people or other software might write there.
 const ANYTHING: &str = "ARRAY['x', '://', 'https://', 'https://[', 'javascript:alert(1)', E'https://a\nb.com/', repeat('é', 900), '%00%ff', '😀.com', '{}', '']";
 
-/// What one workflow cannot read is charged to the row; no actor dies of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_workflow_s_actor_dies_of_rows_that_hold_anything() {
+    survives_anything(&House::program()).await;
+}
+
+/// What one workflow cannot read is charged to the row; no actor dies of it.
+pub(crate) async fn survives_anything(house: &House) {
     let site = web().await;
-    for workflow in areas::workflows() {
-        let database = TestDatabase::new().await;
+    for workflow in &house.workflows {
+        let database = house.database().await;
         let (table, stage) = (workflow.stage.table(), workflow.stage.column_group());
         database.run(workflow.sample).await;
         // A copy of the sample for each text that it fills and each of these, as far as the table's own rules let it.
@@ -183,11 +314,7 @@ async fn no_workflow_s_actor_dies_of_rows_that_hold_anything() {
              END $$"
         );
         database.run(&spoil).await;
-        let app = Box::pin(TestApp::start_on(database, |config| {
-            config.fetch.proxy_hosts_to = Some(site.address);
-            config.workflows.keep_only(&[workflow.name.to_owned()]);
-        }))
-        .await;
+        let app = house.start(database, &site, workflow).await;
         app.database
             .run(&format!("UPDATE {table} SET {stage}_status = 'Queued'"))
             .await;
@@ -207,14 +334,14 @@ async fn no_workflow_s_actor_dies_of_rows_that_hold_anything() {
 }
 
 /// Pause, resume and run-now are rows, so they reach every node.
-#[tokio::test(flavor = "multi_thread")]
-async fn each_can_be_paused_and_resumed_by_rows() {
-    let database = TestDatabase::new().await;
-    let mut config = test_config(&database);
+pub(crate) async fn is_paused_by_rows(house: &House) {
+    let database = house.database().await;
+    let mut config = house.load().unwrap();
+    set_for_tests(&mut config, &database);
     config.workflows.set_interval(Duration::from_secs(3600));
-    let app = Box::pin(TestApp::start_on(database, |mine| *mine = config)).await;
+    let app = Box::pin(TestApp::start_with(house.areas, config, database)).await;
     for (paused, state) in [(true, "paused"), (false, "waiting")] {
-        for name in areas::workflows().iter().map(|workflow| workflow.name) {
+        for name in house.workflows.iter().map(|workflow| workflow.name) {
             app.database
                 .run(&format!(
                     "INSERT INTO workflow_control (workflow, paused) VALUES ('{name}', {paused})
@@ -223,15 +350,21 @@ async fn each_can_be_paused_and_resumed_by_rows() {
                 .await;
         }
         wait_until(&format!("all are {state}"), async || {
-            app.status()
-                .await
-                .workflows
-                .iter()
-                .all(|workflow| (workflow.state.as_str() == "paused") == paused)
+            let status = app.status().await;
+            house.workflows.iter().all(|workflow| {
+                status
+                    .workflow(workflow.name)
+                    .is_some_and(|own| (own.state.as_str() == "paused") == paused)
+            })
         })
         .await;
     }
     app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_can_be_paused_and_resumed_by_rows() {
+    is_paused_by_rows(&House::program()).await;
 }
 
 /// The toy that the engine's tests work with fulfils the same, so that they prove something.

@@ -1,6 +1,7 @@
 //! F22: what cannot start is named, and the rest works.
 
 use gleaner::leads::deep_scan::DeepScan;
+use gleaner::prices::config::Bots;
 use gleaner::secret::Secret;
 
 use gleaner_actors::State;
@@ -75,5 +76,55 @@ async fn a_refused_reload_changes_nothing_and_shows() {
     app.app().reload(Ok(config), None).await.unwrap();
     let (_, body) = get(&app.http("/health/ready")).await;
     assert!(body.contains("\"reload_failure\":null"), "{body}");
+    app.stop().await;
+}
+
+/// What only a start can change is not in force, is named until then, and is not forgotten by the next reload.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_restart_is_named_and_not_in_force() {
+    let site = Site::start().await;
+    let app = start(&site, &[], "", |_| ()).await;
+    let in_force = app.app().shared().config.get();
+    let mut config = (*in_force).clone();
+    config.engine.rescue_interval = std::time::Duration::from_secs(77);
+    config.section_mut::<Bots>().max_body_bytes = 2_048;
+    config.http.admin_token = Secret::new("hunter2");
+    config.engine.foreign_processing_after = std::time::Duration::from_secs(1_234);
+    let waiting = [
+        "bots.max_body_bytes",
+        "engine.rescue_interval",
+        "http.admin_token",
+    ];
+    for round in ["first", "again"] {
+        app.app().reload(Ok(config.clone()), None).await.unwrap();
+        let now = app.app().shared().config.get();
+        assert_eq!(
+            now.engine.rescue_interval, in_force.engine.rescue_interval,
+            "{round}"
+        );
+        assert_eq!(
+            now.section::<Bots>().max_body_bytes,
+            in_force.section::<Bots>().max_body_bytes,
+            "{round}"
+        );
+        assert_eq!(now.engine.foreign_processing_after.as_secs(), 1_234);
+        let (code, body) = get(&app.http("/health/ready")).await;
+        let ready: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(code, 200, "{round}: {body}");
+        assert_eq!(
+            ready["pending_restart"],
+            serde_json::json!(waiting),
+            "{round}"
+        );
+        let (_, body) = get(&app.http("/api/v1/status")).await;
+        assert!(!body.contains("hunter2"), "{body}");
+        assert!(body.contains("\"needs_restart\":true"), "{body}");
+    }
+    app.app()
+        .reload(Ok((*in_force).clone()), None)
+        .await
+        .unwrap();
+    let (_, body) = get(&app.http("/health/ready")).await;
+    assert!(!body.contains("pending_restart"), "{body}");
     app.stop().await;
 }

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use gleaner::app::App;
+use gleaner::area::Areas;
 use gleaner::areas;
 use gleaner::config;
 use gleaner::config::Config;
@@ -33,11 +34,22 @@ impl TestApp {
         Box::pin(async move {
             let mut config = test_config(&database);
             change(&mut config);
-            config.validate().unwrap();
-            let app = App::start(config, None).await.unwrap();
-            Self { app, database }
+            Self::start_with(areas::all(), config, database).await
         })
         .await
+    }
+
+    /// Starts it with these areas.
+    pub(crate) async fn start_with(
+        areas: &'static Areas,
+        config: Config,
+        database: TestDatabase,
+    ) -> Self {
+        config.validate().unwrap();
+        let app = Box::pin(App::start_with(areas, config, None))
+            .await
+            .unwrap();
+        Self { app, database }
     }
 
     /// The program.
@@ -79,9 +91,15 @@ impl TestApp {
     }
 }
 
-/// Short intervals, no politeness, tiny backoffs, a key for the deep scan, HTTP on any port.
+/// The program's configuration, set for tests.
 pub(crate) fn test_config(database: &TestDatabase) -> Config {
     let mut config = areas::load(&config::Sources::default()).unwrap();
+    set_for_tests(&mut config, database);
+    config
+}
+
+/// Short intervals, no politeness, tiny backoffs, a key for the deep scan, HTTP on any port.
+pub(crate) fn set_for_tests(config: &mut Config, database: &TestDatabase) {
     config.database = database.config();
     config.database.pool_size = 4;
     config.http.listen = "127.0.0.1:0".to_owned();
@@ -102,7 +120,6 @@ pub(crate) fn test_config(database: &TestDatabase) -> Config {
     });
     config.workflows.options_mut::<DeepScan>().api_key = Secret::new("test-key");
     config.workflows.options_mut::<DeepScan>().base_url = "http://places.example.com".to_owned();
-    config
 }
 
 /// A database in which these statements have been run, and the program on it with nothing but these workflows.

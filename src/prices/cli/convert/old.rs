@@ -5,6 +5,9 @@
 
 use serde_json::{Map, Value};
 
+use crate::prices::auto_record::AutoRecord;
+use crate::prices::price_fetch::PriceFetch;
+use crate::workflow::Workflow as _;
 use gleaner_extract::domain::registrable;
 
 /// Sources that were allowed unless the file said otherwise.
@@ -34,8 +37,8 @@ pub(super) struct Converted {
     pub(super) lost: Vec<String>,
 }
 
-const WORKFLOW: &[&str] = &["workflows", "auto-record"];
-const OPTIONS: &[&str] = &["workflows", "auto-record", "options"];
+const WORKFLOW: &[&str] = &["workflows", AutoRecord::NAME];
+const OPTIONS: &[&str] = &["workflows", AutoRecord::NAME, "options"];
 
 /// Reads the file.
 ///
@@ -111,7 +114,10 @@ impl Reader<'_> {
         let domains = self.texts(root, "allowed_domains")?.unwrap_or_default();
         let currencies = self.texts(root, "currency_whitelist")?.unwrap_or_default();
         if !sources.is_empty() {
-            self.note("what price-fetch reads by a site's pattern or by RDFa has the sources pattern and rdfa, which the old service did not know");
+            self.note(format!(
+                "what {} reads by a site's pattern or by RDFa has the sources pattern and rdfa, which the old service did not know",
+                PriceFetch::NAME
+            ));
         }
         self.set(OPTIONS, "enabled", enabled.into());
         self.set(OPTIONS, "allowed_sources", list(sources));
