@@ -43,7 +43,6 @@ pub struct Config {
     pub engine: settings::Engine,
     /// Health, metrics and API.
     pub http: http::Config,
-    /// Logging.
     pub log: telemetry::Config,
     /// The private servers.
     pub embedded: embedded::Config,
@@ -51,7 +50,6 @@ pub struct Config {
     pub redis: redis::Config,
     /// Outbound HTTP.
     pub fetch: fetch::Config,
-    /// The browser.
     pub render: render::Config,
     /// Reading what was fetched.
     pub extract: gleaner_extract::Config,

@@ -40,7 +40,6 @@ pub struct Config {
     /// Limit on one statement.
     #[serde(with = "humantime_serde")]
     pub statement_timeout: Duration,
-    /// Whether to LISTEN.
     pub listen: bool,
 }
 
@@ -72,10 +71,8 @@ impl Config {
     }
 }
 
-/// The pool of connections.
 pub type Pool = diesel_async::pooled_connection::deadpool::Pool<AsyncPgConnection>;
 
-/// A connection of the pool.
 pub type PooledConnection = diesel_async::pooled_connection::deadpool::Object<AsyncPgConnection>;
 
 /// Trouble with the database itself. What a statement may answer is a [`diesel::result::Error`].
@@ -95,7 +92,6 @@ pub enum DbError {
     Connect {
         /// Host and database, without credentials.
         place: String,
-        /// Why.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },

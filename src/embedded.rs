@@ -127,11 +127,9 @@ pub enum EmbeddedError {
         .data_dir.display()
     )]
     OtherMajor {
-        /// The cluster's directory.
         data_dir: PathBuf,
         /// The major version that made it.
         cluster: u32,
-        /// The versions found.
         found: String,
     },
     /// No Redis or Valkey server program was found.
@@ -146,7 +144,6 @@ pub enum EmbeddedError {
         .data_dir.display(), .pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default()
     )]
     InUse {
-        /// The data directory.
         data_dir: PathBuf,
         /// The other process, if its lock file could be read.
         pid: Option<u32>,
@@ -187,29 +184,22 @@ pub enum EmbeddedError {
     Io {
         /// What was tried, as a verb.
         action: &'static str,
-        /// On what.
         path: PathBuf,
-        /// Why it failed.
         #[source]
         source: io::Error,
     },
     /// A program could not be started at all.
     #[error("failed to start {program}")]
     Spawn {
-        /// The program's name.
         program: &'static str,
-        /// Why it failed.
         #[source]
         source: io::Error,
     },
     /// A program ended when it should not have.
     #[error("{program} ended with {status}; the end of {}:\n{tail}", .log.display())]
     Exited {
-        /// The program's name.
         program: &'static str,
-        /// How it ended.
         status: ExitStatus,
-        /// Its log.
         log: PathBuf,
         /// The last lines of the log.
         tail: String,
@@ -217,35 +207,24 @@ pub enum EmbeddedError {
     /// A server runs but did not become ready in time. It has been stopped.
     #[error("{program} was not ready after {waited:?}; the end of {}:\n{tail}", .log.display())]
     NotReady {
-        /// The program's name.
         program: &'static str,
         /// How long we waited.
         waited: Duration,
-        /// Its log.
         log: PathBuf,
         /// The last lines of the log.
         tail: String,
     },
     /// A server left by an earlier process does not end.
     #[error("{program} (pid {pid}) left over from an earlier run does not end, even after SIGKILL")]
-    Orphan {
-        /// The program's name.
-        program: &'static str,
-        /// Its pid.
-        pid: i32,
-    },
+    Orphan { program: &'static str, pid: i32 },
     /// A server was not running when something was asked of it.
     #[error("{program} is not running")]
-    NotRunning {
-        /// The program's name.
-        program: &'static str,
-    },
+    NotRunning { program: &'static str },
     /// A query on the embedded PostgreSQL failed.
     #[error("failed to {action}")]
     Database {
         /// What was tried, as a verb.
         action: String,
-        /// Why it failed.
         #[source]
         source: tokio_postgres::Error,
     },
@@ -257,7 +236,6 @@ pub enum EmbeddedError {
     Shim {
         /// What was tried, as a verb.
         action: String,
-        /// Why it failed.
         #[source]
         source: io::Error,
     },

@@ -29,7 +29,6 @@ const RUNNING_AGAIN: Duration = Duration::from_millis(500);
 /// What `/health/ready` answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Readiness {
-    /// Whether all is well.
     pub ready: bool,
     /// Whether the database answers.
     pub database: bool,
@@ -53,7 +52,6 @@ pub struct Readiness {
 /// A workflow in `/health/ready`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct WorkflowHealth {
-    /// Its name.
     pub name: String,
     /// `ok`, or what is wrong.
     pub health: String,

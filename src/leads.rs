@@ -23,7 +23,6 @@ use crate::http::Routes;
 use crate::secret::Secret;
 use crate::workflows::Known;
 
-/// Leads.
 pub static AREA: Area = Area {
     name: "leads",
     workflows: || {

@@ -182,7 +182,6 @@ pub fn redis_up(is_up: bool) {
     gauge!(REDIS_UP).set(if is_up { 1.0 } else { 0.0 });
 }
 
-/// A page was rendered.
 pub fn page_rendered(elapsed: Duration) {
     counter!(PAGES_RENDERED).increment(1);
     histogram!(RENDER_SECONDS).record(elapsed);
@@ -193,7 +192,6 @@ pub fn render_failed(kind: &'static str) {
     counter!(RENDER_FAILURES, "kind" => kind).increment(1);
 }
 
-/// A browser was started.
 pub fn browser_started() {
     counter!(BROWSER_STARTS).increment(1);
 }

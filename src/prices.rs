@@ -1,7 +1,7 @@
-//! Prices: from a page in a shop to its history of prices, and to whoever wants to know.
+//! Prices: from a page of a site to its history of prices, and to whoever wants to know.
 //!
 //! product page → crawl job (`crawl_scheduler`) → `price_fetch` or a bot (`bot`) → crawl result → `auto_record` → price history →
-//! `notification_delivery`; beside it `pattern_generation` and `pattern_health` learn how each shop writes.
+//! `notification_delivery`; beside it `pattern_generation` and `pattern_health` learn how each site writes.
 
 pub mod auto_record;
 pub mod bot;
@@ -40,7 +40,6 @@ use crate::upkeep::CRON_INTERVAL;
 use crate::workflow::Workflow;
 use crate::workflows::Known;
 
-/// Prices.
 pub static AREA: Area = Area {
     name: "prices",
     workflows: || {

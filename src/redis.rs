@@ -68,7 +68,6 @@ pub enum RedisError {
     /// The authorities' certificates cannot be read.
     #[error("redis.ca: cannot read certificates from {}: {reason}", .path.display())]
     BadCa {
-        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,

@@ -18,9 +18,7 @@ pub enum ConfigError {
     /// The file given cannot be read.
     #[error("cannot read the configuration file {path}")]
     Unreadable {
-        /// The file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: std::io::Error,
     },
@@ -189,7 +187,6 @@ impl Engine {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Workflow {
-    /// Whether it runs.
     pub enabled: bool,
     /// Fallback interval of claims.
     #[serde(with = "humantime_serde")]

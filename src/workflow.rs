@@ -180,11 +180,8 @@ impl Terms {
 /// A row whose end is committed.
 #[derive(Debug)]
 pub struct Settled<'a, O> {
-    /// Which row.
     pub item: ItemId,
-    /// The attempt that ended.
     pub attempt: i16,
-    /// How.
     pub ended: Ended,
     /// What was stored, if anything.
     pub output: Option<&'a O>,
@@ -227,16 +224,13 @@ pub enum WorkflowError {
         class: &'static str,
         /// Not before this long from now, where the other side named a time.
         after: Option<Duration>,
-        /// What happened.
         #[source]
         source: BoxError,
     },
     /// Not now, and nobody's fault. The attempt is given back.
     #[error("not before {after:?} from now: {reason}")]
     Snooze {
-        /// How long.
         after: Duration,
-        /// Why.
         reason: String,
         /// Whether the whole workflow is to wait (a quota), not this row alone.
         whole_workflow: bool,
@@ -246,7 +240,6 @@ pub enum WorkflowError {
     Permanent {
         /// A word for grouping.
         class: &'static str,
-        /// What happened.
         #[source]
         source: BoxError,
     },

@@ -14,7 +14,6 @@ use crate::workflow::{Configured, Services};
 
 /// A workflow of the program.
 pub struct Known {
-    /// Its name.
     pub name: &'static str,
     /// Where it claims.
     pub stage: Stage,
@@ -59,7 +58,6 @@ impl fmt::Debug for Known {
     }
 }
 
-/// The workflow of this name.
 #[must_use]
 pub fn find<'a>(workflows: &'a [Known], name: &str) -> Option<&'a Known> {
     workflows.iter().find(|workflow| workflow.name == name)

@@ -5,7 +5,7 @@ use serde::Serialize;
 /// How a check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Outcome {
+pub enum Grade {
     /// Nothing to do.
     Ok,
     /// Works, and could be better.
@@ -14,14 +14,12 @@ pub enum Outcome {
     Fail,
 }
 
-/// One check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// What was looked at.
     pub name: &'static str,
     /// How it came out.
-    pub outcome: Outcome,
-    /// What was found.
+    pub outcome: Grade,
     pub found: String,
     /// What to do about it.
     pub advice: Option<String>,
@@ -30,22 +28,22 @@ pub struct Check {
 impl Check {
     /// Nothing to do.
     pub fn ok(name: &'static str, found: impl Into<String>) -> Self {
-        Self::new(name, Outcome::Ok, found, None)
+        Self::new(name, Grade::Ok, found, None)
     }
 
     /// Works, and could be better.
     pub fn warn(name: &'static str, found: impl Into<String>, advice: &str) -> Self {
-        Self::new(name, Outcome::Warn, found, Some(advice))
+        Self::new(name, Grade::Warn, found, Some(advice))
     }
 
     /// Does not work, or will not for long.
     pub fn fail(name: &'static str, found: impl Into<String>, advice: &str) -> Self {
-        Self::new(name, Outcome::Fail, found, Some(advice))
+        Self::new(name, Grade::Fail, found, Some(advice))
     }
 
     fn new(
         name: &'static str,
-        outcome: Outcome,
+        outcome: Grade,
         found: impl Into<String>,
         advice: Option<&str>,
     ) -> Self {

@@ -10,7 +10,6 @@ use super::scratch::{Cost, Scratch};
 use super::turns::{Rounds, Turns, bare_clients};
 use super::{BenchError, median, number};
 
-/// What to drain.
 #[derive(Clone, Debug)]
 pub struct Drain {
     /// Rows to drain in each round.

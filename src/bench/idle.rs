@@ -29,7 +29,6 @@ pub struct Idle {
     pub resident_bytes: u64,
     /// How long it was watched, in seconds.
     pub seconds: f64,
-    /// Whose server it was.
     #[serde(flatten)]
     pub server: ServerSettings,
 }

@@ -33,9 +33,9 @@ pub struct Pulls {
     pub batch: u32,
     /// Jobs in all.
     pub jobs: u64,
-    /// Shops that they are spread over.
+    /// Sites that they are spread over.
     pub sites: u64,
-    /// Whether the shops have a pace to be kept, which is another row to be written per shop and pull.
+    /// Whether the sites have a pace to be kept, which is another row to be written per site and pull.
     pub paced: bool,
 }
 
@@ -54,7 +54,6 @@ pub struct Pulled {
     pub jobs: u64,
     /// Jobs handed out more than once: zero, or something is broken.
     pub handed_out_twice: u64,
-    /// Bots.
     pub bots: u32,
     /// Jobs per pull.
     pub batch: u32,
@@ -175,7 +174,7 @@ async fn work(address: SocketAddr, bot: u32, batch: u32) -> anyhow::Result<Work>
     let mut stream = BufReader::new(TcpStream::connect(address).await?);
     stream.get_ref().set_nodelay(true)?;
     let mut done = Work::default();
-    // Shops that another hand-out has at this moment are left out of one: empty once is not empty for good.
+    // Sites that another hand-out has at this moment are left out of one: empty once is not empty for good.
     let mut empty = 0;
     while empty < 3 {
         let start = Instant::now();

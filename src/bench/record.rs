@@ -24,7 +24,6 @@ use crate::redis;
 use crate::store::stage::Stage;
 use crate::workflow::Workflow;
 
-/// What to record.
 #[derive(Clone, Debug)]
 pub struct Record {
     /// Results in each round.
@@ -33,7 +32,6 @@ pub struct Record {
     pub rounds: usize,
     /// How the engine is set.
     pub load: Load,
-    /// The rules.
     pub options: Options,
     /// Where the queue is; keys get a prefix of the benchmark's own.
     pub redis: redis::Config,

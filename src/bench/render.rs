@@ -32,9 +32,7 @@ const PRICE: &str = "NOK 1299.00";
 pub struct Renders {
     /// Pages in all, after a first one that starts the browser.
     pub pages: u32,
-    /// Tabs at a time.
     pub tabs: NonZeroUsize,
-    /// The browser.
     pub render: render::Config,
     /// The way to the pages.
     pub fetch: fetch::Config,
@@ -55,7 +53,6 @@ pub struct RenderTimes {
     pub browser_peak_bytes: u64,
     /// Pages measured.
     pub pages: u32,
-    /// Tabs at a time.
     pub tabs: usize,
 }
 

@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 pub struct Schedule {
     /// URLs, each with its job.
     pub urls: u64,
-    /// Shops that they are spread over.
+    /// Sites that they are spread over.
     pub sites: u64,
     /// Rounds of each kind but the last, which is one.
     pub rounds: usize,
@@ -70,7 +70,6 @@ pub struct Scheduled {
     pub resident_growth_bytes: u64,
     /// How much it may.
     pub resident_growth_aim_bytes: u64,
-    /// Whose server it was.
     #[serde(flatten)]
     pub server: ServerSettings,
 }

@@ -36,7 +36,6 @@ pub struct Scratch {
 /// What of the server's settings decides the figures.
 #[derive(Clone, Debug, PartialEq, Serialize, QueryableByName)]
 pub struct ServerSettings {
-    /// `server_version`.
     #[diesel(sql_type = Text)]
     pub server_version: String,
     /// `fsync`: off loses data in a power cut.
@@ -45,16 +44,12 @@ pub struct ServerSettings {
     /// `synchronous_commit`: off loses the last transactions in a crash of the server.
     #[diesel(sql_type = Text)]
     pub synchronous_commit: String,
-    /// `full_page_writes`.
     #[diesel(sql_type = Text)]
     pub full_page_writes: String,
-    /// `shared_buffers`.
     #[diesel(sql_type = Text)]
     pub shared_buffers: String,
-    /// `max_wal_size`.
     #[diesel(sql_type = Text)]
     pub max_wal_size: String,
-    /// `autovacuum`.
     #[diesel(sql_type = Text)]
     pub autovacuum: String,
 }

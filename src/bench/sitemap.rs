@@ -50,7 +50,6 @@ pub struct Imported {
     pub sitemaps: u32,
     /// Addresses in each.
     pub urls: u32,
-    /// Bytes of each.
     pub sitemap_bytes: usize,
     /// Resident memory of the idle process, in bytes.
     pub resident_before_bytes: u64,
@@ -60,7 +59,6 @@ pub struct Imported {
     pub growth_bytes: u64,
     /// What it may be for one sitemap.
     pub growth_aim_bytes: u64,
-    /// Whose server it was.
     #[serde(flatten)]
     pub server: ServerSettings,
 }

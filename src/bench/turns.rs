@@ -26,7 +26,6 @@ pub struct Turns {
     pub concurrency: usize,
     /// The smallest durable transaction on this server, in milliseconds.
     pub commit_ms: f64,
-    /// Whose server it was.
     #[serde(flatten)]
     pub server: ServerSettings,
 }

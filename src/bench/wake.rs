@@ -73,7 +73,6 @@ pub struct Waked {
     pub offered_per_second: f64,
     /// Rows per second that were inserted indeed; less, where inserting itself could not keep up.
     pub inserted_per_second: f64,
-    /// Rows per INSERT.
     pub rows_per_insert: u64,
     /// Rows inserted and measured.
     pub rows: usize,
@@ -82,7 +81,6 @@ pub struct Waked {
     /// The smallest durable transaction on this server just before, in milliseconds. Every wait contains two commits: the
     /// insert's and the claim's.
     pub commit_ms: f64,
-    /// Whose server it was.
     #[serde(flatten)]
     pub server: ServerSettings,
 }

@@ -87,10 +87,10 @@ enum What {
         /// Jobs in all.
         #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
         jobs: u64,
-        /// Shops that the jobs are spread over.
+        /// Sites that the jobs are spread over.
         #[arg(long, value_name = "N", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
         sites: u64,
-        /// Give every shop a pace to be kept: another row written per shop and pull.
+        /// Give every site a pace to be kept: another row written per site and pull.
         #[arg(long)]
         paced: bool,
     },
@@ -108,7 +108,7 @@ enum What {
         /// Product URLs, each with its job.
         #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(100..=100_000_000))]
         urls: u64,
-        /// Shops that they are spread over.
+        /// Sites that they are spread over.
         #[arg(long, value_name = "N", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
         sites: u64,
         /// Rounds with nothing due, and with one in a hundred; the median counts.

@@ -8,7 +8,7 @@ use diesel_async::AsyncPgConnection;
 
 use self::supervisor::Program;
 use super::nodes;
-use crate::area::check::{Check, Outcome};
+use crate::area::check::{Check, Grade};
 use crate::areas;
 use crate::config::Config;
 use crate::console::table::{age, plain};
@@ -38,7 +38,7 @@ pub(super) async fn run(global: &Global) -> anyhow::Result<u8> {
     }
     checks.push(Box::pin(check_redis(&config.redis)).await);
     checks.push(drain(config.engine.drain_timeout, &supervisor::programs()));
-    let is_failed = checks.iter().any(|check| check.outcome == Outcome::Fail);
+    let is_failed = checks.iter().any(|check| check.outcome == Grade::Fail);
     if global.json {
         let answer = serde_json::json!({ "healthy": !is_failed, "checks": checks });
         print(&serde_json::to_string_pretty(&answer)?);
@@ -514,9 +514,9 @@ fn show(checks: &[Check]) {
         .unwrap_or(0);
     for check in checks {
         let word = match check.outcome {
-            Outcome::Ok => "ok",
-            Outcome::Warn => "warn",
-            Outcome::Fail => "FAIL",
+            Grade::Ok => "ok",
+            Grade::Warn => "warn",
+            Grade::Fail => "FAIL",
         };
         print(&format!("{word:4}  {:width$}  {}", check.name, check.found));
         if let Some(advice) = &check.advice {
@@ -532,9 +532,9 @@ fn show(checks: &[Check]) {
     print("");
     print(&format!(
         "{} ok, {} to look at, {} failed",
-        count(Outcome::Ok),
-        count(Outcome::Warn),
-        count(Outcome::Fail)
+        count(Grade::Ok),
+        count(Grade::Warn),
+        count(Grade::Fail)
     ));
 }
 

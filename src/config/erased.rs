@@ -9,9 +9,7 @@ use crate::settings::Options;
 
 /// Some [`Options`].
 pub(crate) trait Erased: Any + fmt::Debug + Send + Sync {
-    /// A copy.
     fn copy(&self) -> Box<dyn Erased>;
-    /// The same as JSON.
     fn value(&self) -> serde_json::Result<Value>;
     /// As [`Options::check`].
     fn check(&self) -> Result<(), crate::settings::Problem>;

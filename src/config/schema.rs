@@ -23,7 +23,6 @@ pub struct Declared {
 }
 
 impl Declared {
-    /// A section.
     #[must_use]
     pub fn section<S: Section>() -> Self {
         Self {
@@ -70,7 +69,6 @@ pub type Check = fn(&Config) -> Result<(), ConfigError>;
 pub struct Schema {
     /// Their workflows, in the order in which they are shown.
     pub workflows: Vec<Declared>,
-    /// Their sections.
     pub sections: Vec<Declared>,
     /// What they keep for a time: keys of `[retention]`.
     pub kept: Vec<&'static str>,

@@ -19,7 +19,6 @@ impl Table {
         }
     }
 
-    /// Adds a row.
     pub(crate) fn push(&mut self, cells: Vec<String>) {
         let cells = cells.into_iter().map(|cell| plain(&cell));
         self.rows.push(cells.collect());

@@ -8,7 +8,6 @@ use diesel_async::AsyncPgConnection;
 /// A table and about how many rows it has.
 #[derive(Clone, Debug, PartialEq, Eq, QueryableByName, serde::Serialize)]
 pub struct TableSize {
-    /// The table.
     #[diesel(sql_type = Text)]
     pub table: String,
     /// About how many rows.

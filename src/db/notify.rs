@@ -13,7 +13,6 @@ pub const STAGE_CHANNEL: &str = "gleaner_stage";
 /// Notified with the workflow's name when an operator asked for something.
 pub const CONTROL_CHANNEL: &str = "gleaner_control";
 
-/// What was heard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
     /// A new connection listens: anything may have been missed before.

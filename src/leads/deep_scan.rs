@@ -26,7 +26,6 @@ use crate::workflow::{Configured, Done, ItemId, Services, Workflow, WorkflowErro
 pub struct Options {
     /// Where the Places API is.
     pub base_url: String,
-    /// Its key.
     pub api_key: Secret,
     /// How long the workflow rests when the quota is used up and the API does not say for how long.
     #[serde(with = "humantime_serde")]

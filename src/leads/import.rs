@@ -14,12 +14,10 @@ use crate::store::stage::{Group, Request};
 /// The stage of the pages, as requests name it.
 pub(crate) const PAGES: Group = Group::new("page", "curation");
 
-/// A place.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NewPlace {
     /// The Places API's identifier.
     pub place_id: String,
-    /// Name.
     pub name: String,
     /// Address in one line.
     pub formatted_address: Option<String>,
@@ -43,7 +41,6 @@ pub struct NewPlace {
     pub notes: Option<String>,
 }
 
-/// A domain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewDomain {
     /// Canonical host.
@@ -55,22 +52,18 @@ pub struct NewDomain {
 /// An address on a domain, which is created where it is missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewAddress {
-    /// Its domain.
     pub domain: NewDomain,
     /// Normalised.
     pub url: String,
 }
 
-/// A page.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NewPage {
-    /// Its address.
     pub address: NewAddress,
     /// What the rules make of it.
     pub page_type: &'static str,
     /// The rule that decided.
     pub rule: &'static str,
-    /// Version of the rules.
     pub rules_version: i16,
     /// How sure it is.
     pub confidence: f32,
@@ -83,13 +76,9 @@ pub struct NewPage {
 /// Rows of one kind. No key may stand in it twice.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Chunk {
-    /// Places.
     Places(Vec<NewPlace>),
-    /// Domains.
     Domains(Vec<NewDomain>),
-    /// Sitemaps.
     Sitemaps(Vec<NewAddress>),
-    /// Pages.
     Pages(Vec<NewPage>),
 }
 

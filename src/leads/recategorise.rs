@@ -11,7 +11,6 @@ use crate::store::stage::Request;
 /// A stored page, as far as the rules look at it.
 #[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
 pub struct StoredPage {
-    /// Its key.
     #[diesel(sql_type = BigInt)]
     pub id: i64,
     /// Its normalised address.

@@ -259,10 +259,10 @@ impl Workflow for AutoRecord {
             .copied()
             .filter(|id| !unknown.contains(id))
             .collect();
-        let ended = queue::Ended {
+        let ended = queue::EndedEntries {
             done,
             failed: unknown,
-            ..queue::Ended::default()
+            ..queue::EndedEntries::default()
         };
         self.queue.acknowledge(&ended).await;
         Ok(())
@@ -317,7 +317,7 @@ impl Workflow for AutoRecord {
     }
 
     async fn committed(&self, settled: &[Settled<'_, Judged>]) {
-        let (mut ended, mut tally) = (queue::Ended::default(), Tally::default());
+        let (mut ended, mut tally) = (queue::EndedEntries::default(), Tally::default());
         for row in settled {
             tally.count(row);
             match row.ended {

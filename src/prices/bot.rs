@@ -37,7 +37,6 @@ static PULL: LazyLock<String> =
 /// One of the pulls that a claim answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pull {
-    /// The bot.
     pub bot: i64,
     /// At most this many jobs, and no more than the bot may have at a time.
     pub jobs: i64,
@@ -50,25 +49,22 @@ pub struct Pull {
 pub struct Among<'a> {
     /// Only of this domain and what is below it.
     pub domain: Option<&'a str>,
-    /// Only of these shops; empty for all.
-    pub shops: &'a [String],
-    /// Between two jobs of a shop that says nothing itself.
+    /// Only of these sites; empty for all.
+    pub sites: &'a [String],
+    /// Between two jobs of a site that says nothing itself.
     pub pace: Duration,
 }
 
 /// The right to one job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token {
-    /// The lease.
     pub lease: LeaseId,
-    /// The attempt.
     pub attempt: i16,
 }
 
 /// A job handed out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
-    /// Its key.
     pub id: i64,
     /// The page to be crawled.
     pub url: String,
@@ -87,7 +83,6 @@ pub struct Job {
 /// What a pull yields.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Pulled {
-    /// These jobs.
     Jobs(Vec<Job>),
     /// The bot has pulled too often; so long until it may again.
     TooOften(Duration),
@@ -146,8 +141,8 @@ const PLAN_OF_PULLS: &str =
 
 /// Hands due jobs to bots, in one statement for all these pulls; what each yields is in their order.
 ///
-/// A bot never gets what it may not have: its rate, its cap, and the shops' own switches and paces are part of that statement,
-/// so they hold across nodes. Its shops are for the caller to name. It waits for no lock. In a transaction of its own, unless
+/// A bot never gets what it may not have: its rate, its cap, and the sites' own switches and paces are part of that statement,
+/// so they hold across nodes. Its sites are for the caller to name. It waits for no lock. In a transaction of its own, unless
 /// there is one.
 ///
 /// # Errors
@@ -169,7 +164,7 @@ pub async fn pull(
                 .bind::<Array<Bool>, _>(&counts)
                 .bind::<BigInt, _>(jobs.iter().sum::<i64>())
                 .bind::<Nullable<Text>, _>(among.domain)
-                .bind::<Array<Text>, _>(among.shops)
+                .bind::<Array<Text>, _>(among.sites)
                 .bind::<Double, _>(among.pace.as_secs_f64())
                 .bind::<Text, _>(PriceFetch::NAME)
                 .load(conn)

@@ -23,11 +23,11 @@ pub enum Command {
     Track(track::Arguments),
     /// List, add or remove policies: how often and how urgently which pages are crawled.
     Policy(policy::Arguments),
-    /// List shops, or set what their pages do not tell: whether they need a browser, their currency.
+    /// List sites, or set what their pages do not tell: whether they need a browser, their currency.
     Site(site::Arguments),
     /// Create bots, workers of your own that pull crawl jobs over HTTP; renew their tokens, shut them out, list them.
     Bot(bot::Arguments),
-    /// List, show, set, roll back or relearn a shop's extraction pattern.
+    /// List, show, set, roll back or relearn a site's extraction pattern.
     Pattern(pattern::Arguments),
     /// List what needs a person's eye, or close it.
     Flags(flags::Arguments),

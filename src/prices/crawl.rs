@@ -1,4 +1,4 @@
-//! What a crawl leaves behind: one row of `crawl_result`, and what follows for its job, its URL and its shop.
+//! What a crawl leaves behind: one row of `crawl_result`, and what follows for its job, its URL and its site.
 //!
 //! Everything that crawls, bots and our own fetcher, records through [`submit`]; nothing else writes these columns.
 
@@ -28,13 +28,11 @@ pub struct Submission<'a> {
     /// The lease it was worked under. With job and attempt it makes a repeated submit the same submit. `None` for our own
     /// fetcher: its lease outlives many runs of a job, and what it records in the transaction of its settle is never repeated.
     pub lease: Option<i64>,
-    /// The attempt.
     pub attempt: i16,
     /// The bot that worked it; `None` for our own fetcher.
     pub bot: Option<i64>,
     /// The pattern the page was read with, if any.
     pub pattern: Option<i64>,
-    /// What was seen.
     pub seen: Seen<'a>,
     /// What else the crawler says, as it says it.
     pub parsed_data: &'a Value,
@@ -50,9 +48,8 @@ pub enum Seen<'a> {
     /// Nothing.
     Failed {
         /// `network`, `http`, `robots`, `extraction`, `validation` …; those of extraction and validation are charged to the
-        /// shop's pattern.
+        /// site's pattern.
         class: &'a str,
-        /// Why.
         error: &'a str,
     },
 }
@@ -61,7 +58,6 @@ pub enum Seen<'a> {
 /// with at most four places: the table refuses others.
 #[derive(Clone, Debug, Default)]
 pub struct Offer<'a> {
-    /// The price.
     pub price: Option<&'a str>,
     /// Its currency (ISO 4217, upper case).
     pub currency: Option<&'a str>,
@@ -71,7 +67,6 @@ pub struct Offer<'a> {
     pub availability: Option<&'a str>,
     /// The same as yes or no.
     pub in_stock: Option<bool>,
-    /// Title.
     pub title: Option<&'a str>,
     /// Confidence in the price, 0 to 1.
     pub confidence: Option<f32>,
@@ -82,7 +77,6 @@ pub struct Offer<'a> {
 /// A crawl as it stands recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, QueryableByName)]
 pub struct Recorded {
-    /// Its job.
     #[diesel(sql_type = BigInt)]
     pub job: i64,
     /// The row of `crawl_result`.
@@ -172,7 +166,7 @@ fn storable(value: &Value) -> Value {
 
 /// A page to be kept for learning and testing patterns.
 #[derive(Clone, Debug)]
-pub struct Page {
+pub struct KeptPage {
     /// The job it was fetched for.
     pub job: i64,
     /// Where it was in the end; `None` for where it was looked for.
@@ -185,7 +179,7 @@ pub struct Page {
 ///
 /// # Errors
 /// Whatever the database answers.
-pub async fn keep_pages(conn: &mut AsyncPgConnection, pages: &[Page]) -> QueryResult<usize> {
+pub async fn keep_pages(conn: &mut AsyncPgConnection, pages: &[KeptPage]) -> QueryResult<usize> {
     if pages.is_empty() {
         return Ok(0);
     }

@@ -22,7 +22,7 @@ use crate::prices::crawl::plan::Admission;
 use crate::telemetry;
 use gleaner_extract::address::address;
 
-/// This much of a shop's line is due at once: a bot that pulls a few jobs at a time need not come back for each.
+/// This much of a site's line is due at once: a bot that pulls a few jobs at a time need not come back for each.
 const AT_ONCE: Duration = Duration::from_secs(10);
 
 /// What one round did, in rows.
@@ -38,13 +38,11 @@ pub struct Round {
     pub raised: usize,
 }
 
-/// The ticker.
 pub struct CrawlScheduler {
     shared: Arc<Shared>,
 }
 
 impl CrawlScheduler {
-    /// With what it shares.
     #[must_use]
     pub fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
@@ -64,7 +62,7 @@ impl CrawlScheduler {
     }
 }
 
-/// As [`CrawlScheduler::round`]. `pace` lies between two jobs of a shop that says nothing itself.
+/// As [`CrawlScheduler::round`]. `pace` lies between two jobs of a site that says nothing itself.
 async fn run(conn: &mut AsyncPgConnection, config: &Crawl, pace: Duration) -> QueryResult<Round> {
     let start = Instant::now();
     let batch = usize::try_from(config.batch_size).unwrap_or(usize::MAX);
@@ -118,7 +116,7 @@ fn judge(raw: &str) -> Admission {
     match address(raw) {
         Ok(address) => Admission::Admit {
             url: address.url,
-            shop: address.shop,
+            site: address.shop,
         },
         Err(error) => Admission::Reject(telemetry::chain(&error)),
     }

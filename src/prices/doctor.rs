@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::db::DbError;
 use crate::web::render::{self, RenderError};
 
-/// Whether the shops that need a browser have one.
+/// Whether the sites that need a browser have one.
 pub(super) async fn examine(
     config: &Config,
     conn: &mut AsyncPgConnection,
@@ -32,8 +32,8 @@ fn browser(is_enabled: bool, program: &Result<PathBuf, RenderError>, sites: i64)
         ),
         (false, _) if sites > 0 => Check::warn(
             NAME,
-            format!("rendering is switched off, and {sites} shops need it: their pages fail"),
-            "set render.enabled = true, or `gleaner site set SHOP --render off`",
+            format!("rendering is switched off, and {sites} sites need it: their pages fail"),
+            "set render.enabled = true, or `gleaner site set SITE --render off`",
         ),
         (false, _) => Check::ok(NAME, "not needed, rendering is switched off"),
     }
@@ -42,7 +42,7 @@ fn browser(is_enabled: bool, program: &Result<PathBuf, RenderError>, sites: i64)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::area::check::Outcome;
+    use crate::area::check::Grade;
 
     #[test]
     fn pages_that_need_a_browser_have_one_or_it_is_said() {
@@ -53,10 +53,10 @@ mod tests {
             })
         };
         for (is_enabled, program, sites, outcome, text) in [
-            (true, program(), 0, Outcome::Ok, "/usr/bin/chromium"),
-            (true, none(), 0, Outcome::Fail, "nothing is there"),
-            (false, none(), 0, Outcome::Ok, "not needed"),
-            (false, program(), 2, Outcome::Warn, "2 shops need it"),
+            (true, program(), 0, Grade::Ok, "/usr/bin/chromium"),
+            (true, none(), 0, Grade::Fail, "nothing is there"),
+            (false, none(), 0, Grade::Ok, "not needed"),
+            (false, program(), 2, Grade::Warn, "2 sites need it"),
         ] {
             let check = browser(is_enabled, &program, sites);
             assert_eq!(check.outcome, outcome, "{check:?}");

@@ -29,7 +29,7 @@ pub struct Flag {
     #[diesel(sql_type = Text)]
     #[schema(schema_with = statuses)]
     pub status: String,
-    /// The shop, if it is about one.
+    /// The site, if it is about one.
     #[diesel(sql_type = Nullable<Text>)]
     #[schema(required)]
     pub domain: Option<String>,
@@ -84,9 +84,8 @@ pub const OPEN: [&str; 2] = ["pending", "in_progress"];
 pub struct Filter<'a> {
     /// One of these; empty for any.
     pub statuses: &'a [&'a str],
-    /// Of this kind.
     pub kind: Option<&'a str>,
-    /// About this shop.
+    /// About this site.
     pub domain: Option<&'a str>,
     /// One of these; empty for any.
     pub ids: &'a [i64],
@@ -131,7 +130,7 @@ pub async fn count_open(conn: &mut AsyncPgConnection) -> QueryResult<i64> {
     Ok(row.count)
 }
 
-/// Opens a flag about a shop; one that is open already gets the new message.
+/// Opens a flag about a site; one that is open already gets the new message.
 ///
 /// # Errors
 /// Whatever the database answers.
@@ -154,7 +153,7 @@ pub async fn open(
     .map(drop)
 }
 
-/// Closes flags of these kinds about a shop, because the trouble is over.
+/// Closes flags of these kinds about a site, because the trouble is over.
 ///
 /// # Errors
 /// Whatever the database answers.
@@ -213,7 +212,7 @@ pub async fn reopen(conn: &mut AsyncPgConnection, flag: i64) -> QueryResult<bool
     }
 }
 
-/// What a look at the shops has changed.
+/// What a look at the sites has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, QueryableByName, Serialize)]
 pub struct Judged {
     /// Flags opened.
@@ -222,7 +221,7 @@ pub struct Judged {
     /// Flags closed.
     #[diesel(sql_type = BigInt)]
     pub closed: i64,
-    /// Shops whose pattern is to be learnt anew.
+    /// Sites whose pattern is to be learnt anew.
     #[diesel(sql_type = BigInt)]
     pub repairs: i64,
 }
@@ -239,19 +238,19 @@ impl Add for Judged {
     }
 }
 
-/// Looks at every shop's latest results and jobs, and at what looks the same: opens the flags that are due, closes those whose
+/// Looks at every site's latest results and jobs, and at what looks the same: opens the flags that are due, closes those whose
 /// trouble is over.
 ///
-/// A shop whose pattern fails, or that cannot be read at all, gets its pattern learnt anew.
+/// A site whose pattern fails, or that cannot be read at all, gets its pattern learnt anew.
 ///
 /// # Errors
 /// Whatever the database answers.
 pub async fn judge(conn: &mut AsyncPgConnection) -> QueryResult<Judged> {
-    let shops: Judged = sql_query(SITES.ask(include_str!("flag/judge.sql"), &[Request::Queue]))
+    let sites: Judged = sql_query(SITES.ask(include_str!("flag/judge.sql"), &[Request::Queue]))
         .get_result(conn)
         .await?;
     let duplicates: Judged = sql_query(include_str!("flag/duplicates.sql"))
         .get_result(conn)
         .await?;
-    Ok(shops + duplicates)
+    Ok(sites + duplicates)
 }

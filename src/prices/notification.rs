@@ -107,11 +107,9 @@ pub(crate) fn statuses() -> Object {
 pub struct Filter<'a> {
     /// Whose delivery is so far.
     pub status: Option<&'a str>,
-    /// Of this kind.
     pub kind: Option<&'a str>,
     /// That go this way.
     pub channel: Option<&'a str>,
-    /// To this subscriber.
     pub subscriber: Option<&'a str>,
     /// One of these; empty for any.
     pub ids: &'a [i64],

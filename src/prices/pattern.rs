@@ -1,4 +1,4 @@
-//! The versions of shops' extraction patterns. At most one per shop is active.
+//! The versions of sites' extraction patterns. At most one per site is active.
 
 use crate::db::statement::sql_query;
 use diesel::prelude::*;
@@ -9,16 +9,15 @@ use serde_json::Value;
 
 use crate::store::stage::{Group, Request};
 
-/// The stage of the shops, as requests name it.
+/// The stage of a site, as requests name it.
 pub(crate) const SITES: Group = Group::new("site", "pattern");
 
 /// A version, as people see it.
 #[derive(Clone, Debug, PartialEq, QueryableByName, Serialize)]
 pub struct Version {
-    /// Its key.
     #[diesel(sql_type = BigInt)]
     pub id: i64,
-    /// From 1, per shop.
+    /// From 1, per site.
     #[diesel(sql_type = Integer)]
     pub version: i32,
     /// `candidate`, `active`, `retired` or `rejected`.
@@ -30,7 +29,6 @@ pub struct Version {
     /// Why it was made, or rejected.
     #[diesel(sql_type = Nullable<Text>)]
     pub reason: Option<String>,
-    /// The pattern.
     #[diesel(sql_type = Json)]
     pub pattern: Value,
     /// On what it was tried.
@@ -41,10 +39,8 @@ pub struct Version {
     pub created_at: String,
 }
 
-/// A version to be.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewVersion<'a> {
-    /// The pattern.
     pub pattern: &'a Value,
     /// `generated`, `manual` or `rollback`.
     pub source: &'a str,
@@ -54,7 +50,7 @@ pub struct NewVersion<'a> {
     pub tested: Option<&'a Value>,
 }
 
-/// The shop of this domain.
+/// The site of this domain.
 ///
 /// # Errors
 /// Whatever the database answers.
@@ -72,7 +68,7 @@ pub async fn site(conn: &mut AsyncPgConnection, domain: &str) -> QueryResult<Opt
     Ok(row.map(|row| row.id))
 }
 
-/// All versions of a shop, the newest first.
+/// All versions of a site, the newest first.
 ///
 /// # Errors
 /// Whatever the database answers.
@@ -89,7 +85,7 @@ pub async fn versions(conn: &mut AsyncPgConnection, site: i64) -> QueryResult<Ve
 
 /// Stores a version and makes it the active one; the one before it is retired. Returns its number.
 ///
-/// Belongs into a transaction: the shop's row is locked to its end, so that versions come one after the other.
+/// Belongs into a transaction: the site's row is locked to its end, so that versions come one after the other.
 ///
 /// # Errors
 /// Whatever the database answers.
@@ -121,7 +117,7 @@ pub async fn reject(
     insert(conn, site, version, "rejected").await
 }
 
-/// Asks for a shop's pattern to be learnt anew.
+/// Asks for a site's pattern to be learnt anew.
 ///
 /// # Errors
 /// Whatever the database answers.

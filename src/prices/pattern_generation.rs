@@ -1,7 +1,7 @@
-//! `site/pattern`: a shop's stored pages → a pattern that reads them, tried before it is used.
+//! `site/pattern`: a site's stored pages → a pattern that reads them, tried before it is used.
 //!
 //! stored pages with the prices known of them → candidates → trial on all of these pages → a new active version, or a rejected
-//! one with the reason and a flag. A pattern that works is never replaced by one that works less well. Queued when a shop's
+//! one with the reason and a flag. A pattern that works is never replaced by one that works less well. Queued when a site's
 //! pages could not be read three times in a row, by pattern-health, or by anybody.
 
 use crate::db::statement::sql_query;
@@ -63,9 +63,9 @@ impl Configured for PatternGeneration {
     }
 }
 
-/// A shop and its pages.
+/// A site with what its pattern is learnt from: its pages, and what is active now.
 #[derive(Clone, Debug)]
-pub struct Shop {
+pub struct SiteAndPages {
     domain: String,
     currency: Option<String>,
     active: Option<String>,
@@ -109,7 +109,6 @@ struct Row {
 pub enum Verdict {
     /// A pattern to use from now on.
     Activate {
-        /// The pattern.
         pattern: Value,
         /// How it did.
         tested: Value,
@@ -136,20 +135,20 @@ impl Workflow for PatternGeneration {
     const NAME: &'static str = "pattern-generation";
     const TABLE: &'static str = "site";
     const STAGE: &'static str = "pattern";
-    type Input = Shop;
+    type Input = SiteAndPages;
     type Output = Verdict;
 
     async fn load(
         &self,
         conn: &mut AsyncPgConnection,
         ids: &[ItemId],
-    ) -> QueryResult<Vec<(ItemId, Shop)>> {
+    ) -> QueryResult<Vec<(ItemId, SiteAndPages)>> {
         let rows: Vec<Row> = sql_query(include_str!("pattern_generation.sql"))
             .bind::<Array<BigInt>, _>(ids)
             .bind::<BigInt, _>(i64::from(self.options.get().pages))
             .load(conn)
             .await?;
-        let mut shops: Vec<(ItemId, Shop)> = Vec::new();
+        let mut sites: Vec<(ItemId, SiteAndPages)> = Vec::new();
         for row in rows {
             let page = row.url.zip(row.body).map(|(url, body)| StoredPage {
                 url,
@@ -158,11 +157,11 @@ impl Workflow for PatternGeneration {
                 currency: row.currency,
                 availability: row.availability,
             });
-            match shops.iter_mut().find(|(id, _)| *id == row.site_id) {
-                Some((_, shop)) => shop.pages.extend(page),
-                None => shops.push((
+            match sites.iter_mut().find(|(id, _)| *id == row.site_id) {
+                Some((_, site)) => site.pages.extend(page),
+                None => sites.push((
                     row.site_id,
-                    Shop {
+                    SiteAndPages {
                         domain: row.domain,
                         currency: row.site_currency,
                         active: row.active,
@@ -171,18 +170,18 @@ impl Workflow for PatternGeneration {
                 )),
             }
         }
-        Ok(shops)
+        Ok(sites)
     }
 
-    async fn run(&self, shop: Shop) -> Result<Done<Verdict>, WorkflowError> {
-        if shop.pages.is_empty() {
+    async fn run(&self, site: SiteAndPages) -> Result<Done<Verdict>, WorkflowError> {
+        if site.pages.is_empty() {
             return Ok(Done::Filtered(
-                "no page of this shop is stored yet".to_owned(),
+                "no page of this site is stored yet".to_owned(),
                 None,
             ));
         }
         let options = self.options.get();
-        let verdict = compute(move || judge(&shop, &options)).await;
+        let verdict = compute(move || judge(&site, &options)).await;
         Ok(match verdict {
             Verdict::Keep { reason } => Done::Filtered(reason, None),
             Verdict::Reject { ref reason, .. } => {
@@ -243,12 +242,12 @@ fn new_version<'a>(pattern: &'a Value, tested: &'a Value, reason: &'a str) -> Ne
     }
 }
 
-/// Learns from a shop's pages, and says what is to be made of it.
-fn judge(shop: &Shop, options: &Options) -> Verdict {
-    let pages: Vec<Known> = shop
+/// Learns from a site's pages, and says what is to be made of it.
+fn judge(site: &SiteAndPages, options: &Options) -> Verdict {
+    let pages: Vec<Known> = site
         .pages
         .iter()
-        .filter_map(|page| known(page, shop, options))
+        .filter_map(|page| known(page, site, options))
         .collect();
     let samples: Vec<Sample<'_>> = pages
         .iter()
@@ -260,7 +259,7 @@ fn judge(shop: &Shop, options: &Options) -> Verdict {
             availability: known.availability,
         })
         .collect();
-    let active = shop
+    let active = site
         .active
         .as_deref()
         .and_then(|json| Pattern::parse(json).ok());
@@ -269,7 +268,7 @@ fn judge(shop: &Shop, options: &Options) -> Verdict {
         .map(|pattern| learn::test(pattern, &samples))
         .filter(|trial| trial.pages > 0);
     decide(
-        learn::learn(&shop.domain, &samples),
+        learn::learn(&site.domain, &samples),
         before,
         samples.len(),
         options,
@@ -284,7 +283,7 @@ struct Known {
 }
 
 /// A page with what it tells by itself, or else what was last recorded of it.
-fn known(stored: &StoredPage, shop: &Shop, options: &Options) -> Option<Known> {
+fn known(stored: &StoredPage, site: &SiteAndPages, options: &Options) -> Option<Known> {
     let url = Url::parse(&stored.url).ok()?;
     let document = Document::unpack(url, &stored.body, options.max_page_bytes)?;
     let offer = offer_of(&document.tree, Some(&document.url));
@@ -298,7 +297,7 @@ fn known(stored: &StoredPage, shop: &Shop, options: &Options) -> Option<Known> {
         .currency
         .filter(|_| is_sure)
         .or_else(|| code(stored.currency.as_deref()))
-        .or_else(|| code(shop.currency.as_deref()));
+        .or_else(|| code(site.currency.as_deref()));
     let availability = offer
         .availability
         .or_else(|| stored.availability.as_deref().and_then(availability_of));
@@ -428,7 +427,7 @@ mod tests {
             };
             assert_eq!(verdict, expected, "{what}");
         }
-        // A shop with one page has no other to try it on.
+        // A site with one page has no other to try it on.
         let single = decide(Some(learnt(trial(1, 1, 0), 0.9)), None, 1, &OPTIONS);
         assert!(matches!(single, Verdict::Activate { .. }));
     }

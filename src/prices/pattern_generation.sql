@@ -1,5 +1,5 @@
--- What patterns are learnt from: the shops' last pages, with the prices last recorded of them.
--- $1 bigint[] shops
+-- What patterns are learnt from: the sites' last pages, with the prices last recorded of them.
+-- $1 bigint[] sites
 -- $2 bigint   pages of each
 SELECT site.id AS site_id, site.domain, site.currency AS site_currency, active.pattern::text AS active,
     page.url, page.body, page.price, page.currency, page.availability

@@ -1,4 +1,4 @@
-//! pattern-health: looks at how shops are doing, by a cron expression, once across all nodes.
+//! pattern-health: looks at how sites are doing, by a cron expression, once across all nodes.
 
 use std::sync::Arc;
 
@@ -12,13 +12,11 @@ use crate::app::state::Shared;
 use crate::prices::flag;
 use crate::store::schedule;
 
-/// The ticker.
 pub(crate) struct PatternHealth {
     shared: Arc<Shared>,
 }
 
 impl PatternHealth {
-    /// With what it shares.
     #[must_use]
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
@@ -39,7 +37,7 @@ impl PatternHealth {
                 opened = judged.opened,
                 closed = judged.closed,
                 repairs = judged.repairs,
-                "looked at the shops"
+                "looked at the sites"
             );
         }
         Ok(())

@@ -8,10 +8,8 @@ use diesel::{QueryResult, QueryableByName};
 use diesel_async::AsyncPgConnection;
 use serde::Serialize;
 
-/// A policy.
 #[derive(Clone, Debug, PartialEq, Serialize, QueryableByName)]
 pub struct Policy {
-    /// Its name.
     #[diesel(sql_type = Text)]
     pub name: String,
     /// What it selects by: all, domain, `domain_regex`, `url_regex`, tag.
@@ -122,7 +120,6 @@ pub struct Subscription<'a> {
     pub priority: &'a str,
     /// Told when the price falls to this.
     pub target_price: Option<&'a str>,
-    /// Its currency.
     pub target_currency: Option<&'a str>,
 }
 

@@ -1,6 +1,6 @@
 //! `crawl_job/crawl`: a product page → what it offers, recorded as a crawl result like any bot's.
 //!
-//! url → fetch (robots.txt, politeness, guard) → the page's own data and the shop's pattern → validation → `crawl_result`, by
+//! url → fetch (robots.txt, politeness, guard) → the page's own data and the site's pattern → validation → `crawl_result`, by
 //! the function that records for bots too. Every attempt leaves a result, also one that failed; how often and when it is tried
 //! again is for the job to say, by the policy that it came from. What becomes of a good result is the recording's business.
 
@@ -18,11 +18,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
 
-use self::reading::{Read, Shop};
+use self::reading::{KnownSite, Read};
 use self::validate::{Limits, Previous};
 use crate::live::Live;
 use crate::prices::crawl;
-use crate::prices::crawl::{Page, Seen, Submission};
+use crate::prices::crawl::{KeptPage, Seen, Submission};
 use crate::prices::policy;
 use crate::prices::queue::Queue;
 use crate::settings;
@@ -137,9 +137,9 @@ pub struct Crawl {
     terms: Terms,
     pattern: Option<i64>,
     duration_ms: i32,
-    outcome: Outcome,
+    outcome: Sighting,
     details: Value,
-    page: Option<Page>,
+    page: Option<KeptPage>,
     /// Whether the page shows a product that somebody tracks.
     has_product: bool,
     /// The row of a good result, once that is written; zero before.
@@ -153,8 +153,9 @@ impl Crawl {
     }
 }
 
+/// What was seen of a page, for as long as it is on its way: [`Seen`] borrows from it.
 #[derive(Debug)]
-enum Outcome {
+enum Sighting {
     Offer {
         offer: Box<Offer>,
         price: Option<String>,
@@ -234,7 +235,7 @@ impl Workflow for PriceFetch {
     async fn run(&self, job: Job) -> Result<Done<Crawl>, WorkflowError> {
         if !job.is_wanted {
             return Ok(Done::Filtered(
-                "its page or shop is switched off".to_owned(),
+                "its page or site is switched off".to_owned(),
                 None,
             ));
         }
@@ -249,7 +250,7 @@ impl Workflow for PriceFetch {
             terms: job.terms(),
             pattern: job.pattern_id,
             duration_ms: i32::try_from(started_at.elapsed().as_millis()).unwrap_or(i32::MAX),
-            outcome: Outcome::Failed { class, error },
+            outcome: Sighting::Failed { class, error },
             details,
             page: None,
             has_product: job.has_product,
@@ -279,7 +280,7 @@ impl Workflow for PriceFetch {
             .await;
         let details = read.details(&url);
         if read.validation.valid {
-            let outcome = Outcome::Offer {
+            let outcome = Sighting::Offer {
                 sources: read.price_sources(),
                 price: read.offer.price.map(|price| price.to_string()),
                 list_price: list_price(&read),
@@ -320,7 +321,7 @@ impl Workflow for PriceFetch {
             .collect();
         let recorded = crawl::submit(conn, &crawls).await?;
         note_results(outputs, &recorded);
-        let pages: Vec<Page> = outputs
+        let pages: Vec<KeptPage> = outputs
             .iter()
             .filter_map(|(_, crawl)| crawl.page.clone())
             .collect();
@@ -342,7 +343,7 @@ impl Workflow for PriceFetch {
 fn note_results(outputs: &[(ItemId, &Crawl)], recorded: &[crawl::Recorded]) {
     for (job, crawl) in outputs {
         let row = recorded.iter().find(|row| row.job == *job);
-        if let (Outcome::Offer { .. }, Some(row)) = (&crawl.outcome, row) {
+        if let (Sighting::Offer { .. }, Some(row)) = (&crawl.outcome, row) {
             AtomicI64::store(&crawl.result, row.result, Ordering::Relaxed);
         }
     }
@@ -379,7 +380,7 @@ fn read_page(job: &Job, document: &Document, limits: Limits) -> Read {
         .pattern
         .as_deref()
         .and_then(|json| Pattern::parse(json).ok());
-    let shop = Shop {
+    let site = KnownSite {
         pattern: pattern.as_ref(),
         currency: job.currency.as_deref().and_then(Currency::from_code),
     };
@@ -388,12 +389,12 @@ fn read_page(job: &Job, document: &Document, limits: Limits) -> Read {
         title: job.title.as_deref(),
         availability: job.availability.as_deref(),
     };
-    reading::read(document, shop, &previous, limits)
+    reading::read(document, site, &previous, limits)
 }
 
 /// The page as it is kept, unless it is too large even so.
-fn stored(job: i64, document: &Document, max_bytes: usize) -> Option<Page> {
-    document.packed(max_bytes).map(|body| Page {
+fn stored(job: i64, document: &Document, max_bytes: usize) -> Option<KeptPage> {
+    document.packed(max_bytes).map(|body| KeptPage {
         job,
         url: Some(document.url.to_string()),
         body,
@@ -418,8 +419,8 @@ fn submission(job: ItemId, crawl: &Crawl) -> Submission<'_> {
         bot: None,
         pattern: crawl.pattern,
         seen: match &crawl.outcome {
-            Outcome::Failed { class, error } => Seen::Failed { class, error },
-            Outcome::Offer {
+            Sighting::Failed { class, error } => Seen::Failed { class, error },
+            Sighting::Offer {
                 offer,
                 price,
                 list_price,
@@ -449,8 +450,8 @@ async fn name_products(
         .iter()
         .filter(|(_, crawl)| crawl.has_product)
         .filter_map(|(id, crawl)| match &crawl.outcome {
-            Outcome::Offer { offer, .. } => Some((*id, offer.as_ref())),
-            Outcome::Failed { .. } => None,
+            Sighting::Offer { offer, .. } => Some((*id, offer.as_ref())),
+            Sighting::Failed { .. } => None,
         })
         .collect();
     if told.is_empty() {

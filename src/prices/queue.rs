@@ -53,7 +53,7 @@ pub struct Lengths {
 
 /// Entries that have come to an end, in whatever way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ended {
+pub struct EndedEntries {
     /// Done, or not to be done.
     pub done: Vec<i64>,
     /// Failed, and to be tried again by themselves, with the number of attempts so far.
@@ -223,7 +223,7 @@ impl Queue {
     }
 
     /// Takes note of what became of entries. How many wait in the list; `None` where Redis does not tell.
-    pub async fn acknowledge(&self, ended: &Ended) -> Option<u64> {
+    pub async fn acknowledge(&self, ended: &EndedEntries) -> Option<u64> {
         let lists = self.lists_if_up()?;
         lists.redis.noted(lists.acknowledge(ended).await)
     }
@@ -276,10 +276,10 @@ impl Queue {
     /// [`RedisError`]
     pub async fn revive(&self, ids: &[i64]) -> Result<(), RedisError> {
         let lists = self.lists()?;
-        let ended = Ended {
+        let ended = EndedEntries {
             done: ids.to_vec(),
             counted: ids.to_vec(),
-            ..Ended::default()
+            ..EndedEntries::default()
         };
         lists.redis.told(lists.acknowledge(&ended).await)?;
         lists.redis.told(lists.push(ids).await)
@@ -390,7 +390,7 @@ impl Lists {
         Ok(())
     }
 
-    async fn acknowledge(&self, ended: &Ended) -> FredResult<u64> {
+    async fn acknowledge(&self, ended: &EndedEntries) -> FredResult<u64> {
         let mut arguments = vec![ended.failed.len().to_string()];
         let again = ended.again.iter().map(|(id, _)| id);
         let all = ended.failed.iter().chain(&ended.done).chain(again);

@@ -1,4 +1,4 @@
-//! Shops, as operators set them: what of a shop is theirs to say.
+//! Sites, as operators set them: what of a site is theirs to say.
 
 use crate::db::statement::sql_query;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
@@ -6,7 +6,7 @@ use diesel::{QueryResult, QueryableByName};
 use diesel_async::AsyncPgConnection;
 use serde::Serialize;
 
-/// A shop.
+/// A site as `gleaner site list` shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, QueryableByName)]
 pub struct Site {
     /// Its registrable domain.
@@ -26,7 +26,7 @@ pub struct Site {
     pub urls: i64,
 }
 
-/// What is to be changed of a shop; what is `None` stays.
+/// What is to be changed of a site; what is `None` stays.
 #[derive(Clone, Debug, Default)]
 pub struct Change<'a> {
     /// Whether it is crawled at all.
@@ -37,7 +37,7 @@ pub struct Change<'a> {
     pub currency: Option<&'a str>,
 }
 
-/// All shops, by name.
+/// All sites, by name.
 ///
 /// # Errors
 /// Whatever the database answers.
@@ -50,7 +50,7 @@ pub async fn list(conn: &mut AsyncPgConnection) -> QueryResult<Vec<Site>> {
     .await
 }
 
-/// Changes a shop. One that is not known yet is stored, so that what is set holds from its first page on.
+/// Changes a site. One that is not known yet is stored, so that what is set holds from its first page on.
 ///
 /// # Errors
 /// Whatever the database answers.
@@ -74,7 +74,7 @@ pub async fn set(
     Ok(())
 }
 
-/// How many shops that are crawled need a browser.
+/// How many sites that are crawled need a browser.
 ///
 /// # Errors
 /// Whatever the database answers.

@@ -9,7 +9,6 @@ use diesel_async::AsyncPgConnection;
 /// What has been asked of one workflow.
 #[derive(Clone, Debug, PartialEq, Eq, QueryableByName, serde::Serialize)]
 pub struct Control {
-    /// Which workflow.
     #[diesel(sql_type = Text)]
     pub workflow: String,
     /// Whether claiming is stopped.

@@ -13,7 +13,6 @@ pub struct Server {
     /// Version as a number: 150020 is 15.20.
     #[diesel(sql_type = Integer)]
     pub version_num: i32,
-    /// Version as text.
     #[diesel(sql_type = Text)]
     pub version: String,
     /// Whether it is a replica.
@@ -22,7 +21,6 @@ pub struct Server {
     /// Whether our transactions may not write.
     #[diesel(sql_type = Bool)]
     pub read_only: bool,
-    /// Encoding of the database.
     #[diesel(sql_type = Text)]
     pub encoding: String,
     /// Whether autovacuum runs, and has the counts it needs.
@@ -34,7 +32,6 @@ pub struct Server {
     /// Connections there may be, without those reserved for superusers.
     #[diesel(sql_type = Integer)]
     pub most_connections: i32,
-    /// Connections there are.
     #[diesel(sql_type = Integer)]
     pub connections: i32,
     /// Connections this database may have; -1 for no limit.
@@ -88,7 +85,6 @@ pub async fn drift(conn: &mut AsyncPgConnection, stages: &[&Stage]) -> QueryResu
 /// How a table is vacuumed.
 #[derive(Clone, Debug, PartialEq, QueryableByName)]
 pub struct Vacuum {
-    /// The table.
     #[diesel(sql_type = Text)]
     pub name: String,
     /// Rows, estimated.
@@ -137,7 +133,6 @@ pub struct LongTransaction {
     /// Its process on the server.
     #[diesel(sql_type = Integer)]
     pub pid: i32,
-    /// Who.
     #[diesel(sql_type = Text)]
     pub who: String,
     /// `active`, `idle in transaction`, …
@@ -201,10 +196,8 @@ pub async fn stuck(conn: &mut AsyncPgConnection, stage: &Stage) -> QueryResult<S
 /// The partitions of the history.
 #[derive(Clone, Copy, Debug, PartialEq, QueryableByName)]
 pub struct History {
-    /// Whether today has one.
     #[diesel(sql_type = Bool)]
     pub has_today: bool,
-    /// Whether tomorrow has one.
     #[diesel(sql_type = Bool)]
     pub has_tomorrow: bool,
     /// Whether rows lie where they go without one.

@@ -100,7 +100,6 @@ pub enum ItemsError {
     /// The table has nothing to filter by.
     #[error("rows of {table} have no {what} to filter by")]
     NoColumn {
-        /// The table.
         table: &'static str,
         /// What it lacks, in words.
         what: &'static str,
@@ -113,7 +112,6 @@ pub enum ItemsError {
 /// A row in a list.
 #[derive(Clone, Debug, QueryableByName, serde::Serialize)]
 pub struct Item {
-    /// Its key.
     #[diesel(sql_type = BigInt)]
     pub id: i64,
     /// What people know it by: an address, a host, a name.
@@ -156,7 +154,6 @@ pub struct Attempt {
     /// When it ended, by the database's clock.
     #[diesel(sql_type = Text)]
     pub settled_at: String,
-    /// Which attempt.
     #[diesel(sql_type = SmallInt)]
     pub attempt: i16,
     /// completed, filtered, retried, …

@@ -73,7 +73,6 @@ pub async fn prune(conn: &mut AsyncPgConnection) -> QueryResult<usize> {
 /// A process, for the status command.
 #[derive(Clone, Debug, QueryableByName, serde::Serialize)]
 pub struct Node {
-    /// Its identity.
     #[diesel(sql_type = BigInt)]
     pub id: i64,
     /// The host it runs on.
@@ -82,10 +81,8 @@ pub struct Node {
     /// Its process id there.
     #[diesel(sql_type = Integer)]
     pub pid: i32,
-    /// Its version.
     #[diesel(sql_type = Text)]
     pub version: String,
-    /// Seconds since it started.
     #[diesel(sql_type = Double)]
     pub up_seconds: f64,
     /// Seconds since it last reported.

@@ -27,7 +27,6 @@ pub enum CronError {
         "\"{expression}\" is no cron expression of five fields such as \"30 3 * * *\": {reason}"
     )]
     Unreadable {
-        /// The text.
         expression: String,
         /// What is wrong with it.
         reason: croner::errors::CronError,

@@ -44,7 +44,6 @@ pub struct Stage {
 /// A row just claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, QueryableByName)]
 pub struct Claimed {
-    /// Its key.
     #[diesel(sql_type = BigInt)]
     pub id: ItemId,
     /// Its attempt, counted by the claim.
@@ -137,7 +136,6 @@ impl Stage {
         }
     }
 
-    /// The table it is on.
     #[must_use]
     pub fn table(&self) -> &'static str {
         self.table

@@ -90,7 +90,6 @@ pub(super) struct Controls {
 }
 
 impl Controls {
-    /// With what it shares.
     #[must_use]
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self { shared }

@@ -14,13 +14,11 @@ use crate::store::{node, stage};
 /// Queues are counted no further than this.
 pub const QUEUE_COUNT_BOUND: i64 = 100_000;
 
-/// The ticker.
 pub struct Gauges {
     shared: Arc<Shared>,
 }
 
 impl Gauges {
-    /// Over all workflows.
     #[must_use]
     pub fn new(shared: Arc<Shared>) -> Self {
         Self { shared }

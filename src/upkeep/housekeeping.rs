@@ -18,13 +18,11 @@ const EVERY: Duration = Duration::from_secs(3600);
 /// Partitions of `attempt` made ahead, in days.
 const DAYS_AHEAD: i32 = 3;
 
-/// The ticker.
 pub(super) struct Housekeeping {
     shared: Arc<Shared>,
 }
 
 impl Housekeeping {
-    /// With what it shares.
     #[must_use]
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self { shared }

@@ -28,7 +28,6 @@ struct Pass {
     gone: i64,
 }
 
-/// The ticker.
 pub struct Retention {
     shared: Arc<Shared>,
     kinds: Vec<&'static Kind>,

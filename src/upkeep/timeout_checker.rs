@@ -18,13 +18,11 @@ use crate::store::stage;
 /// Added to a lease's end before looking, so that it has ended indeed.
 const AFTER_EXPIRY: Duration = Duration::from_millis(20);
 
-/// The ticker.
 pub struct TimeoutChecker {
     shared: Arc<Shared>,
 }
 
 impl TimeoutChecker {
-    /// Over all workflows.
     #[must_use]
     pub fn new(shared: Arc<Shared>) -> Self {
         Self { shared }

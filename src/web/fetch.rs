@@ -65,7 +65,6 @@ enum Purpose {
 /// What one request wants beyond the configuration.
 #[derive(Debug, Clone, Default)]
 pub struct RequestOptions {
-    /// `Accept`.
     pub accept: Option<String>,
     /// Another size limit than the configured one, in bytes after decompression.
     pub max_body_bytes: Option<u64>,
@@ -98,7 +97,6 @@ pub struct Response {
     pub status: u16,
     /// All headers of the response.
     pub headers: HeaderMap,
-    /// `Content-Type`.
     pub content_type: Option<String>,
     /// `Last-Modified`, as sent.
     pub last_modified: Option<String>,

@@ -166,7 +166,7 @@ impl Document {
 
 /// Whether two hosts, in ASCII (IDNA) form, are of one site: what was registered as one name, with all names below it.
 ///
-/// So `www.` and a shop's own `m.` or `shop.` are the same site, and scheme, port and path do not matter. Two customers of a
+/// So `www.` and a domain's own `m.` or `shop.` are the same site, and scheme, port and path do not matter. Two customers of a
 /// platform (`joe.github.io`, `ann.github.io`) are two sites, by the private part of the public suffix list. Where nothing was
 /// registered (an address, a local name, a suffix itself) only the host itself counts, with `www.` or without.
 ///

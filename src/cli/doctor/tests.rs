@@ -44,48 +44,48 @@ fn node(version: &str, status: serde_json::Value) -> Node {
 fn the_server_is_judged() {
     type Spoil = fn(&mut Server);
     type Judge = fn(&Server) -> Check;
-    let cases: [(Spoil, Judge, Outcome); 14] = [
-        (|_| {}, |server| reachable("p", server), Outcome::Ok),
+    let cases: [(Spoil, Judge, Grade); 14] = [
+        (|_| {}, |server| reachable("p", server), Grade::Ok),
         (
             |server| server.version_num = 130_009,
             |server| reachable("p", server),
-            Outcome::Fail,
+            Grade::Fail,
         ),
         (
             |server| server.encoding = "SQL_ASCII".into(),
             |server| reachable("p", server),
-            Outcome::Fail,
+            Grade::Fail,
         ),
-        (|_| {}, writable, Outcome::Ok),
-        (|server| server.in_recovery = true, writable, Outcome::Fail),
-        (|server| server.read_only = true, writable, Outcome::Fail),
-        (|_| {}, durable, Outcome::Ok),
+        (|_| {}, writable, Grade::Ok),
+        (|server| server.in_recovery = true, writable, Grade::Fail),
+        (|server| server.read_only = true, writable, Grade::Fail),
+        (|_| {}, durable, Grade::Ok),
         (
             |server| server.careless = vec!["fsync".into()],
             durable,
-            Outcome::Warn,
+            Grade::Warn,
         ),
-        (|_| {}, |server| connections(server, 10), Outcome::Ok),
+        (|_| {}, |server| connections(server, 10), Grade::Ok),
         (
             |server| server.connections = 90,
             |server| connections(server, 10),
-            Outcome::Warn,
+            Grade::Warn,
         ),
         (
             |server| server.database_limit = 12,
             |server| connections(server, 10),
-            Outcome::Warn,
+            Grade::Warn,
         ),
-        (|_| {}, |server| transactions(server, &[]), Outcome::Ok),
+        (|_| {}, |server| transactions(server, &[]), Grade::Ok),
         (
             |server| server.prepared_transactions = 1,
             |server| transactions(server, &[]),
-            Outcome::Warn,
+            Grade::Warn,
         ),
         (
             |server| server.idle_slots = 1,
             |server| transactions(server, &[]),
-            Outcome::Warn,
+            Grade::Warn,
         ),
     ];
     for (index, (spoil, judge, expected)) in cases.into_iter().enumerate() {
@@ -93,18 +93,18 @@ fn the_server_is_judged() {
         spoil(&mut server);
         let check = judge(&server);
         assert_eq!(check.outcome, expected, "case {index}: {check:?}");
-        assert_eq!(check.advice.is_some(), expected != Outcome::Ok, "{check:?}");
+        assert_eq!(check.advice.is_some(), expected != Grade::Ok, "{check:?}");
     }
 }
 
 #[test]
 fn vacuum_is_judged() {
     for (is_on, tables, expected) in [
-        (true, vec![], Outcome::Ok),
-        (true, vec![table(200, false)], Outcome::Ok),
-        (true, vec![table(1_251, false)], Outcome::Warn),
-        (true, vec![table(0, true)], Outcome::Fail),
-        (false, vec![table(0, false)], Outcome::Fail),
+        (true, vec![], Grade::Ok),
+        (true, vec![table(200, false)], Grade::Ok),
+        (true, vec![table(1_251, false)], Grade::Warn),
+        (true, vec![table(0, true)], Grade::Fail),
+        (false, vec![table(0, false)], Grade::Fail),
     ] {
         let mut server = server();
         server.autovacuum = is_on;
@@ -115,9 +115,9 @@ fn vacuum_is_judged() {
 #[test]
 fn a_clock_is_off_beyond_doubt_only() {
     for (ahead, error, expected) in [
-        (0.1, 0.01, Outcome::Ok),
-        (-2.5, 0.01, Outcome::Warn),
-        (2.5, 1.0, Outcome::Ok),
+        (0.1, 0.01, Grade::Ok),
+        (-2.5, 0.01, Grade::Warn),
+        (2.5, 1.0, Grade::Ok),
     ] {
         assert_eq!(clock(Skew { ahead, error }).outcome, expected, "{ahead}");
     }
@@ -151,12 +151,12 @@ fn stuck_rows_are_told_apart() {
 fn processes_are_judged() {
     let parked_status = serde_json::json!({"workflows": [{"name": "deep-scan", "state": "parked", "reason": "no key"}]});
     let (old, new) = (node("1", serde_json::json!({})), node("2", parked_status));
-    assert_eq!(running(&[]).outcome, Outcome::Warn);
-    assert_eq!(running(&[&old, &old]).outcome, Outcome::Ok);
-    assert_eq!(running(&[&old, &new]).outcome, Outcome::Warn);
-    assert_eq!(parked(&[&old], &[]).outcome, Outcome::Ok);
+    assert_eq!(running(&[]).outcome, Grade::Warn);
+    assert_eq!(running(&[&old, &old]).outcome, Grade::Ok);
+    assert_eq!(running(&[&old, &new]).outcome, Grade::Warn);
+    assert_eq!(parked(&[&old], &[]).outcome, Grade::Ok);
     let check = parked(&[&old, &new], &[]);
-    assert_eq!(check.outcome, Outcome::Fail);
+    assert_eq!(check.outcome, Grade::Fail);
     assert!(
         check.found.contains("deep-scan parked on node 1: no key"),
         "{check:?}"
@@ -164,9 +164,9 @@ fn processes_are_judged() {
     // One that lacks its key is found only where rows wait for it.
     let idle_status = serde_json::json!({"workflows": [{"name": "deep-scan", "state": "idle", "reason": "no key"}]});
     let idle = node("1", idle_status);
-    assert_eq!(parked(&[&idle], &["page-curation"]).outcome, Outcome::Ok);
+    assert_eq!(parked(&[&idle], &["page-curation"]).outcome, Grade::Ok);
     let check = parked(&[&idle], &["deep-scan"]);
-    assert_eq!(check.outcome, Outcome::Fail);
+    assert_eq!(check.outcome, Grade::Fail);
     assert!(check.found.contains("deep-scan idle on node 1: no key"));
 }
 
@@ -177,10 +177,10 @@ fn supervisord_must_outwait_the_drain() {
         stop_wait: Duration::from_secs(seconds),
     };
     let timeout = Duration::from_secs(30);
-    assert_eq!(drain(timeout, &[]).outcome, Outcome::Ok);
-    assert_eq!(drain(timeout, &[program(60)]).outcome, Outcome::Ok);
+    assert_eq!(drain(timeout, &[]).outcome, Grade::Ok);
+    assert_eq!(drain(timeout, &[program(60)]).outcome, Grade::Ok);
     assert_eq!(
         drain(timeout, &[program(60), program(30)]).outcome,
-        Outcome::Warn
+        Grade::Warn
     );
 }

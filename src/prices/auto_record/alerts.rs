@@ -6,7 +6,6 @@ use gleaner_extract::price::Amount;
 /// What is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The price has fallen.
     PriceDrop,
     /// The price has come down to the target.
     TargetReached,
@@ -33,19 +32,16 @@ impl Kind {
     reason = "independent wishes, as the columns have them"
 )]
 pub struct Subscription {
-    /// Key of the row.
     pub id: i64,
     /// Tell of a price at or below this.
     pub target: Option<Amount>,
-    /// The target's currency; the shop's if nothing.
+    /// The target's currency; the site's if nothing.
     pub target_currency: Option<String>,
-    /// Whether drops are told.
     pub notify_drop: bool,
     /// Smaller drops than this, in percent, are not.
     pub min_drop_percent: f64,
     /// Whether the target is told.
     pub notify_target: bool,
-    /// Whether restocks are told.
     pub notify_restock: bool,
     /// Whether a webhook wants it.
     pub has_webhook: bool,

@@ -13,7 +13,7 @@ use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 
 use super::alerts::{self, Subscription};
 use super::sql;
-use super::timeline::{Decision, Held, Moment, Origin, Row, Timeline, Value};
+use super::timeline::{Decision, Held, HistoryRow, Moment, Origin, Timeline, Value};
 use crate::db::connect::{CHECKS_PLANNED_EACH, CHECKS_PLANNED_ONCE};
 use crate::db::statement::statement;
 use gleaner_extract::price::{Amount, ParseAmountError};
@@ -39,11 +39,9 @@ impl Source {
 /// What a result saw.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observation {
-    /// The result.
     pub result: i64,
     /// The page.
     pub url: i64,
-    /// When.
     pub at: Moment,
     /// What is compared and recorded.
     pub value: Value,
@@ -128,11 +126,11 @@ struct NeighbourRow {
 }
 
 impl NeighbourRow {
-    fn row(self) -> QueryResult<Row> {
+    fn row(self) -> QueryResult<HistoryRow> {
         let price = amount(&self.price, || {
             format!("the price of price_history {}", self.id)
         })?;
-        Ok(Row {
+        Ok(HistoryRow {
             origin: Origin::Stored(self.id),
             since: self.since,
             until: self.until.max(self.since),
@@ -168,7 +166,7 @@ pub async fn timelines(
         .bind::<BigInt, _>(except.unwrap_or(0))
         .load(conn)
         .await?;
-    let mut rows: HashMap<i64, Vec<Row>> = HashMap::new();
+    let mut rows: HashMap<i64, Vec<HistoryRow>> = HashMap::new();
     for neighbour in neighbours {
         rows.entry(neighbour.url)
             .or_default()
@@ -282,7 +280,7 @@ impl Plan {
         observations: &[&Observation],
         timelines: &BTreeMap<i64, Timeline>,
     ) -> QueryResult<()> {
-        let mut changed: BTreeMap<i64, &Row> = BTreeMap::new();
+        let mut changed: BTreeMap<i64, &HistoryRow> = BTreeMap::new();
         for (seen, decision) in self.decided(observations) {
             if matches!(
                 decision,
@@ -297,7 +295,7 @@ impl Plan {
         }
         if !changed.is_empty() {
             let urls: Vec<i64> = changed.keys().copied().collect();
-            let column = |of: fn(&Row) -> String| -> Vec<String> {
+            let column = |of: fn(&HistoryRow) -> String| -> Vec<String> {
                 changed.values().map(|row| of(row)).collect()
             };
             let availability: Vec<Option<&str>> = changed
@@ -505,7 +503,7 @@ struct Fresh<'a> {
 }
 
 impl<'a> Fresh<'a> {
-    fn push(&mut self, url: i64, row: &'a Row, seen: &'a Observation) {
+    fn push(&mut self, url: i64, row: &'a HistoryRow, seen: &'a Observation) {
         self.urls.push(url);
         self.results.push(seen.result);
         self.prices.push(row.value.price.to_string());
@@ -526,7 +524,7 @@ async fn resume(
     conn: &mut AsyncPgConnection,
     timelines: &BTreeMap<i64, Timeline>,
 ) -> QueryResult<()> {
-    let resumed: Vec<(i64, &Row)> = timelines
+    let resumed: Vec<(i64, &HistoryRow)> = timelines
         .iter()
         .flat_map(|(url, timeline)| timeline.rows().iter().map(|row| (*url, row)))
         .filter(|(_, row)| row.origin == Origin::Resumed)

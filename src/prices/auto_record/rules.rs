@@ -28,13 +28,13 @@ pub struct Rules {
     pub min_confidence: f64,
     /// Whether offers that are not in stock are refused.
     pub require_in_stock: bool,
-    /// Shops whose prices are recorded, by registrable domain; empty for all.
+    /// Sites whose prices are recorded, by registrable domain; empty for all.
     pub allowed_domains: Vec<String>,
     /// Currencies that are recorded; empty for all.
     pub currency_whitelist: Vec<String>,
     /// A price that differs by more than this, in percent, is held until a later result confirms it; 0 for never.
     pub max_change_percent: f64,
-    /// Rules that are other for a shop, by registrable domain.
+    /// Rules that are other for a site, by registrable domain.
     pub sites: BTreeMap<String, SiteRules>,
     /// How soon a page is crawled again whose price is held.
     #[serde(with = "humantime_serde")]
@@ -46,23 +46,18 @@ pub struct Rules {
     pub revive_times: u8,
 }
 
-/// Rules of one shop: what is named here is other there.
+/// Rules of one site: what is named here is other there.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SiteRules {
-    /// As in [`Rules`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
-    /// As in [`Rules`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allowed_sources: Option<Vec<String>>,
-    /// As in [`Rules`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_confidence: Option<f64>,
-    /// As in [`Rules`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub require_in_stock: Option<bool>,
-    /// As in [`Rules`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_change_percent: Option<f64>,
 }
@@ -70,9 +65,9 @@ pub struct SiteRules {
 /// What is judged.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Candidate {
-    /// Registrable domain of the shop.
+    /// Registrable domain of the site.
     pub domain: String,
-    /// Currency of the shop's prices that name none.
+    /// Currency of the site's prices that name none.
     pub site_currency: Option<String>,
     /// The price as the database writes it.
     pub price: Option<String>,
@@ -93,9 +88,7 @@ pub struct Candidate {
 /// What is recorded of a candidate that passes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Offer {
-    /// The price.
     pub price: Amount,
-    /// Its currency.
     pub currency: String,
 }
 
@@ -125,7 +118,7 @@ impl Candidate {
         })
     }
 
-    /// The currency, told or the shop's; never guessed.
+    /// The currency, told or the site's; never guessed.
     #[must_use]
     pub fn currency(&self) -> Option<&str> {
         self.currency.as_deref().or(self.site_currency.as_deref())
@@ -148,7 +141,7 @@ impl Candidate {
 }
 
 impl Rules {
-    /// The rules as they are for this shop.
+    /// The rules as they are for this site.
     #[must_use]
     pub fn of_site(&self, domain: &str) -> std::borrow::Cow<'_, Self> {
         let own = self
@@ -194,12 +187,12 @@ impl Rules {
                 let demands = (rule.demands)(self);
                 let refused = (rule.refuses)(self, candidate);
                 let outcome = match (&demands, &refused) {
-                    _ if is_refused => Outcome::NotAsked,
-                    (None, _) => Outcome::Off,
-                    (Some(_), None) => Outcome::Passes,
-                    (Some(_), Some(_)) => Outcome::Refuses,
+                    _ if is_refused => Ruling::NotAsked,
+                    (None, _) => Ruling::Off,
+                    (Some(_), None) => Ruling::Passes,
+                    (Some(_), Some(_)) => Ruling::Refuses,
                 };
-                is_refused |= outcome == Outcome::Refuses;
+                is_refused |= outcome == Ruling::Refuses;
                 Finding {
                     rule: rule.name,
                     outcome,
@@ -213,7 +206,7 @@ impl Rules {
 
 impl Options for Rules {
     fn check(&self) -> Result<(), Problem> {
-        let shops = self.sites.iter().map(|(domain, own)| {
+        let sites = self.sites.iter().map(|(domain, own)| {
             let key = |name: &str| format!("sites.\"{domain}\".{name}");
             [
                 (
@@ -236,7 +229,7 @@ impl Options for Rules {
                 f64::MAX,
             ),
         ];
-        for (key, value, most) in std::iter::once(all).chain(shops).flatten() {
+        for (key, value, most) in std::iter::once(all).chain(sites).flatten() {
             if !(0.0..=most).contains(&value) {
                 let right = if most > 1.0 {
                     "must be 0 or more"
@@ -253,7 +246,7 @@ impl Options for Rules {
 /// How a rule came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum Ruling {
     /// Nothing against it.
     Passes,
     /// This is why it is not recorded.
@@ -270,14 +263,12 @@ pub struct Finding {
     /// Which rule: its configuration key, where it has one.
     pub rule: &'static str,
     /// How it came out.
-    pub outcome: Outcome,
+    pub outcome: Ruling,
     /// What it demands; `None` when it is off.
     pub demands: Option<String>,
-    /// What it sees.
     pub sees: String,
 }
 
-/// A rule.
 struct Rule {
     name: &'static str,
     /// What it demands; `None` when it is off.
@@ -293,7 +284,7 @@ const RULES: [Rule; 10] = [
     Rule {
         name: "enabled",
         demands: |_| Some("true".to_owned()),
-        sees: |candidate| format!("shop {}", shown(&candidate.domain)),
+        sees: |candidate| format!("site {}", shown(&candidate.domain)),
         refuses: |rules, _| {
             (!rules.enabled).then(|| "auto-record is switched off in the configuration".to_owned())
         },
@@ -397,7 +388,7 @@ const RULES: [Rule; 10] = [
     },
     Rule {
         name: "currency",
-        demands: |_| Some("told by the page or by the shop's row".to_owned()),
+        demands: |_| Some("told by the page or by the site's row".to_owned()),
         sees: |candidate| candidate.currency().unwrap_or("none").to_owned(),
         refuses: |_, candidate| {
             candidate.currency().is_none().then(|| {
@@ -498,7 +489,7 @@ mod tests {
         let refusing: Vec<Finding> = rules
             .explain(&candidate)
             .into_iter()
-            .filter(|finding| finding.outcome == Outcome::Refuses)
+            .filter(|finding| finding.outcome == Ruling::Refuses)
             .collect();
         assert_eq!(
             refusing.len(),
@@ -687,7 +678,7 @@ mod tests {
     fn w36_an_unknown_currency_is_no_currency() {
         check("unknown", "currency unknown", |_| (), |c| c.currency = None);
         check(
-            "the shop's",
+            "the site's",
             "",
             |_| (),
             |c| {
@@ -711,22 +702,22 @@ mod tests {
             rules.judge(&candidate),
             Err("product not in stock".to_owned())
         );
-        let outcomes: Vec<Outcome> = rules
+        let outcomes: Vec<Ruling> = rules
             .explain(&candidate)
             .iter()
             .map(|finding| finding.outcome)
             .collect();
-        assert_eq!(outcomes[..2], [Outcome::Passes, Outcome::Refuses]);
+        assert_eq!(outcomes[..2], [Ruling::Passes, Ruling::Refuses]);
         assert!(
             outcomes[2..]
                 .iter()
-                .all(|&outcome| outcome == Outcome::NotAsked)
+                .all(|&outcome| outcome == Ruling::NotAsked)
         );
     }
 
-    /// W-37: rules of one shop.
+    /// W-37: rules of one site.
     #[test]
-    fn w37_a_shop_may_have_rules_of_its_own() {
+    fn w37_a_site_may_have_rules_of_its_own() {
         let mut rules = rules();
         let own = SiteRules {
             min_confidence: Some(0.1),

@@ -1,4 +1,4 @@
--- Who wants to know about pages: by the page, or by its product in all shops. A target may be any number: what is more exact or
+-- Who wants to know about pages: by the page, or by its product on all sites. A target may be any number: what is more exact or
 -- higher than a price can be says the same to the last price below it.
 -- $1 bigint[]  pages
 WITH page AS MATERIALIZED (

@@ -15,9 +15,7 @@ pub type Moment = DateTime<Utc>;
 /// What is compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Value {
-    /// The price.
     pub price: Amount,
-    /// Its currency.
     pub currency: String,
     /// Availability; nothing if it was not told.
     pub availability: Option<String>,
@@ -67,16 +65,13 @@ pub enum Origin {
     Resumed,
 }
 
-/// A row of the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
-    /// Where it comes from.
+pub struct HistoryRow {
     pub origin: Origin,
     /// When it was first seen.
     pub since: Moment,
     /// When the same was last seen.
     pub until: Moment,
-    /// What was seen.
     pub value: Value,
     /// Whether the database has it otherwise, or not at all.
     pub is_changed: bool,
@@ -85,11 +80,8 @@ pub struct Row {
 /// A price that jumped and waits for a second look.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// The price.
     pub price: Amount,
-    /// Its currency.
     pub currency: String,
-    /// When it was seen.
     pub at: Moment,
 }
 
@@ -100,7 +92,6 @@ pub enum Decision {
     Recorded {
         /// What stood before it.
         before: Option<Value>,
-        /// Whether it is the latest.
         is_latest: bool,
         /// Whether it confirmed a price that was held.
         confirms: bool,
@@ -122,7 +113,7 @@ pub enum Decision {
 /// The part of one page's history that a batch touches.
 #[derive(Clone, Debug, Default)]
 pub struct Timeline {
-    rows: Vec<Row>,
+    rows: Vec<HistoryRow>,
     held: Option<Held>,
     resolved: Vec<(Held, bool)>,
 }
@@ -130,7 +121,7 @@ pub struct Timeline {
 impl Timeline {
     /// With the rows that stand next to the batch's observations, in any order, some perhaps twice; and what is held.
     #[must_use]
-    pub fn new(mut rows: Vec<Row>, held: Option<Held>) -> Self {
+    pub fn new(mut rows: Vec<HistoryRow>, held: Option<Held>) -> Self {
         rows.sort_by_key(|row| (row.since, key(row.origin)));
         rows.dedup_by_key(|row| row.origin);
         Self {
@@ -142,7 +133,7 @@ impl Timeline {
 
     /// The rows as they are now, in their order.
     #[must_use]
-    pub fn rows(&self) -> &[Row] {
+    pub fn rows(&self) -> &[HistoryRow] {
         &self.rows
     }
 
@@ -264,7 +255,7 @@ impl Timeline {
             .and_then(|place| self.rows.get_mut(place))
             && row.until > until
         {
-            resumed = Some(Row {
+            resumed = Some(HistoryRow {
                 origin: Origin::Resumed,
                 since: row.until,
                 until: row.until,
@@ -276,7 +267,7 @@ impl Timeline {
         }
         self.rows.insert(
             at_place,
-            Row {
+            HistoryRow {
                 origin: Origin::Seen(seen),
                 since,
                 until,
@@ -548,7 +539,7 @@ mod tests {
 
     #[test]
     fn rows_given_twice_count_once() {
-        let row = |id, second: i64| Row {
+        let row = |id, second: i64| HistoryRow {
             origin: Origin::Stored(id),
             since: moment(second),
             until: moment(second),

@@ -12,7 +12,6 @@ use crate::db::statement::statement;
 /// What a request of a bot is judged by.
 #[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
 pub struct Account {
-    /// Its key.
     #[diesel(sql_type = BigInt)]
     pub id: i64,
     /// The name it logs in with.
@@ -24,7 +23,7 @@ pub struct Account {
     /// Whether it is let in.
     #[diesel(sql_type = Bool)]
     pub enabled: bool,
-    /// The shops whose jobs it may have; empty for all.
+    /// The sites whose jobs it may have; empty for all.
     #[diesel(sql_type = Array<Text>)]
     pub allowed_domains: Vec<String>,
 }
@@ -65,7 +64,7 @@ pub struct Listed {
     /// Its pulls per minute.
     #[diesel(sql_type = Integer)]
     pub rate_limit_per_minute: i32,
-    /// The shops whose jobs it may have; empty for all.
+    /// The sites whose jobs it may have; empty for all.
     #[diesel(sql_type = Array<Text>)]
     pub allowed_domains: Vec<String>,
     /// Jobs handed to it.
@@ -77,10 +76,8 @@ pub struct Listed {
     /// Of these, reported as failed.
     #[diesel(sql_type = BigInt)]
     pub jobs_failed: i64,
-    /// Jobs it has in hand.
     #[diesel(sql_type = BigInt)]
     pub jobs_in_hand: i64,
-    /// Its last pull.
     #[diesel(sql_type = Nullable<Timestamptz>)]
     pub last_pull_at: Option<DateTime<Utc>>,
 }

@@ -1,17 +1,17 @@
 -- Hands due jobs to bots, for several pulls in one statement: none goes to two. Highest priority first, then the longest due;
--- only of shops that are switched on and whose turn it is. The pulls are served in their order: the first gets the most urgent.
+-- only of sites that are switched on and whose turn it is. The pulls are served in their order: the first gets the most urgent.
 -- All jobs of a pull that have the same time share a lease, and no two pulls do.
 -- $1 bigint[]  the bots, one for each pull; one bot may be among them more than once
 -- $2 bigint[]  at most this many jobs for each, and no more than its bot may have
 -- $3 boolean[] whether it counts as a pull of its bot's
 -- $4 bigint    $2 together
 -- $5 text      only this domain and what is below it; NULL for all
--- $6 text[]    only these shops; empty for all
--- $7 float8    seconds between two jobs of a shop that says nothing itself
+-- $6 text[]    only these sites; empty for all
+-- $7 float8    seconds between two jobs of a site that says nothing itself
 -- $8 text      the workflow whose place the bots take, for their leases
 -- The bots' rows are locked first, so that their pulls are counted one by one, on however many nodes they arrive. A bot whose row
--- somebody else has locked, or that is gone, is missing from the answer; the others do not wait for it. A shop that another
--- hand-out has in its hands at this moment is left to it: the shop's next turn is moved on by exactly what was handed out.
+-- somebody else has locked, or that is gone, is missing from the answer; the others do not wait for it. A site that another
+-- hand-out has in its hands at this moment is left to it: the site's next turn is moved on by exactly what was handed out.
 -- A job is taken under opening.lease, as by a claim; see Group::claim_under.
 WITH gate AS MATERIALIZED (
     SELECT id, bot_id, max_jobs_per_pull, lock_ttl_seconds * interval '1 second' AS own_ttl, rate_limit_per_minute,
@@ -43,13 +43,13 @@ WITH gate AS MATERIALIZED (
     FOR UPDATE OF job SKIP LOCKED
 ), ranked AS MATERIALIZED (
     SELECT due.*, row_number() OVER (PARTITION BY site_id ORDER BY crawl_priority DESC, crawl_due_at, id) AS place FROM due
-), shop AS MATERIALIZED (
+), locked AS MATERIALIZED (
     SELECT id FROM site
     WHERE id = ANY (ARRAY(SELECT site_id FROM ranked WHERE pace > 0)) AND next_pull_at <= now()
     ORDER BY id FOR UPDATE SKIP LOCKED
 ), free AS MATERIALIZED (
     SELECT ranked.*, row_number() OVER (ORDER BY crawl_priority DESC, crawl_due_at, id) AS turn FROM ranked
-    WHERE (pace = 0 OR site_id = ANY (ARRAY(SELECT id FROM shop))) AND place <= coalesce(rate_per_minute, place)
+    WHERE (pace = 0 OR site_id = ANY (ARRAY(SELECT id FROM locked))) AND place <= coalesce(rate_per_minute, place)
 ), taken AS MATERIALIZED (
     SELECT free.*, share.pull, share.bot, share.bot_id, coalesce(share.own_ttl, free.timeout) AS ttl
     FROM free JOIN share ON free.turn > share.after AND free.turn <= share.upto

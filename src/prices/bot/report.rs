@@ -13,7 +13,7 @@ use gleaner_actors::port::{Failure, LeaseId, Settlement, Verdict};
 use super::{STAGE, Token};
 use crate::db::statement::statement;
 use crate::prices::crawl;
-use crate::prices::crawl::{Page, Seen, Submission};
+use crate::prices::crawl::{KeptPage, Seen, Submission};
 use crate::prices::policy;
 use crate::prices::price_fetch::PriceFetch;
 use crate::store::stage::Records;
@@ -25,11 +25,9 @@ const LATE_LEASE: &str = "1 minute";
 /// A report on one job.
 #[derive(Clone, Debug)]
 pub struct Report<'a> {
-    /// The job.
     pub job: i64,
     /// The right under which it was worked; `None` for the last hand-out of the job to this bot.
     pub token: Option<Token>,
-    /// What was done with it.
     pub done: Done<'a>,
 }
 
@@ -38,7 +36,6 @@ pub struct Report<'a> {
 pub enum Done<'a> {
     /// It was crawled, well or not.
     Crawled {
-        /// What was seen.
         seen: Seen<'a>,
         /// What else the bot says.
         parsed_data: &'a serde_json::Value,
@@ -415,7 +412,7 @@ async fn record(
             parsed_data,
             duration_ms: *duration_ms,
         });
-        pages.extend(page.as_ref().map(|body| Page {
+        pages.extend(page.as_ref().map(|body| KeptPage {
             job: row.id,
             url: None,
             body: body.clone(),

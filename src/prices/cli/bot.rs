@@ -55,7 +55,7 @@ struct Create {
     /// How long it may keep a job without a sign of life, in seconds; unless given, what the job's policy says.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(i32).range(1..=86_400))]
     lock_ttl: Option<i32>,
-    /// Only jobs of this shop (registrable domain); may be given more than once.
+    /// Only jobs of this site (registrable domain); may be given more than once.
     #[arg(long = "domain", value_name = "DOMAIN")]
     domains: Vec<String>,
 }

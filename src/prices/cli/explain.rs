@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::console::table::{Table, cut};
 use crate::console::{Global, Misuse, OK, print};
 use crate::prices::auto_record::AutoRecord;
-use crate::prices::auto_record::rules::{Finding, Outcome};
+use crate::prices::auto_record::rules::{Finding, Ruling};
 use crate::prices::auto_record::timeline::Decision;
 use crate::prices::auto_record::{Input, Options, RESULTS, inputs, timelines};
 use crate::prices::uid::Uid;
@@ -198,10 +198,10 @@ fn show(findings: &[Finding]) {
     let mut table = Table::new(&["rule", "outcome", "demands", "sees"]);
     for finding in findings {
         let outcome = match finding.outcome {
-            Outcome::Passes => "passes",
-            Outcome::Refuses => "REFUSES",
-            Outcome::Off => "off",
-            Outcome::NotAsked => "not asked",
+            Ruling::Passes => "passes",
+            Ruling::Refuses => "REFUSES",
+            Ruling::Off => "off",
+            Ruling::NotAsked => "not asked",
         };
         table.push(vec![
             finding.rule.to_owned(),

@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
     /// Those that are closed too.
     #[arg(long)]
     all: bool,
-    /// Look at all shops first, as pattern-health does at its time.
+    /// Look at all sites first, as pattern-health does at its time.
     #[arg(long)]
     check: bool,
 }

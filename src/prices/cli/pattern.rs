@@ -1,4 +1,4 @@
-//! `gleaner pattern`: the versions of a shop's extraction pattern.
+//! `gleaner pattern`: the versions of a site's extraction pattern.
 
 use std::path::PathBuf;
 
@@ -22,32 +22,32 @@ pub(crate) struct Arguments {
 
 #[derive(Clone, Debug, Subcommand)]
 enum Action {
-    /// List the versions of a shop's pattern.
-    List(Shop),
+    /// List the versions of a site's pattern.
+    List(OneSite),
     /// Print a version, the active one unless one is named.
     Show(Choice),
     /// Make the pattern in a file the active one.
     Set {
-        /// The shop's domain.
+        /// The site's domain.
         site: String,
         /// The file, in JSON.
         file: PathBuf,
     },
     /// Make an earlier version the active one again: the last one before it, unless one is named.
     Rollback(Choice),
-    /// Have the shop's pattern learnt anew from its stored pages.
-    Learn(Shop),
+    /// Have the site's pattern learnt anew from its stored pages.
+    Learn(OneSite),
 }
 
 #[derive(Clone, Debug, Args)]
-struct Shop {
-    /// The shop's domain.
+struct OneSite {
+    /// The site's domain.
     site: String,
 }
 
 #[derive(Clone, Debug, Args)]
 struct Choice {
-    /// The shop's domain.
+    /// The site's domain.
     site: String,
     /// The version's number.
     version: Option<i32>,
@@ -57,7 +57,7 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
     let config = global.load()?;
     let mut conn = connect(&config).await?;
     match arguments.action {
-        Action::List(Shop { site }) => {
+        Action::List(OneSite { site }) => {
             let versions = versions(&mut conn, &site).await?.1;
             list(global, &versions)?;
         }
@@ -93,7 +93,7 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
             let origin = ("rollback", reason.as_str());
             activate(global, &mut conn, &site, id, &wanted.pattern, origin).await?;
         }
-        Action::Learn(Shop { site }) => {
+        Action::Learn(OneSite { site }) => {
             let id = site_of(&mut conn, &site).await?;
             pattern::ask(&mut conn, id).await?;
             print(&format!("the pattern of {site} will be learnt anew"));
@@ -124,7 +124,7 @@ async fn site_of(conn: &mut AsyncPgConnection, domain: &str) -> anyhow::Result<i
     let domain = domain.to_lowercase();
     pattern::site(conn, &domain)
         .await?
-        .ok_or_else(|| Misuse(format!("no shop is called {domain}")).into())
+        .ok_or_else(|| Misuse(format!("no site is called {domain}")).into())
 }
 
 async fn versions(

@@ -1,4 +1,4 @@
-//! `gleaner site`: what is to be known of a shop that its pages do not tell.
+//! `gleaner site`: what is to be known of a site that its pages do not tell.
 
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -18,16 +18,16 @@ pub(crate) struct Arguments {
 
 #[derive(Clone, Debug, Subcommand)]
 enum Action {
-    /// List shops.
+    /// List sites.
     List,
-    /// Change a shop; from its next page on.
+    /// Change a site; from its next page on.
     Set(Set),
 }
 
 #[derive(Clone, Debug, Args)]
 struct Set {
-    /// The shop: its domain, or any host or URL of it.
-    shop: String,
+    /// The site: its domain, or any host or URL of it.
+    site: String,
     /// Whether its pages need a browser (JavaScript) to show their prices; takes render.enabled = true.
     #[arg(long, value_enum, value_name = "on|off")]
     render: Option<Switch>,
@@ -78,12 +78,12 @@ async fn change(config: &Config, set: &Set) -> anyhow::Result<()> {
         let text = format!("--currency {code}: three capital letters, such as EUR");
         return Err(Misuse(text).into());
     }
-    let shop = address(&set.shop)
-        .map_err(|error| Misuse(format!("\"{}\" is no shop: {error}", plain(&set.shop))))?
+    let site = address(&set.site)
+        .map_err(|error| Misuse(format!("\"{}\" is no site: {error}", plain(&set.site))))?
         .shop;
     let mut conn = connect(config).await?;
-    site::set(&mut conn, &shop, &wished).await?;
-    complain(&format!("{shop} is set"));
+    site::set(&mut conn, &site, &wished).await?;
+    complain(&format!("{site} is set"));
     if wished.render == Some(true) && !config.render.enabled {
         complain(
             "rendering is switched off by this configuration: its pages fail until render.enabled = true",
@@ -98,7 +98,7 @@ fn list(global: &Global, sites: &[Site]) -> anyhow::Result<()> {
         return Ok(());
     }
     let word = |is_on| if is_on { "on" } else { "off" }.to_owned();
-    let mut table = Table::new(&["SHOP", "STATE", "RENDER", "CURRENCY", ">URLS"]);
+    let mut table = Table::new(&["SITE", "STATE", "RENDER", "CURRENCY", ">URLS"]);
     for own in sites {
         table.push(vec![
             plain(&own.domain),

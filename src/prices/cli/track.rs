@@ -39,7 +39,7 @@ pub(crate) struct Arguments {
     /// Tell them when the price falls to this.
     #[arg(long, value_name = "PRICE", requires = "subscribe")]
     target: Option<String>,
-    /// The currency of that price (ISO 4217); unless given, the shop's.
+    /// The currency of that price (ISO 4217); unless given, the site's.
     #[arg(long, value_name = "CODE", requires = "target")]
     currency: Option<String>,
 }

@@ -1,19 +1,19 @@
--- Admits product URLs: their shop, normalised URL and hash; the table's trigger gives each its job. A page that is there
+-- Admits product URLs: their site, normalised URL and hash; the table's trigger gives each its job. A page that is there
 -- already is rejected, naming the row that has it. The rows are locked by the caller, who is the only one to admit.
 -- $1 bigint[]  product_url
 -- $2 text[]    normalised URL
--- $3 text[]    shop
+-- $3 text[]    the domain of its site
 WITH given AS MATERIALIZED (
-    SELECT id, url, shop, encode(sha256(convert_to(url, 'UTF8')), 'hex') AS url_hash FROM unnest($1, $2, $3) AS given(id, url, shop)
-), shops AS (
-    INSERT INTO site (domain) SELECT DISTINCT shop FROM given ORDER BY shop ON CONFLICT (domain) DO NOTHING RETURNING id, domain
-), shop AS (
-    SELECT id, domain FROM shops UNION ALL SELECT id, domain FROM site WHERE domain IN (SELECT shop FROM given)
+    SELECT id, url, domain, encode(sha256(convert_to(url, 'UTF8')), 'hex') AS url_hash FROM unnest($1, $2, $3) AS given(id, url, domain)
+), added AS (
+    INSERT INTO site (domain) SELECT DISTINCT domain FROM given ORDER BY domain ON CONFLICT (domain) DO NOTHING RETURNING id, domain
+), owner AS (
+    SELECT id, domain FROM added UNION ALL SELECT id, domain FROM site WHERE domain IN (SELECT domain FROM given)
 ), judged AS MATERIALIZED (
-    SELECT given.*, shop.id AS site_id, coalesce(
+    SELECT given.*, owner.id AS site_id, coalesce(
         (SELECT known.id FROM product_url AS known WHERE known.url_hash = given.url_hash),
         nullif(min(given.id) OVER (PARTITION BY given.url_hash), given.id)) AS same
-    FROM given JOIN shop ON shop.domain = given.shop
+    FROM given JOIN owner ON owner.domain = given.domain
 )
 UPDATE product_url AS page
 SET url = CASE WHEN same IS NULL THEN judged.url END, url_hash = CASE WHEN same IS NULL THEN judged.url_hash END,

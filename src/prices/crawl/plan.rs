@@ -62,12 +62,12 @@ pub struct Candidate {
 /// What is to become of a candidate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// It is a page of a shop.
+    /// It is a page of a site.
     Admit {
         /// Its normalised URL.
         url: String,
-        /// The shop's domain.
-        shop: String,
+        /// The site's domain.
+        site: String,
     },
     /// It is none, for this reason.
     Reject(String),
@@ -108,10 +108,10 @@ pub async fn admit(
         let mut admitted: (Vec<i64>, Vec<String>, Vec<String>) = Default::default();
         for candidate in new {
             match judge(&candidate.raw_url) {
-                Admission::Admit { url, shop } => {
+                Admission::Admit { url, site } => {
                     admitted.0.push(candidate.id);
                     admitted.1.push(url);
-                    admitted.2.push(shop);
+                    admitted.2.push(site);
                 }
                 Admission::Reject(reason) => {
                     rejected.0.push(candidate.id);
@@ -246,8 +246,8 @@ pub struct Queued {
     pub seen: i64,
 }
 
-/// Queues up to `limit` jobs at rest that have come due. `pace` lies between two jobs of a shop that says nothing itself; so
-/// much of a shop's line as `at_once` is due without waiting.
+/// Queues up to `limit` jobs at rest that have come due. `pace` lies between two jobs of a site that says nothing itself; so
+/// much of a site's line as `at_once` is due without waiting.
 ///
 /// # Errors
 /// Whatever the database answers.

@@ -1,8 +1,8 @@
--- Queues jobs at rest that have come due; never one in hand. The jobs of one shop and priority are put behind those that wait
--- already, at the shop's pace, so that thousands that come due together reach neither the shop nor the head of the queue at
+-- Queues jobs at rest that have come due; never one in hand. The jobs of one site and priority are put behind those that wait
+-- already, at the site's pace, so that thousands that come due together reach neither the site nor the head of the queue at
 -- once. One that may not be crawled loses its date instead; it gets a new one when it may again.
 -- $1 bigint  at most this many
--- $2 float8  seconds between two jobs of a shop that says nothing itself
+-- $2 float8  seconds between two jobs of a site that says nothing itself
 -- $3 float8  seconds' worth of jobs that are due at once
 -- Asked for: queued at the end of the line where is_wanted, with the job's own priority.
 -- The next date is set here already: a job whose crawl ends without a result comes again all the same.
@@ -20,8 +20,8 @@ WITH due AS MATERIALIZED (
 ), line AS MATERIALIZED (
     SELECT site_id, priority, greatest(now() - make_interval(secs => $3), (
         SELECT max(waiting.crawl_due_at) FROM crawl_job AS waiting
-        WHERE waiting.crawl_status = 'Queued' AND waiting.site_id = shop.site_id AND waiting.crawl_priority = shop.priority)) AS ends_at
-    FROM (SELECT DISTINCT site_id, priority FROM judged) AS shop
+        WHERE waiting.crawl_status = 'Queued' AND waiting.site_id = wanted.site_id AND waiting.crawl_priority = wanted.priority)) AS ends_at
+    FROM (SELECT DISTINCT site_id, priority FROM judged) AS wanted
 ), queued AS (
     UPDATE crawl_job AS item
     SET {set}, next_run_at = CASE WHEN is_wanted THEN now() + gleaner_spread(item.frequency) END

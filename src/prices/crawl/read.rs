@@ -32,7 +32,7 @@ pub struct Price {
     /// Whether it is to be had.
     #[schema(required)]
     pub is_available: Option<bool>,
-    /// The same in the shop's word.
+    /// The same in the site's word.
     #[schema(required)]
     pub availability: Option<String>,
     /// Who saw it.
@@ -49,7 +49,7 @@ pub struct Price {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Page)]
-pub struct Page {
+pub struct WatchedPage {
     /// SHA-256 of its normalised URL, in hexadecimal.
     #[schema(required)]
     pub url_hash: Option<String>,
@@ -58,7 +58,7 @@ pub struct Page {
     /// Its URL as it is compared.
     #[schema(required)]
     pub normalized_url: Option<String>,
-    /// Its shop.
+    /// Its site.
     #[schema(required)]
     pub domain: Option<String>,
     /// Whether it is crawled.
@@ -119,7 +119,7 @@ pub async fn history(
     shown(rows)
 }
 
-/// Pages of the shop of this domain, or of all for an empty text, newest first; with the state of their jobs by its older name.
+/// Pages of the site of this domain, or of all for an empty text, newest first; with the state of their jobs by its older name.
 ///
 /// # Errors
 /// Whatever the database answers.
@@ -127,7 +127,7 @@ pub async fn urls(
     conn: &mut AsyncPgConnection,
     domain: &str,
     limit: i64,
-) -> QueryResult<Vec<Page>> {
+) -> QueryResult<Vec<WatchedPage>> {
     let rows = sql_query(
         "SELECT jsonb_build_object('url_hash', url_hash, 'raw_url', raw_url, 'normalized_url', url, 'domain', domain, 'is_active', is_active, \
              'rejected', rejected, 'title', title, 'price', current_price::text, 'currency', current_currency, 'last_crawled_at', last_crawled_at, \

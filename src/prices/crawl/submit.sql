@@ -1,8 +1,8 @@
--- Records crawls: one row each, and what follows from it for its job, its URL and its shop. A crawl that is recorded already
+-- Records crawls: one row each, and what follows from it for its job, its URL and its site. A crawl that is recorded already
 -- (the same job, lease and attempt) changes nothing; one without a lease is always new. In the transaction of the settle, after it: whether the job is to be
 -- tried again stands in its row then.
 -- $1 json  array of submissions; place counts them from 0
--- Rows shared with others are locked in the order of their keys. A failure of the network says nothing about how a shop's
+-- Rows shared with others are locked in the order of their keys. A failure of the network says nothing about how a site's
 -- pages are read; only those of extraction and validation are counted, from the last success on.
 WITH fresh AS MATERIALIZED (
     SELECT DISTINCT ON (submission.job, submission.lease, submission.attempt) submission.*, job.product_url_id, job.site_id
@@ -45,13 +45,13 @@ WITH fresh AS MATERIALIZED (
 ), tally AS MATERIALIZED (
     SELECT site_id, bool_or(success) AS had_success, count(*) FILTER (WHERE is_charged AND is_after_success) AS failures
     FROM judged GROUP BY site_id
-), shop AS MATERIALIZED (
+), locked AS MATERIALIZED (
     SELECT site.id, tally.had_success, tally.failures FROM site JOIN tally ON tally.site_id = site.id
     WHERE tally.failures > 0 OR (tally.had_success AND site.extraction_failures > 0)
     ORDER BY site.id FOR UPDATE OF site
 ), counted AS (
-    UPDATE site SET extraction_failures = CASE WHEN shop.had_success THEN 0 ELSE site.extraction_failures END + shop.failures
-    FROM shop WHERE site.id = shop.id
+    UPDATE site SET extraction_failures = CASE WHEN locked.had_success THEN 0 ELSE site.extraction_failures END + locked.failures
+    FROM locked WHERE site.id = locked.id
 )
 SELECT job, result, is_new FROM (
     SELECT place, job, id AS result, true AS is_new FROM news

@@ -1,8 +1,8 @@
 -- Opens duplicate_products where active pages or their products look the same, and closes it where they no longer do. One flag per
 -- group, about its oldest page; the surest reason is told:
 --   1. products with the same GTIN, in whatever of its lengths
---   2. products with the same article number and brand in one shop, unless their GTINs differ
---   3. pages that their shop knows by the same address
+--   2. products with the same article number and brand on one site, unless their GTINs differ
+--   3. pages that their site knows by the same address
 -- What a person wants left as it is stays closed while the group is the same. The numbers of at most ten are told. The groups are found
 -- by their keys alone, which takes no sorting, and only then looked at.
 WITH page AS MATERIALIZED (

@@ -1,11 +1,11 @@
 -- Opens the flags that are due and closes those whose trouble is over.
---   pattern_low_confidence    of the last 50 results of a shop that its active pattern was tried on, within two weeks and at
+--   pattern_low_confidence    of the last 50 results of a site that its active pattern was tried on, within two weeks and at
 --                             least 10, less than 60 % came from it; failures of the network are not charged
---   fetch_failing_repeatedly  pages of a shop have failed three times in a row, attempts used up each time
---   store_rate_limited        a shop has answered 429 three times within a day
+--   fetch_failing_repeatedly  pages of a site have failed three times in a row, attempts used up each time
+--   store_rate_limited        a site has answered 429 three times within a day
 --   price_jump                a price has been held for an hour, and no second look has confirmed or denied it
---   pattern_generation_failed is opened by the workflow, and closed here when the shop is read well again
--- Asked for: a shop that is read badly has its pattern learnt anew.
+--   pattern_generation_failed is opened by the workflow, and closed here when the site is read well again
+-- Asked for: a site that is read badly has its pattern learnt anew.
 WITH tried AS (
     SELECT pattern.site_id, recent.attempts, recent.successes
     FROM extraction_pattern pattern CROSS JOIN LATERAL (

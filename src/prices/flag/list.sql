@@ -1,7 +1,7 @@
 -- Flags, the newest first.
 -- $1 text[]    states, empty for any
 -- $2 text      kind, NULL for any
--- $3 text      the shop's domain, NULL for any
+-- $3 text      the site's domain, NULL for any
 -- $4 bigint[]  numbers, empty for any
 -- $5 bigint    only older ones than this, NULL for all
 -- $6 bigint    at most so many

@@ -53,7 +53,7 @@ struct Wanted {
     status: String,
     #[param(schema_with = kinds)]
     kind: String,
-    /// Of this shop, by its registrable domain.
+    /// Of this site, by its registrable domain.
     domain: String,
     #[param(schema_with = listing::described_limit)]
     limit: Option<i64>,

@@ -4,7 +4,7 @@
 //! | request | answer |
 //! |---|---|
 //! | `GET /api/price-history/?url_hash=&limit=` | prices of one page, newest first; 100 unless more are asked for |
-//! | `GET /api/product-urls/?domain=&limit=` | pages of a shop, or of all, newest first, with the state of their jobs |
+//! | `GET /api/product-urls/?domain=&limit=` | pages of a site, or of all, newest first, with the state of their jobs |
 
 use axum::Router;
 use axum::extract::State as Held;
@@ -19,7 +19,7 @@ use crate::http::listing;
 use crate::http::listing::{Asked, Good, Refusal, Refusals, Rows};
 use crate::http::openapi::{Responses, refusals};
 use crate::prices::crawl::read;
-use crate::prices::crawl::read::{Page, Price};
+use crate::prices::crawl::read::{Price, WatchedPage};
 
 pub(crate) fn routes() -> Router<State> {
     let mut router = Router::new();
@@ -47,8 +47,8 @@ struct OfPage {
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
-struct OfShop {
-    /// Of this shop, by its registrable domain.
+struct OfSite {
+    /// Of this site, by its registrable domain.
     domain: String,
     #[param(schema_with = listing::described_limit)]
     limit: Option<i64>,
@@ -91,11 +91,11 @@ async fn history(
 
 /// Pages, newest first, with the state of their jobs.
 #[utoipa::path(
-    get, path = "/api/product-urls/", operation_id = "productUrls", params(OfShop),
-    responses((status = 200, description = "Rows, maybe none.", body = Good<Rows<Page>>), Refusals),
+    get, path = "/api/product-urls/", operation_id = "productUrls", params(OfSite),
+    responses((status = 200, description = "Rows, maybe none.", body = Good<Rows<WatchedPage>>), Refusals),
     security(("admin" = []), ()),
 )]
-async fn urls(Held(state): Held<State>, Asked(wanted): Asked<OfShop>) -> Result<Response, Refusal> {
+async fn urls(Held(state): Held<State>, Asked(wanted): Asked<OfSite>) -> Result<Response, Refusal> {
     let mut conn = listing::connection(&state).await?;
     let domain = listing::text(&wanted.domain).unwrap_or_default();
     let limit = listing::limit(wanted.limit);

@@ -1,6 +1,6 @@
-//! Reads the offer on a page: what every page tells by itself, and what the shop's own pattern finds.
+//! Reads the offer on a page: what every page tells by itself, and what the site's own pattern finds.
 //!
-//! A pattern is active only after it has been tried on several pages of the shop, so where it yields a price, that price
+//! A pattern is active only after it has been tried on several pages of the site, so where it yields a price, that price
 //! decides. That other places on the page agree raises its confidence; that the best of them says otherwise lowers it.
 
 use serde_json::{Value, json};
@@ -26,32 +26,31 @@ pub(super) struct Read {
     pub(super) fields: Option<Fields>,
     /// Whether the price is the pattern's.
     pub(super) validation: Validation,
-    /// The address by which the shop knows the page.
+    /// The address by which the site knows the page.
     pub(super) canonical: Option<String>,
 }
 
-/// What is known of a shop.
+/// What a site has of its own that helps to read its pages.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Shop<'a> {
-    /// Its pattern.
+pub(super) struct KnownSite<'a> {
     pub(super) pattern: Option<&'a Pattern>,
     /// The currency of its prices where they name none.
     pub(super) currency: Option<Currency>,
 }
 
-/// Reads a page of this shop.
+/// Reads a page of this site.
 pub(super) fn read(
     document: &Document,
-    shop: Shop<'_>,
+    site: KnownSite<'_>,
     previous: &Previous<'_>,
     limits: Limits,
 ) -> Read {
     let (page, url) = (&document.tree, &document.url);
     let mut offer = offer_of(page, Some(url));
     let mut warnings = Vec::new();
-    let fields = shop.pattern.map(|pattern| pattern.apply(page, Some(url)));
+    let fields = site.pattern.map(|pattern| pattern.apply(page, Some(url)));
     let hints = Hints {
-        currency: shop.currency,
+        currency: site.currency,
         language: page.language(),
         domain: url.host_str(),
         ..Hints::default()
@@ -60,7 +59,7 @@ pub(super) fn read(
         merge(&mut offer, fields, &hints, &mut warnings);
     }
     if offer.price.is_some() {
-        offer.currency = offer.currency.or(shop.currency);
+        offer.currency = offer.currency.or(site.currency);
     }
     offer.image = offer.image.filter(|image| image.len() <= MAX_IMAGE_BYTES);
     let score =
@@ -189,13 +188,13 @@ mod tests {
 
     fn read_with(html: &str, pattern: Option<&str>, currency: Option<&str>) -> Read {
         let pattern = pattern.map(|json| Pattern::parse(json).unwrap());
-        let shop = Shop {
+        let site = KnownSite {
             pattern: pattern.as_ref(),
             currency: currency.and_then(Currency::from_code),
         };
         let url = Url::parse("https://shop.example/kettle").unwrap();
         let document = Document::parse(url, html.to_owned());
-        read(&document, shop, &Previous::default(), LIMITS)
+        read(&document, site, &Previous::default(), LIMITS)
     }
 
     /// Price and currency as stored, and where the price was found.
@@ -254,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shop_s_currency_is_that_of_prices_that_name_none() {
+    fn a_site_s_currency_is_that_of_prices_that_name_none() {
         let html = "<html lang=en><h1>Brass kettle</h1><p class=price>12.50</p></html>";
         let read = read_with(html, Some(PATTERN), Some("EUR"));
         assert_eq!(found(&read).0, "12.50 EUR");

@@ -36,7 +36,6 @@ const LIST_BOUND: usize = 100_000;
 static REVIVE: LazyLock<String> =
     LazyLock::new(|| RESULTS.ask(include_str!("revive.sql"), &[Request::Queue]));
 
-/// The watch.
 pub(crate) struct Watch {
     shared: Arc<Shared>,
     queue: Queue,
@@ -73,7 +72,6 @@ impl Tick for Watch {
     }
 }
 
-/// The reconciler.
 pub(crate) struct Reconciler {
     shared: Arc<Shared>,
     queue: Queue,

@@ -25,9 +25,7 @@ pub enum Request {
     QueueIf(&'static str),
     /// To be worked, but not before a time, where a condition holds.
     QueueAt {
-        /// Where.
         condition: &'static str,
-        /// When.
         time: &'static str,
     },
     /// To be worked now as if for the first time, also a row that waits for its next attempt: the trigger does not fire for it.
@@ -39,14 +37,12 @@ pub enum Request {
     Prioritise(&'static str),
     /// The same, where a condition holds.
     PrioritiseIf {
-        /// Where.
         condition: &'static str,
         /// The number.
         priority: &'static str,
     },
     /// Rightly nothing to do. For rows that nobody has in hand.
     Filter {
-        /// Where.
         condition: &'static str,
         /// Why, for people.
         reason: &'static str,

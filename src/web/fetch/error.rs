@@ -49,7 +49,6 @@ pub enum FetchError {
     RobotsFailed {
         /// When it will be asked for again; until then every fetch from this origin fails at once.
         retry_after: Duration,
-        /// Why.
         #[source]
         source: Box<FetchError>,
     },
@@ -64,7 +63,6 @@ pub enum FetchError {
     Tls {
         /// Whether the server's certificate was the reason.
         is_certificate: bool,
-        /// The underlying error.
         #[source]
         source: Cause,
     },

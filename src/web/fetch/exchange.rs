@@ -22,11 +22,9 @@ pub struct Head {
     pub url: Url,
     /// The URL that was asked for.
     pub requested: Url,
-    /// The HTTP status.
     pub status: u16,
     /// All headers of the response.
     pub headers: HeaderMap,
-    /// `Content-Type`.
     pub content_type: Option<String>,
     /// `Last-Modified`, as sent; goes back as `If-Modified-Since`.
     pub last_modified: Option<String>,

@@ -34,7 +34,6 @@ pub enum RobotsAnswer {
     Failed {
         /// When it will be asked for again.
         retry_after: Duration,
-        /// Why.
         error: FetchError,
     },
 }

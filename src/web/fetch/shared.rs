@@ -41,7 +41,6 @@ pub enum Pace {
 pub struct Ask {
     /// The host, as one name for all its ports and schemes.
     pub host: String,
-    /// How it is paced.
     pub pace: Pace,
     /// How many requests to the host may be in flight.
     pub places: usize,

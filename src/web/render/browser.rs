@@ -294,7 +294,6 @@ impl Browser {
 }
 
 impl Visit {
-    /// Its wire.
     pub(super) fn wire(&self) -> &Wire {
         &self.browser.wire
     }

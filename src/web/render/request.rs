@@ -43,7 +43,6 @@ struct PostData {
 pub(super) enum Verdict {
     /// It is for the page itself.
     Page,
-    /// It is fetched.
     Fetch,
     /// Another origin is asked whether it may be asked. That protects what a user's browser could reach, by its place in a
     /// network or by its cookies; this one has neither, so it is told yes.

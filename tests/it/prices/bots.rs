@@ -8,7 +8,7 @@ mod submit;
 
 use crate::support::TestDatabase;
 
-/// A database with the shops `a.example` (job 1 and 2) and `b.example` (job 3), as the tables' triggers make them.
+/// A database with the sites `a.example` (job 1 and 2) and `b.example` (job 3), as the tables' triggers make them.
 async fn with_jobs() -> TestDatabase {
     let database = TestDatabase::new().await;
     database

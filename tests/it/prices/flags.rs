@@ -9,7 +9,7 @@ use crate::cli::gleaner;
 use crate::support::exchange::{Answer, exchange, exchange_body};
 use crate::support::{TestApp, TestDatabase};
 
-/// Two shops, and flags about them: 1 and 2 open, 3 resolved, 4 left as it is, 5 open about no shop.
+/// Two sites, and flags about them: 1 and 2 open, 3 resolved, 4 left as it is, 5 open about no site.
 const FLAGS: &str = "
     INSERT INTO site (domain) VALUES ('one.example'), ('two.example');
     INSERT INTO product_url (site_id, raw_url, url, url_hash) VALUES (1, 'https://one.example/k', 'https://one.example/k', 'k');
@@ -220,7 +220,7 @@ async fn the_lists_need_the_admin_token_where_there_is_one() {
     }
 }
 
-/// Shops 1 and 2; products 1 to 6, of which page n shows product n. By GTIN, 1 and 2 are the same, in two of its lengths; by
+/// Sites 1 and 2; products 1 to 6, of which page n shows product n. By GTIN, 1 and 2 are the same, in two of its lengths; by
 /// article number 3 and 4; 5 and 6 have one too, but GTINs that differ. Pages 7 and 8 have the same address, and no product.
 const ALIKE: &str = "
     INSERT INTO site (domain) VALUES ('one.example'), ('two.example');

@@ -5,7 +5,7 @@ use crate::support::TestApp;
 use crate::support::app::start;
 use crate::support::site::{Answer, Site};
 
-/// A shop whose pages show prices in a way that is its own, with these jobs; retries come at once.
+/// A site whose pages show prices in a way that is its own, with these jobs; retries come at once.
 fn jobs(count: usize) -> String {
     format!(
         "INSERT INTO crawl_policy (name, selection, max_retries) VALUES ('once', 'all', 1);
@@ -17,7 +17,7 @@ fn jobs(count: usize) -> String {
     )
 }
 
-/// A page that says its price only in an attribute with a name of the shop's own.
+/// A page that says its price only in an attribute with a name of the site's own.
 fn odd(price: &str) -> Answer {
     Answer::html(&format!(
         "<html lang=nb><title>Messingkjele</title><h1>Messingkjele</h1>
@@ -74,7 +74,7 @@ async fn three_failures_in_a_row_start_a_repair() {
             .await,
         ["none|0"]
     );
-    // The shop has a new face.
+    // The site has a new face.
     for (page, price) in [("1", "100.00"), ("2", "250.50"), ("3", "75.00")] {
         site.put(&format!("shop-example.no/{page}"), odd(price));
     }
@@ -103,7 +103,7 @@ async fn three_failures_in_a_row_start_a_repair() {
     app.stop().await;
 }
 
-/// PT-19, PT-23: a shop that cannot be learnt gets a flag, not a pattern; the flag closes itself when it is read well again.
+/// PT-19, PT-23: a site that cannot be learnt gets a flag, not a pattern; the flag closes itself when it is read well again.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_learnt_is_flagged_until_it_is_read_again() {
     let site = Site::start().await;
@@ -141,7 +141,7 @@ async fn what_cannot_be_learnt_is_flagged_until_it_is_read_again() {
 const PATTERN: &str = r#"{"store_domain": "shop-example.no", "patterns":
     {"price": {"primary": {"type": "css", "selector": ".belop-inkl", "confidence": 0.9}, "fallbacks": []}}}"#;
 
-/// A shop with an active pattern, and so many results of these kinds, the newest last.
+/// A site with an active pattern, and so many results of these kinds, the newest last.
 fn results(kinds: &[(&str, usize)]) -> String {
     let mut sql = format!(
         "{}INSERT INTO extraction_pattern (site_id, version, status, pattern) VALUES (1, 1, 'active', '{PATTERN}');",
@@ -261,21 +261,21 @@ async fn versions_are_listed_set_and_rolled_back() {
         "broken.json",
         r#"{"store_domain": "x", "patterns": {"price": {}}}"#,
     );
-    let shop = "shop-example.no";
+    let site = "shop-example.no";
     for path in [&first, &second] {
-        let ran = gleaner(Some(&database), &["pattern", "set", shop, path]);
+        let ran = gleaner(Some(&database), &["pattern", "set", site, path]);
         assert_eq!(ran.code, 0, "{ran:?}");
     }
-    let ran = gleaner(Some(&database), &["pattern", "set", shop, &broken]);
+    let ran = gleaner(Some(&database), &["pattern", "set", site, &broken]);
     assert_eq!(ran.code, 2, "{ran:?}");
     assert!(ran.stderr.contains("price"), "{ran:?}");
-    let shown = gleaner(Some(&database), &["pattern", "show", shop]).stdout;
+    let shown = gleaner(Some(&database), &["pattern", "show", site]).stdout;
     assert!(shown.contains(".pris"), "{shown}");
 
     for expected in [".belop-inkl", ".pris"] {
-        let ran = gleaner(Some(&database), &["pattern", "rollback", shop]);
+        let ran = gleaner(Some(&database), &["pattern", "rollback", site]);
         assert_eq!(ran.code, 0, "{ran:?}");
-        let shown = gleaner(Some(&database), &["pattern", "show", shop]).stdout;
+        let shown = gleaner(Some(&database), &["pattern", "show", site]).stdout;
         assert!(shown.contains(expected), "{shown}");
     }
     assert_eq!(
@@ -289,11 +289,11 @@ async fn versions_are_listed_set_and_rolled_back() {
             "4|active|rollback",
         ]
     );
-    let ran = gleaner(Some(&database), &["pattern", "list", shop]);
+    let ran = gleaner(Some(&database), &["pattern", "list", site]);
     assert!(ran.stdout.contains("back to version 1"), "{ran:?}");
     for arguments in [
         &["pattern", "show", "elsewhere.no"][..],
-        &["pattern", "show", shop, "9"],
+        &["pattern", "show", site, "9"],
     ] {
         assert_eq!(gleaner(Some(&database), arguments).code, 2);
     }

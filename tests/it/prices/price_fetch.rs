@@ -1,4 +1,4 @@
-//! `crawl_job/crawl`: product pages of a shop on loopback, to rows of `crawl_result`.
+//! `crawl_job/crawl`: product pages of a site on loopback, to rows of `crawl_result`.
 
 use gleaner::secret::Secret;
 
@@ -6,7 +6,7 @@ use crate::support::app::start;
 use crate::support::site::{Answer, Site};
 use crate::support::{TestApp, TestRedis, wait_until};
 
-/// A shop, and a job for each of these paths; retries come at once.
+/// A site, and a job for each of these paths; retries come at once.
 fn jobs(paths: &[&str], sql: &str) -> String {
     let paths = paths.join(",");
     format!(
@@ -27,7 +27,7 @@ async fn crawl(site: &Site, paths: &[&str], sql: &str) -> TestApp {
     app
 }
 
-/// A page as shops make them, with the price in words for people only.
+/// A page as sites make them, with the price in words for people only.
 fn shown(price: &str, availability: &str) -> Answer {
     Answer::html(&format!(
         "<html lang=nb><head><title>Messingkjele 1,7 l</title></head><body><main><h1>Messingkjele 1,7 l</h1>
@@ -140,7 +140,7 @@ async fn good_results_are_put_into_the_queue() {
     app.stop().await;
 }
 
-/// The address by which the shop knows a page is kept, for finding out which pages are the same.
+/// The address by which the site knows a page is kept, for finding out which pages are the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_canonical_address_is_kept() {
     let site = Site::start().await;
@@ -216,7 +216,7 @@ async fn a_negative_price_is_a_failed_crawl() {
 }
 
 /// PT-16, PT-22: every failed attempt is a result with the class of its failure; it is tried again by the job's policy, and
-/// only failures to read the page are charged to the shop.
+/// only failures to read the page are charged to the site.
 #[tokio::test(flavor = "multi_thread")]
 async fn failures_are_recorded_retried_and_charged_to_whom_they_belong() {
     let site = Site::start().await;
@@ -308,7 +308,7 @@ async fn what_is_switched_off_is_not_fetched() {
             .await,
         [
             "1|Completed|",
-            "2|Filtered|its page or shop is switched off"
+            "2|Filtered|its page or site is switched off"
         ]
     );
     assert!(site.hits("shop-example.no/b").is_empty());

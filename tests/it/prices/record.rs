@@ -17,8 +17,8 @@ use gleaner::secret::Secret;
 
 use crate::support::{TestApp, TestDatabase, TestRedis};
 
-/// A shop without a currency of its own, and `pages` product pages of it, keys from 1.
-async fn shop(pages: i32) -> TestDatabase {
+/// A site without a currency of its own, and `pages` product pages of it, keys from 1.
+async fn site(pages: i32) -> TestDatabase {
     let database = TestDatabase::new().await;
     database
         .run(&format!(

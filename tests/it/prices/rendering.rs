@@ -1,4 +1,4 @@
-//! `crawl_job/crawl` of shops whose pages need a browser, with the whole program around it.
+//! `crawl_job/crawl` of sites whose pages need a browser, with the whole program around it.
 
 #![expect(clippy::unwrap_used, reason = "a failed set-up is a failed test")]
 
@@ -21,8 +21,8 @@ const WRITTEN: &str = r#"<html lang=nb><head><title>Messingkjele</title></head><
         document.head.append(data);
     })</script></body></html>"#;
 
-/// A shop whose pages need a browser, with one of them queued.
-const SHOP: &str =
+/// A site whose pages need a browser, with one of them queued.
+const SITE: &str =
     "INSERT INTO crawl_policy (name, selection, max_retries, retry_backoff) VALUES ('at once', 'all', 2, '1 millisecond');
      INSERT INTO site (domain, render) VALUES ('shop-example.no', true);
      INSERT INTO product_url (site_id, raw_url, url, url_hash)
@@ -30,7 +30,7 @@ const SHOP: &str =
      INSERT INTO crawl_job (product_url_id, site_id, max_retries, retry_backoff) VALUES (1, 1, 2, '1 millisecond');
      UPDATE crawl_job SET crawl_status = 'Queued';";
 
-async fn shop() -> Site {
+async fn site() -> Site {
     let site = Site::start().await;
     site.put("shop-example.no/kettle", Answer::html(WRITTEN));
     site.put(
@@ -52,8 +52,8 @@ async fn a_price_that_a_script_writes_is_recorded() {
         return;
     };
     let _alone = alone().await;
-    let site = shop().await;
-    let app = start(&site, &["price-fetch", "auto-record"], SHOP, |config| {
+    let site = site().await;
+    let app = start(&site, &["price-fetch", "auto-record"], SITE, |config| {
         config.render = render;
     })
     .await;
@@ -86,7 +86,7 @@ async fn a_row_whose_browser_is_killed_is_tried_again() {
         return;
     };
     let _alone = alone().await;
-    let site = shop().await;
+    let site = site().await;
     site.script(
         "shop-example.no/kettle",
         vec![
@@ -94,7 +94,7 @@ async fn a_row_whose_browser_is_killed_is_tried_again() {
             Answer::html(WRITTEN),
         ],
     );
-    let app = start(&site, &["price-fetch"], SHOP, |config| {
+    let app = start(&site, &["price-fetch"], SITE, |config| {
         config.render = render;
     })
     .await;
@@ -120,8 +120,8 @@ async fn a_row_whose_browser_is_killed_is_tried_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn with_rendering_off_such_pages_fail_and_say_so() {
     let _alone = alone().await;
-    let site = shop().await;
-    let app = start(&site, &["price-fetch"], SHOP, |_| ()).await;
+    let site = site().await;
+    let app = start(&site, &["price-fetch"], SITE, |_| ()).await;
     app.wait_settled("crawl_job", "crawl").await;
     let found = results(&app).await;
     assert_eq!(found.len(), 1, "{found:?}");
@@ -141,9 +141,9 @@ async fn nothing_is_left_of_a_program_that_is_killed() {
         return;
     }
     let _alone = alone().await;
-    let site = shop().await;
+    let site = site().await;
     let database = TestDatabase::new().await;
-    database.run(SHOP).await;
+    database.run(SITE).await;
     let mut first = program(&database, &site);
     wait_until_by("there is a price", Duration::from_secs(40), async || {
         database

@@ -16,7 +16,7 @@ use crate::support::app::test_config;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// Two pages of a shop, the second one not crawled any more.
+/// Two pages of a site, the second one not crawled any more.
 const SETTING: &str = "
     INSERT INTO site (domain) VALUES ('shop-example.com');
     INSERT INTO product_url (site_id, raw_url, url, url_hash, is_active)

@@ -1,10 +1,10 @@
-//! `gleaner site`: what is set of a shop holds for it, known or not.
+//! `gleaner site`: what is set of a site holds for it, known or not.
 
 use crate::cli::gleaner;
 use crate::support::TestDatabase;
 
 #[tokio::test]
-async fn shops_are_set_by_any_name_they_go_by() {
+async fn sites_are_set_by_any_name_they_go_by() {
     let database = TestDatabase::new().await;
     database
         .run("INSERT INTO site (domain, currency) VALUES ('known.example', 'NOK')")
@@ -60,7 +60,7 @@ async fn shops_are_set_by_any_name_they_go_by() {
             &["site", "set", "a.example", "--currency", "kr"],
             "three capital letters",
         ),
-        (&["site", "set", "mailto:x", "--render", "on"], "is no shop"),
+        (&["site", "set", "mailto:x", "--render", "on"], "is no site"),
         (
             &["site", "set", "a.example", "--render", "yes"],
             "possible values: on, off",

@@ -26,7 +26,6 @@ pub(super) const NO_DELIMITER: u8 = 0x1f;
 pub(super) struct Record {
     /// Number of its first line, from 1.
     pub line: u64,
-    /// Its fields.
     pub fields: Result<Vec<String>, RecordError>,
     /// The line as it stands, for messages.
     pub raw: String,

@@ -22,9 +22,7 @@ const CRON: &str = "_cron_config";
 pub(super) struct Setting {
     /// The table, as a path from the root.
     pub(super) table: &'static [&'static str],
-    /// The key in it.
     pub(super) key: &'static str,
-    /// The value.
     pub(super) value: toml_edit::Value,
 }
 
@@ -117,7 +115,7 @@ impl Reader<'_> {
         let currencies = self.texts(root, "currency_whitelist")?.unwrap_or_default();
         if !sources.is_empty() {
             self.note(format!(
-                "what {} reads by a shop's pattern or by RDFa has the sources pattern and rdfa, which the old service did not know",
+                "what {} reads by a site's pattern or by RDFa has the sources pattern and rdfa, which the old service did not know",
                 PriceFetch::NAME
             ));
         }
@@ -125,8 +123,8 @@ impl Reader<'_> {
         self.set(OPTIONS, "allowed_sources", list(sources));
         self.set(OPTIONS, "min_confidence", confidence.into());
         self.set(OPTIONS, "require_in_stock", in_stock.into());
-        let shops = domains.iter().map(|domain| self.shop(domain)).collect();
-        self.set(OPTIONS, "allowed_domains", list(shops));
+        let sites = domains.iter().map(|domain| self.site(domain)).collect();
+        self.set(OPTIONS, "allowed_domains", list(sites));
         let upper = currencies
             .iter()
             .map(|code| code.trim().to_ascii_uppercase());
@@ -151,17 +149,17 @@ impl Reader<'_> {
         Ok(told)
     }
 
-    /// The shop of a domain that the old service compared letter by letter.
-    fn shop(&mut self, given: &str) -> String {
+    /// The site of a domain that the old service compared letter by letter.
+    fn site(&mut self, given: &str) -> String {
         let host = given.trim().to_lowercase();
         let host = host.split(':').next().unwrap_or_default().to_owned();
-        let shop = registrable(&host).map_or_else(|| host.clone(), |own| own.domain);
-        if shop != given {
+        let site = registrable(&host).map_or_else(|| host.clone(), |own| own.domain);
+        if site != given {
             self.note(format!(
-                "allowed_domains: {given} is {shop} here, with all its hosts"
+                "allowed_domains: {given} is {site} here, with all its hosts"
             ));
         }
-        shop
+        site
     }
 
     /// Names what is left.
@@ -333,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn domains_become_shops() {
+    fn domains_become_sites() {
         let converted = read(r#"{"allowed_domains": ["shop.example", "www.Amazon.co.jp:443"]}"#)
             .expect("well-formed");
         let shown = converted.settings[4].value.to_string();

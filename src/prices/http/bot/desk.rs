@@ -161,7 +161,7 @@ impl Ask {
     fn among<'a>(&'a self, account: &'a Account, pace: Duration) -> Among<'a> {
         Among {
             domain: self.domain.as_deref(),
-            shops: &account.allowed_domains,
+            sites: &account.allowed_domains,
             pace,
         }
     }
@@ -252,7 +252,7 @@ fn refuse_all(waiting: Vec<Waiting>, trouble: &Trouble) {
     }
 }
 
-/// Which jobs a pull may have: its domain, and the shops of its bot.
+/// Which jobs a pull may have: its domain, and the sites of its bot.
 type Choice<'a> = (Option<&'a str>, &'a [String]);
 
 /// Claims for all of these pulls, with one statement for all whose bots may have the same jobs. What becomes of each, in their
@@ -277,10 +277,10 @@ async fn claim(
             alike.entry(choice).or_default().push((place, account));
         }
     }
-    for ((domain, shops), members) in alike {
+    for ((domain, sites), members) in alike {
         let among = Among {
             domain,
-            shops,
+            sites,
             pace,
         };
         let pulls: Vec<Pull> = members

@@ -34,7 +34,7 @@ const MAX_BATCH: usize = 100;
 /// Sources of a price that are kept, and the length of each.
 const MAX_SOURCES: usize = 20;
 
-type Outcome = Result<Response, Trouble>;
+type Answered = Result<Response, Trouble>;
 
 /// What was seen of a page, or why it was not.
 #[derive(ToSchema)]
@@ -398,7 +398,7 @@ fn outcome(reported: &Result<Reported, Refusal>) -> &'static str {
     ),
     security(("bearer" = []), ()),
 )]
-pub(super) async fn submit(Held(state): Held<State>, headers: HeaderMap, body: Body) -> Outcome {
+pub(super) async fn submit(Held(state): Held<State>, headers: HeaderMap, body: Body) -> Answered {
     let (fields, account) = admit(&state, &headers, body).await?;
     let submit = Submit::read(&fields, state.limits().max_html_bytes).await?;
     let reported = report(&state, &account, &[submit.report()])
@@ -468,7 +468,7 @@ pub(super) async fn submit_batch(
     Held(state): Held<State>,
     headers: HeaderMap,
     body: Body,
-) -> Outcome {
+) -> Answered {
     let (fields, account) = admit(&state, &headers, body).await?;
     let max_html_bytes = state.limits().max_html_bytes;
     let submits = Submits::read(&fields, max_html_bytes).await?.results;
@@ -553,7 +553,11 @@ struct GivenBack {
     responses((status = 200, description = "Which are kept.", body = Good<Beaten>), Refusals),
     security(("bearer" = []), ()),
 )]
-pub(super) async fn heartbeat(Held(state): Held<State>, headers: HeaderMap, body: Body) -> Outcome {
+pub(super) async fn heartbeat(
+    Held(state): Held<State>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answered {
     let (fields, account) = admit(&state, &headers, body).await?;
     let rights = Rights::read(&fields)?.jobs;
     let mut leases: Vec<i64> = rights.iter().map(|own| own.token.lease.0).collect();
@@ -608,7 +612,7 @@ fn required_token(fields: &Fields) -> Result<bot::Token, Trouble> {
     responses((status = 200, description = "Which are given back.", body = Good<Released>), Refusals),
     security(("bearer" = []), ()),
 )]
-pub(super) async fn release(Held(state): Held<State>, headers: HeaderMap, body: Body) -> Outcome {
+pub(super) async fn release(Held(state): Held<State>, headers: HeaderMap, body: Body) -> Answered {
     let (fields, account) = admit(&state, &headers, body).await?;
     let reports: Vec<Report<'_>> = Rights::read(&fields)?
         .jobs

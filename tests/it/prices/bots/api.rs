@@ -29,7 +29,7 @@ struct Api {
 const TOKEN: &str = "correct horse";
 
 impl Api {
-    /// With `jobs` jobs, each at a shop of its own, in the order of their numbers; and the bots `ann` and `bob`.
+    /// With `jobs` jobs, each at a site of its own, in the order of their numbers; and the bots `ann` and `bob`.
     async fn start(jobs: i64) -> Self {
         Self::start_with(jobs, |_| {}).await
     }

@@ -262,9 +262,9 @@ async fn pt11_the_keenest_subscription_decides_how_often() {
     );
 }
 
-/// W-27: many that come due together come one after the other, at the shop's pace; other shops do not wait for them.
+/// W-27: many that come due together come one after the other, at the site's pace; other sites do not wait for them.
 #[tokio::test]
-async fn w27_what_is_due_together_is_spread_at_the_shops_pace() {
+async fn w27_what_is_due_together_is_spread_at_the_sites_pace() {
     let database = TestDatabase::new().await;
     database
         .run(

@@ -125,7 +125,7 @@ async fn w7_a_failed_crawl_overwrites_nothing() {
 
 /// PT-22: the pattern is charged with what it is to blame for.
 #[tokio::test]
-async fn pt22_only_extraction_and_validation_are_charged_to_the_shop() {
+async fn pt22_only_extraction_and_validation_are_charged_to_the_site() {
     let database = with_jobs().await;
     let mut conn = database.connect().await;
     let mut attempt = 0;
@@ -210,7 +210,7 @@ async fn amounts_are_exact_or_refused() {
 async fn the_last_page_of_a_url_is_kept() {
     let database = with_jobs().await;
     let mut conn = database.connect().await;
-    let page = |job, url: Option<&str>, body: &str| crawl::Page {
+    let page = |job, url: Option<&str>, body: &str| crawl::KeptPage {
         job,
         url: url.map(str::to_owned),
         body: body.as_bytes().to_vec(),

@@ -1,6 +1,6 @@
 //! `queue`, `explain`, `record` and `run --once`, through the binary.
 
-use super::{HISTORY, RESULTS, result, results, shop, start};
+use super::{HISTORY, RESULTS, result, results, site, start};
 use crate::cli::gleaner;
 use crate::support::{TestDatabase, TestRedis};
 
@@ -21,7 +21,7 @@ fn run(database: &TestDatabase, redis: Option<&TestRedis>, arguments: &[&str]) -
 /// W-46: an outage is told from an empty queue.
 #[tokio::test(flavor = "multi_thread")]
 async fn w46_queue_status_tells_what_is_known_and_no_more() {
-    let database = shop(3).await;
+    let database = site(3).await;
     results(&database, 3).await;
     let ran = run(&database, None, &["queue", "status", "--json"]);
     assert_eq!(ran.code, 0, "{ran:?}");
@@ -69,7 +69,7 @@ async fn retry_failed_queues_again_what_failed() {
     let Some(redis) = TestRedis::start().await else {
         return;
     };
-    let database = shop(4).await;
+    let database = site(4).await;
     results(&database, 4).await;
     database
         .run("UPDATE crawl_result SET auto_record_status = 'Error', auto_record_error = 'store: x', auto_record_attempts = 3 WHERE id < 4")
@@ -106,7 +106,7 @@ async fn retry_failed_queues_again_what_failed() {
 /// W-15, W-37, W-38: rule by rule, with what was compared, and what other rules would change.
 #[tokio::test(flavor = "multi_thread")]
 async fn w37_w38_explain_says_why_and_what_other_rules_would_change() {
-    let app = start(shop(1).await, None).await;
+    let app = start(site(1).await, None).await;
     for (second, seen) in [
         (10, "100 EUR -"),
         (20, "100 EUR -"),
@@ -182,7 +182,7 @@ async fn w37_w38_explain_says_why_and_what_other_rules_would_change() {
 /// W-36: by hand past the rules, but never without a price and a currency.
 #[tokio::test(flavor = "multi_thread")]
 async fn w36_a_person_may_record_what_has_a_price() {
-    let app = start(shop(1).await, None).await;
+    let app = start(site(1).await, None).await;
     for (second, seen) in [
         (10, "100 EUR -"),
         (20, "10 EUR -"),
@@ -219,7 +219,7 @@ async fn w36_a_person_may_record_what_has_a_price() {
 /// The guides' own way: once, with their flags, and the line that they look for.
 #[tokio::test(flavor = "multi_thread")]
 async fn run_once_records_what_is_due_and_says_so() {
-    let database = shop(5).await;
+    let database = site(5).await;
     results(&database, 5).await;
     result(&database, 1, 10, "- EUR -").await;
     let ran = run(

@@ -1,13 +1,13 @@
 //! What becomes of results in the history.
 
-use super::{HISTORY, RESULTS, result, shop, start, start_with};
+use super::{HISTORY, RESULTS, result, site, start, start_with};
 use crate::support::TestApp;
 use gleaner::prices::auto_record::AutoRecord;
 
 /// W-34, W-35, W-36: one page's observations, in and out of order, each in a batch of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn w34_observations_are_compared_with_their_own_neighbours() {
-    let mut app = start(shop(1).await, None).await;
+    let mut app = start(site(1).await, None).await;
     for (second, seen) in [
         (10, "1299.00 NOK InStock"),
         (20, "1299.00 NOK InStock"),
@@ -59,7 +59,7 @@ async fn w34_observations_are_compared_with_their_own_neighbours() {
 /// The same in one batch: what one result makes counts for the next.
 #[tokio::test(flavor = "multi_thread")]
 async fn results_of_one_page_in_one_batch_see_each_other() {
-    let database = shop(2).await;
+    let database = site(2).await;
     for (page, second, seen) in [
         (1, 30, "110 EUR -"),
         (1, 10, "100 EUR -"),
@@ -81,7 +81,7 @@ async fn results_of_one_page_in_one_batch_see_each_other() {
 /// W-34: what comes in between takes nothing away from what was seen before and after it, and each row has its own result.
 #[tokio::test(flavor = "multi_thread")]
 async fn w34_a_price_goes_on_after_a_late_one_in_between() {
-    let app = start(shop(1).await, None).await;
+    let app = start(site(1).await, None).await;
     for (second, seen) in [(10, "100 EUR -"), (30, "100 EUR -"), (20, "110 EUR -")] {
         result(&app.database, 1, second, seen).await;
         app.wait_settled("crawl_result", "auto_record").await;
@@ -123,7 +123,7 @@ async fn assert_cut(app: TestApp) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn w34_a_row_that_began_earlier_and_is_cut_keeps_its_results() {
-    let app = start(shop(1).await, None).await;
+    let app = start(site(1).await, None).await;
     for (second, seen) in CUT {
         result(&app.database, 1, second, seen).await;
         app.wait_settled("crawl_result", "auto_record").await;
@@ -133,7 +133,7 @@ async fn w34_a_row_that_began_earlier_and_is_cut_keeps_its_results() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn w34_the_same_results_in_one_batch_leave_the_same_rows() {
-    let database = shop(1).await;
+    let database = site(1).await;
     for (second, seen) in CUT {
         result(&database, 1, second, seen).await;
     }
@@ -145,7 +145,7 @@ async fn w34_the_same_results_in_one_batch_leave_the_same_rows() {
 /// W-37, PT-2: a jump waits for a second look, which is asked for.
 #[tokio::test(flavor = "multi_thread")]
 async fn w37_a_jump_is_held_and_confirmed_or_dropped() {
-    let database = shop(2).await;
+    let database = site(2).await;
     database
         .run("UPDATE crawl_job SET crawl_status = NULL, next_run_at = now() + interval '1 day', plan = 1000")
         .await;
@@ -218,7 +218,7 @@ async fn w37_a_jump_is_held_and_confirmed_or_dropped() {
 /// W-7, W-11, W-38: a failed crawl is no price; a refusal is judged once and says why, and only trouble is tried again.
 #[tokio::test(flavor = "multi_thread")]
 async fn w7_w38_refusals_say_why_and_touch_no_price() {
-    let database = shop(1).await;
+    let database = site(1).await;
     let app = start_with(database, None, |config| {
         config
             .workflows
@@ -271,7 +271,7 @@ async fn w7_w38_refusals_say_why_and_touch_no_price() {
 /// W-5, W-6, W-9: rows and flags are one transaction, and a result queued again is not recorded again.
 #[tokio::test(flavor = "multi_thread")]
 async fn w5_w6_a_result_is_recorded_once_however_often_it_is_queued() {
-    let database = shop(1).await;
+    let database = site(1).await;
     result(&database, 1, 10, "100 EUR -").await;
     result(&database, 1, 20, "110 EUR -").await;
     let app = start(database, None).await;
@@ -293,7 +293,7 @@ async fn w5_w6_a_result_is_recorded_once_however_often_it_is_queued() {
 /// the row has been put right. The others of its batch are recorded.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_read_is_not_taken_for_zero() {
-    let database = shop(4).await;
+    let database = site(4).await;
     database
         .run(
             "ALTER TABLE price_history DROP CONSTRAINT price_history_price_check;
@@ -352,7 +352,7 @@ async fn what_cannot_be_read_is_not_taken_for_zero() {
 /// like any others.
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_of_no_result_are_neighbours_too() {
-    let database = shop(2).await;
+    let database = site(2).await;
     database
         .run(
             "INSERT INTO price_history (product_url_id, price, currency, availability, source, scraped_at, last_confirmed_at)

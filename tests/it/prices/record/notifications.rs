@@ -1,11 +1,11 @@
 //! Notifications: written with the price they tell of.
 
-use super::{result, shop, start};
+use super::{result, site, start};
 
 /// PT-5, PT-6: told once per event, by the observation before it, on every channel that is configured.
 #[tokio::test(flavor = "multi_thread")]
 async fn pt5_pt6_subscribers_are_told_of_events_once() {
-    let database = shop(2).await;
+    let database = site(2).await;
     database
         .run(
             "INSERT INTO product (name) VALUES ('Brass kettle');

@@ -1,6 +1,6 @@
 //! Redis flushed, hung, killed, absent.
 
-use super::{results, shop, start, start_with};
+use super::{results, site, start, start_with};
 use gleaner::prices::queue::Queue;
 
 use crate::support::{TestRedis, wait_until};
@@ -11,7 +11,7 @@ async fn w10_a_flush_loses_nothing() {
     let Some(redis) = TestRedis::start().await else {
         return;
     };
-    let database = shop(50).await;
+    let database = site(50).await;
     results(&database, 50).await;
     let app = start_with(database, Some(&redis), |config| {
         config.workflows.keep_only(&[]);
@@ -40,7 +40,7 @@ async fn w10_w43_w46_an_outage_is_seen_and_holds_nothing_up() {
     let Some(mut redis) = TestRedis::start().await else {
         return;
     };
-    let app = start(shop(4).await, Some(&redis)).await;
+    let app = start(site(4).await, Some(&redis)).await;
     let queue = &Queue::new(app.app().shared().redis.as_ref());
     assert_eq!(queue.is_up(), Some(true));
     let one_more = async |id: i32| {
@@ -84,7 +84,7 @@ async fn a_redis_that_comes_later_is_used_later() {
         return;
     };
     redis.kill().await;
-    let database = shop(1).await;
+    let database = site(1).await;
     results(&database, 1).await;
     let app = start(database, Some(&redis)).await;
     app.wait_settled("crawl_result", "auto_record").await;

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use tokio::process::{Child, Command};
 
-use super::{results, shop};
+use super::{results, site};
 use crate::support::{TestDatabase, TestRedis, skip, wait_until};
 
 /// With nothing but a socket.
@@ -79,7 +79,7 @@ async fn what_a_python_program_pushes_is_recorded() {
     let Some(redis) = TestRedis::start().await else {
         return;
     };
-    let database = shop(2).await;
+    let database = site(2).await;
     results(&database, 2).await;
     // So that PostgreSQL asks for nothing, and only the list does.
     database

@@ -1,6 +1,6 @@
 //! The queue in Redis, as its operators and other producers use it.
 
-use super::{RESULTS, result, results, shop, start, start_with};
+use super::{RESULTS, result, results, site, start, start_with};
 use crate::support::{TestRedis, wait_until};
 use gleaner::prices::auto_record::AutoRecord;
 
@@ -15,7 +15,7 @@ async fn the_guides_commands_tell_and_steer() {
         return;
     };
     // Nothing claims: what is queued stands in the list.
-    let app = start_with(shop(3).await, Some(&redis), |config| {
+    let app = start_with(site(3).await, Some(&redis), |config| {
         config.workflows.keep_only(&[]);
     })
     .await;
@@ -57,7 +57,7 @@ async fn w3_entries_stranded_in_the_processing_set_harm_nobody() {
     redis
         .run("SADD crawl:auto_record:processing 1 17 gone")
         .await;
-    let database = shop(1).await;
+    let database = site(1).await;
     results(&database, 1).await;
     redis.run("RPUSH crawl:auto_record:queue 1 1").await;
     let app = start_with(database, Some(&redis), |config| {
@@ -85,7 +85,7 @@ async fn w4_duplicated_pushes_record_each_result_once_on_two_nodes() {
     let Some(redis) = TestRedis::start().await else {
         return;
     };
-    let database = shop(300).await;
+    let database = site(300).await;
     results(&database, 300).await;
     let once: Vec<String> = (1..=300).map(|id| id.to_string()).collect();
     let push = format!("RPUSH crawl:auto_record:queue {}", once.join(" "));
@@ -124,7 +124,7 @@ async fn hostile_entries_go_to_the_failed_set_and_block_nothing() {
     let Some(redis) = TestRedis::start().await else {
         return;
     };
-    let database = shop(2).await;
+    let database = site(2).await;
     results(&database, 2).await;
     let uid = gleaner::prices::uid::Uid(2).to_string();
     redis
@@ -156,7 +156,7 @@ async fn w21_a_failed_result_rests_until_somebody_asks_for_it() {
     let Some(redis) = TestRedis::start().await else {
         return;
     };
-    let database = shop(2).await;
+    let database = site(2).await;
     // The database refuses this page's history for as long as this stands.
     database
         .run("ALTER TABLE price_history ADD CONSTRAINT poison CHECK (product_url_id <> 1)")
@@ -205,7 +205,7 @@ async fn w21_a_failed_result_rests_until_somebody_asks_for_it() {
 /// W-21: on a schedule, later each time, and not for ever.
 #[tokio::test(flavor = "multi_thread")]
 async fn w21_the_schedule_revives_only_so_often() {
-    let database = shop(1).await;
+    let database = site(1).await;
     database
         .run("ALTER TABLE price_history ADD CONSTRAINT poison CHECK (product_url_id <> 1)")
         .await;
@@ -241,7 +241,7 @@ async fn w1_an_entry_pushed_before_the_commit_is_recorded_after_it() {
     let Some(redis) = TestRedis::start().await else {
         return;
     };
-    let app = start(shop(1).await, Some(&redis)).await;
+    let app = start(site(1).await, Some(&redis)).await;
     let mut client = app.database.client().await;
     let transaction = client.transaction().await.unwrap();
     let id: i64 = transaction
@@ -285,7 +285,7 @@ async fn a_foreign_push_is_heard_within_a_second() {
     let Some(redis) = TestRedis::start().await else {
         return;
     };
-    let app = start_with(shop(1).await, Some(&redis), |config| {
+    let app = start_with(site(1).await, Some(&redis), |config| {
         config.workflows.of_mut::<AutoRecord>().interval = std::time::Duration::from_secs(3_600);
         config.database.listen = false;
         config.engine.gauges_interval = std::time::Duration::from_secs(3_600);

@@ -9,7 +9,7 @@ use gleaner::secret::Secret;
 use gleaner::telemetry::chain;
 use gleaner::web::fetch::{Ask, Pace, SharedPace as _, Turn};
 
-use super::{results, shop, start_with};
+use super::{results, site, start_with};
 use crate::support::certificates::Certificates;
 use crate::support::redis::free_address;
 use crate::support::{TestApp, TestDatabase, TestRedis, wait_until};
@@ -81,7 +81,7 @@ async fn sentinel_a_failover_loses_nothing() {
         "redis-sentinel://{}?sentinelServiceName=main",
         sentinel.address()
     );
-    let app = start_at(shop(6).await, &url, |_| ()).await;
+    let app = start_at(site(6).await, &url, |_| ()).await;
     wait_up(&app, true).await;
     let id = unqueued(&app.database, 1).await;
     master.run(&format!("RPUSH {LIST} {id}")).await;
@@ -167,7 +167,7 @@ async fn cluster_keys_share_a_slot_and_follow_it() {
         first.address(),
         others[0].address()
     );
-    let app = start_at(shop(2).await, &url, |config| {
+    let app = start_at(site(2).await, &url, |config| {
         "{gleaner}:".clone_into(&mut config.redis.prefix);
     })
     .await;
@@ -248,7 +248,7 @@ async fn tls_trusts_the_authority_it_is_told_and_no_other() {
         return;
     };
     let (_other_redis, other_url) = start_tls(&elsewhere).await.unwrap();
-    let database = shop(1).await;
+    let database = site(1).await;
     results(&database, 1).await;
     database
         .run("UPDATE crawl_result SET auto_record_status = NULL")

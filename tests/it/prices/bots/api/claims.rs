@@ -44,7 +44,7 @@ async fn w13_no_job_goes_to_two_bots() {
     let bots = (1..=8).map(|bot| async move {
         let mut got = Vec::new();
         let mut empty = 0;
-        // Shops that another hand-out has at this very moment are left out: empty once is not empty for good.
+        // Sites that another hand-out has at this very moment are left out: empty once is not empty for good.
         while empty < 20 {
             let jobs = pull_at(nodes[bot % 2], &format!("bot-{bot}")).await;
             empty = if jobs.is_empty() { empty + 1 } else { 0 };

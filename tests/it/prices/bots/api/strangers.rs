@@ -182,9 +182,9 @@ async fn w31_caps_domains_and_times_are_kept() {
     assert_eq!(jobs[0]["timeout_seconds"], 77);
 }
 
-/// W-31, PT-12: a shop's switch and pace hold over all bots.
+/// W-31, PT-12: a site's switch and pace hold over all bots.
 #[tokio::test]
-async fn pt12_a_shops_pace_holds_over_all_bots() {
+async fn pt12_a_sites_pace_holds_over_all_bots() {
     let database = Api::database(0).await;
     database
         .run(
@@ -219,7 +219,7 @@ async fn pt12_a_shops_pace_holds_over_all_bots() {
         .rows("SELECT domain, round(extract(epoch FROM next_pull_at - now())) FROM site WHERE domain IN ('slow.example', 'few.example') ORDER BY domain")
         .await;
     assert_eq!(next, ["few.example|60", "slow.example|30"]);
-    // One comes free: of the shops whose turn is not yet, still nothing.
+    // One comes free: of the sites whose turn is not yet, still nothing.
     api.post_as(
         "ann",
         "release/",
