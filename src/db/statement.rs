@@ -5,7 +5,7 @@
 //! that runs now and then.
 //!
 //! diesel builds a type of its own for every statement and its parameters, and asynchronous code for each of these. Here all
-//! are of one type, which took a tenth off the time that the program takes to compile.
+//! are of one type. With the pipeline's (`workflow::erased`) that took a quarter of the program's code away before optimisation.
 
 use std::borrow::Cow;
 use std::fmt;
