@@ -48,7 +48,7 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     (
         "cli",
-        "app area areas bench config console db demo embedded gleaner_actors gleaner_extract leads metrics prices redis secret settings signals store telemetry tls web workflows",
+        "app area areas bench config console db demo embedded gleaner_actors gleaner_extract metrics prices redis secret settings signals store telemetry tls web workflows",
     ),
     ("compute", ""),
     (
