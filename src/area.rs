@@ -4,6 +4,7 @@
 //! knows areas in this form only, so a new one changes nothing outside its folder but that list.
 
 pub mod check;
+pub mod rehearsal;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use futures_util::future::BoxFuture;
 use gleaner_actors::Member;
 
 use self::check::Check;
+use self::rehearsal::{Plan, Rehearsal};
 use crate::app::state::Shared;
 use crate::config::{Config, Declared, Schema};
 use crate::db::DbError;
@@ -49,9 +51,8 @@ pub struct Area {
     pub status: Option<StatusPart>,
     /// Names of workflows for which something waits that PostgreSQL does not know of yet.
     pub waits_elsewhere: for<'a> fn(&'a Shared) -> BoxFuture<'a, Vec<&'static str>>,
-    /// Sets its workflows and sections up for the demo: its web instead of the world's, and what waits for people, or out of
-    /// politeness, quick and by itself.
-    pub rehearse: fn(&mut Config),
+    /// Its part in the demo, if it has one in what that is to show.
+    pub rehearse: fn(&Plan) -> Option<Box<dyn Rehearsal>>,
     /// Describes its metrics, and shows its counters from the start.
     pub metrics: fn(),
     /// What `gleaner doctor` looks at for it.

@@ -77,3 +77,15 @@ pub fn schema() -> &'static Schema {
 pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
     config::load(sources, schema())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// They are asked for ten times a second by whoever waits for all work to be done; a stage is some dozen texts.
+    #[test]
+    fn workflows_and_their_stages_are_made_once() {
+        assert!(std::ptr::eq(all(), all()));
+        assert!(!workflows().is_empty() && std::ptr::eq(workflows(), workflows()));
+    }
+}

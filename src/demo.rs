@@ -21,11 +21,11 @@ mod names;
 mod places;
 mod render;
 mod server;
-mod shop;
 mod site;
 mod sitemaps;
 mod truth;
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,14 +35,19 @@ use thiserror::Error;
 pub use model::{Behaviour, ContactKind, Form, SitemapForm};
 pub use places::{PLACES_HOST, PLACES_PATH, PlaceSeed};
 pub use server::{HostStats, Server, Stats, Violation};
-pub use shop::{PlantedPrice, PriceScore, score_prices};
 pub use truth::{
     Decoy, Found, FoundBusiness, FoundContact, KindScore, PlantedBusiness, PlantedContact, Score,
     Truth, score,
 };
 
-/// How many days the shops have: prices change from one to the next ([`Server::set_day`]).
-pub const DAYS: u32 = shop::DAYS;
+/// Hosts that stand beside those of the generated web.
+pub trait Hosts: fmt::Debug + Send + Sync {
+    /// Whether this host, in lower case and without a port, is one of them.
+    fn has(&self, host: &str) -> bool;
+
+    /// The HTML page that is to be seen now at a path of one of them; `None` where there is none.
+    fn page(&self, host: &str, path: &str) -> Option<String>;
+}
 
 /// What can go wrong before the demo's web answers its first request.
 #[derive(Debug, Error)]
@@ -78,8 +83,6 @@ pub enum DemoError {
 pub struct Web {
     seeds: Vec<PlaceSeed>,
     truth: Truth,
-    shop_urls: Vec<String>,
-    prices: Vec<PlantedPrice>,
     content: Arc<server::Content>,
 }
 
@@ -93,8 +96,7 @@ impl Web {
         Self::assemble(
             generated.places,
             generated.truth,
-            server::Hosts::Generated(generated.sites),
-            shop::Shops::generate(seed),
+            server::Sites::Generated(generated.sites),
         )
     }
 
@@ -109,30 +111,22 @@ impl Web {
     /// [`DemoError::NoHosts`] when it has no host folder.
     pub fn from_folder(folder: &Path) -> Result<Self, DemoError> {
         let (places, hosts) = folder::load(folder)?;
-        Ok(Self::assemble(
-            places,
-            Truth::default(),
-            server::Hosts::Saved(hosts),
-            shop::Shops::default(),
-        ))
+        let sites = server::Sites::Saved(hosts);
+        Ok(Self::assemble(places, Truth::default(), sites))
     }
 
-    fn assemble(
-        places: Vec<places::Place>,
-        truth: Truth,
-        hosts: server::Hosts,
-        shops: shop::Shops,
-    ) -> Self {
-        let seeds = places.iter().map(places::Place::seed).collect();
-        let (shop_urls, prices) = (shops.urls(), shops.truth());
-        let content = Arc::new(server::Content::new(places, hosts, shops));
+    fn assemble(places: Vec<places::Place>, truth: Truth, sites: server::Sites) -> Self {
         Self {
-            seeds,
+            seeds: places.iter().map(places::Place::seed).collect(),
             truth,
-            shop_urls,
-            prices,
-            content,
+            content: Arc::new(server::Content::new(places, sites)),
         }
+    }
+
+    /// Whether it is planned rather than saved, so that others may plant more beside it.
+    #[must_use]
+    pub fn is_generated(&self) -> bool {
+        self.content.is_generated()
     }
 
     /// The rows to insert into table `place` before the pipeline starts.
@@ -147,18 +141,6 @@ impl Web {
         &self.truth
     }
 
-    /// The product pages to be tracked; none for saved sites.
-    #[must_use]
-    pub fn shop_urls(&self) -> &[String] {
-        &self.shop_urls
-    }
-
-    /// What must stand in the price history after [`DAYS`] days.
-    #[must_use]
-    pub fn prices(&self) -> &[PlantedPrice] {
-        &self.prices
-    }
-
     /// How each generated host answers and publishes its sitemaps, by host; empty for saved sites.
     #[must_use]
     pub fn hosts(&self) -> Vec<(&str, Behaviour, SitemapForm)> {
@@ -171,6 +153,15 @@ impl Web {
     ///
     /// [`DemoError::Listen`] when no port can be opened.
     pub async fn serve(&self) -> Result<Server, DemoError> {
-        Server::start(Arc::clone(&self.content)).await
+        self.serve_beside(Vec::new()).await
+    }
+
+    /// The same, with others' hosts on the same port.
+    ///
+    /// # Errors
+    ///
+    /// [`DemoError::Listen`] when no port can be opened.
+    pub async fn serve_beside(&self, others: Vec<Arc<dyn Hosts>>) -> Result<Server, DemoError> {
+        Server::start(Arc::clone(&self.content), others).await
     }
 }

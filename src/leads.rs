@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod deep_scan;
+mod demo;
 mod doctor;
 pub mod domain_extraction;
 pub mod domain_metadata;
@@ -14,13 +15,8 @@ pub mod recategorise;
 pub mod sitemap_discovery;
 pub mod sitemap_import;
 
-use std::time::Duration;
-
 use crate::area::Area;
-use crate::config::Config;
-use crate::demo::PLACES_HOST;
 use crate::http::Routes;
-use crate::secret::Secret;
 use crate::workflows::Known;
 
 pub static AREA: Area = Area {
@@ -43,26 +39,7 @@ pub static AREA: Area = Area {
     outside: |_config| Ok(None),
     status: None,
     waits_elsewhere: |_shared| Box::pin(std::future::ready(Vec::new())),
-    rehearse,
+    rehearse: demo::rehearse,
     metrics: || {},
     examine: |config, _conn| Box::pin(std::future::ready(Ok(vec![doctor::key(config)]))),
 };
-
-/// Every stage asks the next by itself, and the places are the demo's.
-fn rehearse(config: &mut Config) {
-    let workflows = &mut config.workflows;
-    let scan = workflows.options_mut::<deep_scan::DeepScan>();
-    scan.base_url = format!("http://{PLACES_HOST}");
-    scan.api_key = Secret::new("demo");
-    scan.quota_rest = Duration::from_millis(500);
-    scan.advance = true;
-    workflows
-        .options_mut::<domain_extraction::DomainExtraction>()
-        .advance = true;
-    workflows
-        .options_mut::<sitemap_discovery::SitemapDiscovery>()
-        .advance = true;
-    workflows
-        .options_mut::<sitemap_import::SitemapImport>()
-        .advance = true;
-}

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod crawl;
 pub mod crawl_scheduler;
+mod demo;
 mod doctor;
 pub mod flag;
 pub mod http;
@@ -26,7 +27,6 @@ pub mod site;
 pub mod uid;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use gleaner_actors::Member;
 
@@ -34,7 +34,7 @@ use self::config::{Bots, Crawl, PatternHealth};
 use self::queue::{Queue, tickers as queue_tickers};
 use crate::app::state::Shared;
 use crate::area::Area;
-use crate::config::{Config, Declared};
+use crate::config::Declared;
 use crate::http::StatusPart;
 use crate::upkeep::CRON_INTERVAL;
 use crate::workflow::Workflow;
@@ -67,7 +67,7 @@ pub static AREA: Area = Area {
         look: |conn| Box::pin(http::status(conn)),
     }),
     waits_elsewhere: |shared| Box::pin(waits_elsewhere(shared)),
-    rehearse,
+    rehearse: demo::rehearse,
     metrics: metrics::announce,
     examine: |config, conn| Box::pin(doctor::examine(config, conn)),
 };
@@ -108,16 +108,4 @@ async fn waits_elsewhere(shared: &Shared) -> Vec<&'static str> {
         Ok(lengths) if lengths.queue_size > 0 => vec![auto_record::AutoRecord::NAME],
         Ok(_) | Err(_) => Vec::new(),
     }
-}
-
-/// The demo's shops tell their prices in text alone, too, and change them every few seconds.
-fn rehearse(config: &mut Config) {
-    let workflows = &mut config.workflows;
-    let min_confidence = workflows
-        .options::<price_fetch::PriceFetch>()
-        .min_confidence;
-    workflows
-        .options_mut::<auto_record::AutoRecord>()
-        .min_confidence = min_confidence;
-    config.section_mut::<Crawl>().interval = Duration::from_secs(1);
 }

@@ -4,21 +4,24 @@ mod ledger;
 mod progress;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use serde_json::json;
+use diesel_async::AsyncPgConnection;
+use serde_json::{Map, Value, json};
 use tracing::{debug, info};
 
 use super::run;
 use crate::app::App;
+use crate::area::rehearsal::{Plan, Rehearsal, Scored};
 use crate::areas::AREAS;
 use crate::config::Config;
 use crate::console::{FAILURE, Global, OK, complain, print};
 use crate::db::connect::Connector;
 use crate::db::migrations;
-use crate::demo::{DAYS, PriceScore, Score, Server, Web, score, score_prices};
+use crate::demo::{Server, Web};
 use crate::secret::Secret;
 use crate::settings::inconsistent;
 use crate::signals::{Asked, Signals};
@@ -67,8 +70,15 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
         Some(folder) => Web::from_folder(folder)?,
         None => Web::generate(arguments.seed, usize::try_from(arguments.places)?),
     };
-    let server = web.serve().await?;
-    tune(&mut config, &server)?;
+    let plan = Plan {
+        seed: arguments.seed,
+        web: Arc::new(web),
+    };
+    let rehearsed = AREAS.iter().filter_map(|area| (area.rehearse)(&plan));
+    let parts: Vec<Box<dyn Rehearsal>> = rehearsed.collect();
+    let others = parts.iter().filter_map(|part| part.hosts()).collect();
+    let server = plan.web.serve_beside(others).await?;
+    tune(&mut config, &server, &parts)?;
 
     let private = if global.database_url.is_some() {
         None
@@ -85,7 +95,7 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
         global,
         &arguments,
         config,
-        &web,
+        &parts,
         &server,
         &mut signals,
         private.as_ref(),
@@ -99,7 +109,7 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
 }
 
 /// Points the pipeline at the demo's web, and quickens what is slow out of politeness to other people's servers.
-fn tune(config: &mut Config, server: &Server) -> anyhow::Result<()> {
+fn tune(config: &mut Config, server: &Server, parts: &[Box<dyn Rehearsal>]) -> anyhow::Result<()> {
     let fetch = &mut config.fetch;
     fetch.proxy_hosts_to = Some(server.address);
     fetch.per_host_delay = Duration::from_millis(5);
@@ -115,8 +125,8 @@ fn tune(config: &mut Config, server: &Server) -> anyhow::Result<()> {
     let workflows = &mut config.workflows;
     workflows.set_interval(Duration::from_secs(5));
     workflows.set_backoff(backoff);
-    for area in AREAS {
-        (area.rehearse)(config);
+    for part in parts {
+        part.tune(config);
     }
     config.engine.gauges_interval = Duration::from_secs(2);
     if let Some(address) = config.http.address()?
@@ -133,7 +143,7 @@ async fn work(
     global: &Global,
     arguments: &Arguments,
     config: Config,
-    web: &Web,
+    parts: &[Box<dyn Rehearsal>],
     server: &Server,
     signals: &mut Signals,
     private: Option<&embedded::Postgres>,
@@ -143,21 +153,20 @@ async fn work(
         migrations::run(connector.connect_patient().await?).await?;
         connector.connect().await?
     };
-    let strangers = ledger::strangers(&mut conn, web.places()).await?;
-    if strangers > 0 {
-        bail!(inconsistent(
-            "--database-url",
-            format!(
-                "this database holds {strangers} places that are not the demo's; give it an empty one"
-            ),
-        ));
+    for part in parts {
+        if let Some(rows) = part.strangers(&mut conn).await? {
+            bail!(inconsistent(
+                "--database-url",
+                format!("this database holds {rows} that are not the demo's; give it an empty one"),
+            ));
+        }
     }
     let started = Instant::now();
     let drain_timeout = config.engine.drain_timeout;
     let app = App::start(config, Some(metrics::install()?)).await?;
-    ledger::insert_places(&mut conn, web.places()).await?;
-    ledger::insert_shops(&mut conn, web.shop_urls()).await?;
-    let mut day = 1;
+    for part in parts {
+        part.plant(&mut conn).await?;
+    }
 
     let mut bars = progress::Progress::new();
     let watching = run::watch(private);
@@ -185,21 +194,16 @@ async fn work(
                     }
                 };
                 bars.show(&counts);
-                let is_day_over = ledger::is_day_over(&mut conn, web.shop_urls().len(), day).await?;
-                if is_day_over && day < DAYS {
-                    day += 1;
-                    server.set_day(day);
-                    ledger::recrawl(&mut conn).await?;
-                } else if is_day_over && counts.iter().all(|stage| stage.waiting() == 0) {
+                let mut is_last = true;
+                for part in parts {
+                    is_last &= part.go_on(&mut conn).await?;
+                }
+                if is_last && counts.iter().all(|stage| stage.waiting() == 0) {
                     is_done = true;
                     bars.finish();
                     let seconds = started.elapsed().as_secs_f64();
-                    let found = ledger::found(&mut conn).await?;
-                    let score = score(web.truth(), &found);
-                    let (history, duplicates) = ledger::prices(&mut conn).await?;
-                    let prices = score_prices(web.prices(), &history, duplicates);
-                    let scores = (&score, &prices);
-                    let code = report(global, arguments, &counts, scores, seconds, server);
+                    let scores = score(parts, &mut conn).await?;
+                    let code = report(global, arguments, &counts, &scores, seconds, server);
                     if arguments.exit_when_done {
                         app.drain(drain_timeout).await;
                         return Ok(code);
@@ -220,23 +224,31 @@ async fn work(
     Ok(OK)
 }
 
+async fn score(
+    parts: &[Box<dyn Rehearsal>],
+    conn: &mut AsyncPgConnection,
+) -> anyhow::Result<Vec<Scored>> {
+    let mut scores = Vec::new();
+    for part in parts {
+        scores.push(part.score(conn).await?);
+    }
+    Ok(scores)
+}
+
 fn report(
     global: &Global,
     arguments: &Arguments,
     counts: &[ledger::Counts],
-    (score, prices): (&Score, &PriceScore),
+    scores: &[Scored],
     seconds: f64,
     server: &Server,
 ) -> u8 {
     let stats = server.stats();
     let violations: u64 = stats.hosts.values().map(|host| host.violations).sum();
-    let is_right = score.missed == 0
-        && score.r#false == 0
-        && prices.wrong == 0
-        && prices.missed == 0
-        && violations == 0;
+    let is_right = violations == 0 && scores.iter().all(|score| score.is_right);
+    let examples = scores.iter().flat_map(|score| &score.examples);
     if global.json {
-        let workflows: serde_json::Map<String, serde_json::Value> = counts
+        let workflows: Map<String, Value> = counts
             .iter()
             .map(|stage| {
                 let value = json!({
@@ -248,46 +260,37 @@ fn report(
                 (stage.workflow.to_owned(), value)
             })
             .collect();
-        let line = json!({
-            "seconds": (seconds * 1000.0).round() / 1000.0,
-            "workflows": workflows,
-            "planted": score.planted,
-            "found": score.found,
-            "missed": score.missed,
-            "false": score.r#false,
-            "prices": prices,
-            "requests": stats.requests,
-            "robots_violations": violations,
-        });
-        if !is_right {
-            let examples = score.missed_examples.iter().chain(&score.false_examples);
-            for example in examples.chain(&prices.examples) {
-                complain(example);
-            }
+        let mut line = Map::from_iter([
+            (
+                "seconds".to_owned(),
+                json!((seconds * 1000.0).round() / 1000.0),
+            ),
+            ("workflows".to_owned(), Value::Object(workflows)),
+            ("requests".to_owned(), json!(stats.requests)),
+            ("robots_violations".to_owned(), json!(violations)),
+        ]);
+        for score in scores {
+            line.extend(score.json.clone());
         }
-        print(&line.to_string());
+        if !is_right {
+            examples.for_each(|example| complain(example));
+        }
+        print(&Value::Object(line).to_string());
     } else {
-        for line in progress::table(counts, score) {
+        for line in progress::table(counts) {
             print(&line);
         }
+        for score in scores {
+            print("");
+            score.lines.iter().for_each(|line| print(line));
+        }
+        print("");
         print(&format!(
             "done in {seconds:.1} s, {} requests to {} hosts, {violations} against robots.txt",
             stats.requests,
             stats.hosts.len(),
         ));
-        print(&format!(
-            "prices: {} recorded, {} confirmed, {} wrong, {} missed",
-            prices.recorded, prices.duplicates, prices.wrong, prices.missed
-        ));
-        for example in &prices.examples {
-            print(example);
-        }
-        for example in &score.missed_examples {
-            print(&format!("missed: {example}"));
-        }
-        for example in &score.false_examples {
-            print(&format!("false: {example}"));
-        }
+        examples.for_each(|example| print(example));
     }
     if arguments.exit_when_done && !is_right {
         FAILURE

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,8 +23,7 @@ use tracing::debug;
 use super::folder::{self, SavedHosts};
 use super::model::{Behaviour, PageKind, Site, SitemapForm};
 use super::places::{self, PLACES_HOST, PLACES_PATH, Place};
-use super::shop::Shops;
-use super::{DemoError, render, sitemaps};
+use super::{DemoError, Hosts, render, sitemaps};
 
 /// How many violations [`Stats`] keeps; more are only counted by host.
 const KEPT_VIOLATIONS: usize = 100;
@@ -37,27 +35,26 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct Content {
     places: HashMap<String, Place>,
-    hosts: Hosts,
-    shops: Shops,
-    /// Positions in [`Hosts::Generated`] by registrable host.
+    sites: Sites,
+    /// Positions in [`Sites::Generated`] by registrable host.
     site_of_host: HashMap<String, usize>,
 }
 
 #[derive(Debug)]
-pub(crate) enum Hosts {
+pub(crate) enum Sites {
     Generated(Vec<Site>),
     Saved(SavedHosts),
 }
 
 impl Content {
-    pub(crate) fn new(places: Vec<Place>, hosts: Hosts, shops: Shops) -> Self {
-        let site_of_host = match &hosts {
-            Hosts::Generated(sites) => sites
+    pub(crate) fn new(places: Vec<Place>, sites: Sites) -> Self {
+        let site_of_host = match &sites {
+            Sites::Generated(sites) => sites
                 .iter()
                 .enumerate()
                 .map(|(position, site)| (site.host.clone(), position))
                 .collect(),
-            Hosts::Saved(_) => HashMap::new(),
+            Sites::Saved(_) => HashMap::new(),
         };
         let places = places
             .into_iter()
@@ -65,24 +62,27 @@ impl Content {
             .collect();
         Self {
             places,
-            hosts,
-            shops,
+            sites,
             site_of_host,
         }
     }
 
+    pub(crate) fn is_generated(&self) -> bool {
+        matches!(self.sites, Sites::Generated(_))
+    }
+
     pub(crate) fn host_kinds(&self) -> Vec<(&str, Behaviour, SitemapForm)> {
-        match &self.hosts {
-            Hosts::Generated(sites) => sites
+        match &self.sites {
+            Sites::Generated(sites) => sites
                 .iter()
                 .map(|site| (site.host.as_str(), site.behaviour, site.sitemap_form))
                 .collect(),
-            Hosts::Saved(_) => Vec::new(),
+            Sites::Saved(_) => Vec::new(),
         }
     }
 
     fn site(&self, host: &str) -> Option<&Site> {
-        let Hosts::Generated(sites) = &self.hosts else {
+        let Sites::Generated(sites) = &self.sites else {
             return None;
         };
         let bare = host.strip_prefix("www.").unwrap_or(host);
@@ -92,9 +92,9 @@ impl Content {
     }
 
     fn saved_folder(&self, host: &str) -> Option<&Path> {
-        match &self.hosts {
-            Hosts::Saved(hosts) => folder::folder_of(hosts, host),
-            Hosts::Generated(_) => None,
+        match &self.sites {
+            Sites::Saved(hosts) => folder::folder_of(hosts, host),
+            Sites::Generated(_) => None,
         }
     }
 }
@@ -154,9 +154,9 @@ struct Open {
 #[derive(Debug)]
 struct State {
     content: Arc<Content>,
+    /// Hosts that others planted.
+    others: Vec<Arc<dyn Hosts>>,
     account: Mutex<Account>,
-    /// What day it is in the shops.
-    day: AtomicU32,
 }
 
 impl State {
@@ -176,15 +176,18 @@ pub struct Server {
 }
 
 impl Server {
-    pub(crate) async fn start(content: Arc<Content>) -> Result<Self, DemoError> {
+    pub(crate) async fn start(
+        content: Arc<Content>,
+        others: Vec<Arc<dyn Hosts>>,
+    ) -> Result<Self, DemoError> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
             .map_err(DemoError::Listen)?;
         let address = listener.local_addr().map_err(DemoError::Listen)?;
         let state = Arc::new(State {
             content,
+            others,
             account: Mutex::default(),
-            day: AtomicU32::new(1),
         });
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, Arc::clone(&state)));
@@ -199,11 +202,6 @@ impl Server {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.state.account().stats.clone()
-    }
-
-    /// Makes it another day in the shops, from 1.
-    pub fn set_day(&self, day: u32) {
-        self.state.day.store(day, Ordering::Relaxed);
     }
 
     /// Stops answering, cuts open connections, and waits until all is down.
@@ -276,10 +274,9 @@ async fn respond(state: &State, request: &Request<Incoming>) -> Result<Response<
             answer.to_string(),
         ));
     }
-    if state.content.shops.has(&host) {
+    if let Some(own) = state.others.iter().find(|hosts| hosts.has(&host)) {
         let _visit = Visit::begin(state, &host, path, false);
-        let day = state.day.load(Ordering::Relaxed);
-        return Ok(match state.content.shops.page(&host, path, day) {
+        return Ok(match own.page(&host, path) {
             Some(page) => body(StatusCode::OK, "text/html; charset=utf-8", page),
             None => text(StatusCode::NOT_FOUND, "not found\n"),
         });

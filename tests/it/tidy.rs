@@ -38,7 +38,7 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     (
         "area",
-        "app::state config db gleaner_actors http settings store workflows",
+        "app::state config db demo gleaner_actors http settings store workflows",
     ),
     // And every area, by a macro.
     ("areas", "area config console settings store workflows"),
@@ -79,7 +79,7 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     (
         "prices",
-        "app::state area compute config console db gleaner_actors gleaner_extract http http::config live metrics redis secret settings store telemetry upkeep web workflow workflows",
+        "app::state area compute config console db demo gleaner_actors gleaner_extract http http::config live metrics redis secret settings store telemetry upkeep web workflow workflows",
     ),
     ("redis", "metrics secret telemetry tls web"),
     ("secret", ""),
@@ -104,7 +104,7 @@ const ROOMS: &[(&str, &str)] = &[
 ];
 
 /// Whom an area may name that has no row above.
-const AREA_MAY: &str = "app::state area compute config console db gleaner_actors gleaner_extract http live metrics redis secret settings store telemetry upkeep web workflow workflows";
+const AREA_MAY: &str = "app::state area compute config console db demo gleaner_actors gleaner_extract http live metrics redis secret settings store telemetry upkeep web workflow workflows";
 
 /// Circles from before they were checked, each by one of its edges: crate, who names, whom. Without these edges there is none.
 /// The list only gets shorter.

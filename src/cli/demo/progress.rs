@@ -1,4 +1,4 @@
-//! The demo's progress: bars on a terminal, a line now and then elsewhere; and the table at the end.
+//! The demo's progress: bars on a terminal, a line now and then elsewhere; and the table of workflows at the end.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -7,7 +7,6 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::ledger::Counts;
 use crate::console::complain;
-use crate::demo::Score;
 
 /// How often a line is written where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -79,7 +78,7 @@ fn bar() -> ProgressBar {
 }
 
 /// The table at the end, line by line.
-pub(super) fn table(counts: &[Counts], score: &Score) -> Vec<String> {
+pub(super) fn table(counts: &[Counts]) -> Vec<String> {
     let mut lines = vec![format!(
         "{:<18} {:>10} {:>10} {:>10} {:>10}",
         "workflow", "completed", "filtered", "error", "attempts"
@@ -90,20 +89,5 @@ pub(super) fn table(counts: &[Counts], score: &Score) -> Vec<String> {
             stage.workflow, stage.completed, stage.filtered, stage.error, stage.attempts
         ));
     }
-    lines.push(String::new());
-    lines.push(format!(
-        "{:<18} {:>10} {:>10} {:>10} {:>10}",
-        "result", "planted", "found", "missed", "false"
-    ));
-    for (kind, own) in &score.by_kind {
-        lines.push(format!(
-            "{kind:<18} {:>10} {:>10} {:>10} {:>10}",
-            own.planted, own.found, own.missed, own.r#false
-        ));
-    }
-    lines.push(format!(
-        "{:<18} {:>10} {:>10} {:>10} {:>10}",
-        "all", score.planted, score.found, score.missed, score.r#false
-    ));
     lines
 }

@@ -59,7 +59,7 @@ async fn fetch(client: &reqwest::Client, url: &str) -> (u16, String) {
 }
 
 fn site(web: &Web, wanted: impl Fn(&Site) -> bool) -> &Site {
-    let Hosts::Generated(sites) = &web.content.hosts else {
+    let Sites::Generated(sites) = &web.content.sites else {
         panic!("generated web")
     };
     sites.iter().find(|site| wanted(site)).expect("such a site")
@@ -231,8 +231,8 @@ async fn same_seed_gives_the_same_bytes() {
     assert_eq!(one.truth(), two.truth());
     assert_eq!(one.places(), two.places());
     assert_ne!(one.truth(), Web::generate(43, 45).truth());
-    let (Hosts::Generated(first), Hosts::Generated(second)) =
-        (&one.content.hosts, &two.content.hosts)
+    let (Sites::Generated(first), Sites::Generated(second)) =
+        (&one.content.sites, &two.content.sites)
     else {
         panic!("generated webs");
     };
@@ -492,7 +492,7 @@ async fn dropping_the_server_closes_the_port() {
 #[test]
 fn listed_spellings_lead_to_their_page() {
     let web = Web::generate(9, 60);
-    let Hosts::Generated(sites) = &web.content.hosts else {
+    let Sites::Generated(sites) = &web.content.sites else {
         panic!("generated web")
     };
     let mut spellings = HashSet::new();

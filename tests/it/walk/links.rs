@@ -19,7 +19,7 @@ pub static AREA: Area = Area {
     outside: |_config| Ok(None),
     status: None,
     waits_elsewhere: |_shared| Box::pin(std::future::ready(Vec::new())),
-    rehearse: |_config| {},
+    rehearse: |_plan| None,
     metrics: || {},
     examine: |_config, _conn| Box::pin(std::future::ready(Ok(Vec::new()))),
 };

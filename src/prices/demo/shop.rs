@@ -4,13 +4,16 @@
 //! its country. Each of its products behaves in another way; a list of products, which has no price, stands beside them.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde::Serialize;
 
+use crate::demo::Hosts;
+
 /// How many days there are, from 1.
-pub(crate) const DAYS: u32 = 3;
+pub(super) const DAYS: u32 = 3;
 
 /// How a shop tells its prices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,31 +129,31 @@ const LIST: &str = "/all";
 
 /// A price that must stand in the history.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct PlantedPrice {
+pub(super) struct PlantedPrice {
     /// The product page.
-    pub url: String,
+    pub(super) url: String,
     /// In units of the currency, as plain decimal text without needless zeros.
-    pub price: String,
+    pub(super) price: String,
     /// ISO 4217.
-    pub currency: String,
+    pub(super) currency: String,
     /// Whether it can be bought at that price.
-    pub is_available: bool,
+    pub(super) is_available: bool,
 }
 
 /// What a pipeline recorded, against what is planted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct PriceScore {
+pub(super) struct PriceScore {
     /// Rows of the history.
-    pub recorded: usize,
+    pub(super) recorded: usize,
     /// Rows that are not planted, or stand twice.
-    pub wrong: usize,
+    pub(super) wrong: usize,
     /// Planted prices that are not there.
-    pub missed: usize,
+    pub(super) missed: usize,
     /// Results that confirmed what stood there already.
-    pub duplicates: usize,
+    pub(super) duplicates: usize,
     /// Some of what is wrong or missed.
     #[serde(skip)]
-    pub examples: Vec<String>,
+    pub(super) examples: Vec<String>,
 }
 
 /// A product as a page shows it.
@@ -179,14 +182,34 @@ struct Shop {
 }
 
 /// All shops.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Shops {
+#[derive(Debug)]
+pub(super) struct Shops {
     shops: Vec<Shop>,
+    /// What day it is, from 1.
+    day: AtomicU32,
+}
+
+impl Hosts for Shops {
+    fn has(&self, host: &str) -> bool {
+        self.shops.iter().any(|shop| shop.host == host)
+    }
+
+    fn page(&self, host: &str, path: &str) -> Option<String> {
+        let (shop, day) = (
+            self.shops.iter().find(|shop| shop.host == host)?,
+            self.day(),
+        );
+        if path == LIST {
+            return Some(shop.list(day));
+        }
+        let product = shop.products.get(path)?;
+        Some(shop.render(product.name, product.on(day)?))
+    }
 }
 
 impl Shops {
     /// Plans the shops; pure.
-    pub(crate) fn generate(seed: u64) -> Self {
+    pub(super) fn generate(seed: u64) -> Self {
         // Not the places' own stream: one may change without the other.
         let mut rng = StdRng::seed_from_u64(seed ^ 0x5348_4f50);
         let shops = SHOPS
@@ -211,11 +234,14 @@ impl Shops {
                 }
             })
             .collect();
-        Self { shops }
+        Self {
+            shops,
+            day: AtomicU32::new(1),
+        }
     }
 
     /// The pages to be tracked.
-    pub(crate) fn urls(&self) -> Vec<String> {
+    pub(super) fn urls(&self) -> Vec<String> {
         self.shops
             .iter()
             .flat_map(|shop| {
@@ -226,7 +252,7 @@ impl Shops {
     }
 
     /// What must stand in the history after the last day, in order.
-    pub(crate) fn truth(&self) -> Vec<PlantedPrice> {
+    pub(super) fn truth(&self) -> Vec<PlantedPrice> {
         let mut truth: Vec<PlantedPrice> = self
             .shops
             .iter()
@@ -247,19 +273,14 @@ impl Shops {
         truth
     }
 
-    /// Whether a host is one of the shops'.
-    pub(crate) fn has(&self, host: &str) -> bool {
-        self.shops.iter().any(|shop| shop.host == host)
+    /// What day it is.
+    pub(super) fn day(&self) -> u32 {
+        self.day.load(Ordering::Relaxed)
     }
 
-    /// The page at a path of a shop on a day, if there is one.
-    pub(crate) fn page(&self, host: &str, path: &str, day: u32) -> Option<String> {
-        let shop = self.shops.iter().find(|shop| shop.host == host)?;
-        if path == LIST {
-            return Some(shop.list(day));
-        }
-        let product = shop.products.get(path)?;
-        Some(shop.render(product.name, product.on(day)?))
+    /// Makes it another day: prices change from one to the next.
+    pub(super) fn set_day(&self, day: u32) {
+        self.day.store(day, Ordering::Relaxed);
     }
 }
 
@@ -477,8 +498,7 @@ impl Shop {
 const EXAMPLES: usize = 25;
 
 /// Compares a history with what is planted. `duplicates` are results that confirmed what stood there.
-#[must_use]
-pub fn score_prices(
+pub(super) fn score_prices(
     planted: &[PlantedPrice],
     found: &[PlantedPrice],
     duplicates: usize,
@@ -525,6 +545,8 @@ mod tests {
     #[test]
     fn the_same_seed_gives_the_same_shops() {
         let (one, two) = (Shops::generate(3), Shops::generate(3));
+        one.set_day(2);
+        two.set_day(2);
         assert_eq!(one.truth(), two.truth());
         assert_ne!(one.truth(), Shops::generate(4).truth());
         for url in one.urls() {
@@ -533,9 +555,9 @@ mod tests {
                 .unwrap()
                 .split_once('/')
                 .unwrap();
-            let page = one.page(host, &format!("/{path}"), 2);
+            let page = one.page(host, &format!("/{path}"));
             assert!(
-                page.is_some() && page == two.page(host, &format!("/{path}"), 2),
+                page.is_some() && page == two.page(host, &format!("/{path}")),
                 "{url}"
             );
         }
