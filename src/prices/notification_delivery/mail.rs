@@ -14,7 +14,7 @@ use crate::workflow::WorkflowError;
 pub(super) enum MailError {
     /// The server's URL is none.
     #[error("the mail server's address is no smtp:// or smtps:// URL")]
-    Server(#[source] lettre::transport::smtp::Error),
+    Server,
     /// The sender is no address.
     #[error("the sender of mail must be an address, or Name <address>")]
     Sender(#[source] lettre::address::AddressError),
@@ -24,7 +24,7 @@ impl MailError {
     /// The option at fault.
     pub(super) const fn key(&self) -> &'static str {
         match self {
-            Self::Server(_) => "smtp_url",
+            Self::Server => "smtp_url",
             Self::Sender(_) => "mail_from",
         }
     }
@@ -34,7 +34,7 @@ type Transport = AsyncSmtpTransport<Tokio1Executor>;
 
 fn configured(options: &Options) -> Result<(Transport, Mailbox), MailError> {
     let transport = Transport::from_url(options.smtp_url.expose())
-        .map_err(MailError::Server)?
+        .map_err(|_error| MailError::Server)?
         .timeout(Some(options.answer_timeout))
         .build();
     let sender = options.mail_from.parse().map_err(MailError::Sender)?;
