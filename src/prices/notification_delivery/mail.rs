@@ -13,6 +13,7 @@ use crate::workflow::WorkflowError;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum MailError {
     /// The server's URL is none.
+    /// The library's reason repeats parts of it, so it is not told.
     #[error("the mail server's address is no smtp:// or smtps:// URL")]
     Server,
     /// The sender is no address.
@@ -112,22 +113,8 @@ mod tests {
 
     fn notice(title: &str) -> Notice {
         Notice {
-            id: 7,
-            channel: "email".to_owned(),
-            kind: "price_drop".to_owned(),
-            message: "899.00 NOK, was 1299.00 NOK".to_owned(),
-            old_price: Some("1299.00".to_owned()),
-            new_price: Some("899.00".to_owned()),
-            currency: Some("NOK".to_owned()),
-            created_at: "2026-01-02T03:04:05Z".to_owned(),
-            subscriber: "kari".to_owned(),
-            is_active: true,
-            webhook_url: None,
-            email: None,
-            product_url_id: 3,
-            url: "https://shop.example/kettle".to_owned(),
             title: Some(title.to_owned()),
-            product: None,
+            ..Notice::for_tests()
         }
     }
 
