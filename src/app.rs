@@ -198,7 +198,10 @@ impl App {
     ) -> anyhow::Result<Vec<Change>> {
         match self.try_reload(loaded, log).await {
             Ok(Reloaded {
-                applied, pending, ..
+                applied,
+                pending,
+                taken_away,
+                ..
             }) => {
                 self.shared.reload_failure.set(None);
                 let was_nothing = applied.is_empty() && pending.is_empty();
@@ -220,11 +223,19 @@ impl App {
                         "changed in the file; takes effect at the next start"
                     );
                 }
+                if !taken_away.is_empty() {
+                    warn!(
+                        keys = taken_away.join(", "),
+                        "taken away: the file no longer sets these, their defaults hold"
+                    );
+                }
                 info!(
                     applied = applied.len(),
                     pending = pending.len(),
+                    taken_away = taken_away.len(),
                     "configuration reloaded"
                 );
+                self.shared.taken_away.set(taken_away);
                 self.shared.pending.set(pending.clone());
                 Ok(applied.into_iter().chain(pending).collect())
             }

@@ -6,12 +6,14 @@
 
 mod diff;
 mod erased;
+mod layers;
 mod restart;
 mod retention;
 mod schema;
+mod whole;
 mod workflows;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
@@ -19,7 +21,9 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use self::erased::Erased;
+use self::layers::{File, Layers};
 use self::schema::extract;
+use self::whole::Written;
 pub use diff::{Change, Reloaded, diff, reload};
 pub use retention::Retention;
 pub use schema::{Check, Declared, Schema};
@@ -58,6 +62,8 @@ pub struct Config {
     /// One section per workflow.
     pub workflows: Workflows,
     sections: std::collections::BTreeMap<&'static str, Box<dyn Erased>>,
+    /// The file that it was read from.
+    written: Written,
 }
 
 /// Sections that every program has. What the pipelines bring comes on top.
@@ -87,29 +93,42 @@ pub struct Sources {
 /// Reads all layers, checks them, and returns the configuration in force.
 ///
 /// # Errors
-/// [`ConfigError`], naming key and source.
+/// [`ConfigError`], naming key and place.
 pub fn load(sources: &Sources, schema: &'static Schema) -> Result<Config, ConfigError> {
-    let mut figment = Figment::from(Toml::string(DEFAULTS));
-    figment = figment.merge(
+    let layers = layers(sources, schema)?;
+    let config = Config::from_layers(&layers, schema)?;
+    config.validate()?;
+    Ok(config)
+}
+
+fn layers(sources: &Sources, schema: &'static Schema) -> Result<Layers, ConfigError> {
+    let file = sources.file.as_deref().map(File::read).transpose()?;
+    let mut merged = Figment::from(Toml::string(DEFAULTS));
+    merged = merged.merge(
         Env::raw()
             .only(&["DATABASE_URL"])
             .map(|_| "database.url".into()),
     );
-    if let Some(path) = &sources.file {
-        figment = figment.merge(read(path)?);
+    if let Some(file) = &file {
+        merged = merged.merge(file.layer());
     }
     // GLEANER_CONFIG is the command line's, GLEANER_TEST_… are the tests' own. Any other that is no key is a mistake.
     let environment = Env::prefixed("GLEANER_")
         .ignore(&["CONFIG"])
         .filter(|key| !key.as_str().to_ascii_lowercase().starts_with("test_"))
-        .map(|key| hyphenated(key.as_str(), schema).into());
-    figment = figment.merge(environment.split("__"));
+        .map(|key| hyphenated(key.as_str(), schema).into())
+        .split("__");
+    let variables = environment.iter().map(|(key, _)| key.to_string()).collect();
+    merged = merged.merge(environment);
     for (key, value) in &sources.flags {
-        figment = figment.merge(Serialized::default(key, value));
+        merged = merged.merge(Serialized::default(key, value));
     }
-    let config = Config::from_layers(&figment, schema)?;
-    config.validate()?;
-    Ok(config)
+    Ok(Layers {
+        merged,
+        file,
+        variables,
+        flags: sources.flags.iter().map(|(key, _)| key.clone()).collect(),
+    })
 }
 
 /// Shells take no hyphen in the name of a variable: `workflows__deep_scan__…` stands for `workflows.deep-scan.…`.
@@ -125,20 +144,9 @@ fn hyphenated(key: &str, schema: &Schema) -> String {
     key
 }
 
-/// The file is read here, not by figment, which takes a missing file for an empty one.
-fn read(path: &Path) -> Result<figment::providers::Data<Toml>, ConfigError> {
-    std::fs::metadata(path)
-        .and_then(|_| std::fs::read_to_string(path))
-        .map_err(|source| ConfigError::Unreadable {
-            path: path.to_owned(),
-            source,
-        })?;
-    Ok(Toml::file_exact(path))
-}
-
 impl Config {
     /// Reads every section. Whatever is no section is a mistake.
-    fn from_layers(layers: &Figment, schema: &'static Schema) -> Result<Self, ConfigError> {
+    fn from_layers(layers: &Layers, schema: &'static Schema) -> Result<Self, ConfigError> {
         let sections = schema.sections.iter().map(|section| section.name);
         let known: Vec<&str> = OWN.into_iter().chain(sections).collect();
         schema::nothing_but(layers, "", &known)?;
@@ -160,6 +168,7 @@ impl Config {
                 .iter()
                 .map(|section| Ok((section.name, (section.read)(layers, section.name)?)))
                 .collect::<Result<_, ConfigError>>()?,
+            written: layers.file.as_ref().map(Written::of).unwrap_or_default(),
         })
     }
 

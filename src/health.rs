@@ -43,6 +43,9 @@ pub struct Readiness {
     /// this alone does not make a process unready either.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pending_restart: Vec<String>,
+    /// Keys that the file of the last reload no longer set, so that their defaults hold.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub taken_away: Vec<String>,
     /// Whether Redis answers; absent where none is configured. PostgreSQL serves without it, so this alone does not make a
     /// process unready either.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -109,6 +112,7 @@ pub fn judge(
         workflows,
         reload_failure,
         pending_restart: Vec::new(),
+        taken_away: Vec::new(),
         redis: None,
     }
 }
@@ -240,6 +244,7 @@ pub fn judged(shared: &Shared, tree: Option<&TreeStatus>, database: Option<&str>
     let pending = shared.pending.get();
     Readiness {
         redis: shared.redis.as_ref().map(Redis::is_up),
+        taken_away: shared.taken_away.get().as_ref().clone(),
         pending_restart: pending.iter().map(|change| change.key.clone()).collect(),
         ..judge(tree, &shared.queues(), database, failure)
     }

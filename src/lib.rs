@@ -6,6 +6,7 @@ pub mod app;
 pub mod area;
 pub mod areas;
 pub mod bench;
+pub mod child;
 pub mod cli;
 pub mod compute;
 pub mod config;

@@ -102,6 +102,10 @@ impl RedisError {
 const SCHEMES: &str =
     "it must begin with redis://, rediss://, redis-sentinel://, redis-cluster:// or redis+unix://";
 
+/// What one is told that has the right scheme and cannot be read all the same. The library's reason may repeat parts of it.
+const FORM: &str = "it must be like redis://user:password@host:6379/0; in user and password, @ : / ? # and % are written %40 \
+    %3A %2F %3F %23 and %25";
+
 /// Whether fred reads this scheme for what it says; it takes any other for plain TCP.
 fn is_redis(scheme: &str) -> bool {
     ["redis", "valkey"].iter().any(|name| {
@@ -133,7 +137,7 @@ impl Config {
             return Err(RedisError::BadUrl(SCHEMES.to_owned()));
         }
         let mut parsed = fred::prelude::Config::from_url(self.url.expose())
-            .map_err(|error| RedisError::BadUrl(error.details().to_owned()))?;
+            .map_err(|_error| RedisError::BadUrl(FORM.to_owned()))?;
         let has_tag = self
             .prefix
             .split_once('{')

@@ -12,7 +12,7 @@ use gleaner_actors as actors;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
-/// Why a configuration cannot be used.
+/// Why a configuration cannot be used. No text of it repeats a value that was given: it may be a secret in a wrong place.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file given cannot be read.
@@ -22,9 +22,9 @@ pub enum ConfigError {
         #[source]
         source: std::io::Error,
     },
-    /// A layer has a key or value that does not fit.
-    #[error("{}", explain(.0))]
-    Invalid(Box<figment::Error>),
+    /// Layers have keys or values that do not fit.
+    #[error("{}", all(.0))]
+    Invalid(Vec<Misfit>),
     /// The values are each well-formed and do not go together.
     #[error("{key}: {problem}")]
     Inconsistent {
@@ -35,35 +35,33 @@ pub enum ConfigError {
     },
 }
 
-impl From<figment::Error> for ConfigError {
-    fn from(error: figment::Error) -> Self {
-        Self::Invalid(Box::new(error))
+/// A key or value that does not fit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misfit {
+    /// The dotted key; empty where that is not known.
+    pub key: String,
+    /// What is wrong, and what would be right.
+    pub problem: String,
+    /// Where it stands: file, line and column, a variable, the command line.
+    pub place: Option<String>,
+}
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        f.write_str(&self.problem)?;
+        match &self.place {
+            Some(place) => write!(f, " (in {place})"),
+            None => Ok(()),
+        }
     }
 }
 
-/// Says which key of which layer is wrong; figment's own text names the profile and repeats itself.
-fn explain(error: &figment::Error) -> String {
-    let lines: Vec<String> = error
-        .clone()
-        .into_iter()
-        .map(|one| {
-            let mut line = String::new();
-            if !one.path.is_empty() {
-                line.push_str(&one.path.join("."));
-                line.push_str(": ");
-            }
-            line.push_str(&one.kind.to_string());
-            if let Some(metadata) = &one.metadata {
-                line.push_str(&format!(" (in {}", metadata.name));
-                if let Some(source) = &metadata.source {
-                    line.push_str(&format!(", {source}"));
-                }
-                line.push(')');
-            }
-            line
-        })
-        .collect();
-    lines.join("; ")
+fn all(misfits: &[Misfit]) -> String {
+    let told: Vec<String> = misfits.iter().map(ToString::to_string).collect();
+    told.join("; ")
 }
 
 /// What is wrong with one key of a section, or of a workflow's options: the key below it, and what would be right.

@@ -37,10 +37,10 @@ impl Config {
     /// # Errors
     /// What is wrong with it.
     pub fn check_level(&self) -> Result<(), String> {
-        self.level
-            .parse::<EnvFilter>()
-            .map(drop)
-            .map_err(|error| format!("\"{}\" is no level ({error})", self.level))
+        self.level.parse::<EnvFilter>().map(drop).map_err(|_error| {
+            "must be error, warn, info, debug or trace, or directives such as info,gleaner=debug"
+                .to_owned()
+        })
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Shared {
     pub config: Live<Config>,
     /// What was changed in the file since the start and waits for the next one.
     pub pending: Live<Vec<Change>>,
+    /// Keys that the file of the last reload no longer set.
+    pub taken_away: Live<Vec<String>>,
     /// Why the last reload was refused, until one succeeds.
     pub reload_failure: Live<Option<String>>,
     /// The Redis that the processes share, if there is one.
@@ -54,6 +56,7 @@ impl Shared {
             node,
             config,
             pending: Live::new(Vec::new()),
+            taken_away: Live::new(Vec::new()),
             reload_failure: Live::new(None),
             redis,
             workflows,

@@ -1,5 +1,7 @@
 //! A `gleaner run` of its own, so that its memory is its own.
 
+use std::env;
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -10,11 +12,13 @@ use tokio::process::{Child, Command};
 
 use super::BenchError;
 use super::scratch::Scratch;
+use crate::child;
 
 /// How long the process may take to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
-/// Starts `program run` in the scratch schema, without HTTP and Redis and with little to log.
+/// Starts `program run` in the scratch schema, without HTTP and Redis and with little to log. Of our own settings it gets none:
+/// what is measured are the defaults, and what `environment` says.
 ///
 /// # Errors
 /// [`BenchError::Process`].
@@ -27,7 +31,9 @@ pub(super) fn start(
     let process = Command::new(program)
         .arg("run")
         .args(arguments)
-        .env_remove("GLEANER_CONFIG")
+        .env_clear()
+        .envs(child::environment())
+        .envs(authorities())
         .env("GLEANER_DATABASE__URL", scratch.database().url.expose())
         .env("GLEANER_DATABASE__DIRECT_URL", "")
         .env("GLEANER_HTTP__LISTEN", "")
@@ -38,6 +44,11 @@ pub(super) fn start(
         .kill_on_drop(true)
         .spawn()?;
     Ok(process)
+}
+
+/// Whom to trust when the database is reached by TLS: files, not secrets.
+fn authorities() -> impl Iterator<Item = (OsString, OsString)> {
+    env::vars_os().filter(|(name, _)| name == "SSL_CERT_FILE" || name == "SSL_CERT_DIR")
 }
 
 /// Waits for as long, unless the process ends.

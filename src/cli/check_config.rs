@@ -1,5 +1,7 @@
 //! `gleaner check-config`: what is in force, without secrets.
 
+use serde_json::Value;
+
 use crate::console::{FAILURE, Global, OK, complain, print};
 use crate::web::render;
 
@@ -8,7 +10,9 @@ pub(super) fn run(global: &Global) -> anyhow::Result<u8> {
     if global.json {
         print(&serde_json::to_string_pretty(&config)?);
     } else {
-        print(toml::to_string(&config)?.trim_end());
+        let mut whole = serde_json::to_value(&config)?;
+        without_nothing(&mut whole);
+        print(toml::to_string(&whole)?.trim_end());
     }
     // Not a matter of the file alone, and what `gleaner run` would not start with.
     match render::check(&config.render) {
@@ -17,5 +21,13 @@ pub(super) fn run(global: &Global) -> anyhow::Result<u8> {
             complain(&format!("render.enabled: {error}"));
             Ok(FAILURE)
         }
+    }
+}
+
+/// Takes out what is not set, for which TOML has no word.
+fn without_nothing(value: &mut Value) {
+    if let Value::Object(fields) = value {
+        fields.retain(|_, field| !field.is_null());
+        fields.values_mut().for_each(without_nothing);
     }
 }

@@ -8,9 +8,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Config;
+use super::layers::Layers;
 use super::restart::needs_restart;
+use super::whole;
 use crate::secret;
-use crate::settings::ConfigError;
+use crate::settings::{ConfigError, inconsistent};
 
 /// One key that differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -34,20 +36,26 @@ pub struct Reloaded {
     pub pending: Vec<Change>,
     /// What takes effect now.
     pub applied: Vec<Change>,
+    /// Keys that the file no longer sets: below it, and in the end the defaults, say what holds.
+    pub taken_away: Vec<String>,
 }
 
 /// What comes of putting `new` in force where `old` is.
 ///
 /// # Errors
-/// [`ConfigError`] where the new values do not go together with the old ones that stay until the next start.
+/// [`ConfigError`] where the file may be cut off, and where the new values do not go together with the old ones that stay until
+/// the next start.
 pub fn reload(old: &Config, new: &Config) -> Result<Reloaded, ConfigError> {
-    let (pending, applied) = diff(old, new)
-        .into_iter()
-        .partition(|change| change.needs_restart);
+    let changes = diff(old, new);
+    whole::check(&old.written, &new.written, |key| {
+        changes.iter().any(|change| change.key == key)
+    })?;
+    let (pending, applied) = changes.into_iter().partition(|change| change.needs_restart);
     let mut reloaded = Reloaded {
         in_force: new.clone(),
         pending,
         applied,
+        taken_away: old.written.missing_in(&new.written),
     };
     if !reloaded.pending.is_empty() {
         reloaded.in_force = with_what_waits(old, new, &reloaded.pending)?;
@@ -60,7 +68,8 @@ pub fn reload(old: &Config, new: &Config) -> Result<Reloaded, ConfigError> {
 fn with_what_waits(old: &Config, new: &Config, waiting: &[Change]) -> Result<Config, ConfigError> {
     // Read again from its own text, so that nobody has to list the fields.
     let (before, values) = secret::revealed(|| (old.value(), new.value()));
-    let told = |error: serde_json::Error| figment::Error::from(error.to_string());
+    // Neither can fail: both have been read from what is written here.
+    let told = |_error: serde_json::Error| inconsistent("", "the configuration cannot be written");
     let (before, mut values) = (before.map_err(told)?, values.map_err(told)?);
     for change in waiting {
         let pointer = format!("/{}", change.key.replace('.', "/"));
@@ -68,8 +77,11 @@ fn with_what_waits(old: &Config, new: &Config, waiting: &[Change]) -> Result<Con
             *value = old.clone();
         }
     }
-    let layers = Figment::from(Serialized::defaults(&values));
-    Config::from_layers(&layers, new.schema)
+    let layers = Layers::of(Figment::from(Serialized::defaults(&values)));
+    Ok(Config {
+        written: new.written.clone(),
+        ..Config::from_layers(&layers, new.schema)?
+    })
 }
 
 /// The keys that differ, in order.

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use figment::Figment;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::layers::Layers;
 use super::schema::{extract, nothing_but};
 use crate::settings::{ConfigError, inconsistent};
 use crate::store::schedule::Cron;
@@ -30,7 +30,7 @@ struct Span(#[serde(with = "humantime_serde")] Duration);
 
 impl Retention {
     /// Reads the section. `kept` are the keys of what is kept for a time.
-    pub(super) fn read(layers: &Figment, kept: &[&'static str]) -> Result<Self, ConfigError> {
+    pub(super) fn read(layers: &Layers, kept: &[&'static str]) -> Result<Self, ConfigError> {
         let own = ["daily", "weekly", "pause"];
         let known: Vec<&str> = own.into_iter().chain(kept.iter().copied()).collect();
         nothing_but(layers, "retention", &known)?;

@@ -4,16 +4,16 @@ use std::fmt;
 
 use figment::error::Kind;
 use figment::value::Value;
-use figment::{Error, Figment};
 use serde::de::DeserializeOwned;
 
 use super::Config;
 use super::erased::Erased;
-use crate::settings::{ConfigError, Options, Section};
+use super::layers::Layers;
+use crate::settings::{ConfigError, Options, Section, inconsistent};
 use crate::workflow::Configured;
 
 /// Reads what stands at a key as what it is.
-type Read = fn(&Figment, &str) -> Result<Box<dyn Erased>, ConfigError>;
+type Read = fn(&Layers, &str) -> Result<Box<dyn Erased>, ConfigError>;
 
 /// A section whose type a pipeline knows, or a workflow's options.
 #[derive(Clone, Copy)]
@@ -41,25 +41,22 @@ impl Declared {
     }
 }
 
-fn read<O: Options>(layers: &Figment, key: &str) -> Result<Box<dyn Erased>, ConfigError> {
+fn read<O: Options>(layers: &Layers, key: &str) -> Result<Box<dyn Erased>, ConfigError> {
     Ok(Box::new(extract::<O>(layers, key)?))
 }
 
-/// What stands at a dotted key. An error names the whole key: figment puts what leads to the value behind what leads on from it.
-pub(super) fn extract<T: DeserializeOwned>(layers: &Figment, key: &str) -> Result<T, ConfigError> {
+/// What stands at a dotted key. An error names the whole key.
+pub(super) fn extract<T: DeserializeOwned>(layers: &Layers, key: &str) -> Result<T, ConfigError> {
     // What a file leaves out stands in the defaults, so this is the mistake of whoever brought the section in.
-    if let Err(error) = layers.find_value(key)
+    if let Err(error) = layers.merged.find_value(key)
         && matches!(error.kind, Kind::MissingField(_))
     {
-        let message =
+        let problem =
             format!("no such section: write [{key}] with all its keys into config/gleaner.toml");
-        return Err(Error::from(Kind::Message(message)).with_path(key).into());
+        return Err(inconsistent(key, problem));
     }
-    layers.extract_inner(key).map_err(|mut error| {
-        let parts = key.split('.').count().min(error.path.len());
-        error.path.rotate_right(parts);
-        error.into()
-    })
+    let found = layers.merged.extract_inner(key);
+    found.map_err(|error| layers.explain(key, &error))
 }
 
 /// What must hold across sections.
@@ -83,16 +80,24 @@ impl fmt::Debug for Schema {
 }
 
 /// Refuses keys of the table at `path` (empty for the whole) that are none of `known`, as serde does for a struct.
-pub(super) fn nothing_but(layers: &Figment, path: &str, known: &[&str]) -> Result<(), ConfigError> {
-    let Value::Dict(_, table) = layers.find_value(path)? else {
+pub(super) fn nothing_but(layers: &Layers, path: &str, known: &[&str]) -> Result<(), ConfigError> {
+    let found = layers.merged.find_value(path);
+    let Value::Dict(_, table) = found.map_err(|error| layers.explain(path, &error))? else {
         return Ok(());
     };
-    let Some((key, value)) = table.iter().find(|(key, _)| !known.contains(&key.as_str())) else {
-        return Ok(());
-    };
-    let known = known.join("`, `");
-    let message = format!("unknown field: found `{key}`, expected one of `{known}`");
-    let mut error = Error::from(Kind::Message(message)).with_path(path);
-    error.metadata = layers.get_metadata(value.tag()).cloned();
-    Err(error.into())
+    let path: Vec<String> = path
+        .split('.')
+        .filter(|part| !part.is_empty())
+        .map(str::to_owned)
+        .collect();
+    let strangers: Vec<_> = table
+        .keys()
+        .filter(|key| !known.contains(&key.as_str()))
+        .map(|key| layers.stranger(&path, key, known))
+        .collect();
+    if strangers.is_empty() {
+        Ok(())
+    } else {
+        Err(ConfigError::Invalid(strangers))
+    }
 }

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use figment::Figment;
 use gleaner_actors::Settings;
 use serde_json::{Map, Value};
 
 use super::erased::{self, Erased};
+use super::layers::Layers;
 use super::schema::{Declared, extract, nothing_but};
 use crate::settings::{self, Backoff, ConfigError, inconsistent};
 use crate::workflow::{Configured, Workflow};
@@ -24,7 +24,7 @@ struct Own {
 
 impl Workflows {
     /// Reads the section of every workflow.
-    pub(super) fn read(layers: &Figment, workflows: &[Declared]) -> Result<Self, ConfigError> {
+    pub(super) fn read(layers: &Layers, workflows: &[Declared]) -> Result<Self, ConfigError> {
         let known: Vec<&str> = workflows.iter().map(|workflow| workflow.name).collect();
         nothing_but(layers, "workflows", &known)?;
         let sections = workflows.iter().map(|workflow| {

@@ -185,9 +185,57 @@ pub(super) fn parse(url: &Secret) -> Result<tokio_postgres::Config, DbError> {
         .expose()
         .replace("sslmode=verify-full", "sslmode=require")
         .replace("sslmode=verify-ca", "sslmode=require");
-    text.parse()
-        .map_err(|error: tokio_postgres::Error| DbError::BadUrl(crate::telemetry::chain(&error)))
+    let parsed: tokio_postgres::Config = text
+        .parse()
+        .map_err(|error: tokio_postgres::Error| DbError::BadUrl(told(&error)))?;
+    let is_name = |host: &Host| match host {
+        Host::Tcp(name) => name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b".-_:%[]".contains(&byte)),
+        Host::Unix(_) => true,
+    };
+    // What follows an @ within a password is read as the host, and would be named wherever the host is.
+    if parsed.get_hosts().iter().all(is_name) {
+        Ok(parsed)
+    } else {
+        Err(DbError::BadUrl(FORM.to_owned()))
+    }
 }
+
+/// What a URL should be like.
+const FORM: &str = "it must be postgres://user:password@host:port/database; in user and password, @ : / ? # and % are written %40 \
+    %3A %2F %3F %23 and %25";
+
+/// What is wrong with a URL. The parser names options as they stand there, and a password that is not encoded is taken for some.
+fn told(error: &tokio_postgres::Error) -> String {
+    let why = crate::telemetry::chain(error);
+    match why.rsplit_once("invalid value for option ") {
+        Some((_, option)) if OPTIONS.contains(&option.trim_matches('`')) => {
+            format!("the value of {} is none", option.trim_matches('`'))
+        }
+        _ => FORM.to_owned(),
+    }
+}
+
+/// Options that may have a wrong value.
+const OPTIONS: [&str; 16] = [
+    "channel_binding",
+    "connect_timeout",
+    "host",
+    "hostaddr",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_retries",
+    "load_balance_hosts",
+    "options",
+    "port",
+    "replication",
+    "sslmode",
+    "sslnegotiation",
+    "target_session_attrs",
+    "tcp_user_timeout",
+];
 
 fn boxed(
     error: impl std::error::Error + Send + Sync + 'static,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::EmbeddedError;
+use crate::child;
 
 /// The oldest PostgreSQL major version we run on.
 const MIN_MAJOR: u32 = 14;
@@ -169,6 +170,8 @@ fn is_executable(path: &Path) -> bool {
 fn ask_major(postgres: &Path) -> Option<u32> {
     let output = Command::new(postgres)
         .arg("--version")
+        .env_clear()
+        .envs(child::environment())
         .stdin(Stdio::null())
         .output()
         .ok()?;

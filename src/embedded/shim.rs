@@ -18,6 +18,7 @@ use nix::unistd::{Gid, Uid, getppid, setgid, setgroups, setuid};
 
 use super::EmbeddedError;
 use super::account::Account;
+use crate::child;
 
 /// The name of the hidden subcommand that must call [`exec_shim`] with the arguments after it.
 pub const EXEC_SUBCOMMAND: &str = "embedded-exec";
@@ -68,7 +69,12 @@ pub fn exec_shim(
             "no program after --".to_owned(),
         ));
     };
-    let source = Command::new(program).args(rest).exec();
+    // Emptied here too: whoever starts the shim by hand starts a server as we would.
+    let source = Command::new(program)
+        .args(rest)
+        .env_clear()
+        .envs(child::environment())
+        .exec();
     Err(EmbeddedError::Shim {
         action: format!("execute {}", program.display()),
         source,
@@ -99,18 +105,8 @@ pub(super) fn command(
         .args(["--parent", &std::process::id().to_string(), "--"])
         .arg(program)
         .args(rest);
-    // These would move the server's files, port or defaults away from what we pass.
-    for name in [
-        "PGDATA",
-        "PGHOST",
-        "PGPORT",
-        "PGUSER",
-        "PGOPTIONS",
-        "PGTZ",
-        "PGDATESTYLE",
-    ] {
-        command.env_remove(name);
-    }
+    // Nor does PGDATA and its like move the server's files, port or defaults away from what we pass.
+    command.env_clear().envs(child::environment());
     command.process_group(0);
     command
 }

@@ -29,12 +29,10 @@ impl Config {
         if self.listen.is_empty() {
             return Ok(None);
         }
-        let address: SocketAddr = self.listen.parse().map_err(|error| {
-            inconsistent(
-                "http.listen",
-                format!("\"{}\" is not IP:PORT ({error})", self.listen),
-            )
-        })?;
+        let address: SocketAddr = self
+            .listen
+            .parse()
+            .map_err(|error| inconsistent("http.listen", format!("is not IP:PORT ({error})")))?;
         if !address.ip().is_loopback() && self.admin_token.is_empty() {
             return Err(inconsistent(
                 "http.listen",

@@ -37,6 +37,9 @@ pub struct Options {
 impl settings::Options for Options {
     fn check(&self) -> Result<(), Problem> {
         let problem = match Url::parse(&self.base_url) {
+            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+                "must not hold a user or a password, which are never sent".to_owned()
+            }
             Ok(url) if matches!(url.scheme(), "http" | "https") => return Ok(()),
             Ok(_other) => "must be an http:// or https:// URL".to_owned(),
             Err(error) => format!("is no URL: {error}"),

@@ -69,7 +69,7 @@ impl Bots {
         let address = self.listen.parse();
         address
             .map(Some)
-            .map_err(|error| format!("\"{}\" is not IP:PORT ({error})", self.listen))
+            .map_err(|error| format!("is not IP:PORT ({error})"))
     }
 }
 

@@ -107,6 +107,31 @@ pub struct Notice {
     product: Option<String>,
 }
 
+#[cfg(test)]
+impl Notice {
+    /// A price drop that somebody is told of.
+    fn for_tests() -> Self {
+        Self {
+            id: 7,
+            channel: "email".to_owned(),
+            kind: "price_drop".to_owned(),
+            message: "899.00 NOK, was 1299.00 NOK".to_owned(),
+            old_price: Some("1299.00".to_owned()),
+            new_price: Some("899.00".to_owned()),
+            currency: Some("NOK".to_owned()),
+            created_at: "2026-01-02T03:04:05Z".to_owned(),
+            subscriber: "kari".to_owned(),
+            is_active: true,
+            webhook_url: None,
+            email: None,
+            product_url_id: 3,
+            url: "https://shop.example/kettle".to_owned(),
+            title: Some("Kettle".to_owned()),
+            product: None,
+        }
+    }
+}
+
 impl Workflow for NotificationDelivery {
     const NAME: &'static str = "notification-delivery";
     const TABLE: &'static str = "notification";

@@ -121,6 +121,8 @@ pub struct Subscription<'a> {
     /// Told when the price falls to this.
     pub target_price: Option<&'a str>,
     pub target_currency: Option<&'a str>,
+    /// Where notifications are posted to; `None` leaves what is set already.
+    pub webhook_url: Option<&'a str>,
 }
 
 /// Subscribes somebody to a page. Who has subscribed already asks again with these wishes.
@@ -132,16 +134,18 @@ pub async fn subscribe(
     subscription: &Subscription<'_>,
 ) -> QueryResult<()> {
     sql_query(
-        "INSERT INTO subscription (subscriber, product_url_id, priority, target_price, target_currency) \
-         VALUES ($1, $2, $3, $4::numeric, $5) \
+        "INSERT INTO subscription (subscriber, product_url_id, priority, target_price, target_currency, webhook_url) \
+         VALUES ($1, $2, $3, $4::numeric, $5, $6) \
          ON CONFLICT (subscriber, product_url_id) WHERE product_url_id IS NOT NULL DO UPDATE \
-         SET priority = excluded.priority, target_price = excluded.target_price, target_currency = excluded.target_currency, active = true",
+         SET priority = excluded.priority, target_price = excluded.target_price, target_currency = excluded.target_currency, \
+             webhook_url = coalesce(excluded.webhook_url, subscription.webhook_url), active = true",
     )
     .bind::<Text, _>(subscription.subscriber)
     .bind::<BigInt, _>(subscription.product_url)
     .bind::<Text, _>(subscription.priority)
     .bind::<Nullable<Text>, _>(subscription.target_price)
     .bind::<Nullable<Text>, _>(subscription.target_currency)
+    .bind::<Nullable<Text>, _>(subscription.webhook_url)
     .execute(conn)
     .await?;
     Ok(())

@@ -29,7 +29,7 @@ use crate::settings;
 use crate::telemetry::chain;
 use crate::web::fetch::{Client, FetchError};
 use crate::web::page::{Document, Landing, PageError};
-use crate::web::render::{RenderError, Renderer};
+use crate::web::render::{Allowance, RenderError, Renderer};
 use crate::workflow::{
     Configured, Done, ItemId, Services, Settled, Terms, Workflow, WorkflowError,
 };
@@ -112,6 +112,10 @@ pub struct Job {
     domain: String,
     #[diesel(sql_type = Bool)]
     render: bool,
+    #[diesel(sql_type = Bool)]
+    render_post: bool,
+    #[diesel(sql_type = Array<Text>)]
+    render_hosts: Vec<String>,
     #[diesel(sql_type = Nullable<Text>)]
     currency: Option<String>,
     #[diesel(sql_type = Nullable<BigInt>)]
@@ -353,7 +357,10 @@ impl PriceFetch {
     async fn fetch(&self, job: &Job) -> Result<Landing, NoPage> {
         let url = Url::parse(&job.url).map_err(|error| NoPage::Other(error.to_string()))?;
         let tab = if job.render {
-            Some(self.renderer.tab().await?)
+            Some(self.renderer.tab().await?.allowing(Allowance {
+                post: job.render_post,
+                hosts: job.render_hosts.clone(),
+            }))
         } else {
             None
         };

@@ -1,7 +1,7 @@
 //! Sites, as operators set them: what of a site is theirs to say.
 
 use crate::db::statement::sql_query;
-use diesel::sql_types::{BigInt, Bool, Nullable, Text};
+use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text};
 use diesel::{QueryResult, QueryableByName};
 use diesel_async::AsyncPgConnection;
 use serde::Serialize;
@@ -18,6 +18,12 @@ pub struct Site {
     /// Whether its pages need a browser.
     #[diesel(sql_type = Bool)]
     pub render: bool,
+    /// Whether the scripts of its pages may POST to its own hosts.
+    #[diesel(sql_type = Bool)]
+    pub render_post: bool,
+    /// Hosts of its own under other domains.
+    #[diesel(sql_type = Array<Text>)]
+    pub render_hosts: Vec<String>,
     /// The currency of prices that name none.
     #[diesel(sql_type = Nullable<Text>)]
     pub currency: Option<String>,
@@ -27,12 +33,16 @@ pub struct Site {
 }
 
 /// What is to be changed of a site; what is `None` stays.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Change<'a> {
     /// Whether it is crawled at all.
     pub enabled: Option<bool>,
     /// Whether its pages need a browser.
     pub render: Option<bool>,
+    /// Whether the scripts of its pages may POST to its own hosts.
+    pub render_post: Option<bool>,
+    /// Hosts of its own under other domains: all of them, in place of those before.
+    pub render_hosts: Option<&'a [String]>,
     /// The currency of prices that name none (ISO 4217).
     pub currency: Option<&'a str>,
 }
@@ -43,7 +53,7 @@ pub struct Change<'a> {
 /// Whatever the database answers.
 pub async fn list(conn: &mut AsyncPgConnection) -> QueryResult<Vec<Site>> {
     sql_query(
-        "SELECT domain, enabled, render, currency, (SELECT count(*) FROM product_url WHERE site_id = site.id AND is_active) AS urls \
+        "SELECT domain, enabled, render, render_post, render_hosts, currency, (SELECT count(*) FROM product_url WHERE site_id = site.id AND is_active) AS urls \
          FROM site ORDER BY domain",
     )
     .load(conn)
@@ -60,15 +70,18 @@ pub async fn set(
     change: &Change<'_>,
 ) -> QueryResult<()> {
     sql_query(
-        "INSERT INTO site AS own (domain, enabled, render, currency) \
-         VALUES ($1, coalesce($2, true), coalesce($3, false), $4) \
+        "INSERT INTO site AS own (domain, enabled, render, currency, render_post, render_hosts) \
+         VALUES ($1, coalesce($2, true), coalesce($3, false), $4, coalesce($5, false), coalesce($6, '{}')) \
          ON CONFLICT (domain) DO UPDATE SET enabled = coalesce($2, own.enabled), render = coalesce($3, own.render), \
-             currency = coalesce($4, own.currency)",
+             currency = coalesce($4, own.currency), render_post = coalesce($5, own.render_post), \
+             render_hosts = coalesce($6, own.render_hosts)",
     )
     .bind::<Text, _>(domain)
     .bind::<Nullable<Bool>, _>(change.enabled)
     .bind::<Nullable<Bool>, _>(change.render)
     .bind::<Nullable<Text>, _>(change.currency)
+    .bind::<Nullable<Bool>, _>(change.render_post)
+    .bind::<Nullable<Array<Text>>, _>(change.render_hosts)
     .execute(conn)
     .await?;
     Ok(())

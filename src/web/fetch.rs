@@ -296,6 +296,37 @@ impl Client {
         self.collect(&live, url, options, Purpose::Page).await
     }
 
+    /// Whether a URL may be fetched at all, by what it says itself: its scheme, port and host. What a name resolves to is seen
+    /// when it is fetched.
+    ///
+    /// # Errors
+    /// [`FetchError::BadUrl`] and [`FetchError::Blocked`].
+    pub fn permits(&self, url: &Url) -> Result<(), FetchError> {
+        self.live().guard.check_url(url).map(drop)
+    }
+
+    /// As [`Client::permits`], and where a name leads now. That is seen again when it is fetched: names change their mind.
+    ///
+    /// # Errors
+    /// As [`Client::permits`]; [`FetchError::Dns`] where nobody knows the name.
+    pub async fn permits_now(&self, url: &Url) -> Result<(), FetchError> {
+        let live = self.live();
+        live.guard.check_url(url)?;
+        let (Some(name), None) = (url.domain(), live.guard.proxy()) else {
+            return Ok(());
+        };
+        let lookup = self.inner.lookup.lookup(name.to_owned());
+        let found = tokio::time::timeout(live.config.connect_timeout, lookup)
+            .await
+            .unwrap_or_else(|elapsed| Err(elapsed.into()))
+            .map_err(|error| FetchError::Dns(Arc::new(error)))?;
+        let kept = live.guard.filter(found);
+        kept.map(drop).map_err(|refused| FetchError::Blocked {
+            address: refused.address,
+            reason: refused.reason,
+        })
+    }
+
     /// Fetches a page whose body is read piece by piece, in flat memory.
     ///
     /// The limit on the whole exchange runs on while the caller works on a piece.

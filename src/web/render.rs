@@ -4,8 +4,12 @@
 //! given its address and, as the answer to its first request, that very response. Whatever its scripts ask for after that is
 //! stopped in the browser (the protocol's `Fetch` domain), fetched by the same client and handed in; what is not stopped there fails,
 //! because every connection of the browser leads to a proxy that does not exist. So each request of a page passes the guard and
-//! keeps the limits of outbound HTTP (robots.txt and the hosts' pace are for pages, not for what these consist of), and the
-//! answer's status, headers and final URL are those that a plain fetch would have had.
+//! keeps the limits of outbound HTTP, and the answer's status, headers and final URL are those that a plain fetch would have had.
+//!
+//! A page is written by strangers, and whatever it asks for is asked in our name. So what it may ask for is little ([`Allowance`]):
+//! of its own shop by GET, and by POST where an operator said so; robots.txt and the hosts' pace are for pages, not for what these
+//! consist of. Of everybody else scripts and style sheets only, a bounded number from a bounded number of hosts, by their
+//! robots.txt and at their pace. Of a page's headers only a few harmless ones go along (`request.rs`).
 //!
 //! One browser at most runs in a process, started for the first page that needs it. Each page has a context of its own: no
 //! cookie, no storage, no cache outlives it. A browser is replaced when it crashes, hangs, takes too much memory or has
@@ -30,6 +34,7 @@ use tracing::warn;
 pub use self::config::Config;
 pub use self::error::{End, RenderError};
 pub use self::program::{PROGRAMS, find as find_program};
+pub use self::request::Allowance;
 
 use self::browser::{Running, Visit};
 use crate::metrics;
@@ -76,6 +81,7 @@ impl Live {
 pub struct Tab {
     inner: Arc<Inner>,
     live: Arc<Live>,
+    allowance: Allowance,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -136,6 +142,7 @@ impl Renderer {
             Ok(Ok(permit)) => Ok(Tab {
                 inner: Arc::clone(&self.inner),
                 live,
+                allowance: Allowance::default(),
                 _permit: permit,
             }),
             _ => Err(busy),
@@ -170,6 +177,12 @@ pub fn check(config: &Config) -> Result<(), RenderError> {
 }
 
 impl Tab {
+    /// With more leave than every page has.
+    #[must_use]
+    pub fn allowing(self, allowance: Allowance) -> Self {
+        Self { allowance, ..self }
+    }
+
     /// Runs the scripts of a page that has been fetched.
     ///
     /// # Errors
@@ -190,7 +203,9 @@ impl Tab {
     async fn render_in_browser(&self, response: Response) -> Result<Rendered, RenderError> {
         let visit = self.visit().await?;
         let config = &self.live.config;
-        Box::pin(page::render(&visit, &self.inner.client, config, response)).await
+        let allowance = self.allowance.clone();
+        let client = &self.inner.client;
+        Box::pin(page::render(&visit, client, config, allowance, response)).await
     }
 
     /// Enters the browser, which is started or replaced if need be.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::database::TestDatabase;
 use crate::support::journal::Journal;
-use crate::support::process::{ConfigFile, Process};
+use crate::support::process::{ConfigFile, Process, run_to_end};
 use crate::support::rows::{add_pages, assert_each_once, wait_all_done};
 use crate::support::wait::wait_until;
 use crate::support::{alone, let_pass};
@@ -153,4 +153,147 @@ async fn a_storm_of_reloads_under_load_loses_nothing() {
     wait_all_done(&client, Duration::from_secs(60)).await;
     assert_each_once(&client).await;
     assert_eq!(process.readiness().await.0, 200);
+}
+
+/// A file that is still being written is mostly a good one. Cut at each line, and at each byte of its last ones, it changes
+/// nothing; readiness tells why, and what to do where it is meant.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_cut_off_changes_nothing() {
+    let _alone = alone().await;
+    let journal = Journal::sites(Duration::ZERO).await;
+    let database = TestDatabase::new().await;
+    let config = ConfigFile::with(
+        "cut",
+        database.url(),
+        journal.address,
+        "[engine]\ndrain_timeout = \"20s\"\nsettle_items = 300\n",
+    );
+    let good = with_values(&config.text(), "interval = \"7s\"\nbatch_size = 33");
+    config.write(&good);
+    let mut process = Process::start(&config).await;
+    process.wait_ready(Duration::from_secs(10)).await;
+    let values = async || {
+        let (_, status) = process.get("/api/v1/status").await.unwrap();
+        let workflows = status["tree"]["workflows"].as_array().unwrap().clone();
+        let settings: Vec<Value> = workflows
+            .iter()
+            .map(|one| one["settings"].clone())
+            .collect();
+        (settings, status["pending"].clone())
+    };
+    let before = values().await;
+    let lines = good.match_indices('\n').map(|(at, _)| at + 1);
+    let last = good.len() - 40..good.len() - 1;
+    let cuts: Vec<usize> = lines
+        .filter(|at| *at < good.len() - 40)
+        .chain(last)
+        .collect();
+    let mut refusals = 0;
+    for cut in cuts {
+        config.write(good.get(..cut).unwrap());
+        process.signal(Signal::SIGHUP);
+        refusals += 1;
+        wait_until(&format!("the file cut at {cut} is refused"), async || {
+            process.log_count("configuration not reloaded") == refusals
+        })
+        .await;
+        let (status, detail) = process.readiness().await;
+        let failure = detail["reload_failure"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        assert_eq!(status, 200, "{detail}");
+        assert!(failure.contains("gleaner.toml"), "cut at {cut}: {failure}");
+        assert_eq!(values().await, before, "cut at {cut}");
+    }
+    // What was meant is done, and said.
+    let (shorter, _) = good.split_once("[engine]").unwrap();
+    config.write(&format!("{shorter}# end of configuration\n"));
+    process.signal(Signal::SIGHUP);
+    wait_until("readiness names what was taken away", async || {
+        let (_, detail) = process.readiness().await;
+        detail["reload_failure"].is_null()
+            && detail["taken_away"] == json!(["engine.drain_timeout", "engine.settle_items"])
+    })
+    .await;
+    process.wait_log("taken away").await;
+    assert_eq!(process.log_count("configuration reloaded"), 1);
+}
+
+/// Wherever a reload that fails is told: not a word of a secret.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_in_a_bad_file_is_told_nowhere() {
+    let _alone = alone().await;
+    let journal = Journal::sites(Duration::ZERO).await;
+    let database = TestDatabase::new().await;
+    let config = ConfigFile::new("secret", database.url(), journal.address);
+    let good = config.text();
+    let process = Process::start(&config).await;
+    process.wait_ready(Duration::from_secs(10)).await;
+    let with_token = |line: &str| good.replace("[http]\n", &format!("[http]\n{line}\n"));
+    let mut refusals = 0;
+    for (text, wanted) in [
+        (with_token("admin_token = hunter2"), "http.admin_token"),
+        (with_token("admin_token = \"hunter2"), "http.admin_token"),
+        (with_token("admin_token = 20240817"), "http.admin_token"),
+        (with_token("hunter2 = \"\""), "http: "),
+        (
+            with_token("admin_token = \"x\"\nadmin_tokn = \"hunter2\""),
+            "http.admin_tokn",
+        ),
+        (
+            good.replace(
+                "[database]\nurl = \"",
+                "[database]\nurl = \"postgres://u:hunter2@h:20240817/d?a=",
+            ),
+            "database.url",
+        ),
+    ] {
+        assert_ne!(text, good);
+        config.write(&text);
+        process.signal(Signal::SIGHUP);
+        refusals += 1;
+        let named = async || {
+            let (_, detail) = process.readiness().await;
+            let failure = detail["reload_failure"].as_str().unwrap_or_default();
+            failure.contains(wanted)
+        };
+        wait_until(&format!("readiness names {wanted}: {text}"), async || {
+            process.log_count("configuration not reloaded") == refusals && named().await
+        })
+        .await;
+        let (_, detail) = process.readiness().await;
+        let (status, said) = {
+            let file = config.path();
+            run_to_end(
+                &["check-config", "--config", file.to_str().unwrap()],
+                Duration::from_secs(10),
+            )
+            .await
+        };
+        assert_eq!(status.code(), Some(2), "{said}");
+        assert!(said.contains(wanted), "{said}");
+        let (_, whole) = process.get("/api/v1/status").await.unwrap();
+        for told in [
+            detail.to_string(),
+            said,
+            whole.to_string(),
+            process.log_text(),
+        ] {
+            assert!(
+                !told.contains("hunter2") && !told.contains("20240817"),
+                "{told}"
+            );
+        }
+    }
+    // One secret for another is a change; which two is not told.
+    let told = process.log_count("http.admin_token");
+    config.write(&with_token("admin_token = \"hunter2\""));
+    process.signal(Signal::SIGHUP);
+    wait_until("the change is told", async || {
+        process.log_count("http.admin_token") > told
+    })
+    .await;
+    let log = process.log_text();
+    assert!(!log.contains("hunter2"), "{log}");
 }

@@ -447,3 +447,151 @@ async fn the_program_runs_on_private_servers_and_takes_them_down() {
     assert_eq!(ended.unwrap().code(), Some(0));
     assert!(ask_socket(&socket, "PING").is_err());
 }
+
+/// What stands in the environment of the program, and must be in that of none of its children.
+const PLANTED: &str = "planted-hunter2";
+
+/// A folder with the two programs of PostgreSQL, each of which writes down what it was given before it becomes the real one.
+fn telltales(folder: &Path, real: &Path, seen: &Path) -> PathBuf {
+    let bin = folder.join("bin");
+    fs::create_dir(&bin).unwrap();
+    for name in ["postgres", "initdb"] {
+        let (path, real) = (bin.join(name), real.join(name));
+        let script = format!(
+            "#!/bin/sh\necho {name} >>{seen}\nenv >>{seen}\nexec {real} \"$@\"\n",
+            seen = seen.display(),
+            real = real.display()
+        );
+        fs::write(&path, script).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    bin
+}
+
+/// The process numbers below `root`, by what `/proc` says of parents.
+fn descendants(root: u32) -> Vec<u32> {
+    let parent = |pid: u32| -> Option<u32> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (_, fields) = stat.rsplit_once(')')?;
+        fields.split_whitespace().nth(1)?.parse().ok()
+    };
+    let all: Vec<(u32, u32)> = fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter_map(|pid| Some((pid, parent(pid)?)))
+        .collect();
+    let mut found = vec![root];
+    let mut next = 0;
+    while let Some(&above) = found.get(next) {
+        found.extend(
+            all.iter()
+                .filter(|(_, parent)| *parent == above)
+                .map(|(pid, _)| *pid),
+        );
+        next += 1;
+    }
+    found.split_off(1)
+}
+
+fn name_of(pid: u32) -> String {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    name.trim().to_owned()
+}
+
+/// Tokens and passwords of the operator's environment are nobody else's: not the servers', their workers', nor of what makes a
+/// cluster or tells its version.
+#[tokio::test]
+async fn children_get_nothing_of_our_environment_but_what_they_need() {
+    let real = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path().join("bin"))
+        .find(|bin| bin.join("initdb").exists());
+    let Some(real) = real else {
+        skip("no PostgreSQL in /usr/lib/postgresql");
+        return;
+    };
+    let directory = data_dir();
+    let seen = directory.path().join("seen");
+    fs::write(&seen, "").unwrap();
+    fs::set_permissions(&seen, fs::Permissions::from_mode(0o666)).unwrap();
+    let bin = telltales(directory.path(), &real, &seen);
+    let config = directory.path().join("gleaner.toml");
+    fs::write(
+        &config,
+        format!(
+            "[embedded]\ndata_dir = \"{}\"\npg_bin = \"{}\"\n[http]\nlisten = \"\"\n",
+            directory.path().join("data").display(),
+            bin.display()
+        ),
+    )
+    .unwrap();
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_gleaner"));
+    command
+        .args(["run", "--embedded", "--only", "auto-record", "--config"])
+        .arg(&config)
+        .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .env("LC_ALL", "C.UTF-8");
+    for name in [
+        "GLEANER_HTTP__ADMIN_TOKEN",
+        "GLEANER_WORKFLOWS__DEEP_SCAN__OPTIONS__API_KEY",
+        "AWS_SECRET_ACCESS_KEY",
+        "PGPASSWORD",
+        "REDISCLI_AUTH",
+        "HTTPS_PROXY",
+        "LD_PRELOAD_KEY",
+    ] {
+        command.env(name, PLANTED);
+    }
+    let mut program = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let pid = program.id().unwrap();
+    let has_redis = Command::new("redis-server")
+        .arg("--version")
+        .output()
+        .is_ok();
+    wait_until("the servers and the workers are there", async || {
+        let names: Vec<String> = descendants(pid).into_iter().map(name_of).collect();
+        let servers = names.iter().filter(|name| *name == "postgres").count();
+        servers >= 5 && (!has_redis || names.iter().any(|name| name == "redis-server"))
+    })
+    .await;
+    for child in descendants(pid) {
+        let environment = fs::read(format!("/proc/{child}/environ")).unwrap_or_default();
+        let environment = String::from_utf8_lossy(&environment);
+        assert!(
+            !environment.contains(PLANTED),
+            "{}: {environment}",
+            name_of(child)
+        );
+        assert!(
+            !environment.contains("GLEANER_"),
+            "{}: {environment}",
+            name_of(child)
+        );
+    }
+    // Those that are gone already: the one that was asked for its version, and the one that made the cluster.
+    let told = fs::read_to_string(&seen).unwrap();
+    assert!(
+        told.matches("postgres\n").count() >= 2 && told.contains("initdb\n"),
+        "{told}"
+    );
+    assert!(
+        told.contains("PATH=/usr/local/bin") && told.contains("LC_ALL=C.UTF-8"),
+        "{told}"
+    );
+    assert!(!told.contains(PLANTED), "{told}");
+    signal(pid, Signal::SIGTERM);
+    wait_until("it has ended", async || {
+        program.try_wait().unwrap().is_some()
+    })
+    .await;
+}

@@ -44,8 +44,9 @@ const ROOMS: &[(&str, &str)] = &[
     ("areas", "area config console settings store workflows"),
     (
         "bench",
-        "app::state areas config db gleaner_actors http leads live metrics pipeline prices redis secret store telemetry web workflow",
+        "app::state areas child config db gleaner_actors http leads live metrics pipeline prices redis secret store telemetry web workflow",
     ),
+    ("child", ""),
     (
         "cli",
         "app area areas bench config console db demo embedded gleaner_actors gleaner_extract metrics prices redis secret settings signals store telemetry tls web workflows",
@@ -58,7 +59,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("console", "config db settings telemetry"),
     ("db", "gleaner_actors secret telemetry tls"),
     ("demo", ""),
-    ("embedded", ""),
+    ("embedded", "child"),
     ("health", "app::state db gleaner_actors redis store"),
     (
         "http",
@@ -92,7 +93,7 @@ const ROOMS: &[(&str, &str)] = &[
         "upkeep",
         "app::state db gleaner_actors metrics store telemetry",
     ),
-    ("web", "compute gleaner_extract metrics tls"),
+    ("web", "child compute gleaner_extract metrics tls"),
     (
         "workflow",
         "gleaner_extract live redis settings store telemetry web",

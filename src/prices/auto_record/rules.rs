@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use gleaner_extract::domain::registrable;
 use gleaner_extract::price::Amount;
 
 use crate::settings::{Options, Problem};
@@ -207,7 +208,9 @@ impl Rules {
 impl Options for Rules {
     fn check(&self) -> Result<(), Problem> {
         let sites = self.sites.iter().map(|(domain, own)| {
-            let key = |name: &str| format!("sites.\"{domain}\".{name}");
+            // What is no domain may be anything, a secret in a wrong place too.
+            let named = registrable(domain).map_or("…", |_| domain.as_str());
+            let key = |name: &str| format!("sites.\"{named}\".{name}");
             [
                 (
                     key("min_confidence"),

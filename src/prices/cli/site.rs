@@ -8,6 +8,8 @@ use crate::console::{Global, Misuse, OK, complain, connect, print};
 use crate::prices::site;
 use crate::prices::site::{Change, Site};
 use gleaner_extract::address::address;
+use gleaner_extract::domain::registrable;
+use url::Url;
 
 /// Arguments of `gleaner site`.
 #[derive(Debug, Args)]
@@ -31,6 +33,13 @@ struct Set {
     /// Whether its pages need a browser (JavaScript) to show their prices; takes render.enabled = true.
     #[arg(long, value_enum, value_name = "on|off")]
     render: Option<Switch>,
+    /// Whether the scripts of its pages may send (POST) to its own hosts, where its prices come from such an API.
+    #[arg(long, value_enum, value_name = "on|off")]
+    render_post: Option<Switch>,
+    /// Hosts of its own under other domains, such as its API's, that its pages may ask as they may the site itself; all of
+    /// them, "" for none.
+    #[arg(long, value_name = "HOSTS", value_delimiter = ',')]
+    render_hosts: Option<Vec<String>>,
     /// Whether anything of it is crawled.
     #[arg(long, value_enum, value_name = "on|off")]
     enabled: Option<Switch>,
@@ -64,13 +73,18 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
 }
 
 async fn change(config: &Config, set: &Set) -> anyhow::Result<()> {
+    let hosts = set.render_hosts.as_deref().map(hosts).transpose()?;
     let wished = Change {
         enabled: set.enabled.map(Switch::is_on),
         render: set.render.map(Switch::is_on),
+        render_post: set.render_post.map(Switch::is_on),
+        render_hosts: hosts.as_deref(),
         currency: set.currency.as_deref(),
     };
-    if wished.enabled.is_none() && wished.render.is_none() && wished.currency.is_none() {
-        return Err(Misuse("say what to set: --render, --enabled or --currency".to_owned()).into());
+    if wished == Change::default() {
+        let text =
+            "say what to set: --render, --render-post, --render-hosts, --enabled or --currency";
+        return Err(Misuse(text.to_owned()).into());
     }
     if let Some(code) = wished.currency
         && (code.len() != 3 || !code.bytes().all(|byte| byte.is_ascii_uppercase()))
@@ -92,18 +106,43 @@ async fn change(config: &Config, set: &Set) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Names of hosts as they stand in URLs. An address, or a whole suffix, is no host of a shop's own.
+fn hosts(given: &[String]) -> Result<Vec<String>, Misuse> {
+    let named = given.iter().filter(|name| !name.is_empty());
+    let read = |name: &String| {
+        let host = Url::parse(&format!("https://{name}/"))
+            .ok()
+            .and_then(|url| {
+                let is_all = url.path() == "/" && url.port().is_none() && url.username().is_empty();
+                url.domain().filter(|_| is_all).map(str::to_owned)
+            });
+        let host = host.filter(|host| registrable(host).is_some());
+        host.ok_or_else(|| {
+            Misuse(format!(
+                "--render-hosts: \"{}\" is no host, such as api.shop.example",
+                plain(name)
+            ))
+        })
+    };
+    named.map(read).collect()
+}
+
 fn list(global: &Global, sites: &[Site]) -> anyhow::Result<()> {
     if global.json {
         print(&serde_json::to_string_pretty(sites)?);
         return Ok(());
     }
     let word = |is_on| if is_on { "on" } else { "off" }.to_owned();
-    let mut table = Table::new(&["SITE", "STATE", "RENDER", "CURRENCY", ">URLS"]);
+    let mut table = Table::new(&[
+        "SITE", "STATE", "RENDER", "POST", "HOSTS", "CURRENCY", ">URLS",
+    ]);
     for own in sites {
         table.push(vec![
             plain(&own.domain),
             word(own.enabled),
             word(own.render),
+            word(own.render_post),
+            plain(&own.render_hosts.join(" ")),
             own.currency.clone().unwrap_or_default(),
             own.urls.to_string(),
         ]);

@@ -6,14 +6,19 @@ use clap::{Args, ValueEnum};
 use diesel_async::{AsyncConnection, AsyncPgConnection};
 use serde::Serialize;
 
+use crate::config::Config;
 use crate::console::table::{cut, plain};
 use crate::console::{FAILURE, Global, Misuse, OK, complain, print};
 use crate::prices::crawl::plan;
 use crate::prices::crawl::plan::Wish;
+use crate::prices::notification_delivery::NotificationDelivery;
 use crate::prices::policy;
 use crate::prices::policy::Subscription;
 use crate::telemetry::chain;
+use crate::web::fetch::{Client, FetchError};
+use crate::workflow::Configured as _;
 use gleaner_extract::address::address;
+use url::Url;
 
 /// Arguments of `gleaner track`.
 #[derive(Debug, Args)]
@@ -42,6 +47,10 @@ pub(crate) struct Arguments {
     /// The currency of that price (ISO 4217); unless given, the site's.
     #[arg(long, value_name = "CODE", requires = "target")]
     currency: Option<String>,
+    /// Tell them by a signed POST to this http:// or https:// URL; none of this network or machine, unless
+    /// fetch.allow_networks says so.
+    #[arg(long, value_name = "URL", requires = "subscribe")]
+    webhook: Option<String>,
 }
 
 /// How fresh a page must be.
@@ -82,6 +91,9 @@ struct Refused {
 pub(crate) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result<u8> {
     check(&arguments)?;
     let config = global.load()?;
+    if let Some(webhook) = &arguments.webhook {
+        check_webhook(&config, webhook).await?;
+    }
     let mut conn = crate::console::connect(&config).await?;
     let mut summary = Summary::default();
     for given in &arguments.urls {
@@ -145,6 +157,42 @@ fn check(arguments: &Arguments) -> Result<(), Misuse> {
     Ok(())
 }
 
+/// Refuses what a notification could never be sent to. The address may hold a key, so it is not repeated.
+async fn check_webhook(config: &Config, webhook: &str) -> anyhow::Result<()> {
+    let refuse = |why: String| Misuse(format!("--webhook: {why}"));
+    let url = Url::parse(webhook).map_err(|error| refuse(format!("is no URL: {error}")))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        let why = "must not hold a user or a password, which are never sent; webhooks are signed";
+        return Err(refuse(why.to_owned()).into());
+    }
+    match Client::new(config.fetch.clone())?.permits_now(&url).await {
+        Ok(()) => {}
+        Err(FetchError::Dns(_)) => complain(
+            "nobody knows the webhook's host now; notifications are tried again until somebody does",
+        ),
+        Err(error @ FetchError::Blocked { .. }) => {
+            let why = format!(
+                "{}; if you do want to reach it, name its network in fetch.allow_networks",
+                chain(&error)
+            );
+            return Err(refuse(why).into());
+        }
+        Err(error) => return Err(refuse(chain(&error)).into()),
+    }
+    if config
+        .workflows
+        .options::<NotificationDelivery>()
+        .webhook_secret
+        .is_empty()
+    {
+        complain(&format!(
+            "no webhook is sent until {} is set",
+            NotificationDelivery::option("webhook_secret")
+        ));
+    }
+    Ok(())
+}
+
 /// Stores one URL with all that is wished for it, or nothing.
 async fn one(
     conn: &mut AsyncPgConnection,
@@ -178,6 +226,7 @@ async fn one(
                     priority: arguments.priority.word(),
                     target_price: arguments.target.as_deref(),
                     target_currency: arguments.currency.as_deref(),
+                    webhook_url: arguments.webhook.as_deref(),
                 };
                 policy::subscribe(conn, &subscription).await?;
             }

@@ -13,8 +13,9 @@ use crate::workflow::WorkflowError;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum MailError {
     /// The server's URL is none.
+    /// The library's reason repeats parts of it, so it is not told.
     #[error("the mail server's address is no smtp:// or smtps:// URL")]
-    Server(#[source] lettre::transport::smtp::Error),
+    Server,
     /// The sender is no address.
     #[error("the sender of mail must be an address, or Name <address>")]
     Sender(#[source] lettre::address::AddressError),
@@ -24,7 +25,7 @@ impl MailError {
     /// The option at fault.
     pub(super) const fn key(&self) -> &'static str {
         match self {
-            Self::Server(_) => "smtp_url",
+            Self::Server => "smtp_url",
             Self::Sender(_) => "mail_from",
         }
     }
@@ -34,7 +35,7 @@ type Transport = AsyncSmtpTransport<Tokio1Executor>;
 
 fn configured(options: &Options) -> Result<(Transport, Mailbox), MailError> {
     let transport = Transport::from_url(options.smtp_url.expose())
-        .map_err(MailError::Server)?
+        .map_err(|_error| MailError::Server)?
         .timeout(Some(options.answer_timeout))
         .build();
     let sender = options.mail_from.parse().map_err(MailError::Sender)?;
@@ -112,22 +113,8 @@ mod tests {
 
     fn notice(title: &str) -> Notice {
         Notice {
-            id: 7,
-            channel: "email".to_owned(),
-            kind: "price_drop".to_owned(),
-            message: "899.00 NOK, was 1299.00 NOK".to_owned(),
-            old_price: Some("1299.00".to_owned()),
-            new_price: Some("899.00".to_owned()),
-            currency: Some("NOK".to_owned()),
-            created_at: "2026-01-02T03:04:05Z".to_owned(),
-            subscriber: "kari".to_owned(),
-            is_active: true,
-            webhook_url: None,
-            email: None,
-            product_url_id: 3,
-            url: "https://shop.example/kettle".to_owned(),
             title: Some(title.to_owned()),
-            product: None,
+            ..Notice::for_tests()
         }
     }
 

@@ -101,7 +101,81 @@ fn signature(secret: &str, sent_at: u64, body: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::net::{IpAddr, TcpListener};
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use futures_util::future::BoxFuture;
+
     use super::*;
+    use crate::secret::Secret;
+    use crate::web::fetch::{Config, Lookup};
+
+    /// Names that lead into the house, all of them.
+    struct Within;
+
+    impl Lookup for Within {
+        fn lookup(&self, host: String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
+            let address = match host.as_str() {
+                "ten.example" => "10.0.0.1",
+                "meta.example" => "169.254.169.254",
+                "six.example" => "::1",
+                "mapped.example" => "::ffff:127.0.0.1",
+                _ => "127.0.0.1",
+            };
+            Box::pin(async move { Ok(vec![address.parse().map_err(io::Error::other)?]) })
+        }
+    }
+
+    /// A subscriber's address may be a name that is theirs today and ours tomorrow.
+    #[tokio::test]
+    async fn what_leads_into_the_house_is_given_up_and_never_knocked_at() {
+        let inside = TcpListener::bind("127.0.0.1:0").unwrap();
+        inside.set_nonblocking(true).unwrap();
+        let port = inside.local_addr().unwrap().port();
+        let config = Config {
+            allow_networks: Vec::new(),
+            ..Config::for_tests()
+        };
+        let client = Client::with_lookup(config, Arc::new(Within)).unwrap();
+        let options = Options {
+            webhook_secret: Secret::new("key"),
+            smtp_url: Secret::new(""),
+            mail_from: String::new(),
+            answer_timeout: Duration::from_secs(2),
+        };
+        for host in [
+            "hooks.example",
+            "ten.example",
+            "meta.example",
+            "six.example",
+            "mapped.example",
+            "localhost",
+            "2130706433",
+            "127.1",
+            "[::ffff:7f00:1]",
+            "[64:ff9b::7f00:1]",
+            "0",
+        ] {
+            let url = format!("http://{host}:{port}/hook");
+            let told = post(&client, &options, &url, &Notice::for_tests(), 1).await;
+            assert!(
+                matches!(
+                    &told,
+                    Err(WorkflowError::Permanent {
+                        class: "blocked",
+                        ..
+                    })
+                ),
+                "{url}: {told:?}"
+            );
+            let set = client.permits_now(&Url::parse(&url).unwrap()).await;
+            assert_eq!(set.map_err(|error| error.class()), Err("blocked"), "{url}");
+        }
+        let knocked = inside.accept().map(|(_, from)| from);
+        assert!(knocked.is_err(), "{knocked:?} got through");
+    }
 
     /// Against `printf '1700000000.{"a":1}' | openssl dgst -sha256 -hmac key`.
     #[test]

@@ -128,10 +128,35 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
         .then(|| Ipv4Addr::new(a, b, c, d))
 }
 
+/// The addresses of this machine's own interfaces, as far as the system tells. A public one is as much our own door as loopback
+/// is: what listens there for neighbours, behind a firewall, is open from within.
+fn own_addresses() -> Vec<IpAddr> {
+    let Ok(interfaces) = nix::ifaddrs::getifaddrs() else {
+        return Vec::new();
+    };
+    interfaces
+        .filter_map(|interface| {
+            let address = interface.address?;
+            let v4 = address.as_sockaddr_in().map(|own| IpAddr::V4(own.ip()));
+            v4.or_else(|| address.as_sockaddr_in6().map(|own| IpAddr::V6(own.ip())))
+        })
+        .collect()
+}
+
+/// Whether packets to an address end up at `own`, by whatever spelling.
+fn leads_to(address: IpAddr, own: IpAddr) -> bool {
+    let embedded = match address {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(address) => embedded_v4(address).map(IpAddr::V4),
+    };
+    address == own || embedded == Some(own)
+}
+
 /// The rules of one configuration.
 #[derive(Debug, Clone)]
 pub(super) struct Guard {
     allowed: Vec<IpNet>,
+    own: Vec<IpAddr>,
     proxy: Option<SocketAddr>,
 }
 
@@ -139,6 +164,7 @@ impl Guard {
     pub(super) fn new(config: &Config) -> Self {
         Self {
             allowed: config.allow_networks.clone(),
+            own: own_addresses(),
             proxy: config.proxy_hosts_to,
         }
     }
@@ -148,14 +174,18 @@ impl Guard {
         self.proxy
     }
 
-    /// Refuses an address unless it is public or in an allowed network.
+    /// Refuses an address unless it is public and somebody else's, or in an allowed network.
     pub(super) fn check_address(&self, address: IpAddr) -> Result<(), Refused> {
         let plain = address.to_canonical();
         let is_allowed = self
             .allowed
             .iter()
             .any(|network| network.contains(&plain) || network.contains(&address));
-        match refusal(address) {
+        let reason = refusal(address).or_else(|| {
+            let ends_here = self.own.iter().any(|own| leads_to(address, *own));
+            ends_here.then_some("this machine's own")
+        });
+        match reason {
             Some(reason) if !is_allowed => Err(Refused {
                 address: plain.to_string(),
                 reason,
@@ -261,8 +291,40 @@ mod tests {
     fn guard(allowed: &[&str]) -> Guard {
         Guard {
             allowed: allowed.iter().map(|n| n.parse().unwrap()).collect(),
+            own: Vec::new(),
             proxy: None,
         }
+    }
+
+    #[test]
+    fn this_machine_s_own_public_addresses_are_refused_unless_allowed() {
+        let here = |allowed: &[&str]| Guard {
+            own: ["20.30.40.50", "2a00:1450::7"]
+                .map(|own| own.parse().unwrap())
+                .to_vec(),
+            ..guard(allowed)
+        };
+        for (url, is_allowed) in [
+            ("http://20.30.40.50/", false),
+            ("http://20.30.40.50:8080/x", false),
+            ("http://0x141e2832/", false),
+            ("http://[::ffff:20.30.40.50]/", false),
+            ("http://[64:ff9b::141e:2832]/", false),
+            ("http://[2a00:1450::7]/", false),
+            ("http://20.30.40.51/", true),
+            ("http://[2a00:1450::8]/", true),
+        ] {
+            let url = Url::parse(url).unwrap();
+            assert_eq!(here(&[]).check_url(&url).is_ok(), is_allowed, "{url}");
+        }
+        let refused = here(&[])
+            .check_address("20.30.40.50".parse().unwrap())
+            .unwrap_err();
+        assert_eq!(refused.reason, "this machine's own");
+        let url = Url::parse("http://20.30.40.50/").unwrap();
+        assert!(here(&["20.30.40.50/32"]).check_url(&url).is_ok());
+        // What the system tells holds loopback at least.
+        assert!(own_addresses().iter().any(IpAddr::is_loopback));
     }
 
     #[test]

@@ -39,6 +39,10 @@ pub struct Config {
     pub max_html_bytes: usize,
     /// How many requests one page may make.
     pub max_requests: u32,
+    /// How many of them may go to others than its own shop: scripts and style sheets.
+    pub max_foreign_requests: u32,
+    /// To how many others.
+    pub max_foreign_hosts: u32,
     /// How much all of them together may bring, in bytes after decompression.
     pub max_bytes: u64,
 }
@@ -94,6 +98,8 @@ mod tests {
             idle: Duration::from_secs(60),
             max_html_bytes: 8 << 20,
             max_requests: 0,
+            max_foreign_requests: 0,
+            max_foreign_hosts: 0,
             max_bytes: 0,
         };
         assert_eq!(good.validate(), Ok(()));

@@ -86,6 +86,12 @@ pub enum RenderError {
     /// The browser answered something else than it should.
     #[error("the browser refused: {0}")]
     Refused(String),
+    /// A script sent the browser to another site, which was not asked for it.
+    #[error("a script leads to another site ({host})")]
+    LedAway {
+        /// Where to.
+        host: String,
+    },
     /// A script sent the browser to another page, which could not be fetched.
     #[error("the page led on")]
     Fetch(#[source] FetchError),
@@ -104,6 +110,7 @@ impl RenderError {
             Self::Timeout { .. } => "render_timeout",
             Self::TooLarge { .. } => "render_too_large",
             Self::Refused(_) => "render_refused",
+            Self::LedAway { .. } => "render_led_away",
             Self::Fetch(error) => error.class(),
         }
     }
@@ -120,7 +127,9 @@ impl RenderError {
             | Self::TabCrashed
             | Self::Timeout { .. }
             | Self::Refused(_) => Decision::Retry { after: None },
-            Self::Off | Self::NoProgram { .. } | Self::TooLarge { .. } => Decision::Permanent,
+            Self::Off | Self::NoProgram { .. } | Self::TooLarge { .. } | Self::LedAway { .. } => {
+                Decision::Permanent
+            }
             Self::Fetch(error) => error.decision(),
         }
     }
@@ -170,6 +179,13 @@ mod tests {
                 Decision::Permanent,
             ),
             (RenderError::Refused(String::new()), "render_refused", retry),
+            (
+                RenderError::LedAway {
+                    host: String::new(),
+                },
+                "render_led_away",
+                Decision::Permanent,
+            ),
             (
                 RenderError::Fetch(FetchError::RobotsDisallowed),
                 "robots_disallowed",

@@ -1,5 +1,6 @@
 //! One page in one tab: opened, fed with what it asks for, read when it has come to rest, closed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use tracing::debug;
 use url::Url;
 
 use super::browser::Visit;
-use super::request::{self, Asked, Paused, Verdict};
+use super::request::{self, Allowance, Asked, Paused, Shop, Verdict};
 use super::wire::{Event, Session, WireError};
 use super::{Config, RenderError, Rendered};
 use crate::web::fetch::{Client, FetchError, Response};
@@ -113,6 +114,7 @@ pub(super) async fn render(
     visit: &Visit,
     client: &Client,
     config: &Config,
+    allowance: Allowance,
     response: Response,
 ) -> Result<Rendered, RenderError> {
     let context = Context::open(visit).await?;
@@ -123,12 +125,16 @@ pub(super) async fn render(
         config,
         session: session.id.as_str().into(),
         target,
+        shop: Shop::of(&response.url, allowance),
         main: response,
         stage: Stage::Asked,
         navigations: 0,
         requests_left: config.max_requests,
+        foreign_left: config.max_foreign_requests,
+        foreign_hosts: BTreeSet::new(),
         bytes_left: Arc::new(AtomicU64::new(config.max_bytes)),
         slots: Arc::new(Semaphore::new(REQUESTS_AT_ONCE)),
+        foreign_slots: Arc::new(Semaphore::new(REQUESTS_AT_ONCE)),
         under_way: 0,
         changed_at: Instant::now(),
         shown_at: Instant::now(),
@@ -156,6 +162,13 @@ enum Stage {
     Loaded,
     /// It is being read.
     Reading,
+}
+
+/// Who is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    Shop,
+    Others,
 }
 
 /// What comes of work that goes on beside the events.
@@ -215,12 +228,19 @@ struct Page<'a> {
     session: Arc<str>,
     /// The tab, and its main frame, which has the same name.
     target: String,
+    shop: Shop,
     main: Response,
     stage: Stage,
     navigations: u32,
     requests_left: u32,
+    /// Of these, how many may still go to others than the shop.
+    foreign_left: u32,
+    /// Those others that have been asked.
+    foreign_hosts: BTreeSet<String>,
     bytes_left: Arc<AtomicU64>,
     slots: Arc<Semaphore>,
+    /// Their own, so that the shop does not wait for the turns of others.
+    foreign_slots: Arc<Semaphore>,
     /// Requests that are being answered.
     under_way: usize,
     /// When something last happened.
@@ -367,23 +387,29 @@ impl Page<'_> {
     }
 
     fn answer(&mut self, paused: Paused) -> Result<(), RenderError> {
-        match paused.verdict(&self.target) {
+        let verdict = paused.verdict(&self.target, &self.shop);
+        match verdict {
             Verdict::Page if self.stage == Stage::Asked => {
                 self.stage = Stage::Coming;
                 let answer = request::fulfilled(&paused.request_id, &self.main);
                 self.hand_over(paused.request_id, answer);
             }
             Verdict::Page if self.stage != Stage::Reading => self.lead_on(paused)?,
-            Verdict::Fetch if self.requests_left > 0 => {
+            Verdict::Own if self.requests_left > 0 => {
                 self.requests_left -= 1;
-                self.fetch(paused);
+                self.fetch(paused, Whose::Shop);
+            }
+            Verdict::Foreign if self.requests_left > 0 && self.may_ask_others(&paused) => {
+                self.requests_left -= 1;
+                self.foreign_left -= 1;
+                self.fetch(paused, Whose::Others);
             }
             Verdict::Allow => {
                 let answer = request::allowed(&paused);
                 self.hand_over(paused.request_id, answer);
             }
             // Also what comes too late, or is too much.
-            Verdict::Page | Verdict::Fetch | Verdict::Refuse => {
+            Verdict::Page | Verdict::Own | Verdict::Foreign | Verdict::Refuse => {
                 self.reply(
                     "Fetch.failRequest",
                     request::failed(&paused.request_id),
@@ -394,7 +420,25 @@ impl Page<'_> {
         Ok(())
     }
 
-    /// A script sends the tab elsewhere. That is a page as any: robots.txt, the host's pace, limits.
+    /// Whether somebody else may be asked once more, and whether it is one too many of them.
+    fn may_ask_others(&mut self, paused: &Paused) -> bool {
+        let Some(host) = parse(&paused.request.url)
+            .ok()
+            .and_then(|url| url.host_str().map(str::to_owned))
+        else {
+            return false;
+        };
+        let limit = usize::try_from(self.config.max_foreign_hosts).unwrap_or(usize::MAX);
+        let is_welcome = self.foreign_hosts.contains(&host) || self.foreign_hosts.len() < limit;
+        let may = is_welcome && self.foreign_left > 0;
+        if may {
+            self.foreign_hosts.insert(host);
+        }
+        may
+    }
+
+    /// A script sends the tab elsewhere. That is a page as any: robots.txt, the host's pace, limits. One of another site would not
+    /// be read, so it is not asked for either.
     fn lead_on(&mut self, paused: Paused) -> Result<(), RenderError> {
         if self.navigations >= MAX_NAVIGATIONS {
             let followed = self.navigations;
@@ -402,14 +446,17 @@ impl Page<'_> {
                 followed,
             }));
         }
+        let url = parse(&paused.request.url).map_err(RenderError::Fetch)?;
+        if !self.shop.is_site(&url) {
+            self.client.permits(&url).map_err(RenderError::Fetch)?;
+            let host = url.host_str().unwrap_or_default().to_owned();
+            return Err(RenderError::LedAway { host });
+        }
         self.navigations += 1;
         self.stage = Stage::Led;
         let (client, number) = (self.client, self.navigations);
         self.work.push(Box::pin(async move {
-            let fetched = match parse(&paused.request.url) {
-                Ok(url) => client.get_with(&url, Asked::page_options()).await,
-                Err(error) => Err(error),
-            };
+            let fetched = client.get_with(&url, Asked::page_options()).await;
             Work::Led {
                 number,
                 request: paused.request_id,
@@ -419,14 +466,18 @@ impl Page<'_> {
         Ok(())
     }
 
-    fn fetch(&mut self, paused: Paused) {
+    fn fetch(&mut self, paused: Paused, whose: Whose) {
         let (visit, client, session) = (self.visit, self.client, Arc::clone(&self.session));
-        let (slots, bytes_left) = (Arc::clone(&self.slots), Arc::clone(&self.bytes_left));
+        let bytes_left = Arc::clone(&self.bytes_left);
+        let slots = Arc::clone(match whose {
+            Whose::Shop => &self.slots,
+            Whose::Others => &self.foreign_slots,
+        });
         self.under_way += 1;
         self.work.push(Box::pin(async move {
             let _slot = slots.acquire_owned().await;
             let id = &paused.request_id;
-            match fetch(client, &paused.request, &bytes_left).await {
+            match fetch(client, &paused.request, whose, &bytes_left).await {
                 Ok(response) => {
                     let answer = request::fulfilled(id, &response);
                     send(visit, &session, "Fetch.fulfillRequest", answer, Some(id)).await;
@@ -507,12 +558,16 @@ fn parse(url: &str) -> Result<Url, FetchError> {
 async fn fetch(
     client: &Client,
     asked: &Asked,
+    whose: Whose,
     bytes_left: &AtomicU64,
 ) -> Result<Response, FetchError> {
     let left = bytes_left.load(Ordering::Relaxed);
-    let options = asked.options(left).ok_or_else(|| FetchError::BadUrl {
-        reason: "what it posts is not known".to_owned(),
-    })?;
+    let options = match whose {
+        Whose::Shop => asked.own_options(left).ok_or_else(|| FetchError::BadUrl {
+            reason: "what it posts is not known".to_owned(),
+        })?,
+        Whose::Others => asked.foreign_options(left),
+    };
     let response = client.get_with(&parse(&asked.url)?, options).await?;
     let size = u64::try_from(response.body.len()).unwrap_or(u64::MAX);
     // All requests of a page are in one task, so nothing comes in between. Those under way at once may together take a little

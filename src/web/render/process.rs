@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
 use super::{Config, program};
+use crate::child;
 
 /// Becomes the program named after it, with its own ends of the pipe as descriptors 3 and 4.
 const WITH_PIPE: &str = r#"exec "$@" 3<&0 4>&1 0</dev/null 1>/dev/null"#;
@@ -58,7 +59,7 @@ impl Process {
                 geteuid().is_root(),
             ))
             .env_clear()
-            .envs(program::environment())
+            .envs(child::environment())
             .envs(
                 ["HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"]
                     .map(|name| (name, &profile.path)),

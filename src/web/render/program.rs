@@ -64,12 +64,6 @@ fn search_path() -> Vec<PathBuf> {
         .collect()
 }
 
-/// What the browser gets of our environment: nothing secret.
-pub(super) fn environment() -> impl Iterator<Item = (OsString, OsString)> {
-    const KEPT: [&str; 6] = ["PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "SHELL"];
-    env::vars_os().filter(|(name, _)| KEPT.iter().any(|kept| name == kept))
-}
-
 /// Its arguments. Chromium's own sandbox works for everybody but root, as which it does not start with it.
 pub(super) fn arguments(config: &Config, profile: &Path, is_root: bool) -> Vec<OsString> {
     // Of each page's process; the whole browser is held to `memory` by looking.

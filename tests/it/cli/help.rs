@@ -69,3 +69,15 @@ fn misuse_is_told_by_its_exit_code() {
         assert!(ran.stderr.contains(text), "{ran:?}");
     }
 }
+
+/// What `check-config` prints is a file that says the same, also where nothing is set.
+#[test]
+fn what_check_config_prints_can_be_read_again() {
+    let printed = gleaner(None, &["check-config"]);
+    assert_eq!(printed.code, 0, "{printed:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gleaner.toml");
+    std::fs::write(&file, &printed.stdout).unwrap();
+    let again = gleaner(None, &["check-config", "--config", file.to_str().unwrap()]);
+    assert_eq!((again.code, again.stdout), (0, printed.stdout));
+}

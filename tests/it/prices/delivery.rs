@@ -142,12 +142,39 @@ async fn webhooks_do_not_reach_private_addresses() {
         notice("webhook", &own, ""),
         notice("webhook", "http://169.254.169.254/latest/meta-data", ""),
         notice("webhook", "file:///etc/passwd", ""),
+        notice("webhook", &own.replace("127.0.0.1", "localhost"), ""),
+        notice(
+            "webhook",
+            &own.replace("127.0.0.1", "[::ffff:127.0.0.1]"),
+            "",
+        ),
     ];
     let app = deliver(&site, &notices, |_| ()).await;
     for state in states(&app).await {
         assert!(state.starts_with("Error|1|f|b"), "{state}");
     }
     assert!(site.hits("").is_empty());
+    app.stop().await;
+    // Led there by somebody who may be asked: the POST goes no further.
+    site.put(
+        "outside-example.com/",
+        Answer::status(307).with("location", &own),
+    );
+    let app = deliver(
+        &site,
+        &[notice("webhook", "http://outside-example.com/", "")],
+        |_| (),
+    )
+    .await;
+    assert_eq!(
+        states(&app).await,
+        ["Error|3|f|http: the webhook answered 307"]
+    );
+    assert!(
+        site.hits("")
+            .iter()
+            .all(|hit| hit.place == "outside-example.com/")
+    );
     app.stop().await;
 }
 

@@ -30,6 +30,9 @@ const SITE: &str =
      INSERT INTO crawl_job (product_url_id, site_id, max_retries, retry_backoff) VALUES (1, 1, 2, '1 millisecond');
      UPDATE crawl_job SET crawl_status = 'Queued';";
 
+/// A secret of the operator's, which no child is given.
+const PLANTED: &str = "planted-hunter2";
+
 async fn site() -> Site {
     let site = Site::start().await;
     site.put("shop-example.no/kettle", Answer::html(WRITTEN));
@@ -153,6 +156,10 @@ async fn nothing_is_left_of_a_program_that_is_killed() {
     })
     .await;
     let seen = browser_of(first.id()).unwrap();
+    let environment = std::fs::read(format!("/proc/{}/environ", seen.pid)).unwrap();
+    let environment = String::from_utf8_lossy(&environment);
+    assert!(environment.contains("HOME="), "{environment}");
+    assert!(!environment.contains(PLANTED), "{environment}");
     first.kill().unwrap();
     first.wait().unwrap();
     seen.wait_gone().await;
@@ -187,6 +194,8 @@ fn program(database: &TestDatabase, site: &Site) -> Child {
             database.url(),
         ])
         .env("GLEANER_HTTP__LISTEN", "")
+        .env("GLEANER_HTTP__ADMIN_TOKEN", PLANTED)
+        .env("SHOP_API_KEY", PLANTED)
         .env("GLEANER_RENDER__ENABLED", "true")
         .env("GLEANER_FETCH__PROXY_HOSTS_TO", site.address.to_string())
         .current_dir(std::env::temp_dir())
@@ -195,4 +204,92 @@ fn program(database: &TestDatabase, site: &Site) -> Child {
         .stderr(Stdio::null())
         .spawn()
         .unwrap()
+}
+
+/// Shops whose price comes from their API by GET, from a script of a CDN, from an API that is sent to, or that has a domain of its
+/// own: the first two as they are, the others with the leave that an operator gives them.
+#[tokio::test(flavor = "multi_thread")]
+async fn prices_from_apis_and_cdns_are_recorded() {
+    /// A page that shows the price which this expression comes to.
+    fn page(price: &str) -> Answer {
+        Answer::html(&format!(
+            "<html><head><title>Kettle</title></head><body><h1>Kettle</h1><script>{price}.then((found) => {{
+                 const data = document.createElement('script');
+                 data.type = 'application/ld+json';
+                 data.textContent = JSON.stringify({{'@type': 'Product', name: 'Kettle',
+                     offers: {{'@type': 'Offer', price: found.price, priceCurrency: 'EUR'}}}});
+                 document.head.append(data);
+             }})</script></body></html>"
+        ))
+    }
+    let Some(render) = render_config() else {
+        return;
+    };
+    let _alone = alone().await;
+    let site = Site::start().await;
+    let price = Answer::json(r#"{"price": "19.90"}"#).with("access-control-allow-origin", "*");
+    let json = ".then((answer) => answer.json())";
+    let post =
+        "{method: 'POST', headers: {'Content-Type': 'application/json'}, body: '{\"sku\": 7}'}";
+    for (shop, script) in [
+        (
+            "get-example.no",
+            format!("fetch('https://api.get-example.no/price'){json}"),
+        ),
+        (
+            "cdn-example.no",
+            "import('https://static-example.net/price.js')".to_owned(),
+        ),
+        (
+            "post-example.no",
+            format!("fetch('https://api.post-example.no/price', {post}){json}"),
+        ),
+        (
+            "sent-example.no",
+            format!("fetch('https://api.sent-example.no/price', {post}){json}"),
+        ),
+        (
+            "named-example.no",
+            format!("fetch('https://api-example.net/price', {post}){json}"),
+        ),
+    ] {
+        site.put(&format!("{shop}/kettle"), page(&script));
+        site.put(&format!("api.{shop}/price"), price.clone());
+    }
+    site.put("api-example.net/price", price.clone());
+    site.put(
+        "static-example.net/price.js",
+        Answer::of("text/javascript", "export const price = '19.90'")
+            .with("access-control-allow-origin", "*"),
+    );
+    let set = "INSERT INTO site (domain, render, render_post, render_hosts) VALUES
+             ('get-example.no', true, false, '{}'), ('cdn-example.no', true, false, '{}'), ('post-example.no', true, true, '{}'),
+             ('sent-example.no', true, false, '{}'), ('named-example.no', true, true, '{api-example.net}');
+         INSERT INTO product_url (site_id, raw_url, url, url_hash)
+             SELECT id, 'https://' || domain || '/kettle', 'https://' || domain || '/kettle', domain FROM site;
+         INSERT INTO crawl_job (product_url_id, site_id, max_retries, retry_backoff)
+             SELECT id, site_id, 1, '1 millisecond' FROM product_url;
+         UPDATE crawl_job SET crawl_status = 'Queued'";
+    let app = start(&site, &["price-fetch"], set, |config| {
+        config.render = render;
+    })
+    .await;
+    app.wait_settled("crawl_job", "crawl").await;
+    assert_eq!(
+        app.database
+            .rows(
+                "SELECT domain, success, crawl_result.price FROM crawl_result
+                 JOIN product_url ON product_url.id = product_url_id JOIN site ON site.id = product_url.site_id ORDER BY site.id"
+            )
+            .await,
+        [
+            "get-example.no|t|19.90",
+            "cdn-example.no|t|19.90",
+            "post-example.no|t|19.90",
+            "sent-example.no|f|",
+            "named-example.no|t|19.90",
+        ]
+    );
+    assert!(site.hits("api.sent-example.no").is_empty());
+    app.stop().await;
 }

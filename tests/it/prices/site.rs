@@ -71,4 +71,41 @@ async fn sites_are_set_by_any_name_they_go_by() {
         assert!(ran.stderr.contains(text), "{ran:?}");
     }
     assert_eq!(database.count("SELECT count(*) FROM site").await, 2);
+
+    for (arguments, stored) in [
+        (&["--render-post", "on"][..], "t|"),
+        (
+            &["--render-hosts", "API.Shop-Example.net,cdn.example.org"],
+            "t|api.shop-example.net cdn.example.org",
+        ),
+        (
+            &["--currency", "SEK"],
+            "t|api.shop-example.net cdn.example.org",
+        ),
+        (&["--render-hosts", "", "--render-post", "off"], "f|"),
+    ] {
+        let ran = gleaner(
+            Some(&database),
+            &[&["site", "set", "shop-example.no"], arguments].concat(),
+        );
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let rows = "SELECT render_post, array_to_string(render_hosts, ' ') FROM site WHERE domain = 'shop-example.no'";
+        assert_eq!(database.rows(rows).await, [stored]);
+    }
+    for host in [
+        "co.uk",
+        "127.0.0.1",
+        "api.example.net/x",
+        "u@example.net",
+        "a b",
+        "localhost",
+        "example.net:80",
+    ] {
+        let ran = gleaner(
+            Some(&database),
+            &["site", "set", "shop-example.no", "--render-hosts", host],
+        );
+        assert_eq!(ran.code, 2, "{host}: {ran:?}");
+        assert!(ran.stderr.contains("is no host"), "{host}: {ran:?}");
+    }
 }

@@ -106,3 +106,63 @@ async fn a_page_is_tracked_once_and_gains_what_is_added() {
         assert!(ran.stderr.contains(text), "{ran:?}");
     }
 }
+
+/// Where a notification could never be sent to is refused when it is set, and nothing is stored.
+#[tokio::test]
+async fn a_webhook_that_leads_into_the_house_is_refused() {
+    let database = TestDatabase::new().await;
+    let track = |webhook: &str, more: &[&str]| {
+        let given = [
+            "track",
+            "https://shop.example/p/1",
+            "--subscribe",
+            "ann",
+            "--webhook",
+            webhook,
+        ];
+        gleaner(Some(&database), &[&given, more].concat())
+    };
+    for (webhook, why) in [
+        ("http://127.0.0.1:8099/h?key=hunter2", "loopback"),
+        ("http://localhost/h", "loopback"),
+        ("http://10.1.2.3/hook", "private"),
+        ("http://2130706433/", "loopback"),
+        ("http://[::1]/", "loopback"),
+        ("http://169.254.169.254/latest/meta-data", "link-local"),
+        ("ftp://hooks.example/", "scheme"),
+        ("hooks.example", "is no URL"),
+        (
+            "https://u:hunter2@hooks.example/",
+            "must not hold a user or a password",
+        ),
+    ] {
+        let ran = track(webhook, &[]);
+        assert_eq!(ran.code, 2, "{webhook}: {ran:?}");
+        assert!(
+            ran.stderr.contains("--webhook: ") && ran.stderr.contains(why),
+            "{webhook}: {ran:?}"
+        );
+        assert!(!ran.stderr.contains("hunter2"), "{ran:?}");
+    }
+    assert_eq!(database.count("SELECT count(*) FROM product_url").await, 0);
+
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("gleaner.toml");
+    std::fs::write(&config, "[fetch]\nallow_networks = [\"10.1.0.0/16\"]\n").unwrap();
+    let ran = track(
+        "http://10.1.2.3/hook",
+        &["--config", config.to_str().unwrap()],
+    );
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stderr.contains("webhook_secret is set"), "{ran:?}");
+    // Asked again without one, it stays.
+    let again = gleaner(
+        Some(&database),
+        &["track", "https://shop.example/p/1", "--subscribe", "ann"],
+    );
+    assert_eq!(again.code, 0, "{again:?}");
+    assert_eq!(
+        database.rows("SELECT webhook_url FROM subscription").await,
+        ["http://10.1.2.3/hook"]
+    );
+}

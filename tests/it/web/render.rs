@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use gleaner::web::fetch;
 use gleaner::web::fetch::{Client, FetchError};
-use gleaner::web::render::{Config, End, RenderError, Rendered, Renderer};
+use gleaner::web::render::{Allowance, Config, End, RenderError, Rendered, Renderer};
 use tokio::sync::MutexGuard;
 use url::Url;
 
@@ -20,6 +20,7 @@ struct Rig {
     site: Site,
     client: Client,
     renderer: Renderer,
+    allowance: Allowance,
     _alone: MutexGuard<'static, ()>,
 }
 
@@ -45,12 +46,13 @@ impl Rig {
             site,
             client,
             renderer,
+            allowance: Allowance::default(),
             _alone: alone,
         })
     }
 
     async fn render(&self, url: &str) -> Result<Rendered, RenderError> {
-        let tab = self.renderer.tab().await?;
+        let tab = self.renderer.tab().await?.allowing(self.allowance.clone());
         let response = self.client.get(&Url::parse(url).unwrap()).await.unwrap();
         tab.render(response).await
     }
@@ -70,8 +72,12 @@ fn contains(rendered: &Rendered, text: &str) -> bool {
 /// What scripts load and ask for is there; it is fetched by us, and nothing outlives the page.
 #[tokio::test(flavor = "multi_thread")]
 async fn scripts_run_and_what_they_ask_for_is_fetched_by_us() {
-    let Some(rig) = Rig::start(|_| (), |_| ()).await else {
+    let Some(mut rig) = Rig::start(|_| (), |_| ()).await else {
         return;
+    };
+    rig.allowance = Allowance {
+        post: true,
+        hosts: vec!["api-example.com".to_owned()],
     };
     let site = &rig.site;
     site.put(
@@ -95,7 +101,7 @@ async fn scripts_run_and_what_they_ask_for_is_fetched_by_us() {
              seen.textContent = document.cookie + '|' + navigator.userAgent + '|' + location.href;
              (async () => {
                  const asked = await fetch('https://api-example.com/price?id=1', {
-                     method: 'POST', headers: {'X-Key': 'k'}, body: JSON.stringify({sku: 'æ'}) });
+                     method: 'POST', headers: {'X-Api-Key': 'k', 'X-Forwarded-For': '9.9.9.9'}, body: JSON.stringify({sku: 'æ'}) });
                  const own = await (await fetch('/stock')).json();
                  price.textContent = (await asked.json()).price + ' NOK, ' + own.stock;
              })();",
@@ -142,7 +148,11 @@ async fn scripts_run_and_what_they_ask_for_is_fetched_by_us() {
     );
     let posted = &site.hits("api-example.com/price?id=1")[0];
     assert_eq!(posted.body, r#"{"sku":"æ"}"#);
-    assert_eq!(posted.headers["x-key"], "k");
+    assert_eq!(posted.headers["x-api-key"], "k");
+    assert!(
+        posted.headers.get("x-forwarded-for").is_none(),
+        "{posted:?}"
+    );
 
     let next = rig
         .run("out.textContent = 'cookies: ' + document.cookie + '.'")
@@ -462,4 +472,314 @@ async fn without_a_tab_or_a_browser_it_is_said() {
         Some(RenderError::Off)
     ));
     assert_eq!(browser(), None);
+}
+
+/// Whatever a page tries, nobody but its shop is asked for anything that pages are not built of; robots.txt of those others is not
+/// asked for either.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_is_no_relay() {
+    let Some(mut rig) = Rig::start(
+        |config| config.wait = Duration::from_secs(6),
+        |fetching| fetching.robots = true,
+    )
+    .await
+    else {
+        return;
+    };
+    // Leave to POST is leave to POST to the shop.
+    rig.allowance.post = true;
+    rig.site.fallback(
+        "third-example.com",
+        Answer::json("{}").with("access-control-allow-origin", "*"),
+    );
+    rig.site.fallback("shop-example.no", Answer::json("{}"));
+    rig.site.put(
+        "shop-example.no/sw.js",
+        Answer::of(
+            "text/javascript",
+            "fetch('https://third-example.com/login?sw')",
+        ),
+    );
+    rig.site.put(
+        "shop-example.no/worker.js",
+        Answer::of(
+            "text/javascript",
+            "fetch('https://third-example.com/login?worker', {method: 'POST', body: 'x'})",
+        ),
+    );
+    let script = r#"
+        const third = 'https://third-example.com/login';
+        const asked = [];
+        for (let i = 0; i < 200; i++) {
+            asked.push(fetch(third, { method: 'POST', body: 'user=root&password=' + i, credentials: 'include',
+                headers: { 'Authorization': 'Basic cm9vdDpy', 'X-Forwarded-For': '9.9.9.' + i } }));
+        }
+        for (const mode of ['cors', 'no-cors']) for (const keepalive of [true, false]) for (const method of ['GET', 'POST', 'PUT', 'HEAD']) {
+            asked.push((async () => fetch(third + '?' + mode, { method, mode, keepalive, body: /P/.test(method) ? 'x' : undefined }))());
+        }
+        const old = new XMLHttpRequest();
+        old.open('POST', third); old.send('x');
+        navigator.sendBeacon(third, 'x');
+        new Image().src = third;
+        new EventSource(third);
+        new WebSocket('wss://third-example.com/login');
+        new Worker('/worker.js');
+        new SharedWorker('/worker.js');
+        navigator.serviceWorker?.register('/sw.js');
+        asked.push((async () => { await import(new URL('data:text/javascript,fetch("https://third-example.com/login?data")')) })());
+        document.head.insertAdjacentHTML('beforeend', `<link rel=prefetch href="${third}"><link rel=preconnect href="${third}">
+            <link rel=dns-prefetch href="${third}"><link rel=preload as=fetch href="${third}"><link rel=manifest href="${third}">
+            <link rel=icon href="${third}"><link rel=prerender href="${third}">
+            <style>body { background: url(${third}) } @font-face { font-family: x; src: url(${third}) } p { font-family: x }</style>
+            <script type=speculationrules>{"prefetch": [{"urls": ["${third}"]}]}<\/script>`);
+        document.body.insertAdjacentHTML('beforeend', `<iframe name=f src="${third}"></iframe><object data="${third}"></object>
+            <embed src="${third}"><video src="${third}" autoplay></video><track src="${third}">
+            <iframe srcdoc="<script>fetch('${third}', {method: 'POST', body: 'x'})<\/script>"></iframe>
+            <form id=hidden target=f method=post action="${third}"><input name=password value=x></form>
+            <a id=link href="${third}" ping="${third}" target=f>x</a>`);
+        document.getElementById('hidden').submit();
+        document.getElementById('link').click();
+        window.open(third);
+        Promise.allSettled(asked).then((all) => {
+            out.textContent = 'tried ' + all.length + ', got ' + all.filter((one) => one.status == 'fulfilled').length;
+        });"#;
+    let page = format!("<html><body><p id=out></p><script>{script}</script></body></html>");
+    rig.site.put("shop-example.no/page", Answer::html(&page));
+    let rendered = rig.render("https://shop-example.no/page").await.unwrap();
+    // The data: module is no request to anybody.
+    let ahead = "document.body.insertAdjacentHTML('beforeend',
+        '<form id=ahead method=post action=https://third-example.com/login><input name=password value=x></form>'); ahead.submit()";
+    // What is shown then is nobody's page.
+    drop(rig.run(ahead).await);
+    assert!(contains(&rendered, "tried 217, got 1"), "{}", rendered.html);
+    rig.renderer.close().await;
+    let hits = rig.site.hits("third-example.com");
+    assert!(
+        hits.is_empty(),
+        "{} requests: {:?}",
+        hits.len(),
+        hits.first()
+    );
+}
+
+/// Of others come scripts and style sheets: few, from few of them, as they themselves say in robots.txt and one after the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn others_are_asked_as_for_any_page_and_a_few_times_only() {
+    const DELAY: Duration = Duration::from_millis(400);
+    let Some(rig) = Rig::start(
+        |config| {
+            config.max_foreign_requests = 6;
+            config.max_foreign_hosts = 2;
+        },
+        |fetching| {
+            fetching.robots = true;
+            fetching.per_host_delay = DELAY;
+        },
+    )
+    .await
+    else {
+        return;
+    };
+    let script = Answer::of("text/javascript", "done.push(1)")
+        .with("set-cookie", "who=me; SameSite=None; Secure");
+    for host in ["cdn-example.com", "ads-example.com", "spy-example.com"] {
+        rig.site.fallback(host, script.clone());
+    }
+    rig.site.put(
+        "cdn-example.com/robots.txt",
+        Answer::of("text/plain", "User-agent: *\nDisallow: /private\n"),
+    );
+    for host in ["ads-example.com", "spy-example.com"] {
+        rig.site
+            .put(&format!("{host}/robots.txt"), Answer::status(404));
+    }
+    let urls: Vec<String> = (0..4)
+        .map(|number| format!("cdn-example.com/{number}.js"))
+        .chain([
+            "cdn-example.com/private/x.js".to_owned(),
+            "ads-example.com/a.js".to_owned(),
+        ])
+        .chain((0..20).map(|number| format!("cdn-example.com/more/{number}.js")))
+        .chain((0..5).map(|number| format!("spy-example.com/{number}.js")))
+        .collect();
+    let tags: String = urls
+        .iter()
+        .map(|url| format!("<script src=https://{url}></script>"))
+        .collect();
+    rig.site.put(
+        "shop-example.no/page",
+        Answer::html(&format!(
+            "<html><body><p id=out></p><script>const done = []</script>{tags}<script>out.textContent = 'ran ' + done.length</script></body></html>"
+        ))
+        .with("set-cookie", "basket=7"),
+    );
+    let rendered = rig.render("https://shop-example.no/page").await.unwrap();
+    rig.renderer.close().await;
+    // Six were asked for, and one of them robots.txt forbids.
+    assert!(contains(&rendered, "ran 5"), "{}", rendered.html);
+    let cdn = rig.site.hits("cdn-example.com/");
+    assert_eq!(cdn[0].place, "cdn-example.com/robots.txt", "{cdn:?}");
+    let places: Vec<&str> = cdn.iter().skip(1).map(|hit| &*hit.place).collect();
+    assert_eq!(places.len(), 4, "{places:?}");
+    assert!(
+        !places.contains(&"cdn-example.com/private/x.js"),
+        "{places:?}"
+    );
+    // Three delays lie between four requests; they arrive as a busy machine has them arrive.
+    let span = cdn[4].at.duration_since(cdn[1].at);
+    assert!(span >= DELAY * 2, "{span:?}");
+    assert_eq!(rig.site.hits("ads-example.com/a.js").len(), 1);
+    assert!(
+        rig.site.hits("spy-example.com").is_empty(),
+        "a host too many"
+    );
+    for hit in &cdn {
+        for name in ["cookie", "referer", "origin", "authorization"] {
+            assert!(hit.headers.get(name).is_none(), "{name}: {hit:?}");
+        }
+    }
+}
+
+/// A redirect is a request like any other, whoever sends it.
+#[tokio::test(flavor = "multi_thread")]
+async fn redirects_carry_nothing_to_others() {
+    let Some(mut rig) = Rig::start(|_| (), |_| ()).await else {
+        return;
+    };
+    rig.allowance.post = true;
+    let to = |url: &str, status: u16| {
+        Answer::status(status)
+            .with("location", url)
+            .with("access-control-allow-origin", "*")
+    };
+    rig.site.put(
+        "shop-example.no/away",
+        to("https://third-example.com/login?get", 302),
+    );
+    rig.site.put(
+        "shop-example.no/kept",
+        to("https://third-example.com/login?kept", 307),
+    );
+    rig.site.put(
+        "api.shop-example.no/on",
+        to("https://shop-example.no/kept", 308),
+    );
+    rig.site.put(
+        "shop-example.no/lib.js",
+        to("https://third-example.com/lib.js", 301),
+    );
+    rig.site.put(
+        "third-example.com/lib.js",
+        to("http://10.0.0.1/lib.js", 301),
+    );
+    rig.site.fallback(
+        "third-example.com",
+        Answer::json("{}").with("access-control-allow-origin", "*"),
+    );
+    let rendered = rig
+        .run(
+            "const asked = [fetch('/away'), fetch('/kept', { method: 'POST', body: 'secret' }),
+                 fetch('http://api.shop-example.no/on', { method: 'POST', body: 'secret' }),
+                 new Promise((yes, no) => {
+                     const tag = document.createElement('script');
+                     tag.src = '/lib.js'; tag.onload = yes; tag.onerror = no; document.body.append(tag);
+                 })];
+             Promise.allSettled(asked).then((all) => { out.textContent = all.map((one) => one.status).join(' ') })",
+        )
+        .await
+        .unwrap();
+    rig.renderer.close().await;
+    assert!(
+        contains(&rendered, "rejected rejected rejected rejected"),
+        "{}",
+        rendered.html
+    );
+    let places: Vec<String> = rig
+        .site
+        .hits("third-example.com")
+        .into_iter()
+        .map(|hit| hit.place)
+        .collect();
+    assert_eq!(places, ["third-example.com/lib.js"]);
+    // The shop itself was asked, and its own API led back to it.
+    assert_eq!(rig.site.hits("shop-example.no/kept").len(), 2);
+    assert!(
+        rig.site
+            .hits("shop-example.no/kept")
+            .iter()
+            .all(|hit| hit.body == "secret")
+    );
+}
+
+/// Without leave nothing is sent to the shop either, and what is asked of it says nothing of the page's own making.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shop_is_asked_and_not_sent_to() {
+    let Some(mut rig) = Rig::start(|_| (), |_| ()).await else {
+        return;
+    };
+    rig.site.fallback("shop-example.no", Answer::json("{}"));
+    let script = "Promise.allSettled([
+             fetch('/login', { method: 'POST', body: 'x' }),
+             fetch('/price', { headers: { 'Authorization': 'Basic x', 'X-Forwarded-For': '9.9.9.9', 'X-Real-IP': '9.9.9.9',
+                 'Forwarded': 'for=9.9.9.9', 'X-Requested-With': 'XMLHttpRequest', 'X-Http-Method-Override': 'DELETE',
+                 'Proxy-Authorization': 'x', 'Via': 'x', 'Client-IP': '9.9.9.9' } }),
+         ]).then((all) => { out.textContent = all.map((one) => one.status).join(' ') })";
+    let rendered = rig.run(script).await.unwrap();
+    assert!(
+        contains(&rendered, "rejected fulfilled"),
+        "{}",
+        rendered.html
+    );
+    assert!(rig.site.hits("shop-example.no/login").is_empty());
+    let asked = &rig.site.hits("shop-example.no/price")[0];
+    assert_eq!(asked.headers["x-requested-with"], "XMLHttpRequest");
+    let mut names: Vec<&str> = asked.headers.keys().map(|name| name.as_str()).collect();
+    names.retain(|name| {
+        ![
+            "accept",
+            "accept-encoding",
+            "host",
+            "referer",
+            "user-agent",
+            "x-requested-with",
+        ]
+        .contains(name)
+    });
+    assert!(names.is_empty(), "{names:?}");
+
+    rig.allowance.post = true;
+    let rendered = rig.run(script).await.unwrap();
+    assert!(
+        contains(&rendered, "fulfilled fulfilled"),
+        "{}",
+        rendered.html
+    );
+    assert_eq!(rig.site.hits("shop-example.no/login").len(), 1);
+    rig.renderer.close().await;
+}
+
+/// Another site's page would not be read, so nobody asks for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_that_leads_to_another_site_is_not_followed() {
+    let Some(rig) = Rig::start(|_| (), |_| ()).await else {
+        return;
+    };
+    rig.site.fallback("third-example.com", Answer::html("x"));
+    rig.site.put(
+        "shop-example.no/out",
+        Answer::redirect("https://third-example.com/out"),
+    );
+    for script in [
+        "location.href = 'https://third-example.com/login?user=root'",
+        "document.body.insertAdjacentHTML('beforeend', '<meta http-equiv=refresh content=\"0;https://third-example.com/\">')",
+        "location.href = '/out'",
+    ] {
+        let error = rig.run(script).await.unwrap_err();
+        assert!(
+            matches!(&error, RenderError::LedAway { host } if host == "third-example.com"),
+            "{script}: {error}"
+        );
+    }
+    rig.renderer.close().await;
+    assert!(rig.site.hits("third-example.com").is_empty());
 }

@@ -1,0 +1,1 @@
+ALTER TABLE site DROP COLUMN render_post, DROP COLUMN render_hosts;
