@@ -67,8 +67,9 @@ impl App {
     ) -> anyhow::Result<Self> {
         let pool = db::pool(&config.database)?;
         let direct = Connector::new(config.database.direct(), &config.database)?;
+        let through_pool = Connector::new(&config.database.url, &config.database)?;
+        let has_two_ways = config.database.direct() != &config.database.url;
         {
-            let through_pool = Connector::new(&config.database.url, &config.database)?;
             let pooling = pooler::check(&through_pool).await?;
             if pooling == Pooling::Transaction
                 && config.database.listen
@@ -130,7 +131,10 @@ impl App {
         let http_listener = bind(http_address).await?;
         metrics::announce(areas.workflows().iter().map(|workflow| workflow.name));
         areas.iter().for_each(|area| (area.metrics)());
-        let heart = LeaseHeart::new(direct, node);
+        let mut heart = LeaseHeart::new(direct, node);
+        if has_two_ways {
+            heart = heart.or_through(through_pool);
+        }
         let tree = Tree::start(tree_settings, heart, members, Arc::new(EngineMetrics)).await?;
         shared.set_tree(tree.clone());
         info!(node, version = env!("CARGO_PKG_VERSION"), "started");

@@ -8,6 +8,7 @@
     reason = "the figures of a run are part of what a test tells"
 )]
 
+mod absence;
 mod crash;
 mod database_faults;
 mod embedded;
