@@ -21,6 +21,7 @@ use crate::db;
 use crate::db::connect::Connector;
 use crate::db::migrations;
 use crate::db::pooler::{self, Pooling};
+use crate::descriptors;
 use crate::live::Live;
 use crate::metrics::{self, EngineMetrics};
 use crate::redis::{self, Redis, Timetables};
@@ -93,6 +94,13 @@ impl App {
                 .context("cannot register this process")?
         };
 
+        let descriptors = descriptors::limit();
+        if descriptors.soft < descriptors::WANTED {
+            warn!(
+                limit = descriptors.soft,
+                "few file descriptors: work may have to wait for them; raise LimitNOFILE (systemd), minfds (supervisord) or ulimit -n"
+            );
+        }
         let fetch = fetch::Client::new(config.fetch.clone())?;
         let renderer = Renderer::new(config.render.clone(), fetch.clone())?;
         let redis = Box::pin(connect_redis(&config.redis)).await?;

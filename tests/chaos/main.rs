@@ -17,6 +17,7 @@ mod kill;
 mod misuse;
 mod record;
 mod reload;
+mod shortage;
 mod supervisord;
 mod support;
 mod terminate;
