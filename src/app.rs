@@ -21,6 +21,7 @@ use crate::db;
 use crate::db::connect::Connector;
 use crate::db::migrations;
 use crate::db::pooler::{self, Pooling};
+use crate::descriptors;
 use crate::live::Live;
 use crate::metrics::{self, EngineMetrics};
 use crate::redis::{self, Redis, Timetables};
@@ -67,8 +68,9 @@ impl App {
     ) -> anyhow::Result<Self> {
         let pool = db::pool(&config.database)?;
         let direct = Connector::new(config.database.direct(), &config.database)?;
+        let through_pool = Connector::new(&config.database.url, &config.database)?;
+        let has_two_ways = config.database.direct() != &config.database.url;
         {
-            let through_pool = Connector::new(&config.database.url, &config.database)?;
             let pooling = pooler::check(&through_pool).await?;
             if pooling == Pooling::Transaction
                 && config.database.listen
@@ -92,6 +94,13 @@ impl App {
                 .context("cannot register this process")?
         };
 
+        let descriptors = descriptors::limit();
+        if descriptors.soft < descriptors::WANTED {
+            warn!(
+                limit = descriptors.soft,
+                "few file descriptors: work may have to wait for them; raise LimitNOFILE (systemd), minfds (supervisord) or ulimit -n"
+            );
+        }
         let fetch = fetch::Client::new(config.fetch.clone())?;
         let renderer = Renderer::new(config.render.clone(), fetch.clone())?;
         let redis = Box::pin(connect_redis(&config.redis)).await?;
@@ -130,7 +139,10 @@ impl App {
         let http_listener = bind(http_address).await?;
         metrics::announce(areas.workflows().iter().map(|workflow| workflow.name));
         areas.iter().for_each(|area| (area.metrics)());
-        let heart = LeaseHeart::new(direct, node);
+        let mut heart = LeaseHeart::new(direct, node);
+        if has_two_ways {
+            heart = heart.or_through(through_pool);
+        }
         let tree = Tree::start(tree_settings, heart, members, Arc::new(EngineMetrics)).await?;
         shared.set_tree(tree.clone());
         info!(node, version = env!("CARGO_PKG_VERSION"), "started");

@@ -20,6 +20,7 @@ use clap::{Parser, Subcommand};
 use crate::areas;
 use crate::console::{FAILURE, Global, MISUSE, Misuse, OK, fail};
 use crate::db::DbError;
+use crate::descriptors;
 use crate::settings::ConfigError;
 use crate::workflows::{self, Known};
 
@@ -79,6 +80,7 @@ pub fn main() -> ExitCode {
         return exit(extract::run(&cli.global, *arguments));
     }
     crate::tls::install();
+    descriptors::raise();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

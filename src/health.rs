@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::app::state::Shared;
 use crate::db::Pool;
+use crate::fault;
 use crate::redis::Redis;
 use crate::store::stage::Gauge;
 
@@ -242,11 +243,16 @@ pub async fn readiness(shared: &Shared, probe: &Probe) -> Readiness {
 pub fn judged(shared: &Shared, tree: Option<&TreeStatus>, database: Option<&str>) -> Readiness {
     let failure = shared.reload_failure.get().as_ref().clone();
     let pending = shared.pending.get();
+    let mut judged = judge(tree, &shared.queues(), database, failure);
+    if let Some(shortage) = fault::lacking() {
+        judged.problems.push(shortage.advice().to_owned());
+        judged.ready = false;
+    }
     Readiness {
         redis: shared.redis.as_ref().map(Redis::is_up),
         taken_away: shared.taken_away.get().as_ref().clone(),
         pending_restart: pending.iter().map(|change| change.key.clone()).collect(),
-        ..judge(tree, &shared.queues(), database, failure)
+        ..judged
     }
 }
 

@@ -12,8 +12,8 @@ use std::time::Duration;
 use diesel::result::Error as DieselError;
 use diesel_async::{AsyncConnection, AsyncPgConnection};
 use gleaner_actors::port::{
-    Claim, Failure, LeaseId, OpenedLease, Outcome, Port, PortError, SettleReport, Settlement,
-    SnoozeScope, Unsettled, Verdict,
+    Claim, Ending, Failure, LeaseId, OpenedLease, Outcome, Port, PortError, Previous, SettleReport,
+    Settlement, SnoozeScope, Unsettled, Verdict,
 };
 use gleaner_actors::{Settings, judge};
 use tracing::{debug, error, warn};
@@ -285,7 +285,7 @@ impl Port for Pipeline {
     async fn open_lease(
         &self,
         ttl: Duration,
-        previous: Option<LeaseId>,
+        previous: Option<Previous>,
     ) -> Result<OpenedLease, PortError> {
         self.workflow.ready().map_err(PortError::Misconfigured)?;
         let max_attempts = self.settings.get().max_attempts;
@@ -293,14 +293,18 @@ impl Port for Pipeline {
         let opened = conn
             .transaction::<_, DieselError, _>(async |conn| {
                 let id = lease::open(conn, self.node, self.name, ttl).await?;
-                let mut taken_back = 0;
-                if let Some(previous) = previous {
-                    taken_back = self
-                        .stage
-                        .take_back(conn, previous, max_attempts)
-                        .await?
-                        .freed;
-                }
+                let stage = &self.stage;
+                let taken_back = match previous {
+                    Some(Previous {
+                        lease,
+                        ending: Ending::Died,
+                    }) => stage.take_back(conn, lease, max_attempts).await?.freed,
+                    Some(Previous {
+                        lease,
+                        ending: Ending::Lost,
+                    }) => stage.release_lost(conn, lease).await?.freed,
+                    None => 0,
+                };
                 // Also one whose opening was answered too late to be known, which the heartbeat would renew for ever.
                 lease::end_older(conn, self.node, self.name, id).await?;
                 Ok(OpenedLease {
@@ -439,7 +443,7 @@ impl Port for Pipeline {
         let mut conn = self.connection().await?;
         let freed = conn
             .transaction::<_, DieselError, _>(async |conn| {
-                let freed = self.stage.release(conn, lease, &[]).await?.freed;
+                let freed = self.stage.release_lost(conn, lease).await?.freed;
                 lease::end(conn, lease).await?;
                 Ok(freed)
             })

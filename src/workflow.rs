@@ -12,16 +12,21 @@ use std::time::Duration;
 use diesel::QueryResult;
 use diesel_async::AsyncPgConnection;
 
+use crate::fault::{self, Fault};
 use crate::live::Live;
 use crate::redis::Redis;
 use crate::settings::Options;
 use crate::store::stage::Stage;
+use crate::telemetry::chain;
 use crate::web::fetch::{Client, Decision, FetchError};
 use crate::web::render::{RenderError, Renderer};
 use gleaner_extract::url::TrackingParameters;
 
 /// Key of a row.
 pub type ItemId = i64;
+
+/// How long work waits for the database or Redis before the next try, where a row's own work has met their trouble.
+const STORE_WAIT: Duration = Duration::from_secs(5);
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -246,21 +251,34 @@ pub enum WorkflowError {
 }
 
 impl WorkflowError {
-    /// A permanent failure of this class.
+    /// A permanent failure of this class; a snooze if it is not the row's fault ([`fault::of`]).
     pub fn permanent(class: &'static str, source: impl Into<BoxError>) -> Self {
-        Self::Permanent {
-            class,
-            source: source.into(),
-        }
+        let source = source.into();
+        Self::nobodys(&*source).unwrap_or(Self::Permanent { class, source })
     }
 
-    /// A failure of this class that may pass.
+    /// A failure of this class that may pass; a snooze if it is not the row's fault ([`fault::of`]).
     pub fn retry(class: &'static str, source: impl Into<BoxError>) -> Self {
-        Self::Retry {
+        let source = source.into();
+        Self::nobodys(&*source).unwrap_or(Self::Retry {
             class,
             after: None,
-            source: source.into(),
-        }
+            source,
+        })
+    }
+
+    /// What is no row's fault holds for all of them: the whole workflow waits, and nothing is charged.
+    fn nobodys(source: &(dyn std::error::Error + 'static)) -> Option<Self> {
+        let after = match fault::of(source) {
+            Fault::Row => return None,
+            Fault::Process(shortage) => fault::lack(shortage),
+            Fault::Database | Fault::Redis => STORE_WAIT,
+        };
+        Some(Self::Snooze {
+            after,
+            reason: chain(source),
+            whole_workflow: true,
+        })
     }
 }
 
@@ -270,6 +288,9 @@ impl WorkflowError {
         class: &'static str,
         error: impl std::error::Error + Send + Sync + 'static,
     ) -> Self {
+        if let Some(nobodys) = Self::nobodys(&error) {
+            return nobodys;
+        }
         match decision {
             Decision::Retry { after } => Self::Retry {
                 class,
@@ -278,7 +299,7 @@ impl WorkflowError {
             },
             Decision::Snooze { after } => Self::Snooze {
                 after,
-                reason: crate::telemetry::chain(&error),
+                reason: chain(&error),
                 whole_workflow: false,
             },
             Decision::Permanent => Self::Permanent {
@@ -316,6 +337,33 @@ impl From<RenderError> for WorkflowError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_our_own_process_lacks_is_charged_to_no_row() {
+        let full = || std::io::Error::from_raw_os_error(nix::errno::Errno::EMFILE as i32);
+        let connect = || FetchError::Connect(Arc::new(full()));
+        for error in [
+            WorkflowError::from(connect()),
+            WorkflowError::retry("smtp", full()),
+            WorkflowError::permanent("smtp", full()),
+            WorkflowError::from(RenderError::Fetch(connect())),
+        ] {
+            let WorkflowError::Snooze {
+                after,
+                whole_workflow: true,
+                reason,
+            } = error
+            else {
+                panic!("{error:?}");
+            };
+            assert!(after >= Duration::from_secs(1), "{after:?}");
+            assert!(reason.contains("os error 24"), "{reason}");
+        }
+        assert_eq!(fault::lacking(), Some(fault::Shortage::Descriptors));
+        let refused = std::io::Error::from_raw_os_error(nix::errno::Errno::ECONNREFUSED as i32);
+        let error = WorkflowError::from(FetchError::Connect(Arc::new(refused)));
+        assert!(matches!(error, WorkflowError::Retry { .. }), "{error:?}");
+    }
 
     #[test]
     fn a_row_is_tried_again_by_the_harder_of_its_terms_and_the_other_side_s() {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use tokio::time::Instant;
 
 use crate::lease::{Fence, lock};
-use crate::port::{LeaseId, SettleReport};
+use crate::port::{Ending, LeaseId, Previous, SettleReport};
 use crate::rate::Window;
 
 #[derive(Default)]
@@ -24,6 +24,8 @@ pub(crate) struct Continuity {
 struct Kept {
     incarnation: u64,
     lease: Option<LeaseId>,
+    /// That lease was lost while its actor lived.
+    is_lost: bool,
     fence: Option<Arc<Fence>>,
     window: Window,
     snoozed_until: Option<Instant>,
@@ -94,12 +96,33 @@ impl Continuity {
         lock(&self.kept).lease
     }
 
+    /// The lease that is to be taken over, and how it ended.
+    pub(crate) fn previous(&self) -> Option<Previous> {
+        let kept = lock(&self.kept);
+        let ending = if kept.is_lost {
+            Ending::Lost
+        } else {
+            Ending::Died
+        };
+        kept.lease.map(|lease| Previous { lease, ending })
+    }
+
+    /// Notes that this incarnation lives and has lost its lease: should it die before it has another, its items had stopped
+    /// by then. Without effect for one that has been superseded, whose items are its successor's to judge.
+    pub(crate) fn lease_lost(&self, incarnation: u64, lease: LeaseId) {
+        let mut kept = lock(&self.kept);
+        if kept.incarnation == incarnation && kept.lease == Some(lease) {
+            kept.is_lost = true;
+        }
+    }
+
     /// Records the lease of this incarnation; refused if it has been superseded.
     pub(crate) fn lease_opened(&self, incarnation: u64, fence: Arc<Fence>) -> bool {
         let mut kept = lock(&self.kept);
         let current = kept.incarnation == incarnation;
         if current {
             kept.lease = Some(fence.lease());
+            kept.is_lost = false;
             kept.fence = Some(fence);
         }
         current

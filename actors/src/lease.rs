@@ -68,6 +68,12 @@ impl Fence {
         now < self.deadline()
     }
 
+    /// When the beat that last moved the deadline was sent, if each adds `holds_for`.
+    pub(crate) fn renewed(&self, holds_for: Duration) -> Instant {
+        let deadline = self.deadline();
+        deadline.checked_sub(holds_for).unwrap_or(self.origin)
+    }
+
     /// Moves the deadline after a successful beat; without effect once it has been passed.
     fn renew(&self, sent: Instant, holds_for: Duration) {
         let now = Instant::now();

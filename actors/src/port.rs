@@ -22,6 +22,25 @@ pub type ItemId = i64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 pub struct LeaseId(pub i64);
 
+/// The lease that a workflow had before, and how that came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Previous {
+    /// Which.
+    pub lease: LeaseId,
+    /// How.
+    pub ending: Ending,
+}
+
+/// How a lease ended that was not closed: whom its attempts are charged to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Its actor died under it, perhaps of what it worked: the attempts stay counted.
+    Died,
+    /// Its actor lives, and could not keep it: the store was away, or the process stood still. No item is to blame, so the
+    /// attempts are given back.
+    Lost,
+}
+
 /// A lease just opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenedLease {
@@ -246,16 +265,16 @@ pub trait Port: Send + Sync + 'static {
     /// What working it yields.
     type Output: Send + Sync + 'static;
 
-    /// Opens a lease of `ttl` for a new incarnation of this workflow's actor. Items still held under `previous`, the lease
-    /// of the incarnation before it in this process, are taken back in the same step: they are due at once, their attempt
-    /// stays counted.
+    /// Opens a lease of `ttl` for this workflow's actor. Items still held under `previous`, the lease before it in this process,
+    /// are taken back in the same step: they are due at once. Where that lease was [`Ending::Lost`], their attempts are given back,
+    /// and so are those that others have charged meanwhile for want of a sign of life, as far as nobody has gone on since.
     ///
     /// # Errors
     /// [`PortError::Unavailable`], [`PortError::Misconfigured`].
     fn open_lease(
         &self,
         ttl: Duration,
-        previous: Option<LeaseId>,
+        previous: Option<Previous>,
     ) -> impl Future<Output = Result<OpenedLease, PortError>> + Send;
 
     /// Claims up to `limit` due items and loads their inputs. Fewer than `limit` means that no more are due now.

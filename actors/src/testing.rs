@@ -15,8 +15,8 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::lease::lock;
 use crate::observer::{Event, Observer};
 use crate::port::{
-    Claim, Failure, Heart, ItemId, LeaseId, OpenedLease, Outcome, Port, PortError, SettleReport,
-    Settlement, SnoozeScope, Unsettled, Verdict,
+    Claim, Ending, Failure, Heart, ItemId, LeaseId, OpenedLease, Outcome, Port, PortError,
+    Previous, SettleReport, Settlement, SnoozeScope, Unsettled, Verdict,
 };
 
 /// How long [`MemoryPort::until`] and [`until`] wait.
@@ -129,6 +129,8 @@ struct Store {
     /// The queued rows in the claim's order.
     queue: BTreeSet<(Instant, ItemId)>,
     leases: HashMap<LeaseId, Instant>,
+    /// Attempts that stay counted since a lease ended of itself.
+    charged: HashMap<LeaseId, Vec<(ItemId, i16)>>,
     faults: HashMap<Call, (usize, Fault)>,
     latency: HashMap<Call, Duration>,
     claims: Vec<ClaimRecord>,
@@ -389,13 +391,30 @@ impl Store {
         let now = Instant::now();
         let mut ended = 0;
         for item in held {
-            if give_attempts_back && let Some(row) = self.rows.get_mut(&item) {
-                row.attempts -= 1;
+            if let Some(row) = self.rows.get_mut(&item) {
+                if give_attempts_back {
+                    row.attempts -= 1;
+                } else {
+                    let charged = self.charged.entry(lease).or_default();
+                    charged.push((item, row.attempts));
+                }
             }
             self.queue(item, now);
             ended += 1;
         }
         ended
+    }
+
+    /// Gives back what was charged when this lease ended, where nobody has gone on since.
+    fn excuse(&mut self, lease: LeaseId) {
+        for (item, attempt) in self.charged.remove(&lease).unwrap_or_default() {
+            if let Some(row) = self.rows.get_mut(&item)
+                && row.status == Status::Queued
+                && row.attempts == attempt
+            {
+                row.attempts -= 1;
+            }
+        }
     }
 
     fn check_lease(&self, lease: LeaseId) -> Result<(), PortError> {
@@ -486,14 +505,24 @@ impl Port for MemoryPort {
     async fn open_lease(
         &self,
         ttl: Duration,
-        previous: Option<LeaseId>,
+        previous: Option<Previous>,
     ) -> Result<OpenedLease, PortError> {
         let lost = self.undergo(Call::OpenLease, None).await?;
         let id = LeaseId(NEXT_LEASE.fetch_add(1, Ordering::Relaxed));
         let taken_back = {
             let mut store = self.lock();
             store.leases.insert(id, Instant::now() + ttl);
-            previous.map_or(0, |previous| store.end_lease(previous, false))
+            match previous {
+                Some(Previous { lease, ending }) => {
+                    let is_lost = ending == Ending::Lost;
+                    let ended = store.end_lease(lease, is_lost);
+                    if is_lost {
+                        store.excuse(lease);
+                    }
+                    ended
+                }
+                None => 0,
+            }
         };
         self.answer(OpenedLease { id, taken_back }, lost)
     }

@@ -16,6 +16,7 @@ use crate::console::{FAILURE, Global, OK, print};
 use crate::db::connect::Connector;
 use crate::db::pooler::{self, Pooling};
 use crate::db::{DbError, migrations};
+use crate::descriptors;
 use crate::redis::{self, Redis};
 use crate::store::doctor;
 use crate::store::doctor::{History, LongTransaction, Server, Stuck, Vacuum};
@@ -38,6 +39,7 @@ pub(super) async fn run(global: &Global) -> anyhow::Result<u8> {
     }
     checks.push(Box::pin(check_redis(&config.redis)).await);
     checks.push(drain(config.engine.drain_timeout, &supervisor::programs()));
+    checks.push(open_files(descriptors::limit().soft));
     let is_failed = checks.iter().any(|check| check.outcome == Grade::Fail);
     if global.json {
         let answer = serde_json::json!({ "healthy": !is_failed, "checks": checks });
@@ -503,6 +505,19 @@ fn drain(drain_timeout: Duration, programs: &[Program]) -> Check {
         let advice =
             "raise stopwaitsecs beyond engine.drain_timeout, then supervisorctl reread and update";
         Check::warn("drain", short.join("; "), advice)
+    }
+}
+
+/// How many file descriptors a process has that is started as this one was. A service has its own limit, which its log tells.
+fn open_files(limit: usize) -> Check {
+    let name = "open files";
+    let found = format!("at most {limit} for a process started from here");
+    if limit < descriptors::WANTED {
+        let advice = "set LimitNOFILE (systemd), minfds in [supervisord] or ulimit -Hn to 65536: with fewer, connections are kept \
+                      for a shorter time, and work waits when descriptors run out";
+        Check::warn(name, found, advice)
+    } else {
+        Check::ok(name, found)
     }
 }
 

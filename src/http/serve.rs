@@ -24,6 +24,7 @@ use tracing::{debug, warn};
 
 use super::config::MAX_CONNECTIONS;
 use super::{State, outside_router, router};
+use crate::descriptors;
 
 /// How long a client may take to send a request's head, and how long a connection may idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
@@ -129,7 +130,9 @@ async fn accept(
     stop: CancellationToken,
     tasks: TaskTracker,
 ) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    // With few descriptors, most of them are for the work that is asked about.
+    let few = (descriptors::limit().soft / 8).max(1);
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS.min(few)));
     loop {
         let accepted = async {
             let place = Arc::clone(&places).acquire_owned().await;

@@ -16,10 +16,11 @@ use url::Url;
 
 use crate::compute::compute;
 use crate::db::keyed;
+use crate::fault;
 use crate::live::Live;
 use crate::settings;
 use crate::telemetry::chain;
-use crate::web::fetch::{Client, Decision, FetchError, RequestOptions, home_page};
+use crate::web::fetch::{Client, Decision, FetchError, RequestOptions, RobotsAnswer, home_page};
 use crate::web::page::Landing;
 use crate::workflow::{Configured, Done, ItemId, Services, Workflow, WorkflowError};
 use gleaner_extract::sitemap::{self, Kind};
@@ -125,6 +126,12 @@ impl Workflow for SitemapDiscovery {
         let mut found = Found::new();
 
         let robots = self.client.robots(&origin).await;
+        if let RobotsAnswer::Failed { error, .. } = &robots
+            && fault::shortage(error).is_some()
+        {
+            // The site may well name sitemaps: nothing is known of it yet.
+            return Err(error.clone().into());
+        }
         let named: Vec<Url> = robots
             .sitemaps()
             .iter()

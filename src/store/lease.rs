@@ -105,9 +105,12 @@ pub async fn prune(conn: &mut AsyncPgConnection) -> diesel::QueryResult<usize> {
         .await
 }
 
-/// The heartbeat's side of the leases: a connection of its own, made again whenever it breaks.
+/// The heartbeat's side of the leases: a connection of its own, made again whenever it breaks, by another way where there is one.
 pub struct LeaseHeart {
-    connector: Connector,
+    /// The first is the one that is wanted.
+    ways: Vec<Connector>,
+    /// Which of them is tried by the next connection.
+    way: usize,
     node: i64,
     connection: Option<AsyncPgConnection>,
 }
@@ -117,28 +120,40 @@ impl LeaseHeart {
     #[must_use]
     pub fn new(connector: Connector, node: i64) -> Self {
         Self {
-            connector,
+            ways: vec![connector],
+            way: 0,
             node,
             connection: None,
         }
+    }
+
+    /// The same with another way to the same database, taken when the one before gives no answer: a lease is not to be lost
+    /// while the rows themselves can be reached.
+    #[must_use]
+    pub fn or_through(mut self, connector: Connector) -> Self {
+        self.ways.push(connector);
+        self
     }
 }
 
 impl Heart for LeaseHeart {
     async fn beat(&mut self, ttl: Duration) -> Result<Vec<LeaseId>, PortError> {
+        // Until this beat is answered, the next goes another way: also when this one is dropped for taking too long.
+        let way = self.way;
+        self.way = (way + 1) % self.ways.len();
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => self
-                .connector
-                .connect()
-                .await
-                .map_err(|error| PortError::Unavailable(Box::new(error)))?,
+            None => {
+                let connection = self.ways[way].connect().await;
+                connection.map_err(|error| PortError::Unavailable(Box::new(error)))?
+            }
         };
         // A beat that takes longer than half a lease is as good as none; the connection is dropped with it.
         let renewed = tokio::time::timeout(ttl / 2, renew(&mut connection, self.node, ttl)).await;
         match renewed {
             Ok(Ok(leases)) => {
                 self.connection = Some(connection);
+                self.way = way;
                 Ok(leases)
             }
             Ok(Err(error)) => Err(PortError::Unavailable(Box::new(error))),

@@ -36,6 +36,7 @@ pub struct Stage {
     disown: String,
     take_back: String,
     readopt: String,
+    excuse: String,
     rescue: String,
     rescue_foreign: String,
     gauge: String,
@@ -112,10 +113,14 @@ impl Stage {
             Some(column) => format!("least({parameter}, item.{column})"),
             None => parameter.to_owned(),
         };
+        let used_up = |parameter: &str| {
+            let condition = include_str!("stage/used_up.sql");
+            format!("({})", condition.replace("{limit}", &limit_of(parameter)))
+        };
         let fill = |template: &str| {
             template
-                .replace("{limit:$1}", &limit_of("$1"))
-                .replace("{limit:$3}", &limit_of("$3"))
+                .replace("{used_up:$1}", &used_up("$1"))
+                .replace("{used_up:$3}", &used_up("$3"))
                 .replace("{table}", table)
                 .replace("{stage}", stage)
                 .replace("{touch}", touch)
@@ -130,6 +135,7 @@ impl Stage {
             disown: fill(include_str!("stage/disown.sql")),
             take_back: fill(include_str!("stage/take_back.sql")),
             readopt: fill(include_str!("stage/readopt.sql")),
+            excuse: fill(include_str!("stage/excuse.sql")),
             rescue: fill(include_str!("stage/rescue.sql")),
             rescue_foreign: fill(include_str!("stage/rescue_foreign.sql")),
             gauge: fill(include_str!("stage/gauge.sql")),
@@ -283,6 +289,31 @@ impl Stage {
         keep: &[ItemId],
     ) -> QueryResult<Rescued> {
         self.free(conn, lease, 1, i16::MAX, "released", keep).await
+    }
+
+    /// Hands back, unharmed, every row of a lease that its holder could not keep, though it lives: what is still stamped with it,
+    /// and what others have rescued or quarantined meanwhile, where nobody has touched that since. What somebody has taken
+    /// stays with them, and the attempt does not count when that row's deaths are counted.
+    ///
+    /// Belongs into a transaction.
+    ///
+    /// # Errors
+    /// Whatever the database answers.
+    pub async fn release_lost(
+        &self,
+        conn: &mut AsyncPgConnection,
+        lease: LeaseId,
+    ) -> QueryResult<Rescued> {
+        // First what is still held, which waits for a rescue under way; what that one has charged is then there to be seen.
+        let mut total = self.release(conn, lease, &[]).await?;
+        let regained: Rescued = sql_query(&self.excuse)
+            .bind::<BigInt, _>(lease.0)
+            .get_result(conn)
+            .await?;
+        if regained.freed > 0 {
+            total.add(self.release(conn, lease, &[]).await?);
+        }
+        Ok(total)
     }
 
     async fn free(
@@ -579,6 +610,7 @@ mod tests {
             &stage.disown,
             &stage.take_back,
             &stage.readopt,
+            &stage.excuse,
             &stage.rescue,
             &stage.rescue_foreign,
             &stage.gauge,

@@ -23,6 +23,7 @@ mod pace;
 mod resolve;
 mod robots;
 mod shared;
+mod sockets;
 
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -39,19 +40,19 @@ pub use exchange::{BodyStream, Head};
 pub use gleaner_extract::charset::{decode as decode_text, encoding as text_encoding};
 pub use guard::refusal;
 pub use home::home_page;
-pub use resolve::{Lookup, SystemLookup};
+pub use resolve::{Lookup, SystemLookup, Unanswered};
 pub use robots::RobotsAnswer;
 pub use shared::{Ask, Pace, Place, SharedPace, Turn};
 
-use crate::tls;
+use crate::{descriptors, tls};
 use guard::Guard;
 use resolve::GuardedResolver;
+use sockets::Sockets;
 
 /// How many name lookups may be under way at once.
 const MAX_LOOKUPS: usize = 64;
-/// How many idle connections to one host are kept, and for how long.
+/// How many idle connections to one host are kept.
 const IDLE_CONNECTIONS_PER_HOST: usize = 2;
-const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a fetch is for, which decides the rules for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,6 +147,7 @@ struct Inner {
     hosts: pace::Hosts,
     robots: robots::Cache,
     shared_pace: OnceLock<Box<dyn SharedPace>>,
+    sockets: Arc<Sockets>,
 }
 
 /// One configuration, and what is built from it. A fetch keeps the one it started with.
@@ -186,7 +188,7 @@ impl Live {
             .http1_allow_obsolete_multiline_headers_in_responses(true)
             .http1_allow_spaces_after_header_name_in_responses(true)
             .pool_max_idle_per_host(IDLE_CONNECTIONS_PER_HOST)
-            .pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
+            .pool_idle_timeout(sockets::kept_for(descriptors::limit().soft))
             .dns_resolver(resolver)
             .build()
             .map_err(|error| FetchError::Build(Arc::new(error)))?;
@@ -219,6 +221,7 @@ impl Client {
             hosts: pace::Hosts::default(),
             robots: robots::Cache::new(),
             shared_pace: OnceLock::new(),
+            sockets: Sockets::new(descriptors::limit().soft),
         };
         Ok(Self {
             inner: Arc::new(inner),

@@ -8,6 +8,7 @@
     reason = "the figures of a run are part of what a test tells"
 )]
 
+mod absence;
 mod crash;
 mod database_faults;
 mod embedded;
@@ -16,6 +17,7 @@ mod kill;
 mod misuse;
 mod record;
 mod reload;
+mod shortage;
 mod supervisord;
 mod support;
 mod terminate;

@@ -30,7 +30,7 @@ use modules::Tree;
 const ROOMS: &[(&str, &str)] = &[
     (
         "app",
-        "app::state area areas config db gleaner_actors http live metrics redis settings store telemetry upkeep web workflow workflows",
+        "app::state area areas config db descriptors gleaner_actors http live metrics redis settings store telemetry upkeep web workflow workflows",
     ),
     (
         "app::state",
@@ -49,7 +49,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("child", ""),
     (
         "cli",
-        "app area areas bench config console db demo embedded gleaner_actors gleaner_extract metrics prices redis secret settings signals store telemetry tls web workflows",
+        "app area areas bench config console db demo descriptors embedded gleaner_actors gleaner_extract metrics prices redis secret settings signals store telemetry tls web workflows",
     ),
     ("compute", ""),
     (
@@ -59,16 +59,18 @@ const ROOMS: &[(&str, &str)] = &[
     ("console", "config db settings telemetry"),
     ("db", "gleaner_actors secret telemetry tls"),
     ("demo", ""),
+    ("descriptors", ""),
     ("embedded", "child"),
-    ("health", "app::state db gleaner_actors redis store"),
+    ("fault", "db"),
+    ("health", "app::state db fault gleaner_actors redis store"),
     (
         "http",
-        "app::state config db gleaner_actors health http::config metrics secret store telemetry upkeep workflows",
+        "app::state config db descriptors gleaner_actors health http::config metrics secret store telemetry upkeep workflows",
     ),
     ("http::config", "secret settings"),
     (
         "leads",
-        "area compute config console db demo gleaner_extract http live secret settings store telemetry web workflow workflows",
+        "area compute config console db demo fault gleaner_extract http live secret settings store telemetry web workflow workflows",
     ),
     ("lib", ""),
     ("live", ""),
@@ -93,10 +95,13 @@ const ROOMS: &[(&str, &str)] = &[
         "upkeep",
         "app::state db gleaner_actors metrics store telemetry",
     ),
-    ("web", "child compute gleaner_extract metrics tls"),
+    (
+        "web",
+        "child compute descriptors fault gleaner_extract metrics tls",
+    ),
     (
         "workflow",
-        "gleaner_extract live redis settings store telemetry web",
+        "fault gleaner_extract live redis settings store telemetry web",
     ),
     (
         "workflows",
@@ -105,7 +110,7 @@ const ROOMS: &[(&str, &str)] = &[
 ];
 
 /// Whom an area may name that has no row above.
-const AREA_MAY: &str = "app::state area compute config console db demo gleaner_actors gleaner_extract http live metrics redis secret settings store telemetry upkeep web workflow workflows";
+const AREA_MAY: &str = "app::state area compute config console db demo fault gleaner_actors gleaner_extract http live metrics redis secret settings store telemetry upkeep web workflow workflows";
 
 /// Circles from before they were checked, each by one of its edges: crate, who names, whom. Without these edges there is none.
 /// The list only gets shorter.

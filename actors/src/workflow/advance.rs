@@ -11,7 +11,7 @@ use super::decide::{Room, Waiting, demand, patience};
 use super::incarnation::{Incarnation, Lease};
 use super::trouble::Operation;
 use crate::control::notify;
-use crate::port::Port;
+use crate::port::{Port, PortError};
 
 /// Two, so that one batch can be sent while the other's commit is on its way to the disk.
 const SETTLES_IN_THE_AIR: usize = 2;
@@ -21,6 +21,14 @@ const INTERVAL_JITTER: f64 = 0.1;
 
 /// An interval of zero must not become a busy loop.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
+
+/// How often a workflow that waits for the heart looks whether it beats.
+const HEART_LOOK: Duration = Duration::from_millis(250);
+
+/// Why a lease was not renewed in time.
+#[derive(Debug, thiserror::Error)]
+#[error("the heartbeat is not answered")]
+struct HeartSilent;
 
 impl<P: Port> Incarnation<P> {
     /// Does whatever has become possible, and sets the alarm for whatever comes next. Constant time.
@@ -36,8 +44,27 @@ impl<P: Port> Incarnation<P> {
     }
 
     fn check_fence(&mut self, now: Instant) {
-        if matches!(&self.lease, Lease::Held(fence) if !fence.holds(now)) {
-            self.lose_lease("not renewed in time", now);
+        let Lease::Held(fence) = &self.lease else {
+            return;
+        };
+        if fence.holds(now) {
+            return;
+        }
+        let renewed = fence.renewed(self.seed.tree.fence_after());
+        self.lose_lease("not renewed in time", Some(renewed), now);
+        if !self.seed.leases.pulse().ok {
+            let error = PortError::unavailable(HeartSilent);
+            self.call_failed(Operation::OpenLease, error, now);
+        }
+    }
+
+    /// Whether the heart has yet to beat before a lease may be opened.
+    fn awaits_beat(&self) -> bool {
+        match self.lease {
+            Lease::None { after_beat, .. } => {
+                after_beat.is_some() && self.seed.leases.pulse().renewed <= after_beat
+            }
+            Lease::Opening | Lease::Held(_) | Lease::Closing(_) | Lease::Unclosed(_) => false,
         }
     }
 
@@ -104,33 +131,46 @@ impl<P: Port> Incarnation<P> {
             && self.claiming.is_none()
     }
 
-    /// After a claim whose answer was lost, opens a new lease that takes back what the old one may hold unknown to us.
+    /// A claim's answer was lost, and nothing else stands in the way of another lease.
+    fn is_to_renew(&self) -> bool {
+        self.doubtful_since.is_some() && !self.draining && self.is_idle()
+    }
+
+    /// After a claim whose answer was lost, opens a new lease that takes back what the old one may hold unknown to us. Not while
+    /// the heart is silent: the store would not open one, and the old one is as good as any.
     fn renew_doubtful_lease(&mut self, now: Instant) {
-        if self.doubtful_since.is_none() || self.draining || !self.is_idle() {
+        if !self.is_to_renew() || !self.seed.leases.pulse().ok {
             return;
         }
         if let Lease::Held(fence) = &self.lease {
-            self.seed.leases.remove(fence.lease());
-            self.lease = Lease::None { not_before: now };
+            let lease = fence.lease();
+            self.seed.leases.remove(lease);
+            let continuity = &self.seed.continuity;
+            continuity.lease_lost(self.seed.incarnation, lease);
+            self.lease = Lease::None {
+                not_before: now,
+                after_beat: None,
+            };
             self.session += 1;
             self.doubtful_since = None;
         }
     }
 
     fn open_lease(&mut self, now: Instant) {
-        let Lease::None { not_before } = self.lease else {
+        let Lease::None { not_before, .. } = self.lease else {
             return;
         };
         if self.misconfigured
             || self.draining
             || now < not_before
+            || self.awaits_beat()
             || !self.trouble.allows(Operation::OpenLease, now)
         {
             return;
         }
         self.lease = Lease::Opening;
         let (port, session) = (Arc::clone(&self.port), self.session);
-        let (ttl, previous) = (self.seed.tree.lease_ttl, self.seed.continuity.lease());
+        let (ttl, previous) = (self.seed.tree.lease_ttl, self.seed.continuity.previous());
         self.call(Operation::OpenLease, async move {
             let sent = Instant::now();
             let result = port.open_lease(ttl, previous).await;
@@ -270,11 +310,15 @@ impl<P: Port> Incarnation<P> {
     /// for a message.
     fn next_due(&self, now: Instant) -> Option<Instant> {
         let lease = match &self.lease {
-            Lease::None { not_before } => self
-                .trouble
-                .not_before(Operation::OpenLease)
-                .max(Some(*not_before)),
-            Lease::Held(fence) => Some(fence.deadline()),
+            Lease::None { not_before, .. } => {
+                let look = self.awaits_beat().then(|| now + HEART_LOOK);
+                let allowed = self.trouble.not_before(Operation::OpenLease);
+                allowed.max(Some(*not_before)).max(look)
+            }
+            Lease::Held(fence) => {
+                let look = self.is_to_renew().then(|| now + HEART_LOOK);
+                Some(look.map_or(fence.deadline(), |look| look.min(fence.deadline())))
+            }
             Lease::Unclosed(_) => self.trouble.not_before(Operation::CloseLease),
             Lease::Opening | Lease::Closing(_) => None,
         };

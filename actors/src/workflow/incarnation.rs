@@ -30,7 +30,12 @@ use crate::settings::Settings;
 /// Where the lease stands.
 pub(super) enum Lease {
     /// None; another is opened from this instant on.
-    None { not_before: Instant },
+    None {
+        not_before: Instant,
+        /// And not before a beat is answered that was sent after this instant: a lease that cannot be renewed would only have
+        /// items started in vain.
+        after_beat: Option<Instant>,
+    },
     /// Asked for.
     Opening,
     /// Ours, while the fence holds.
@@ -110,7 +115,10 @@ impl<P: Port> Incarnation<P> {
             draining: false,
             aborting: false,
             misconfigured: false,
-            lease: Lease::None { not_before: now },
+            lease: Lease::None {
+                not_before: now,
+                after_beat: None,
+            },
             trouble: Trouble::default(),
             claiming: None,
             in_flight: HashMap::new(),
@@ -212,7 +220,10 @@ impl<P: Port> Incarnation<P> {
                 });
             }
             Err(error) => {
-                self.lease = Lease::None { not_before: now };
+                self.lease = Lease::None {
+                    not_before: now,
+                    after_beat: None,
+                };
                 self.call_failed(Operation::OpenLease, error, now);
             }
         }
@@ -220,7 +231,7 @@ impl<P: Port> Incarnation<P> {
 
     pub(super) fn lease_lost(&mut self, lease: LeaseId) {
         if matches!(&self.lease, Lease::Held(fence) if fence.lease() == lease) {
-            self.lose_lease("not renewed by the store", Instant::now());
+            self.lose_lease("not renewed by the store", None, Instant::now());
         }
     }
 
@@ -440,10 +451,17 @@ impl<P: Port> Incarnation<P> {
         self.in_flight.clear();
     }
 
-    pub(super) fn lose_lease(&mut self, reason: &'static str, now: Instant) {
+    /// Gives a lease up whose items nobody may work any more. `after_beat` as in [`Lease::None`].
+    pub(super) fn lose_lease(
+        &mut self,
+        reason: &'static str,
+        after_beat: Option<Instant>,
+        now: Instant,
+    ) {
         let delay = reopen_delay(self.losses.saturating_add(1), rand::random());
         let next = Lease::None {
             not_before: now + delay,
+            after_beat,
         };
         let Lease::Held(fence) = std::mem::replace(&mut self.lease, next) else {
             return;
@@ -451,6 +469,8 @@ impl<P: Port> Incarnation<P> {
         self.losses = self.losses.saturating_add(1);
         self.seed.leases.remove(fence.lease());
         fence.break_now();
+        let continuity = &self.seed.continuity;
+        continuity.lease_lost(self.seed.incarnation, fence.lease());
         if let Some(claiming) = self.claiming.take() {
             claiming.abort();
         }
@@ -477,9 +497,9 @@ impl<P: Port> Incarnation<P> {
         });
     }
 
-    fn call_failed(&mut self, operation: Operation, error: PortError, now: Instant) {
+    pub(super) fn call_failed(&mut self, operation: Operation, error: PortError, now: Instant) {
         if is_lost(&error) && operation != Operation::OpenLease {
-            self.lose_lease("refused by the store", now);
+            self.lose_lease("refused by the store", None, now);
             return;
         }
         if let PortError::Misconfigured(reason) = error {

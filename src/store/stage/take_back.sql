@@ -14,8 +14,8 @@ WITH head AS MATERIALIZED (
 ), freed AS (
     UPDATE {table} AS item
     SET {stage}_status = CASE WHEN item.{stage}_status IS DISTINCT FROM 'Processing' THEN item.{stage}_status
-            WHEN item.{stage}_due_at IS NULL AND $2 = 0 AND item.{stage}_attempts >= {limit:$3} THEN 'Error' ELSE 'Queued' END,
-        {stage}_error = CASE WHEN item.{stage}_status = 'Processing' AND item.{stage}_due_at IS NULL AND $2 = 0 AND item.{stage}_attempts >= {limit:$3}
+            WHEN item.{stage}_due_at IS NULL AND $2 = 0 AND {used_up:$3} THEN 'Error' ELSE 'Queued' END,
+        {stage}_error = CASE WHEN item.{stage}_status = 'Processing' AND item.{stage}_due_at IS NULL AND $2 = 0 AND {used_up:$3}
             THEN 'quarantined: its worker died at attempt ' || item.{stage}_attempts || ', the last' ELSE item.{stage}_error END,
         {stage}_attempts = CASE WHEN item.{stage}_due_at IS NULL THEN greatest(item.{stage}_attempts - $2, 0) ELSE 0 END,
         {stage}_due_at = CASE WHEN item.{stage}_status = 'Processing' THEN (SELECT due_at FROM head) END,

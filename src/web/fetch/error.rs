@@ -4,6 +4,8 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::fault;
+
 /// The underlying error. Shared, so that a failed robots.txt can be remembered and reported again.
 pub type Cause = Arc<dyn Error + Send + Sync>;
 
@@ -159,7 +161,14 @@ impl FetchError {
     /// A server that asks for time (`Retry-After`) is a retry and not a snooze: it is charged, so
     /// that a server that asks for ever is given up at last. The host rests meanwhile, and the
     /// other items for it are snoozed by [`FetchError::HostBusy`].
+    ///
+    /// What our own process has run short of is no fault of the host's.
     pub fn decision(&self) -> Decision {
+        if fault::shortage(self).is_some() {
+            return Decision::Snooze {
+                after: fault::RETRY_AFTER,
+            };
+        }
         match self {
             Self::HostBusy { retry_after } | Self::RobotsUnreachable { retry_after } => {
                 Decision::Snooze {
@@ -216,7 +225,7 @@ impl FetchError {
                 reason: blocked.reason,
             };
         }
-        if error.is_timeout() {
+        if error.is_timeout() && fault::shortage(&error).is_none() {
             return Self::Timeout { after };
         }
         let is_dns = error.is_dns();
@@ -245,23 +254,9 @@ impl FetchError {
     }
 }
 
-/// The first error of type `E` in a chain. `std::io::Error` hides what it wraps from `source()`
-/// (it names the inner error's source), so it is opened by hand.
+/// The first error of type `E` in a chain.
 fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    let mut current = Some(error);
-    while let Some(error) = current {
-        if let Some(found) = error.downcast_ref::<E>() {
-            return Some(found);
-        }
-        current = match error
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref)
-        {
-            Some(inner) => Some(inner),
-            None => error.source(),
-        };
-    }
-    None
+    fault::find(error, |one| one.downcast_ref::<E>())
 }
 
 /// An address that a name resolved to and that must not be connected to. It travels through the
@@ -343,6 +338,18 @@ mod tests {
                 Decision::Snooze { after: second },
             ),
             (FetchError::Dns(cause()), "dns", retry),
+            (
+                FetchError::Connect(Arc::new(fault::Short(fault::Shortage::Ports))),
+                "connect",
+                Decision::Snooze { after: second },
+            ),
+            (
+                robots_failed(FetchError::Dns(Arc::new(fault::Short(
+                    fault::Shortage::Resolver,
+                )))),
+                "dns",
+                Decision::Snooze { after: second },
+            ),
             (FetchError::Connect(cause()), "connect", retry),
             (tls(true), "tls", Decision::Permanent),
             (tls(false), "tls", retry),

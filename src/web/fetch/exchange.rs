@@ -1,16 +1,20 @@
 //! One fetch: hop after hop to the final response, then its body.
 
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
-use tokio::time::{Instant, timeout_at};
-use url::{Position, Url};
+use tokio::time::{Instant, timeout, timeout_at};
+use url::{Host, Position, Url};
 
 use super::config::MAX_DURATION;
 use super::guard::{host_key, shortened};
 use super::pace::{Limits, Permit};
+use super::sockets::Socket;
 use super::{Client, FetchError, Live, Pace, Purpose, RequestOptions, headers, robots, shared};
+use crate::fault::{self, Short, Shortage};
 
 /// How much longer than the request itself its place among all processes' requests stands.
 const LEASE_MARGIN: Duration = Duration::from_secs(1);
@@ -80,6 +84,7 @@ pub(super) fn check_status(status: u16, retry_after: Option<Duration>) -> Result
 pub struct BodyStream {
     response: Option<reqwest::Response>,
     permit: Option<Permit>,
+    socket: Option<Socket>,
     left_bytes: u64,
     limit_bytes: u64,
     truncate: bool,
@@ -141,6 +146,7 @@ impl BodyStream {
     fn close(&mut self) {
         self.response = None;
         self.permit = None;
+        self.socket = None;
     }
 }
 
@@ -187,9 +193,15 @@ pub(super) async fn open(
             &mut budget,
         )
         .await?;
+        let mut socket = socket(client, budget.patience).await?;
         let started_at = Instant::now();
         let deadline = started_at + budget.time;
-        let response = send(live, &url, options, own_headers, started_at, deadline).await?;
+        let sent = send(live, &url, options, own_headers, started_at, deadline).await;
+        let response = match sent {
+            Ok(response) => response,
+            Err(error) => return Err(for_want_of_a_port(client, live, &url, error).await),
+        };
+        socket.answered();
         budget.time = budget.time.saturating_sub(started_at.elapsed());
 
         let status = response.status().as_u16();
@@ -241,6 +253,7 @@ pub(super) async fn open(
         let body = BodyStream {
             response: Some(response),
             permit: Some(permit),
+            socket: Some(socket),
             left_bytes: limit_bytes,
             limit_bytes,
             truncate: options.truncate,
@@ -309,6 +322,42 @@ async fn turn(
         .hosts
         .acquire(&key, pace, limits, shared, &mut budget.patience)
         .await
+}
+
+/// Waits until descriptors are left for one more socket.
+async fn socket(client: &Client, patience: Duration) -> Result<Socket, FetchError> {
+    /// However long one has waited for the host, a moment's want of sockets puts nothing back.
+    const LEAST: Duration = Duration::from_secs(1);
+    let opened = client.inner.sockets.open(patience.max(LEAST)).await;
+    opened.map_err(|short| FetchError::Connect(Arc::new(short)))
+}
+
+/// Sorts out whose fault it is that the system had no local address to connect from. A host that has IPv6 addresses may be out
+/// of reach for want of IPv6 here; with IPv4 alone, it is our ports that are used up.
+async fn for_want_of_a_port(
+    client: &Client,
+    live: &Live,
+    url: &Url,
+    error: FetchError,
+) -> FetchError {
+    if !fault::is_no_port(&error) {
+        return error;
+    }
+    let addresses: Vec<IpAddr> = match (url.host(), live.guard.proxy()) {
+        (Some(Host::Domain(_)), Some(proxy)) => vec![proxy.ip()],
+        (Some(Host::Domain(name)), None) => {
+            let lookup = client.inner.lookup.lookup(name.to_owned());
+            let found = timeout(live.config.connect_timeout, lookup).await;
+            found.ok().and_then(Result::ok).unwrap_or_default()
+        }
+        (Some(Host::Ipv4(address)), _) => vec![address.into()],
+        (Some(Host::Ipv6(_)) | None, _) => Vec::new(),
+    };
+    if !addresses.is_empty() && addresses.iter().all(IpAddr::is_ipv4) {
+        FetchError::Connect(Arc::new(Short(Shortage::Ports)))
+    } else {
+        error
+    }
 }
 
 /// Sends one request and waits for its headers.

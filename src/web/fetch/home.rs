@@ -3,18 +3,21 @@
 use url::Url;
 
 use super::{Client, FetchError, Response};
+use crate::fault;
 
 /// The home page of a host, from the first of `https://host/`, `https://www.host/`, `http://host/` and `http://www.host/`
 /// that can be spoken to. Any HTTP status is an answer.
 ///
 /// # Errors
 /// What the first of them met, when none can be spoken to; at once, where trying elsewhere cannot help (robots, a host that
-/// asks for time).
+/// asks for time), or would give a wrong answer (this process has run short of something).
 pub async fn home_page(client: &Client, host: &str) -> Result<Response, FetchError> {
     let mut first = None;
     for candidate in candidates(host) {
         match client.get(&candidate).await {
             Ok(response) => return Ok(response),
+            // What we lack ourselves says nothing about the host, whatever answers elsewhere.
+            Err(own) if fault::shortage(&own).is_some() => return Err(own),
             Err(error) if is_elsewhere(&error) => {
                 first.get_or_insert(error);
             }

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout};
 use url::Url;
 
 use super::{Client, FetchError, Live, Purpose, RequestOptions, Response};
+use crate::fault;
 use gleaner_extract::robots::Robots;
 
 /// How much of a robots.txt is read; the rest is ignored (RFC 9309, 2.5: at least 500 KiB).
@@ -214,8 +215,11 @@ pub(super) async fn answer(
     let fetched = client
         .collect(live, &robots_url, options, Purpose::Robots)
         .await;
-    if let Err(busy @ FetchError::HostBusy { .. }) = fetched {
-        return Err(busy);
+    // Neither says anything about the host.
+    match fetched {
+        Err(busy @ FetchError::HostBusy { .. }) => return Err(busy),
+        Err(own) if fault::shortage(&own).is_some() => return Err(own),
+        _ => {}
     }
     let bytes = fetched.as_ref().map_or(0, |response| response.body.len());
     let mut judged = judge(fetched, config.robots_error_ttl);

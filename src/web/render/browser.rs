@@ -19,6 +19,7 @@ use tracing::{debug, info, warn};
 use super::process::Process;
 use super::wire::{Wire, WireError};
 use super::{Config, End, RenderError};
+use crate::fault::{self, Short};
 use crate::metrics;
 
 /// How long a browser may take until it answers for the first time.
@@ -83,10 +84,14 @@ impl Running {
         reason = "the browser's own task, ended with it"
     )]
     pub(super) fn start(config: Config, program: &Path) -> Result<(Self, Visit), RenderError> {
-        let (process, write, read) =
-            Process::start(&config, program).map_err(|error| RenderError::Start {
-                reason: error.to_string(),
-            })?;
+        let (process, write, read) = Process::start(&config, program).map_err(|error| {
+            match fault::shortage_at_spawn(&error) {
+                Some(shortage) => RenderError::Short(Short(shortage)),
+                None => RenderError::Start {
+                    reason: error.to_string(),
+                },
+            }
+        })?;
         info!(program = %program.display(), pid = process.id(), "browser started");
         metrics::browser_started();
         let (wire, carried) = Wire::new(read, write);

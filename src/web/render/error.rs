@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::fault::{self, Short};
 use crate::web::fetch::{Decision, FetchError};
 
 /// Why a browser ended.
@@ -59,6 +60,9 @@ pub enum RenderError {
         /// What it said.
         reason: String,
     },
+    /// The browser could not be started for want of something that this process or its machine has run short of.
+    #[error("the browser does not start")]
+    Short(#[source] Short),
     /// All tabs were taken for as long as one waits.
     #[error("all tabs of the browser are taken")]
     Busy {
@@ -103,7 +107,7 @@ impl RenderError {
     pub fn class(&self) -> &'static str {
         match self {
             Self::Off => "render_off",
-            Self::NoProgram { .. } | Self::Start { .. } => "render_start",
+            Self::NoProgram { .. } | Self::Start { .. } | Self::Short(_) => "render_start",
             Self::Busy { .. } => "render_busy",
             Self::Ended(_) => "render_ended",
             Self::TabCrashed => "render_crashed",
@@ -122,6 +126,9 @@ impl RenderError {
             Self::Busy { retry_after } => Decision::Snooze {
                 after: *retry_after,
             },
+            Self::Short(_) => Decision::Snooze {
+                after: fault::RETRY_AFTER,
+            },
             Self::Start { .. }
             | Self::Ended(_)
             | Self::TabCrashed
@@ -138,6 +145,7 @@ impl RenderError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault::Shortage;
 
     #[test]
     fn every_error_has_its_class_and_decision() {
@@ -164,6 +172,11 @@ mod tests {
                     retry_after: second,
                 },
                 "render_busy",
+                Decision::Snooze { after: second },
+            ),
+            (
+                RenderError::Short(Short(Shortage::Threads)),
+                "render_start",
                 Decision::Snooze { after: second },
             ),
             (RenderError::Ended(End::Memory), "render_ended", retry),

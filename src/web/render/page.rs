@@ -19,6 +19,7 @@ use super::browser::Visit;
 use super::request::{self, Allowance, Asked, Paused, Shop, Verdict};
 use super::wire::{Event, Session, WireError};
 use super::{Config, RenderError, Rendered};
+use crate::fault;
 use crate::web::fetch::{Client, FetchError, Response};
 
 /// A loaded page that has asked for nothing for so long has come to rest.
@@ -175,6 +176,8 @@ enum Whose {
 enum Work {
     /// A request was answered.
     Answered,
+    /// One could not be made for want of something that is this process' own to have: the page would be another without it.
+    Lacking(Box<FetchError>),
     /// The browser has taken the address, or says why not.
     Opened(Result<Opened, WireError>),
     /// The page that a script led on to, as the how manieth.
@@ -489,6 +492,9 @@ impl Page<'_> {
                     );
                     let answer = request::failed(id);
                     send(visit, &session, "Fetch.failRequest", answer, None).await;
+                    if fault::shortage(&error).is_some() {
+                        return Work::Lacking(Box::new(error));
+                    }
                 }
             }
             Work::Answered
@@ -516,6 +522,7 @@ impl Page<'_> {
                 self.under_way -= 1;
                 self.changed_at = Instant::now();
             }
+            Work::Lacking(error) => return Err(RenderError::Fetch(*error)),
             Work::Opened(opened) => {
                 let opened = opened.map_err(|error| self.visit.explain(error))?;
                 if let Some(error) = opened.error_text.filter(|_| self.navigations == 0) {

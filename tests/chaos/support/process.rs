@@ -97,8 +97,21 @@ advance = true
 /// The program, without any of this process's own settings.
 pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
+    command.args(arguments);
+    bare(command)
+}
+
+/// The same, in the place of a shell that has set limits to itself before.
+fn command_limited(limits: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new("/bin/sh");
     command
-        .args(arguments)
+        .args(["-c", &format!("{limits}; exec \"$0\" \"$@\""), PROGRAM])
+        .args(arguments);
+    bare(command)
+}
+
+fn bare(mut command: Command) -> Command {
+    command
         .env_clear()
         .env("PATH", "/usr/local/bin:/usr/bin:/bin")
         .env("HOME", "/tmp")
@@ -159,14 +172,25 @@ impl Process {
     }
 
     /// The same with further arguments.
+    pub(crate) async fn start_with(config: &Path, more: &[&str]) -> Self {
+        let mut arguments = vec!["run", "--config", config.to_str().unwrap()];
+        arguments.extend(more);
+        Self::spawn(command(&arguments)).await
+    }
+
+    /// Starts it under limits, as the shell's `ulimit` sets them.
+    pub(crate) async fn start_limited(config: &ConfigFile, limits: &str) -> Self {
+        let path = config.path();
+        let arguments = ["run", "--config", path.to_str().unwrap()];
+        Self::spawn(command_limited(limits, &arguments)).await
+    }
+
     #[expect(
         clippy::disallowed_methods,
         reason = "the reader of the log ends with the child"
     )]
-    pub(crate) async fn start_with(config: &Path, more: &[&str]) -> Self {
-        let mut arguments = vec!["run", "--config", config.to_str().unwrap()];
-        arguments.extend(more);
-        let mut child = command(&arguments)
+    async fn spawn(mut command: Command) -> Self {
+        let mut child = command
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -255,6 +279,17 @@ impl Process {
         let url = format!("http://{}{path}", self.http);
         let answer = self.client.get(url).send().await.ok()?;
         Some((answer.status().as_u16(), answer.json().await.ok()?))
+    }
+
+    /// The status that its HTTP server answers over a connection made for that; `None` where there is no answer in five seconds.
+    pub(crate) async fn get_anew(&self, path: &str) -> Option<u16> {
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(5))
+            .build()
+            .unwrap();
+        let url = format!("http://{}{path}", self.http);
+        Some(client.get(url).send().await.ok()?.status().as_u16())
     }
 
     /// POSTs to its API; the status and the answer's JSON.

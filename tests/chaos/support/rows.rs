@@ -124,7 +124,7 @@ pub(crate) async fn assert_each_once(client: &Client) {
         "rows and history differ"
     );
 
-    // What gives its attempt back (snoozed, released) leaves the number to be used again.
+    // What gives its attempt back (snoozed, released) leaves the number to be used again. An excused one keeps it.
     let twice = "SELECT stage || ' ' || item_id || ' attempt ' || attempt || ': ' || string_agg(outcome, ', ') FROM attempt \
                  WHERE outcome NOT IN ('snoozed', 'released') GROUP BY stage, item_id, attempt HAVING count(*) > 1 LIMIT 20";
     assert_eq!(

@@ -87,6 +87,7 @@ fn the_stages_own_statements_are_found() {
     let stages = Stages::known();
     for name in [
         "disown",
+        "excuse",
         "readopt",
         "rescue",
         "rescue_foreign",

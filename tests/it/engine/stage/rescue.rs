@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use diesel_async::{AsyncConnection as _, RunQueryDsl as _};
 use gleaner::store::lease;
 use gleaner::store::stage::Rescued;
 
@@ -201,4 +202,116 @@ async fn rows_that_other_software_left_in_processing_are_queued_again_in_time() 
         database.rows(HISTORY).await[0],
         "1 0 rescued left in Processing by other software"
     );
+}
+
+/// Two holders lose their leases; the first lives. What the rescue did to its rows is undone where nobody has touched them since.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_holder_that_lives_has_its_charges_taken_back() {
+    let database = toy::database().await;
+    database
+        .run("INSERT INTO work (toy_status) SELECT 'Queued' FROM generate_series(1, 8)")
+        .await;
+    let mut conn = database.connect().await;
+    let alive = open_lease(&mut conn, LONG).await;
+    stage().claim(&mut conn, alive, 7).await.unwrap();
+    let dead = open_lease(&mut conn, LONG).await;
+    stage().claim(&mut conn, dead, 1).await.unwrap();
+    // Rows 6 and 7 are still held by the first when it comes back; of the others, an even one is at its last attempt.
+    database
+        .run("UPDATE work SET toy_attempts = 3 WHERE id IN (2, 4, 8)")
+        .await;
+    lease::end(&mut conn, dead).await.unwrap();
+    lease::end(&mut conn, alive).await.unwrap();
+    let locked = database.client().await;
+    locked
+        .batch_execute("BEGIN; SELECT 1 FROM work WHERE id IN (6, 7) FOR UPDATE")
+        .await
+        .unwrap();
+    let rescued = stage().rescue(&mut conn, 3).await.unwrap();
+    assert_eq!((rescued.freed, rescued.quarantined), (6, 3));
+    locked.batch_execute("COMMIT").await.unwrap();
+    // Row 3 is taken by another, 4 asked for by a person for later, 5 withdrawn.
+    database
+        .run(
+            "UPDATE work SET toy_status = NULL WHERE id = 5;
+             UPDATE work SET toy_status = 'Queued', toy_due_at = now() + interval '1 hour' WHERE id = 4",
+        )
+        .await;
+    let other = open_lease(&mut conn, LONG).await;
+    let claimed = stage().claim_these(&mut conn, other, &[3]).await.unwrap();
+    assert_eq!((claimed[0].id, claimed[0].attempt), (3, 2));
+
+    let taken = stage().release_lost(&mut conn, alive).await.unwrap();
+    // Rows 6 and 7, then 1 and 2.
+    assert_eq!((taken.freed, taken.quarantined), (4, 0));
+    let expected = [
+        "1 Queued 0",
+        "2 Queued 2",
+        "3 Processing 2 held",
+        "4 Queued 0",
+        "5 - 1",
+        "6 Queued 0",
+        "7 Queued 0",
+        "8 Error 3 quarantined: its worker died at attempt 3, the last",
+    ];
+    assert_eq!(database.rows(STATES).await, expected);
+    // Whoever has lost the answer says it again.
+    let taken = stage().release_lost(&mut conn, alive).await.unwrap();
+    assert_eq!(taken.freed, 0);
+    assert_eq!(database.rows(STATES).await, expected);
+    let excused =
+        "SELECT item_id || ' ' || attempt FROM attempt WHERE outcome = 'excused' ORDER BY item_id";
+    assert_eq!(database.rows(excused).await, ["3 1", "4 3", "5 1"]);
+
+    // The other dies at attempt 2, and the next at 3: with the excused one, two deaths. Only the next is the third.
+    for (attempt, quarantined) in [(2, 0), (3, 0), (4, 1)] {
+        let lease = match attempt {
+            2 => other,
+            _ => {
+                let lease = open_lease(&mut conn, LONG).await;
+                let claimed = stage().claim_these(&mut conn, lease, &[3]).await.unwrap();
+                assert_eq!(claimed[0].attempt, attempt);
+                lease
+            }
+        };
+        lease::end(&mut conn, lease).await.unwrap();
+        let rescued = stage().rescue(&mut conn, 3).await.unwrap();
+        assert_eq!((rescued.freed, rescued.quarantined), (1, quarantined));
+    }
+    // Asked for afresh, what was excused before is past.
+    database
+        .run("UPDATE work SET toy_status = 'Queued' WHERE id = 3")
+        .await;
+    let lease = open_lease(&mut conn, LONG).await;
+    stage().claim_these(&mut conn, lease, &[3]).await.unwrap();
+    lease::end(&mut conn, lease).await.unwrap();
+    let rescued = stage().rescue(&mut conn, 1).await.unwrap();
+    assert_eq!((rescued.freed, rescued.quarantined), (1, 1));
+}
+
+/// The rescue comes between the moment at which the holder's transaction begins and the one at which it looks.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rescue_that_begins_later_than_the_holder_s_transaction_is_undone_too() {
+    let database = toy::database().await;
+    database
+        .run("INSERT INTO work (toy_status) VALUES ('Queued'), ('Queued')")
+        .await;
+    let (mut conn, mut other) = (database.connect().await, database.connect().await);
+    let lease = open_lease(&mut conn, LONG).await;
+    stage().claim(&mut conn, lease, 2).await.unwrap();
+    database
+        .run("UPDATE work SET toy_attempts = 2 WHERE id = 2")
+        .await;
+    lease::end(&mut conn, lease).await.unwrap();
+    let taken = conn
+        .transaction::<_, diesel::result::Error, _>(async |conn| {
+            diesel::sql_query("SELECT now()").execute(conn).await?;
+            let rescued = stage().rescue(&mut other, 2).await?;
+            assert_eq!((rescued.freed, rescued.quarantined), (2, 1));
+            stage().release_lost(conn, lease).await
+        })
+        .await
+        .unwrap();
+    assert_eq!(taken.freed, 2);
+    assert_eq!(database.rows(STATES).await, ["1 Queued 0", "2 Queued 1"]);
 }

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use gleaner::web::fetch::{Client, Config, Decision, FetchError, Lookup};
+use gleaner::fault::{self, Shortage};
+use gleaner::web::fetch::{Client, Config, Decision, FetchError, Lookup, Unanswered, home_page};
 
 use super::{OK, class, client, millis, url};
 use crate::support::nasty::{Nasty, keep_silent, redirect, response, send};
@@ -171,6 +172,83 @@ async fn failures_to_connect_are_told_apart() {
         assert_eq!(class(&client, &url(&target)).await, expected, "{target}");
     }
     answering.abort();
+}
+
+/// How a name server is that a test asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NameServer {
+    /// It answers that there is no such name.
+    Denies,
+    /// It says that nobody knows.
+    Passes,
+    /// It says nothing.
+    Silent,
+}
+
+/// One way for every host, another for names that no server has to ask for.
+struct Server {
+    hosts: NameServer,
+    control: NameServer,
+}
+
+impl Lookup for Server {
+    fn lookup(&self, host: String) -> BoxFuture<'static, std::io::Result<Vec<IpAddr>>> {
+        let is_control = host.ends_with(".invalid");
+        let way = if is_control { self.control } else { self.hosts };
+        Box::pin(async move {
+            match way {
+                NameServer::Denies => Err(std::io::Error::other("no such host")),
+                NameServer::Passes => {
+                    let again = std::io::Error::other("temporary failure");
+                    Err(std::io::Error::other(Unanswered(again)))
+                }
+                NameServer::Silent => std::future::pending().await,
+            }
+        })
+    }
+}
+
+/// A host without an answer is charged; that there is no name server to give one is not the host's fault.
+#[tokio::test]
+async fn a_resolver_that_answers_nobody_is_told_from_a_host_without_a_name() {
+    use NameServer::{Denies, Passes, Silent};
+    let own = Decision::Snooze {
+        after: Duration::from_secs(1),
+    };
+    let retry = Decision::Retry { after: None };
+    for (hosts, control, class, decision) in [
+        (Denies, Denies, "dns", retry),
+        (Denies, Passes, "dns", retry),
+        (Passes, Denies, "dns", retry),
+        (Silent, Denies, "timeout", retry),
+        (Passes, Passes, "dns", own),
+        (Passes, Silent, "dns", own),
+        (Silent, Passes, "dns", own),
+        (Silent, Silent, "dns", own),
+    ] {
+        let mut config = Config::for_tests();
+        config.connect_timeout = millis(600);
+        // Also the file that is asked for first is none of the host's doing.
+        config.robots = true;
+        let client = Client::with_lookup(config, Arc::new(Server { hosts, control })).unwrap();
+        for path in ["a", "b"] {
+            let target = url(&format!("http://shop.example/{path}"));
+            let error = client.get(&target).await.unwrap_err();
+            let told = format!("{hosts:?}, {control:?}: {error:?}");
+            assert_eq!(error.class(), class, "{told}");
+            let is_own = fault::shortage(&error) == Some(Shortage::Resolver);
+            assert_eq!(is_own, decision == own, "{told}");
+            match (error.decision(), decision) {
+                // Not before robots.txt is asked for again.
+                (Decision::Retry { after: Some(_) }, Decision::Retry { .. }) => {}
+                (told_decision, _) => assert_eq!(told_decision, decision, "{told}"),
+            }
+        }
+        // A site is not looked for elsewhere because we cannot look for it at all.
+        let error = home_page(&client, "shop.example").await.unwrap_err();
+        let is_own = fault::shortage(&error) == Some(Shortage::Resolver);
+        assert_eq!(is_own, decision == own, "{hosts:?}, {control:?}: {error:?}");
+    }
 }
 
 #[tokio::test]
