@@ -26,4 +26,4 @@ WITH head AS MATERIALIZED (
     INSERT INTO attempt (item_id, attempt, stage, outcome)
     SELECT id, attempt, '{table}/{stage}', CASE status WHEN 'Error' THEN 'quarantined' ELSE 'rescued' END FROM freed
 )
-SELECT count(*) AS freed, count(*) FILTER (WHERE status = 'Error') AS quarantined FROM freed
+SELECT count(*) AS freed, count(*) FILTER (WHERE status = 'Error') AS quarantined, 0::bigint AS locked FROM freed
