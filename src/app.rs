@@ -11,6 +11,7 @@ use anyhow::Context;
 use gleaner_actors::{DrainReport, Tree};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
+use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
 use self::state::Shared;
@@ -35,6 +36,12 @@ use crate::web::render;
 use crate::web::render::Renderer;
 use crate::workflow::Services;
 use crate::workflows::Registry;
+
+/// How long everything together may take that follows a drain's deadline: whoever sends the signal to stop has a deadline of its own,
+/// and kills soon after ours.
+const AFTER_DEADLINE: Duration = Duration::from_secs(1);
+/// What is left of that to say goodbye, also if handing back has taken all of it.
+const LAST_WORDS: Duration = Duration::from_millis(300);
 
 /// A running Gleaner: everything but signals.
 pub struct App {
@@ -84,16 +91,6 @@ impl App {
             let mut connection = direct.connect().await?;
             migrations::require_current(&mut connection).await?;
         }
-        let node = {
-            let mut connection = pool
-                .get()
-                .await
-                .context("no connection to register this process with")?;
-            node::register(&mut connection)
-                .await
-                .context("cannot register this process")?
-        };
-
         let descriptors = descriptors::limit();
         if descriptors.soft < descriptors::WANTED {
             warn!(
@@ -112,6 +109,16 @@ impl App {
             renderer: renderer.clone(),
             redis: redis.clone(),
             tracking: config.extract.tracking(),
+        };
+        // The last that may have to wait for something: from here on there is something to end in good order.
+        let node = {
+            let mut connection = pool
+                .get()
+                .await
+                .context("no connection to register this process with")?;
+            node::register(&mut connection)
+                .await
+                .context("cannot register this process")?
         };
         let (registry, mut members) =
             Registry::build(areas.workflows(), &config, &services, &pool, node);
@@ -289,22 +296,14 @@ impl App {
     }
 
     /// Stops claiming, lets running items finish for `within`, hands back the rest, and stops.
+    /// All that comes after that time together takes a second at most, whatever is away.
     pub async fn drain(&self, within: Duration) -> DrainReport {
+        let end = Instant::now() + within + AFTER_DEADLINE;
         let report = self.tree.drain(within).await;
-        self.renderer.close().await;
-        let stopped = async {
-            let mut connection = self.shared.pool.get().await?;
-            node::stopped(&mut connection, self.shared.node).await?;
-            anyhow::Ok(())
-        };
-        if let Some(redis) = &self.shared.redis {
-            redis.close().await;
-        }
-        if let Err(error) = stopped.await {
-            warn!(error = %chain(error.as_ref()), "cannot note the end of this process");
-        }
-        for server in self.outside_servers.iter().chain(&self.server) {
-            server.stop().await;
+        let now = Instant::now();
+        let until = end.clamp(now + LAST_WORDS, now + AFTER_DEADLINE);
+        if timeout_at(until, self.say_goodbye()).await.is_err() {
+            warn!("not all was answered in time that this process says at its end");
         }
         info!(
             finished = report.finished,
@@ -313,6 +312,28 @@ impl App {
             "drained"
         );
         report
+    }
+
+    /// Notes the end of this process, and lets go of everybody. None of it waits for another.
+    async fn say_goodbye(&self) {
+        let noted = async {
+            let mut connection = self.shared.pool.get().await?;
+            node::stopped(&mut connection, self.shared.node).await?;
+            anyhow::Ok(())
+        };
+        let noted = async {
+            if let Err(error) = noted.await {
+                warn!(error = %chain(error.as_ref()), "cannot note the end of this process");
+            }
+        };
+        let redis = async {
+            if let Some(redis) = &self.shared.redis {
+                redis.close().await;
+            }
+        };
+        let servers = self.outside_servers.iter().chain(&self.server);
+        let servers = futures_util::future::join_all(servers.map(crate::http::Server::stop));
+        tokio::join!(noted, redis, servers, self.renderer.close());
     }
 
     /// Whether nothing is due, running or waiting to be written, of all workflows that work.

@@ -22,6 +22,7 @@ use crate::console::{FAILURE, Global, MISUSE, Misuse, OK, fail};
 use crate::db::DbError;
 use crate::descriptors;
 use crate::settings::ConfigError;
+use crate::signals::{Held, Signals};
 use crate::workflows::{self, Known};
 
 /// Crawl-to-data pipelines on PostgreSQL: rows are claimed in place, in your own tables.
@@ -64,15 +65,26 @@ enum Command {
     Area(areas::Command),
 }
 
-/// Runs the command line of this process.
+/// Runs the command line of this process. `signals` have been kept waiting until now.
 #[must_use]
-pub fn main() -> ExitCode {
+pub fn main(signals: Held) -> ExitCode {
     let mut cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
             // To standard output for --help and --version, with exit code 0; to standard error otherwise.
             drop(error.print());
             return ExitCode::from(if error.use_stderr() { MISUSE } else { OK });
+        }
+    };
+    // Before there are other threads; only this command ends in good order when it is told to while it starts.
+    let signals = match cli.command {
+        Command::Run(_) => match signals.listen() {
+            Ok(signals) => Some(signals),
+            Err(error) => return fail(FAILURE, &error),
+        },
+        _ => {
+            signals.release();
+            None
         }
     };
     cli.global.schema = Some(areas::schema());
@@ -88,7 +100,10 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(FAILURE, &error),
     };
-    exit(runtime.block_on(dispatch(cli)))
+    let code = exit(runtime.block_on(dispatch(cli, signals)));
+    // A look-up still under way on a blocking thread must not delay the end.
+    runtime.shutdown_background();
+    code
 }
 
 /// The exit code of a command; what went wrong is printed.
@@ -114,9 +129,15 @@ fn exit(result: anyhow::Result<u8>) -> ExitCode {
     }
 }
 
-async fn dispatch(cli: Cli) -> anyhow::Result<u8> {
+async fn dispatch(cli: Cli, signals: Option<Signals>) -> anyhow::Result<u8> {
     match cli.command {
-        Command::Run(arguments) => Box::pin(run::run(&cli.global, arguments)).await,
+        Command::Run(arguments) => {
+            let signals = match signals {
+                Some(signals) => signals,
+                None => Signals::new()?,
+            };
+            Box::pin(run::run(&cli.global, arguments, signals)).await
+        }
         Command::Demo(arguments) => Box::pin(demo::run(&cli.global, arguments)).await,
         Command::Migrate(arguments) => migrate::run(&cli.global, arguments).await,
         Command::Bench(arguments) => bench::run(&cli.global, arguments).await,

@@ -4,6 +4,7 @@ pub mod connect;
 mod dial;
 pub mod estimate;
 pub mod keyed;
+pub mod locks;
 pub mod migrations;
 pub mod notify;
 pub mod pooler;
@@ -129,7 +130,7 @@ const TRUSTED_FOR: Duration = Duration::from_secs(30);
 /// # Errors
 /// [`DbError::NoUrl`], [`DbError::BadUrl`], [`DbError::Tls`], [`DbError::Build`].
 pub fn pool(config: &Config) -> Result<Pool, DbError> {
-    let connector = connect::Connector::new(&config.url, config)?;
+    let connector = connect::Connector::new(&config.url, config)?.impatient();
     let mut manager = ManagerConfig::default();
     manager.custom_setup = Box::new(move |_| {
         let connector = connector.clone();

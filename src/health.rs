@@ -3,15 +3,17 @@
 //! Readiness says "the work gets done here"; it is red while anything needs a person. Liveness says "only a new start could
 //! help"; a database that is away is no reason to start again.
 
+use diesel_async::AsyncPgConnection;
 use gleaner_actors::{HelperStatus, State, TreeStatus, WorkflowStatus};
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use crate::app::state::Shared;
-use crate::db::Pool;
+use crate::db::connect::Connector;
+use crate::db::{DbError, Pool, locks};
 use crate::fault;
 use crate::redis::Redis;
 use crate::store::stage::Gauge;
@@ -22,6 +24,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// Running beyond its timeout by this much, an item is no longer at work: it cannot be interrupted.
 const TIMEOUT_GRACE: Duration = Duration::from_secs(5);
+/// Without an answer of the database for so long, nothing is done, and somebody should know.
+const SILENCE: Duration = Duration::from_secs(10);
+/// An answer that takes this long may be waiting for somebody else's lock.
+const MAY_BE_LOCKED: Duration = Duration::from_secs(1);
 /// A ticker or service may fail this often in a row before it counts.
 const HELPER_FAILURES: u64 = 3;
 /// A service that has been running this long has got over its failures: between them it waits, and a refusal comes at once.
@@ -37,6 +43,9 @@ pub struct Readiness {
     pub problems: Vec<String>,
     /// Each workflow's state in a word.
     pub workflows: Vec<WorkflowHealth>,
+    /// Who has locked what we wait for, while we do. Work on other rows goes on, so this alone does not make a process unready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locked_by: Option<String>,
     /// Why the last reload of the configuration was refused, until one succeeds. Work goes on with the old one, so this
     /// alone does not make a process unready.
     pub reload_failure: Option<String>,
@@ -111,6 +120,7 @@ pub fn judge(
         database: database.is_none(),
         problems,
         workflows,
+        locked_by: None,
         reload_failure,
         pending_restart: Vec::new(),
         taken_away: Vec::new(),
@@ -144,6 +154,14 @@ fn trouble(workflow: &WorkflowStatus, queue: Option<&Gauge>) -> Option<String> {
     if workflow.store_trouble_ms.is_some() {
         return Some("cannot reach its rows".to_owned());
     }
+    let silent = workflow.store_silent_ms.map(Duration::from_millis);
+    if let Some(silent) = silent.filter(|silent| *silent >= SILENCE) {
+        let seconds = silent.as_secs();
+        return Some(format!("no answer from the database for {seconds}s"));
+    }
+    if let Some(trouble) = nothing_recorded(workflow, queue) {
+        return Some(trouble);
+    }
     // A snooze, a rate's ceiling and an item that may still take its time explain why nothing moves.
     let limit = workflow.settings.timeout + TIMEOUT_GRACE;
     let is_at_work = workflow
@@ -161,6 +179,19 @@ fn trouble(workflow: &WorkflowStatus, queue: Option<&Gauge>) -> Option<String> {
         .is_none_or(|idle| Duration::from_millis(idle) > stall);
     (waited > stall && is_idle)
         .then(|| format!("no progress, and rows due for {}s", waited.as_secs()))
+}
+
+/// Somebody else's locks keep all that was worked from being recorded, while more waits to be worked.
+fn nothing_recorded(workflow: &WorkflowStatus, queue: Option<&Gauge>) -> Option<String> {
+    let since = workflow.set_aside_ms.map(Duration::from_millis)?;
+    let idle = workflow
+        .last_progress_ms_ago
+        .map_or(Duration::MAX, Duration::from_millis);
+    let more = workflow.set_aside_full || queue.is_some_and(|queue| queue.due > 0);
+    (more && since.min(idle) >= SILENCE).then(|| {
+        let (results, seconds) = (workflow.set_aside, since.as_secs());
+        format!("nothing can be recorded: {results} results wait for locked rows since {seconds}s")
+    })
 }
 
 /// What is wrong with a ticker or service: with the timeout-checker gone, nobody's rows are rescued; with the gauges gone, no
@@ -186,10 +217,19 @@ fn helper_trouble(helper: &HelperStatus) -> Option<String> {
         .then(|| format!("failed {} times in a row", helper.failures_in_a_row))
 }
 
-/// The last answer of the database to "are you there", so that many askers are one query.
+/// The last answers of the database to "are you there" and "who is in our way", so that many askers are one query.
 #[derive(Default)]
 pub struct Probe {
     last: Mutex<Option<(Instant, Option<&'static str>)>>,
+    locks: Mutex<LocksSeen>,
+}
+
+/// Who was in our way when last looked. The connection is none of the pool's, all of which may be waiting for that lock.
+#[derive(Default)]
+struct LocksSeen {
+    at: Option<Instant>,
+    connection: Option<AsyncPgConnection>,
+    by: Option<String>,
 }
 
 impl Probe {
@@ -206,6 +246,58 @@ impl Probe {
         *last = Some((Instant::now(), answer));
         answer
     }
+
+    /// Who has locked what the actors wait for, if it looks as though somebody had; at most [`PROBE_EVERY`] old.
+    pub async fn who_locks(&self, shared: &Shared, tree: Option<&TreeStatus>) -> Option<String> {
+        let may_be = tree.is_some_and(|tree| tree.workflows.iter().any(may_be_locked));
+        let mut seen = self.locks.lock().await;
+        if !may_be {
+            *seen = LocksSeen::default();
+            return None;
+        }
+        if seen.at.is_none_or(|at| at.elapsed() >= PROBE_EVERY) {
+            let connection = seen.connection.take();
+            let looked = timeout(PATIENCE, holders(shared, connection)).await;
+            if let Ok(Ok((connection, by))) = looked {
+                seen.connection = Some(connection);
+                // Between two tries of ours nobody is seen to be in the way, who is all the same.
+                seen.by = by.or(seen.by.take());
+            }
+            seen.at = Some(Instant::now());
+        }
+        seen.by.clone()
+    }
+}
+
+fn may_be_locked(workflow: &WorkflowStatus) -> bool {
+    let silent = workflow.store_silent_ms.map(Duration::from_millis);
+    workflow.store_trouble_ms.is_some()
+        || workflow.set_aside > 0
+        || silent.is_some_and(|silent| silent >= MAY_BE_LOCKED)
+}
+
+async fn holders(
+    shared: &Shared,
+    connection: Option<AsyncPgConnection>,
+) -> Result<(AsyncPgConnection, Option<String>), DbError> {
+    let mut connection = match connection {
+        Some(connection) => connection,
+        None => {
+            let database = &shared.config.get().database;
+            Connector::new(&database.url, database)?
+                .impatient()
+                .connect()
+                .await?
+        }
+    };
+    let tables: BTreeSet<&str> = shared
+        .workflows
+        .iter()
+        .map(|known| known.stage.table())
+        .collect();
+    let tables: Vec<&str> = tables.into_iter().collect();
+    let holders = locks::holders(&mut connection, &tables).await?;
+    Ok((connection, locks::named(&holders)))
 }
 
 async fn ask(pool: &Pool) -> Option<&'static str> {
@@ -235,25 +327,40 @@ async fn ask(pool: &Pool) -> Option<&'static str> {
 /// Gathers what is known, and judges.
 pub async fn readiness(shared: &Shared, probe: &Probe) -> Readiness {
     let (tree, database) = tokio::join!(tree_status(shared), probe.look(&shared.pool));
-    judged(shared, tree.as_ref(), database)
+    let locked_by = probe.who_locks(shared, tree.as_ref()).await;
+    judged(shared, tree.as_ref(), database, locked_by)
 }
 
 /// Judges what is known of the actors and the database, with all else that this process knows.
 #[must_use]
-pub fn judged(shared: &Shared, tree: Option<&TreeStatus>, database: Option<&str>) -> Readiness {
+pub fn judged(
+    shared: &Shared,
+    tree: Option<&TreeStatus>,
+    database: Option<&str>,
+    locked_by: Option<String>,
+) -> Readiness {
     let failure = shared.reload_failure.get().as_ref().clone();
     let pending = shared.pending.get();
-    let mut judged = judge(tree, &shared.queues(), database, failure);
+    let mut readiness = judge(tree, &shared.queues(), database, failure);
     if let Some(shortage) = fault::lacking() {
-        judged.problems.push(shortage.advice().to_owned());
-        judged.ready = false;
+        readiness.problems.push(shortage.advice().to_owned());
+        readiness.ready = false;
     }
-    Readiness {
-        redis: shared.redis.as_ref().map(Redis::is_up),
-        taken_away: shared.taken_away.get().as_ref().clone(),
-        pending_restart: pending.iter().map(|change| change.key.clone()).collect(),
-        ..judged
+    readiness.redis = shared.redis.as_ref().map(Redis::is_up);
+    readiness.pending_restart = pending.iter().map(|change| change.key.clone()).collect();
+    readiness.taken_away = shared.taken_away.get().as_ref().clone();
+    blame(readiness, locked_by)
+}
+
+/// Adds who is in the way to what is wrong, if anything is.
+fn blame(mut readiness: Readiness, locked_by: Option<String>) -> Readiness {
+    if let Some(by) = &locked_by
+        && !readiness.ready
+    {
+        readiness.problems.push(format!("locked by {by}"));
     }
+    readiness.locked_by = locked_by;
+    readiness
 }
 
 /// The status of the actors, if they answer in time.

@@ -36,6 +36,7 @@ const ITEMS_QUEUED: &str = "gleaner_items_queued";
 const ITEMS_DUE: &str = "gleaner_items_due";
 const ITEMS_IN_HAND: &str = "gleaner_items_in_hand";
 const ITEMS_IN_FLIGHT: &str = "gleaner_items_in_flight";
+const ITEMS_SET_ASIDE: &str = "gleaner_items_set_aside";
 const OLDEST_QUEUED_SECONDS: &str = "gleaner_oldest_queued_seconds";
 const CONFIG_RELOADS: &str = "gleaner_config_reloads_total";
 const CONFIG_PENDING: &str = "gleaner_config_pending_restart";
@@ -114,6 +115,10 @@ fn describe() {
     describe_gauge!(ITEMS_DUE, "Of these, items due now.");
     describe_gauge!(ITEMS_IN_HAND, "Items in Processing on any node.");
     describe_gauge!(ITEMS_IN_FLIGHT, "Items this process is running.");
+    describe_gauge!(
+        ITEMS_SET_ASIDE,
+        "Items whose results somebody else's lock keeps this process from recording."
+    );
     describe_gauge!(
         OLDEST_QUEUED_SECONDS,
         "How long the oldest due item has waited."
@@ -338,6 +343,11 @@ pub fn queue(workflow: &'static str, queued: i64, due: i64, held: i64, oldest: O
 /// Items this process is running.
 pub fn in_flight(workflow: &str, items: usize) {
     gauge!(ITEMS_IN_FLIGHT, "workflow" => workflow.to_owned()).set(real(items));
+}
+
+/// Items whose results wait for somebody else's lock.
+pub fn set_aside(workflow: &str, items: usize) {
+    gauge!(ITEMS_SET_ASIDE, "workflow" => workflow.to_owned()).set(real(items));
 }
 
 /// A reload of the configuration: `applied`, `unchanged` or `rejected`.

@@ -7,7 +7,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use diesel::result::Error as DieselError;
 use diesel_async::{AsyncConnection, AsyncPgConnection};
@@ -19,13 +19,24 @@ use gleaner_actors::{Settings, judge};
 use tracing::{debug, error, warn};
 
 use crate::db;
-use crate::db::{Pool, PooledConnection};
+use crate::db::{Pool, PooledConnection, locks};
 use crate::live::Live;
 use crate::store::lease;
 use crate::store::stage::{Claimed, Records, Stage};
 use crate::telemetry::chain;
 use crate::workflow::erased::{Erased, Input, Output};
 use crate::workflow::{Done, Ended, ItemId, Settled, Workflow, WorkflowError};
+
+/// How long a settle waits for somebody else's lock before it looks which of its rows are to be had.
+const LOCK_PATIENCE: Duration = Duration::from_millis(250);
+/// How long each try waits for one while it looks.
+const LOOKING_PATIENCE: Duration = Duration::from_millis(50);
+/// Longest look. What it has not come to by then is blocked.
+const LONGEST_LOOK: Duration = Duration::from_millis(300);
+/// How long a row is waited for to see who has it.
+const HOLDER_PATIENCE: Duration = Duration::from_millis(200);
+/// How far into that wait the server is asked.
+const HOLDER_ASKED_AFTER: Duration = Duration::from_millis(50);
 
 /// One workflow behind the engine's port.
 pub struct Pipeline {
@@ -44,6 +55,8 @@ pub struct Pipeline {
 struct InHand {
     /// How often: a row may be claimed again after its settle has committed and before that settle has taken note of it.
     items: HashMap<ItemId, u32>,
+    /// Of these, the ones that somebody else's lock kept from being settled.
+    blocked: HashSet<ItemId>,
     /// A claim failed half-way: there may be rows that are ours and that nobody works.
     is_uncertain: bool,
 }
@@ -56,6 +69,7 @@ impl InHand {
     }
 
     fn put_down(&mut self, item: ItemId) {
+        self.blocked.remove(&item);
         if let Entry::Occupied(mut held) = self.items.entry(item) {
             if *held.get() > 1 {
                 *held.get_mut() -= 1;
@@ -100,6 +114,31 @@ impl Pipeline {
         self.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether any of these were blocked before: not worth waiting for again.
+    fn was_blocked(&self, batch: &[Settlement<Output>]) -> bool {
+        let blocked = &self.in_hand().blocked;
+        !blocked.is_empty() && batch.iter().any(|one| blocked.contains(&one.item))
+    }
+
+    /// Takes note that these could not be recorded for somebody else's lock.
+    fn block(&self, report: &mut SettleReport, part: &[Settlement<Output>]) {
+        let items = part.iter().map(|settlement| settlement.item);
+        self.in_hand().blocked.extend(items.clone());
+        report.blocked.items.extend(items);
+    }
+
+    /// These are recorded, but for those that are blocked.
+    fn put_down(&self, part: &[Settlement<Output>], report: &SettleReport) {
+        let blocked: HashSet<ItemId> = report.blocked.items.iter().copied().collect();
+        let mut in_hand = self.in_hand();
+        for settlement in part {
+            if !blocked.contains(&settlement.item) {
+                in_hand.put_down(settlement.item);
+            }
+        }
+        in_hand.blocked.extend(blocked);
+    }
+
     /// Hands back rows of ours that nobody works, after an answer was lost.
     async fn reconcile(
         &self,
@@ -118,7 +157,8 @@ impl Pipeline {
             .release(conn, lease, &known)
             .await
             .map_err(unavailable)?;
-        self.in_hand().is_uncertain = false;
+        // A row that somebody else has locked may be one of them.
+        self.in_hand().is_uncertain = freed.locked > 0;
         if freed.freed > 0 {
             warn!(
                 workflow = self.name,
@@ -180,57 +220,77 @@ impl Pipeline {
         }
     }
 
-    /// Records a batch in one transaction.
+    /// Records a batch, in a transaction. Returns the rows that were still ours.
     async fn record(
         &self,
         conn: &mut AsyncPgConnection,
         lease: LeaseId,
-        batch: &[Settlement<Output>],
+        batch: &[&Settlement<Output>],
     ) -> Result<HashSet<ItemId>, DieselError> {
-        let records = Records::of(batch);
-        conn.transaction::<_, DieselError, _>(async |conn| {
-            let settled: HashSet<ItemId> = self
-                .stage
-                .settle(conn, lease, &records)
-                .await?
-                .into_iter()
-                .collect();
-            let outputs: Vec<(ItemId, &Output)> = batch
+        let records = Records::of(batch.iter().copied());
+        let settled: HashSet<ItemId> = self
+            .stage
+            .settle(conn, lease, &records)
+            .await?
+            .into_iter()
+            .collect();
+        let outputs: Vec<(ItemId, &Output)> = batch
+            .iter()
+            .filter(|settlement| settled.contains(&settlement.item))
+            .filter_map(|settlement| Some((settlement.item, output_of(&settlement.verdict)?)))
+            .collect();
+        if !outputs.is_empty() {
+            self.workflow.store(conn, &outputs).await?;
+        }
+        if settled.len() < batch.len() {
+            let dropped: Vec<(ItemId, i16)> = batch
                 .iter()
-                .filter(|settlement| settled.contains(&settlement.item))
-                .filter_map(|settlement| Some((settlement.item, output_of(&settlement.verdict)?)))
+                .filter(|settlement| !settled.contains(&settlement.item))
+                .map(|settlement| (settlement.item, settlement.attempt))
                 .collect();
-            if !outputs.is_empty() {
-                self.workflow.store(conn, &outputs).await?;
-            }
-            if settled.len() < batch.len() {
-                let dropped: Vec<(ItemId, i16)> = batch
-                    .iter()
-                    .filter(|settlement| !settled.contains(&settlement.item))
-                    .map(|settlement| (settlement.item, settlement.attempt))
-                    .collect();
-                self.stage.disown(conn, lease, &dropped).await?;
-            }
-            Ok(settled)
-        })
-        .await
+            self.stage.disown(conn, lease, &dropped).await?;
+        }
+        Ok(settled)
     }
 
-    /// Records a batch, and tells the workflow once that is committed. The connection is given up in between.
+    /// Records a batch but for the rows that somebody else has locked, which come back in the order of the batch.
+    async fn record_free<'a>(
+        &self,
+        conn: &mut AsyncPgConnection,
+        lease: LeaseId,
+        batch: &'a [Settlement<Output>],
+    ) -> Result<(HashSet<ItemId>, Vec<ItemId>), DieselError> {
+        let ids: Vec<ItemId> = batch.iter().map(|settlement| settlement.item).collect();
+        let locked = self.stage.locked(conn, &ids).await?;
+        let is_free = |one: &&'a Settlement<Output>| !locked.contains(&one.item);
+        let free: Vec<&Settlement<Output>> = batch.iter().filter(is_free).collect();
+        let settled = if free.is_empty() {
+            HashSet::new()
+        } else {
+            self.record(conn, lease, &free).await?
+        };
+        Ok((settled, locked))
+    }
+
+    /// Records a batch in one transaction, and tells the workflow once that is committed. The connection is given up in between.
     async fn record_and_tell(
         &self,
         lease: LeaseId,
         batch: &[Settlement<Output>],
+        look: Look,
     ) -> Result<SettleReport, Refusal> {
-        let settled = {
+        let (settled, locked) = {
             let mut conn = self.connection().await.map_err(Refusal::Trouble)?;
-            match self.record(&mut conn, lease, batch).await {
-                Ok(settled) => settled,
-                Err(error) if db::is_trouble(&error) => {
-                    return Err(Refusal::Trouble(unavailable(error)));
+            let recorded = match look {
+                Look::Away => self.record_all(&mut conn, lease, batch).await,
+                Look::First => {
+                    let begun = locks::begin(&mut conn, LOOKING_PATIENCE).await;
+                    begun.map_err(Refusal::of)?;
+                    let recorded = self.record_free(&mut conn, lease, batch).await;
+                    locks::end(&mut conn, recorded).await
                 }
-                Err(error) => return Err(Refusal::Data(error)),
-            }
+            };
+            recorded.map_err(Refusal::of)?
         };
         let told: Vec<Settled<'_, Output>> = batch
             .iter()
@@ -240,7 +300,42 @@ impl Pipeline {
         if !told.is_empty() {
             self.workflow.committed(&told).await;
         }
-        Ok(count(batch, &settled))
+        Ok(count(batch, &settled, locked))
+    }
+
+    /// The ordinary case: nobody is in the way.
+    async fn record_all(
+        &self,
+        conn: &mut AsyncPgConnection,
+        lease: LeaseId,
+        batch: &[Settlement<Output>],
+    ) -> Result<(HashSet<ItemId>, Vec<ItemId>), DieselError> {
+        let all: Vec<&Settlement<Output>> = batch.iter().collect();
+        locks::begin(conn, LOCK_PATIENCE).await?;
+        let recorded = self.record(conn, lease, &all).await;
+        let settled = locks::end(conn, recorded).await?;
+        Ok((settled, Vec::new()))
+    }
+
+    /// Who keeps this one from being recorded, by trying once more, in vain.
+    async fn who_blocks(&self, lease: LeaseId, blocked: &Settlement<Output>) -> Option<String> {
+        let mut conn = self.pool.get().await.ok()?;
+        let pid = locks::own_pid(&mut conn).await.ok()?;
+        let trying = async {
+            locks::begin(&mut conn, HOLDER_PATIENCE).await?;
+            let tried = self.record(&mut conn, lease, &[blocked]).await;
+            // Were the lock gone, it would still be the next try that records it.
+            let undone = tried.and(Err::<(), _>(DieselError::RollbackTransaction));
+            locks::end(&mut conn, undone).await
+        };
+        let asking = async {
+            tokio::time::sleep(HOLDER_ASKED_AFTER).await;
+            let mut conn = self.pool.get().await.ok()?;
+            locks::holders_against(&mut conn, pid).await.ok()
+        };
+        let asking = tokio::time::timeout(HOLDER_PATIENCE, asking);
+        let (_in_vain, holders) = tokio::join!(trying, asking);
+        locks::named(&holders.ok()??)
     }
 
     /// What becomes of an item whose result the database refuses: what becomes of any failure of that row.
@@ -397,17 +492,34 @@ impl Port for Pipeline {
     ) -> Result<SettleReport, Unsettled> {
         let mut report = SettleReport::default();
         // A batch that the database refuses is halved until the one item that is at fault stands alone. The left half first:
-        // what is recorded when trouble comes in between is the front of the batch.
+        // what is recorded when trouble comes in between is the front of the batch. So is one that somebody else's locks stop,
+        // until those stand alone that are blocked. Their rows can be told from the others beforehand; what their results lead to
+        // (a row that is referred to, the same value in a unique index) cannot.
         let mut pending = vec![batch];
+        let was_blocked = self.was_blocked(batch);
+        let mut looking = was_blocked.then(Instant::now);
         while let Some(part) = pending.pop() {
-            let recorded = match (self.record_and_tell(lease, part).await, part) {
+            let look = match looking {
+                None => Look::Away,
+                Some(since) if since.elapsed() < LONGEST_LOOK => Look::First,
+                Some(_) => {
+                    self.block(&mut report, part);
+                    continue;
+                }
+            };
+            let recorded = match (self.record_and_tell(lease, part, look).await, part) {
                 (Err(Refusal::Data(error)), [alone]) => {
                     warn!(workflow = self.name, item = alone.item, error = %chain(&error),
                         "the database refuses an item's result");
                     let charged = self.charge(alone, error);
-                    self.record_and_tell(lease, &[charged]).await
+                    self.record_and_tell(lease, &[charged], look).await
                 }
-                (Err(Refusal::Data(_)), several) => {
+                (Err(Refusal::Locked(_)), again) if looking.is_none() => {
+                    looking = Some(Instant::now());
+                    pending.push(again);
+                    continue;
+                }
+                (Err(Refusal::Data(_) | Refusal::Locked(_)), several) if several.len() > 1 => {
                     let (left, right) = several.split_at(several.len() / 2);
                     pending.push(right);
                     pending.push(left);
@@ -416,7 +528,14 @@ impl Port for Pipeline {
                 (recorded, _) => recorded,
             };
             match recorded {
-                Ok(recorded) => add(&mut report, recorded),
+                Ok(recorded) => {
+                    self.put_down(part, &recorded);
+                    add(&mut report, recorded);
+                }
+                Err(Refusal::Locked(error)) => {
+                    debug!(workflow = self.name, error = %chain(&error), "blocked");
+                    self.block(&mut report, part);
+                }
                 Err(Refusal::Trouble(error)) => {
                     return Err(Unsettled {
                         recorded: report,
@@ -431,10 +550,11 @@ impl Port for Pipeline {
                     });
                 }
             }
-            let mut in_hand = self.in_hand();
-            for settlement in part {
-                in_hand.put_down(settlement.item);
-            }
+        }
+        let first = report.blocked.items.first();
+        // Not the first time, when others wait for this to end.
+        if was_blocked && let Some(blocked) = batch.iter().find(|one| Some(&one.item) == first) {
+            report.blocked.by = self.who_blocks(lease, blocked).await;
         }
         Ok(report)
     }
@@ -443,9 +563,16 @@ impl Port for Pipeline {
         let mut conn = self.connection().await?;
         let freed = conn
             .transaction::<_, DieselError, _>(async |conn| {
-                let freed = self.stage.release_lost(conn, lease).await?.freed;
+                let released = self.stage.release_lost(conn, lease).await?;
                 lease::end(conn, lease).await?;
-                Ok(freed)
+                if released.locked > 0 {
+                    warn!(
+                        workflow = self.name,
+                        items = released.locked,
+                        "rows that are locked cannot be handed back; they are rescued when the lock goes"
+                    );
+                }
+                Ok(released.freed)
             })
             .await
             .map_err(unavailable)?;
@@ -458,12 +585,35 @@ impl Port for Pipeline {
     }
 }
 
+/// Whether it is looked first which rows somebody else has locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    /// No: hardly ever are there any.
+    Away,
+    /// Yes.
+    First,
+}
+
 /// Why a batch was not recorded.
 enum Refusal {
     /// The database is in trouble: later.
     Trouble(PortError),
+    /// Somebody else has a lock on what would be written.
+    Locked(DieselError),
     /// The database does not take what is to be stored.
     Data(DieselError),
+}
+
+impl Refusal {
+    fn of(error: DieselError) -> Self {
+        if locks::is_locked(&error) {
+            Self::Locked(error)
+        } else if db::is_trouble(&error) {
+            Self::Trouble(unavailable(error))
+        } else {
+            Self::Data(error)
+        }
+    }
 }
 
 fn ended<O>(settlement: &Settlement<O>) -> Settled<'_, O> {
@@ -530,9 +680,16 @@ fn output_of<O>(verdict: &Verdict<O>) -> Option<&O> {
     }
 }
 
-fn count<O>(batch: &[Settlement<O>], settled: &HashSet<ItemId>) -> SettleReport {
+fn count<O>(
+    batch: &[Settlement<O>],
+    settled: &HashSet<ItemId>,
+    locked: Vec<ItemId>,
+) -> SettleReport {
     let mut report = SettleReport::default();
     for settlement in batch {
+        if locked.contains(&settlement.item) {
+            continue;
+        }
         let counter = if settled.contains(&settlement.item) {
             match settlement.verdict {
                 Verdict::Complete(_) => &mut report.completed,
@@ -547,6 +704,7 @@ fn count<O>(batch: &[Settlement<O>], settled: &HashSet<ItemId>) -> SettleReport 
         };
         *counter += 1;
     }
+    report.blocked.items = locked;
     report
 }
 
@@ -558,6 +716,7 @@ fn add(total: &mut SettleReport, part: SettleReport) {
     total.failed += part.failed;
     total.released += part.released;
     total.stale += part.stale;
+    total.blocked.items.extend(part.blocked.items);
 }
 
 #[cfg(test)]

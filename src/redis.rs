@@ -13,11 +13,11 @@ mod tls;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fred::prelude::{
-    Builder, Client, ClientLike, ConnectionConfig, Error, EventInterface, FredResult,
-    ReconnectPolicy, Server,
+    Builder, Client, ClientLike, ConnectionConfig, Error, ErrorKind, EventInterface, FredResult,
+    LuaInterface, ReconnectPolicy, Server,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::Receiver;
@@ -98,6 +98,21 @@ impl RedisError {
     }
 }
 
+/// It is said no more often than this that the server refuses something.
+const REFUSALS_SAID_EVERY: Duration = Duration::from_secs(60);
+
+/// What becomes of a value that somebody else has put under a key of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stray {
+    /// It goes: what we keep there is worth nothing a moment later.
+    Dropped,
+    /// It is kept under the same name with [`KEPT_AS`] behind it, for people to look at.
+    Kept,
+}
+
+/// Behind the name of a key whose value was taken out of the way.
+const KEPT_AS: &str = ":wrong-type";
+
 /// What an URL that is none of Redis's is told.
 const SCHEMES: &str =
     "it must begin with redis://, rediss://, redis-sentinel://, redis-cluster:// or redis+unix://";
@@ -177,6 +192,8 @@ struct Connection {
     prefix: String,
     lease: Duration,
     is_up: AtomicBool,
+    /// When it was last said that the server refuses something.
+    refused: Mutex<Option<Instant>>,
     /// Why connections failed, which no command is told.
     failures: Mutex<Failures>,
 }
@@ -216,6 +233,7 @@ impl Redis {
             prefix: config.prefix.clone(),
             lease: config.lease,
             is_up: AtomicBool::new(true),
+            refused: Mutex::default(),
             failures: Mutex::new(Failures { news, last: None }),
         }));
         redis.probe().await;
@@ -249,14 +267,18 @@ impl Redis {
         format!("{}{name}", self.0.prefix)
     }
 
-    /// Passes an answer on, and takes note of whether Redis gives any: the first failure is logged, and so is the end of it.
+    /// Passes an answer on, and takes note of whether Redis gives any: the first failure is logged, and so is the end of it. That
+    /// the server refuses a command is an answer.
     pub(crate) fn noted<T>(&self, answer: FredResult<T>) -> Option<T> {
         match answer {
             Ok(answer) => {
-                if !self.0.is_up.swap(true, Ordering::Relaxed) {
-                    info!("Redis answers again");
-                }
+                self.answered();
                 Some(answer)
+            }
+            Err(error) if is_reply(&error) => {
+                self.answered();
+                self.say_refused(&error);
+                None
             }
             Err(error) => {
                 if self.0.is_up.swap(false, Ordering::Relaxed) {
@@ -268,6 +290,57 @@ impl Redis {
                 None
             }
         }
+    }
+
+    fn answered(&self) {
+        if !self.0.is_up.swap(true, Ordering::Relaxed) {
+            info!("Redis answers again");
+        }
+    }
+
+    /// The same may be refused many times a second.
+    fn say_refused(&self, error: &Error) {
+        let mut said = self
+            .0
+            .refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if said.is_none_or(|at| at.elapsed() >= REFUSALS_SAID_EVERY) {
+            *said = Some(Instant::now());
+            warn!(error = %chain(error), "Redis refuses a command; PostgreSQL and each process by itself serve what it is for");
+        }
+    }
+
+    /// Takes values out of the way that stand under keys of ours and are not of the type that we put there. Whether there were any.
+    pub(crate) async fn clear_strays(&self, keys: &[(String, &'static str)], stray: Stray) -> bool {
+        let (names, types): (Vec<String>, Vec<&str>) = keys.iter().cloned().unzip();
+        let mut arguments: Vec<String> = types.into_iter().map(str::to_owned).collect();
+        arguments.push(match stray {
+            Stray::Dropped => String::new(),
+            Stray::Kept => KEPT_AS.to_owned(),
+        });
+        let script = include_str!("redis/clear_strays.lua");
+        let cleared: FredResult<Vec<String>> = self.client().eval(script, names, arguments).await;
+        let cleared = self.noted(cleared).unwrap_or_default();
+        for key in &cleared {
+            match stray {
+                Stray::Dropped => {
+                    warn!(
+                        key,
+                        "a value of another type stood under a key of ours in Redis; it was dropped"
+                    );
+                }
+                Stray::Kept => {
+                    let kept = format!("{key}{KEPT_AS}");
+                    warn!(
+                        key,
+                        kept,
+                        "a value of another type stood under a key of ours in Redis; it was moved aside"
+                    );
+                }
+            }
+        }
+        !cleared.is_empty()
     }
 
     /// Passes an answer on, to somebody who wants to know why there is none.
@@ -322,6 +395,47 @@ impl Failures {
     }
 }
 
+/// Whether an error is what the server has answered, and the connection and the server itself are well: the command, its key or the
+/// server's settings are not. Only some answers say that nothing can be had of it at all.
+fn is_reply(error: &Error) -> bool {
+    const NOTHING_TO_BE_HAD: [&str; 9] = [
+        "LOADING",
+        "BUSY",
+        "MASTERDOWN",
+        "CLUSTERDOWN",
+        "NOAUTH",
+        "WRONGPASS",
+        "MOVED",
+        "ASK",
+        "TRYAGAIN",
+    ];
+    match error.kind() {
+        // An answer that is not of the kind that was expected.
+        ErrorKind::NotFound | ErrorKind::Parse => return true,
+        ErrorKind::IO
+        | ErrorKind::Timeout
+        | ErrorKind::Canceled
+        | ErrorKind::Protocol
+        | ErrorKind::Tls
+        | ErrorKind::Url
+        | ErrorKind::Routing
+        | ErrorKind::Sentinel
+        | ErrorKind::Backpressure => return false,
+        _ => {}
+    }
+    let details = error.details();
+    let word = details.split(' ').next().unwrap_or_default();
+    word.len() >= 3
+        && word.bytes().all(|letter| letter.is_ascii_uppercase())
+        && !NOTHING_TO_BE_HAD.contains(&word)
+        && !details.contains("max number of clients")
+}
+
+/// Whether a command found a value of another type than it is for under one of its keys; in a script, too.
+pub(crate) fn is_wrong_type(error: &Error) -> bool {
+    is_reply(error) && error.details().contains("WRONGTYPE")
+}
+
 /// Whether the server is well, and refuses the command or the key to us.
 fn is_refusal(error: &Error) -> bool {
     let details = error.details();
@@ -337,8 +451,6 @@ fn is_refusal(error: &Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use fred::prelude::ErrorKind;
-
     use super::*;
 
     fn config(url: &str, prefix: &str, ca: &str) -> Config {
@@ -400,6 +512,60 @@ mod tests {
             assert_eq!(text.is_empty(), expected.is_empty(), "{url}: {text}");
             assert!(text.contains(expected), "{url}: {text}");
             assert!(!text.contains("secret"), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_no_outage() {
+        for (kind, details, expected) in [
+            (
+                ErrorKind::InvalidArgument,
+                "WRONGTYPE Operation against a key holding the wrong kind of value",
+                true,
+            ),
+            (
+                ErrorKind::Unknown,
+                "ERR Error running script (call to f_1): @user_script:8: WRONGTYPE Operation against a key",
+                true,
+            ),
+            (
+                ErrorKind::Unknown,
+                "OOM command not allowed when used memory > 'maxmemory'.",
+                true,
+            ),
+            (
+                ErrorKind::Unknown,
+                "READONLY You can't write against a read only replica.",
+                true,
+            ),
+            (
+                ErrorKind::Unknown,
+                "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.",
+                true,
+            ),
+            (ErrorKind::Unknown, "NOSCRIPT No matching script.", true),
+            (ErrorKind::Parse, "Cannot convert to number.", true),
+            (
+                ErrorKind::Unknown,
+                "LOADING Redis is loading the dataset in memory",
+                false,
+            ),
+            (ErrorKind::Auth, "NOAUTH Authentication required.", false),
+            (
+                ErrorKind::Unknown,
+                "ERR max number of clients reached",
+                false,
+            ),
+            (ErrorKind::Cluster, "CLUSTERDOWN The cluster is down", false),
+            (ErrorKind::Timeout, "Request timed out.", false),
+            (ErrorKind::IO, "ERR looks like one", false),
+            (ErrorKind::Canceled, "Canceled.", false),
+            (ErrorKind::Unknown, "", false),
+        ] {
+            let error = Error::new(kind, details);
+            assert_eq!(is_reply(&error), expected, "{details}");
+            let is_wrong = details.contains("WRONGTYPE");
+            assert_eq!(is_wrong_type(&error), is_wrong, "{details}");
         }
     }
 

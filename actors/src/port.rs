@@ -180,8 +180,17 @@ pub struct Settlement<O> {
     pub verdict: Verdict<O>,
 }
 
+/// Items whose outcome cannot be recorded just now: somebody else has a lock on what would be written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Blocked {
+    /// These items. They are still ours, and are to be settled again.
+    pub items: Vec<ItemId>,
+    /// Who has the lock, in words for a person, where that is known.
+    pub by: Option<String>,
+}
+
 /// What one settle did, in items.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SettleReport {
     /// Now `Completed`.
     pub completed: u64,
@@ -197,6 +206,8 @@ pub struct SettleReport {
     pub released: u64,
     /// Dropped, because the item is no longer ours under this lease and attempt.
     pub stale: u64,
+    /// Not recorded, and nobody's failure.
+    pub blocked: Blocked,
 }
 
 impl SettleReport {
@@ -211,8 +222,10 @@ impl SettleReport {
             failed,
             released,
             stale,
+            blocked,
         } = self;
-        completed + filtered + retried + snoozed + failed + released + stale
+        let blocked = u64::try_from(blocked.items.len()).unwrap_or(u64::MAX);
+        completed + filtered + retried + snoozed + failed + released + stale + blocked
     }
 }
 
@@ -220,7 +233,8 @@ impl SettleReport {
 #[derive(Debug, thiserror::Error)]
 #[error("a settle came to a stop after {} items", .recorded.items())]
 pub struct Unsettled {
-    /// What became of as many items, from the front of the batch, as the report is about. They are not to be settled again.
+    /// What became of as many items, from the front of the batch, as the report is about. They are not to be settled again,
+    /// but for those that it calls blocked.
     pub recorded: SettleReport,
     /// What stopped it. Nothing is known to be recorded of the items behind these.
     #[source]
@@ -293,7 +307,8 @@ pub trait Port: Send + Sync + 'static {
 
     /// Records a batch: results and verdicts together, each item only if it is still ours under this lease and its attempt. In
     /// one transaction, or in several from the front of the batch to its end. Repeating a call whose answer was lost is safe:
-    /// what was recorded counts as stale.
+    /// what was recorded counts as stale. An item that somebody else's lock keeps from being recorded holds no other up: after a
+    /// short wait it is reported as blocked, and the others are recorded.
     ///
     /// # Errors
     /// [`Unsettled`], with [`PortError::Unavailable`]: call again with those items that its report is not about.

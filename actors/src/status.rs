@@ -106,6 +106,14 @@ pub struct WorkflowStatus {
     pub in_flight: usize,
     /// Items that ran and whose outcome is not recorded yet.
     pub unsettled: usize,
+    /// Of these, the ones that somebody else's lock keeps from being recorded. They are recorded as soon as it goes.
+    pub set_aside: usize,
+    /// For how long there have been any.
+    pub set_aside_ms: Option<u64>,
+    /// Who has the lock, as far as is known.
+    pub set_aside_by: Option<String>,
+    /// Whether there are so many that no more items are claimed.
+    pub set_aside_full: bool,
     /// Items claimed.
     pub claimed: u64,
     /// Items recorded as `Completed`.
@@ -138,6 +146,8 @@ pub struct WorkflowStatus {
     pub rate_limited: bool,
     /// For how long the store has not answered this workflow.
     pub store_trouble_ms: Option<u64>,
+    /// For how long the oldest call to the store has been without an answer.
+    pub store_silent_ms: Option<u64>,
     /// The settings in force.
     pub settings: Settings,
 }

@@ -4,7 +4,7 @@
 //! every write fenced), and does as scripted otherwise: items fail, hang and panic, calls are refused, lost or never
 //! answered. It goes by tokio's clock, so paused time governs it. Not for production: it forgets everything.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -135,6 +135,7 @@ struct Store {
     latency: HashMap<Call, Duration>,
     claims: Vec<ClaimRecord>,
     settles: Vec<usize>,
+    locked: HashSet<ItemId>,
     running: usize,
     most_running: usize,
     backlog_hidden: bool,
@@ -202,6 +203,11 @@ impl MemoryPort {
     /// Makes every call of this kind take this long.
     pub fn slow(&self, call: Call, latency: Duration) {
         self.lock().latency.insert(call, latency);
+    }
+
+    /// Keeps these items, and no others, from being settled, as somebody else's open transaction does.
+    pub fn lock_rows(&self, items: impl IntoIterator<Item = ItemId>) {
+        self.lock().locked = items.into_iter().collect();
     }
 
     /// Makes claims find nothing, though [`Port::has_backlog`] still sees what there is.
@@ -385,7 +391,7 @@ impl Store {
         let held: Vec<ItemId> = self
             .rows
             .iter()
-            .filter(|(_, row)| row.lease == Some(lease))
+            .filter(|(item, row)| row.lease == Some(lease) && !self.locked.contains(item))
             .map(|(item, _)| *item)
             .collect();
         let now = Instant::now();
@@ -620,17 +626,23 @@ impl Port for MemoryPort {
             let mut store = self.lock();
             store.check_lease(lease)?;
             for one in batch.iter().take(items) {
-                store.settle_one(lease, one, &mut report);
+                if store.locked.contains(&one.item) {
+                    report.blocked.items.push(one.item);
+                    report.blocked.by = Some("a test".to_owned());
+                } else {
+                    store.settle_one(lease, one, &mut report);
+                }
             }
             store.settles.push(items);
         }
-        self.answer(report, reply).map_err(|error| Unsettled {
-            recorded: match reply {
-                Reply::Half => report,
-                Reply::Given | Reply::Lost => SettleReport::default(),
-            },
-            error,
-        })
+        self.answer(report.clone(), reply)
+            .map_err(|error| Unsettled {
+                recorded: match reply {
+                    Reply::Half => report,
+                    Reply::Given | Reply::Lost => SettleReport::default(),
+                },
+                error,
+            })
     }
 
     async fn close_lease(&self, lease: LeaseId) -> Result<u64, PortError> {

@@ -8,6 +8,7 @@
 //! one's lease. A panic in a call to the store is a bug and kills the actor; a store that does not answer never does.
 
 mod advance;
+mod aside;
 mod decide;
 mod incarnation;
 mod item;
@@ -63,6 +64,8 @@ enum Msg<I, O> {
     /// From a settle: recorded, or to be tried again.
     Settled {
         session: u64,
+        /// Whether these had been set aside.
+        aside: bool,
         batch: Vec<Settlement<O>>,
         sent: Instant,
         result: Result<SettleReport, Unsettled>,
@@ -120,14 +123,20 @@ impl<P: Port> Actor for WorkflowActor<P> {
                 session,
                 sent,
                 result,
-            } => state.lease_opened(session, sent, result),
+            } => {
+                state.answer_came(Operation::OpenLease, sent);
+                state.lease_opened(session, sent, result);
+            }
             Msg::LeaseLost(lease) => state.lease_lost(lease),
             Msg::Claimed {
                 session,
                 limit,
                 sent,
                 result,
-            } => state.claimed(session, limit, sent, result),
+            } => {
+                state.answer_came(Operation::Claim, sent);
+                state.claimed(session, limit, sent, result);
+            }
             Msg::ItemEnded {
                 session,
                 item,
@@ -137,10 +146,18 @@ impl<P: Port> Actor for WorkflowActor<P> {
             } => state.item_ended(session, item, attempt, elapsed, outcome),
             Msg::Settled {
                 session,
+                aside,
                 batch,
                 sent,
                 result,
-            } => state.settled(session, batch, sent, result),
+            } => {
+                state.answer_came(Operation::Settle, sent);
+                if aside {
+                    state.tried_again(session, batch, sent, result);
+                } else {
+                    state.settled(session, batch, sent, result);
+                }
+            }
             Msg::LeaseClosed(result) => state.lease_closed(result),
             Msg::CallPanicked { operation, message } => {
                 return Err(format!("{} panicked: {message}", operation.as_str()).into());

@@ -18,6 +18,20 @@ pub(super) struct OnNode {
     pub reason: Option<String>,
     /// Rows it has in hand.
     pub in_flight: u64,
+    /// Results that somebody else's lock keeps it from recording.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub set_aside: u64,
+    /// Whose lock that is, as far as it knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub set_aside_by: Option<String>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference"
+)]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -35,6 +49,8 @@ struct StoredWorkflow {
     state: String,
     reason: Option<String>,
     in_flight: u64,
+    set_aside: u64,
+    set_aside_by: Option<String>,
 }
 
 fn stored(node: &Node) -> Stored {
@@ -64,6 +80,8 @@ pub(super) fn on_nodes(nodes: &[&Node], workflow: &str) -> Vec<OnNode> {
                     state: own.state,
                     reason: own.reason,
                     in_flight: own.in_flight,
+                    set_aside: own.set_aside,
+                    set_aside_by: own.set_aside_by,
                 })
         })
         .collect()
@@ -116,6 +134,8 @@ mod tests {
                     state: "parked".into(),
                     reason: Some("no key".into()),
                     in_flight: 0,
+                    set_aside: 0,
+                    set_aside_by: None,
                 }],
             ),
         ] {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::Args;
 use gleaner_actors::WorkflowStatus;
 use serde_json::json;
@@ -48,6 +47,9 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// How long a start that is under way may go on once it is asked to stop. What takes longer waits for something that is away.
+const STARTED_BY: Duration = Duration::from_secs(1);
+
 /// How often `--once` looks whether all is done.
 const IDLE_CHECK: Duration = Duration::from_millis(100);
 
@@ -71,27 +73,49 @@ impl Arguments {
     }
 }
 
-pub(super) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result<u8> {
+pub(super) async fn run(
+    global: &Global,
+    arguments: Arguments,
+    mut signals: Signals,
+) -> anyhow::Result<u8> {
     for name in &arguments.only {
         super::workflow(name)?;
     }
     let mut config = arguments.load(global)?;
     let log = telemetry::init(&config.log)?;
-    // Before anything that takes time, so that no request to stop is missed.
-    let mut signals = Signals::new().context("cannot listen to signals")?;
-
     let private = if arguments.embedded {
-        Some(Private::start(&config).await?)
+        // Half started, the servers end with this process.
+        match unless_stopped(&mut signals, Private::start(&config)).await {
+            Some(private) => Some(private?),
+            None => return Ok(OK),
+        }
     } else {
         None
     };
     if let Some(private) = &private {
         private.put_into(&mut config);
-        let connector = Connector::new(&config.database.url, &config.database)?;
-        migrations::run(connector.connect_patient().await?).await?;
+        let database = config.database.clone();
+        let migrating = async move {
+            let connector = Connector::new(&database.url, &database)?;
+            migrations::run(connector.connect_patient().await?).await?;
+            anyhow::Ok(())
+        };
+        if unless_stopped(&mut signals, migrating)
+            .await
+            .transpose()?
+            .is_none()
+        {
+            private.stop().await;
+            return Ok(OK);
+        }
     }
 
-    let app = App::start(config, Some(metrics::install()?)).await?;
+    let Some(app) = start(config, &mut signals).await? else {
+        if let Some(private) = &private {
+            private.stop().await;
+        }
+        return Ok(OK);
+    };
     if let Some(address) = app.http_address() {
         info!(%address, "serving health, metrics and API");
     }
@@ -115,6 +139,34 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
         private.stop().await;
     }
     code
+}
+
+/// Does it, unless it is asked to stop first: it is dropped then.
+async fn unless_stopped<T>(signals: &mut Signals, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        done = work => Some(done),
+        () = signals.stop() => {
+            info!("asked to stop while starting");
+            None
+        }
+    }
+}
+
+/// Brings the application up; nothing if it is asked to stop before that: what is up by then is brought down in good order.
+async fn start(config: Config, signals: &mut Signals) -> anyhow::Result<Option<App>> {
+    let within = config.engine.drain_timeout;
+    let starting = App::start(config, Some(metrics::install()?));
+    tokio::pin!(starting);
+    tokio::select! {
+        started = &mut starting => return Ok(Some(started?)),
+        () = signals.stop() => info!("asked to stop while starting"),
+    }
+    match tokio::time::timeout(STARTED_BY, starting).await {
+        Ok(Ok(app)) => drop(app.drain(within).await),
+        Ok(Err(error)) => info!(error = %chain(error.as_ref()), "was not up"),
+        Err(_elapsed) => info!("was not up"),
+    }
+    Ok(None)
 }
 
 async fn serve(
@@ -222,7 +274,7 @@ impl Private {
         futures_util::future::join(self.postgres.watch(), redis).await;
     }
 
-    async fn stop(self) {
+    async fn stop(&self) {
         if let Some(redis) = &self.redis {
             redis.stop().await;
         }

@@ -1,6 +1,6 @@
 //! `gleaner status`: is all well, and how far is the work. Its exit code can gate a deployment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use diesel_async::AsyncPgConnection;
@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::console::table::{Table, age, cut, plain};
 use crate::console::{FAILURE, Global, OK, print};
 use crate::db::connect::Connector;
-use crate::db::{DbError, migrations};
+use crate::db::{DbError, locks, migrations};
 use crate::store::node::Node;
 use crate::store::overview::StatusCount;
 use crate::store::schedule;
@@ -25,6 +25,9 @@ use crate::telemetry::chain;
 struct Report {
     healthy: bool,
     problems: Vec<String>,
+    /// Who has locked rows or tables that the processes wait for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    locked_by: Option<String>,
     database: Database,
     nodes: Vec<NodeReport>,
     workflows: Vec<WorkflowReport>,
@@ -62,6 +65,9 @@ struct WorkflowReport {
     last_completion_seconds: Option<f64>,
     paused: bool,
     enabled: bool,
+    /// Its table is locked, so that its rows could not be counted.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    locked: bool,
     #[serde(skip)]
     stall_after: Duration,
     nodes: Vec<OnNode>,
@@ -85,7 +91,7 @@ pub(super) async fn run(global: &Global) -> anyhow::Result<u8> {
     let connector = Connector::new(config.database.direct(), &config.database)?;
     let mut report = Report::default();
     report.database.place = connector.place();
-    match connector.connect().await {
+    match connector.impatient().connect().await {
         Ok(mut connection) => match gather(&mut connection, &config, &mut report).await {
             Ok(()) => report.problems = problems(&report),
             Err(error) => report.problems.push(chain(&error)),
@@ -131,13 +137,28 @@ async fn gather(
             pending_restart: nodes::pending_restart(node),
         })
         .collect();
+    let tables: BTreeSet<&str> = areas::workflows()
+        .iter()
+        .map(|workflow| workflow.stage.table())
+        .collect();
+    let tables: Vec<&str> = tables.into_iter().collect();
+    report.locked_by = locks::named(&locks::holders(connection, &tables).await?);
     report.schedules = schedule::all(connection).await?;
     let controls = control::all(connection).await?;
     let completions = overview::last_completions(connection).await?;
     let settings = config.workflows.settings(&config.engine);
+    let mut locked = BTreeSet::new();
     for workflow in areas::workflows() {
         let stage = workflow.stage.name();
-        let counted = overview::counts(connection, &workflow.stage).await?;
+        let table = workflow.stage.table();
+        let counted = match overview::counts(connection, &workflow.stage).await {
+            Ok(counted) => counted,
+            Err(error) if locks::is_locked(&error) => {
+                locked.insert(table);
+                Vec::new()
+            }
+            Err(error) => return Err(error.into()),
+        };
         let own = settings.get(workflow.name);
         let queued = counted
             .iter()
@@ -152,6 +173,7 @@ async fn gather(
                 .map(|last| last.seconds),
             stage,
             counts: by_status(counted),
+            locked: locked.contains(table),
             paused: controls
                 .iter()
                 .any(|control| control.workflow == workflow.name && control.paused),
@@ -188,6 +210,10 @@ fn problems(report: &Report) -> Vec<String> {
     }
     if !report.nodes.iter().any(|node| node.state == "up") {
         problems.push("no process is running: start `gleaner run`".to_owned());
+    }
+    for workflow in report.workflows.iter().filter(|workflow| workflow.locked) {
+        let by = report.locked_by.as_deref().unwrap_or("somebody");
+        problems.push(format!("{}: its table is locked by {by}", workflow.name));
     }
     for workflow in &report.workflows {
         let queued = workflow.counts.get("Queued").copied().unwrap_or(0);
@@ -313,6 +339,17 @@ fn show(report: &Report) {
             print(&format!("{} is idle: {}", workflow.name, plain(reason)));
         }
     }
+    for workflow in &report.workflows {
+        for own in workflow.nodes.iter().filter(|own| own.set_aside > 0) {
+            let by = own.set_aside_by.as_deref().unwrap_or("somebody else");
+            let (results, node) = (own.set_aside, own.node);
+            print(&format!(
+                "{}: {results} results set aside on node {node}, locked by {}",
+                workflow.name,
+                plain(by)
+            ));
+        }
+    }
     for node in report.nodes.iter().filter(|node| node.state == "up") {
         if !node.pending_restart.is_empty() {
             let keys = node.pending_restart.join(", ");
@@ -383,6 +420,8 @@ mod tests {
                     state: "waiting".into(),
                     reason: None,
                     in_flight: 0,
+                    set_aside: 0,
+                    set_aside_by: None,
                 }],
                 ..WorkflowReport::default()
             }],
@@ -393,7 +432,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         type Spoil = fn(&mut Report);
-        let cases: [(&str, Spoil, Option<&str>); 12] = [
+        let cases: [(&str, Spoil, Option<&str>); 13] = [
             ("all well", |_| {}, None),
             (
                 "migrations",
@@ -432,6 +471,14 @@ mod tests {
                 "paused",
                 |report| report.workflows[0].nodes[0].state = "paused".into(),
                 None,
+            ),
+            (
+                "a locked table",
+                |report| {
+                    report.workflows[0].locked = true;
+                    report.locked_by = Some("pid 7".into());
+                },
+                Some("deep-scan: its table is locked by pid 7"),
             ),
             ("young backlog", |report| backlog(report, 299.0, None), None),
             (

@@ -9,7 +9,7 @@ use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::{Client, Notification};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{Config, DbError, dial};
+use super::{Config, DbError, dial, locks};
 use crate::secret::Secret;
 
 /// How our statements are planned, whose tables grow from nothing.
@@ -39,6 +39,7 @@ pub struct Connector {
     config: tokio_postgres::Config,
     tls: Option<MakeRustlsConnect>,
     statement_timeout: Duration,
+    lock_timeout: Duration,
     connect_timeout: Duration,
 }
 
@@ -79,8 +80,17 @@ impl Connector {
             config: parsed,
             tls,
             statement_timeout: config.statement_timeout,
+            lock_timeout: config.statement_timeout,
             connect_timeout: config.connect_timeout,
         })
+    }
+
+    /// The same, whose connections wait for others' locks no longer than [`locks::PATIENCE`]: for those who share a few connections
+    /// and have something else to do meanwhile.
+    #[must_use]
+    pub fn impatient(mut self) -> Self {
+        self.lock_timeout = self.statement_timeout.min(locks::PATIENCE);
+        self
     }
 
     /// Where it connects to, for messages: no user, no password.
@@ -113,10 +123,11 @@ impl Connector {
             let mut connection = AsyncPgConnection::try_from(line.client)
                 .await
                 .map_err(boxed)?;
-            let millis = self.statement_timeout.as_millis();
+            let statement = self.statement_timeout.as_millis();
+            let lock = self.lock_timeout.as_millis();
             connection
                 .batch_execute(&format!(
-                    "SET statement_timeout = {millis}; SET lock_timeout = {millis}; \
+                    "SET statement_timeout = {statement}; SET lock_timeout = {lock}; \
                      SET idle_in_transaction_session_timeout = '60s'; SET timezone = 'UTC'; {PLANNING}"
                 ))
                 .await

@@ -9,6 +9,9 @@ use super::wire;
 /// Our statement and another's each waited for a row that the other held; the server ended ours.
 pub const DEADLOCK_DETECTED: &str = "40P01";
 
+/// A lock was not to be had in the time that we wait for one.
+pub const LOCK_NOT_AVAILABLE: &str = "55P03";
+
 /// Classes of which every code is trouble: it is about the server, the connection or the moment, and no row can bring it about.
 const CLASSES: [&str; 6] = [
     "08", // the connection; also what poolers say of themselves
@@ -30,7 +33,7 @@ const CODES: [&str; 10] = [
     "28P01", // the same, for the password
     "3D000", // the same, for a database that is gone
     "42P05", // a pooler's connection has a statement of that name already
-    "55P03", // a lock that was not to be had in time
+    LOCK_NOT_AVAILABLE,
 ];
 
 /// Whether a code is the database's trouble, which passes, rather than the statement's or its data's, which stays.
@@ -70,7 +73,7 @@ mod tests {
             ("53200", true),
             ("53300", true),
             // A lock timeout; a statement timeout, which is ours, or somebody's pg_cancel_backend.
-            ("55P03", true),
+            (LOCK_NOT_AVAILABLE, true),
             ("57014", true),
             // Ended by its administrator, by a crash, not up yet, its database dropped, idle for too long.
             ("57P01", true),

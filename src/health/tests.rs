@@ -20,6 +20,10 @@ fn workflow() -> WorkflowStatus {
         lease: Some(1),
         in_flight: 0,
         unsettled: 0,
+        set_aside: 0,
+        set_aside_ms: None,
+        set_aside_by: None,
+        set_aside_full: false,
         claimed: 0,
         completed: 0,
         filtered: 0,
@@ -36,6 +40,7 @@ fn workflow() -> WorkflowStatus {
         snoozed_for_ms: None,
         rate_limited: false,
         store_trouble_ms: None,
+        store_silent_ms: None,
         settings: Settings {
             stall_after: STALL,
             timeout: Duration::from_secs(40),
@@ -415,4 +420,98 @@ fn a_refused_reload_is_told_and_harms_nothing() {
     let readiness = judge(Some(&tree()), &HashMap::new(), None, failure.clone());
     assert!(readiness.ready);
     assert_eq!(readiness.reload_failure, failure);
+}
+
+#[test]
+fn results_that_locks_keep_back_show_when_nothing_else_moves() {
+    let due = |due| Gauge {
+        queued: due,
+        due,
+        oldest_seconds: Some(20.0),
+        held: 2,
+    };
+    let stuck = WorkflowStatus {
+        unsettled: 2,
+        set_aside: 2,
+        set_aside_ms: Some(10_000),
+        last_progress_ms_ago: Some(10_000),
+        ..workflow()
+    };
+    let fine = None;
+    let recorded = Some("nothing can be recorded: 2 results wait for locked rows since 10s");
+    for (case, workflow, due_rows, expected) in [
+        ("nothing moves", stuck.clone(), 5, recorded),
+        ("nothing more is due", stuck.clone(), 0, fine),
+        (
+            "as many as there may be",
+            WorkflowStatus {
+                set_aside_full: true,
+                ..stuck.clone()
+            },
+            0,
+            recorded,
+        ),
+        (
+            "others move",
+            WorkflowStatus {
+                last_progress_ms_ago: Some(9_999),
+                ..stuck.clone()
+            },
+            5,
+            fine,
+        ),
+        (
+            "since a moment ago",
+            WorkflowStatus {
+                set_aside_ms: Some(9_999),
+                ..stuck.clone()
+            },
+            5,
+            fine,
+        ),
+        (
+            "an answer that takes its time",
+            WorkflowStatus {
+                store_silent_ms: Some(9_999),
+                ..workflow()
+            },
+            5,
+            fine,
+        ),
+        (
+            "no answer",
+            WorkflowStatus {
+                store_silent_ms: Some(12_345),
+                oldest_in_flight_ms: Some(1),
+                ..workflow()
+            },
+            0,
+            Some("no answer from the database for 12s"),
+        ),
+    ] {
+        let mut tree = tree();
+        tree.workflows[0] = workflow;
+        let readiness = judged(&tree, Some(due(due_rows)));
+        assert_eq!(readiness.ready, expected.is_none(), "{case}");
+        let health = expected.unwrap_or("ok");
+        assert_eq!(readiness.workflows[0].health, health, "{case}");
+    }
+}
+
+#[test]
+fn who_is_in_the_way_is_named_and_no_trouble_by_itself() {
+    let by = || Some("pid 7 (user app)".to_owned());
+    let well = super::blame(judged(&tree(), None), by());
+    assert!(well.ready && well.problems.is_empty());
+    assert_eq!(well.locked_by, by());
+    let mut tree = tree();
+    tree.workflows[0].store_trouble_ms = Some(1);
+    let ill = super::blame(judged(&tree, None), by());
+    assert_eq!(
+        ill.problems,
+        [
+            "deep-scan: cannot reach its rows",
+            "locked by pid 7 (user app)"
+        ]
+    );
 }

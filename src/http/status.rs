@@ -253,6 +253,7 @@ pub(super) async fn gather(state: &State) -> Status {
         state.probe.look(&shared.pool),
         state.surroundings.get(shared, &state.parts.status),
     );
+    let locked_by = state.probe.who_locks(shared, tree.as_ref()).await;
     let queues = shared.queues();
     let flow = shared
         .workflows
@@ -267,7 +268,7 @@ pub(super) async fn gather(state: &State) -> Status {
     Status {
         node: shared.node,
         version: env!("CARGO_PKG_VERSION"),
-        readiness: health::judged(shared, tree.as_ref(), database),
+        readiness: health::judged(shared, tree.as_ref(), database, locked_by),
         tree,
         queues: queues.into_iter().collect(),
         queue_count_bound: QUEUE_COUNT_BOUND,

@@ -80,6 +80,7 @@ fn rendered() -> String {
         }
         queue(workflow, 1, 1, 1, Some(1.0));
         in_flight(workflow, 1);
+        set_aside(workflow, 1);
         rescued(workflow, 1, 1);
         config_reloaded("applied");
         pool(1, 1, 1);

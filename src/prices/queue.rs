@@ -29,7 +29,7 @@ use serde::Serialize;
 use tracing::{info, warn};
 
 use crate::prices::uid::Uid;
-use crate::redis::{Config, Redis, RedisError};
+use crate::redis::{Config, Redis, RedisError, Stray, is_wrong_type};
 
 /// Entries longer than this name no result: a UUID has 36 bytes.
 const LONGEST_ENTRY: usize = 64;
@@ -159,7 +159,8 @@ impl Queue {
     /// Asks Redis for a sign of life, whether or not it gave one before, and takes note. How long the list and sets are.
     pub async fn probe(&self) -> Option<Lengths> {
         let lists = self.0.as_deref()?;
-        lists.redis.noted(lists.lengths().await)
+        let lengths = lists.sound(|| lists.lengths()).await;
+        lists.redis.noted(lengths)
     }
 
     /// How long the list and the sets are.
@@ -168,7 +169,7 @@ impl Queue {
     /// [`RedisError`]
     pub async fn lengths(&self) -> Result<Lengths, RedisError> {
         let lists = self.lists()?;
-        lists.redis.told(lists.lengths().await)
+        lists.redis.told(lists.sound(|| lists.lengths()).await)
     }
 
     /// Puts results at the tail of the list, after their rows are committed. Whether Redis took them: the reconciler sees to
@@ -177,7 +178,8 @@ impl Queue {
         let (Some(lists), [first, others @ ..]) = (self.lists_if_up(), ids) else {
             return false;
         };
-        if lists.redis.noted(lists.push(ids).await).is_none() {
+        let pushed = lists.sound(|| lists.push(ids)).await;
+        if lists.redis.noted(pushed).is_none() {
             return false;
         }
         if others.is_empty() {
@@ -197,7 +199,7 @@ impl Queue {
         };
         let entries = lists
             .redis
-            .noted(lists.claim(limit).await)
+            .noted(lists.sound(|| lists.claim(limit)).await)
             .unwrap_or_default();
         let mut ids = Vec::with_capacity(entries.len());
         let mut seen = HashSet::with_capacity(entries.len());
@@ -217,7 +219,8 @@ impl Queue {
             }
         }
         if !strange.is_empty() {
-            lists.redis.noted(lists.sort_out(&strange).await);
+            let sorted = lists.sound(|| lists.sort_out(&strange)).await;
+            lists.redis.noted(sorted);
         }
         ids
     }
@@ -225,7 +228,8 @@ impl Queue {
     /// Takes note of what became of entries. How many wait in the list; `None` where Redis does not tell.
     pub async fn acknowledge(&self, ended: &EndedEntries) -> Option<u64> {
         let lists = self.lists_if_up()?;
-        lists.redis.noted(lists.acknowledge(ended).await)
+        let waiting = lists.sound(|| lists.acknowledge(ended)).await;
+        lists.redis.noted(waiting)
     }
 
     /// Forgets entries of the processing set whose lease has ended. How many they were.
@@ -233,21 +237,22 @@ impl Queue {
         let Some(lists) = self.lists_if_up() else {
             return 0;
         };
-        lists.redis.noted(lists.expire().await).unwrap_or(0)
+        let expired = lists.sound(|| lists.expire()).await;
+        lists.redis.noted(expired).unwrap_or(0)
     }
 
     /// The results that wait in the list, unless Redis does not answer or the list is longer than `bound`.
     pub async fn waiting(&self, bound: usize) -> Option<HashSet<i64>> {
         let lists = self.lists_if_up()?;
-        lists.redis.noted(lists.waiting(bound).await).flatten()
+        let waiting = lists.sound(|| lists.waiting(bound)).await;
+        lists.redis.noted(waiting).flatten()
     }
 
     /// The result at the head of the list, if there is one.
     pub async fn head(&self) -> Option<i64> {
         let lists = self.lists_if_up()?;
-        let head: Option<String> = lists
-            .redis
-            .noted(lists.client().lindex(lists.keys.queue.as_str(), 0).await)?;
+        let head = lists.sound(|| lists.head()).await;
+        let head: Option<String> = lists.redis.noted(head)?;
         head?.parse().ok().map(|Uid(id)| id)
     }
 
@@ -258,8 +263,7 @@ impl Queue {
     pub async fn failed(&self, limit: u32) -> Result<(Vec<i64>, usize), RedisError> {
         let lists = self.lists()?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let failed = lists.keys.failed.as_str();
-        let answer = lists.client().srandmember(failed, Some(limit)).await;
+        let answer = lists.sound(|| lists.failed(limit)).await;
         let entries: Vec<String> = lists.redis.told(answer)?;
         let all = entries.len();
         let ids: Vec<i64> = entries
@@ -281,8 +285,9 @@ impl Queue {
             counted: ids.to_vec(),
             ..EndedEntries::default()
         };
-        lists.redis.told(lists.acknowledge(&ended).await)?;
-        lists.redis.told(lists.push(ids).await)
+        let acknowledged = lists.sound(|| lists.acknowledge(&ended)).await;
+        lists.redis.told(acknowledged)?;
+        lists.redis.told(lists.sound(|| lists.push(ids)).await)
     }
 
     /// Empties the list and the sets. How long they were.
@@ -291,7 +296,7 @@ impl Queue {
     /// [`RedisError`]
     pub async fn clear(&self) -> Result<Lengths, RedisError> {
         let lists = self.lists()?;
-        let lengths = lists.redis.told(lists.lengths().await)?;
+        let lengths = lists.redis.told(lists.sound(|| lists.lengths()).await)?;
         let _keys: i64 = lists
             .redis
             .told(lists.client().del(lists.keys.all()).await)?;
@@ -309,6 +314,35 @@ impl Queue {
 impl Lists {
     fn client(&self) -> &Client {
         self.redis.client()
+    }
+
+    /// Asks it. Where something else stands under a key of ours, that is taken out of the way, and it is asked again: one value that
+    /// strayed there must not keep the whole queue from being used.
+    async fn sound<T, F>(&self, ask: impl Fn() -> F) -> FredResult<T>
+    where
+        F: Future<Output = FredResult<T>>,
+    {
+        let answer = ask().await;
+        if answer.as_ref().is_err_and(is_wrong_type) && self.clear_strays().await {
+            return ask().await;
+        }
+        answer
+    }
+
+    async fn clear_strays(&self) -> bool {
+        const TYPES: [&str; 4] = ["list", "set", "zset", "set"];
+        let keys: Vec<(String, &str)> = self.keys.all().into_iter().zip(TYPES).collect();
+        // Somebody's data, perhaps, who took the name for free.
+        self.redis.clear_strays(&keys, Stray::Kept).await
+    }
+
+    async fn head(&self) -> FredResult<Option<String>> {
+        self.client().lindex(self.keys.queue.as_str(), 0).await
+    }
+
+    async fn failed(&self, limit: usize) -> FredResult<Vec<String>> {
+        let failed = self.keys.failed.as_str();
+        self.client().srandmember(failed, Some(limit)).await
     }
 
     async fn lengths(&self) -> FredResult<Lengths> {

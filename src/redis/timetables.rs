@@ -21,7 +21,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tracing::warn;
 
-use super::{Redis, RedisError, is_refusal};
+use super::{Redis, RedisError, Stray, is_refusal, is_reply, is_wrong_type};
 use crate::metrics;
 use crate::telemetry::chain;
 use crate::web::fetch::{Ask, Cause, Pace, SharedPace, Turn};
@@ -42,6 +42,12 @@ struct Shared {
     tickets: AtomicU64,
     given_back: UnboundedSender<Place>,
     is_refused: AtomicBool,
+}
+
+impl Shared {
+    fn places_key(&self, host: &str) -> String {
+        self.redis.key(&format!("crawl:pace:places:{host}"))
+    }
 }
 
 /// A place at a host, by the key it stands under and its ticket.
@@ -90,12 +96,8 @@ impl Timetables {
     async fn ask(&self, ask: Ask) -> Result<Turn, RedisError> {
         let shared = &self.0;
         let place = self.new_place(&ask.host);
-        let keys = vec![
-            shared.redis.key(&format!("crawl:pace:host:{}", ask.host)),
-            rest_key(&shared.redis, &ask.host),
-            place.key.clone(),
-            shared.redis.key("crawl:pace:since"),
-        ];
+        let keys = self.keys(&ask.host, &place.key);
+        let keys_again = || self.keys(&ask.host, &shared.places_key(&ask.host));
         let (delay, spacing) = match ask.pace {
             Pace::Request { spacing } => (None, spacing),
             Pace::Redirect { delay, spacing } => (Some(delay), spacing),
@@ -113,7 +115,12 @@ impl Timetables {
             given_back: shared.given_back.clone(),
         };
         let script = include_str!("timetables/turn.lua");
-        let answer: i64 = self.answer(shared.redis.client().eval(script, keys, arguments).await)?;
+        let client = shared.redis.client();
+        let mut answer = client.eval(script, keys, arguments.clone()).await;
+        if answer.as_ref().is_err_and(is_wrong_type) && self.clear_strays(keys_again()).await {
+            answer = client.eval(script, keys_again(), arguments).await;
+        }
+        let answer: i64 = self.answer(answer)?;
         if answer == 0 {
             return Ok(Turn::Now(Box::new(held)));
         }
@@ -127,11 +134,29 @@ impl Timetables {
         })
     }
 
+    /// What the script is about, in its order.
+    fn keys(&self, host: &str, places: &str) -> Vec<String> {
+        let redis = &self.0.redis;
+        vec![
+            redis.key(&format!("crawl:pace:host:{host}")),
+            rest_key(redis, host),
+            places.to_owned(),
+            redis.key("crawl:pace:since"),
+        ]
+    }
+
+    /// Something else stands under one of these keys: it is taken out of the way, and no other host is concerned.
+    async fn clear_strays(&self, keys: Vec<String>) -> bool {
+        const TYPES: [&str; 4] = ["hash", "string", "zset", "string"];
+        let keys: Vec<(String, &str)> = keys.into_iter().zip(TYPES).collect();
+        self.0.redis.clear_strays(&keys, Stray::Dropped).await
+    }
+
     fn new_place(&self, host: &str) -> Place {
         let shared = &self.0;
         let number = shared.tickets.fetch_add(1, Ordering::Relaxed);
         Place {
-            key: shared.redis.key(&format!("crawl:pace:places:{host}")),
+            key: shared.places_key(host),
             ticket: format!("{:016x}-{number}", shared.process),
         }
     }
@@ -152,10 +177,11 @@ impl Timetables {
         Ok(())
     }
 
-    /// Takes note of how Redis does. Being refused is said once, and is no outage: the queue may work all the same.
+    /// Takes note of how Redis does. Being refused is said once, and is no outage: the queue may work all the same, and other hosts'
+    /// timetables.
     fn answer<T>(&self, answer: Result<T, Error>) -> Result<T, RedisError> {
         match answer {
-            Err(error) if is_refusal(&error) => {
+            Err(error) if is_refusal(&error) || is_reply(&error) => {
                 if !self.0.is_refused.swap(true, Ordering::Relaxed) {
                     warn!(error = %chain(&error), "Redis refuses the hosts' timetables; this process keeps its own pace");
                 }
@@ -165,7 +191,10 @@ impl Timetables {
                 self.0.redis.noted::<T>(Err(error.clone()));
                 Err(error.into())
             }
-            Ok(answer) => Ok(answer),
+            Ok(answer) => {
+                self.0.is_refused.store(false, Ordering::Relaxed);
+                Ok(answer)
+            }
         }
     }
 
@@ -233,7 +262,11 @@ async fn give_back(redis: Redis, mut places: UnboundedReceiver<Place>) {
             drop(pipeline.zrem::<(), _, _>(place.key, place.ticket).await);
         }
         let answer = pipeline.all::<Vec<i64>>().await;
-        if !answer.as_ref().is_err_and(is_refusal) {
+        // The next turn at that host sees to what else may stand there.
+        if !answer
+            .as_ref()
+            .is_err_and(|error| is_refusal(error) || is_wrong_type(error))
+        {
             redis.noted(answer);
         }
     }

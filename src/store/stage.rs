@@ -15,6 +15,7 @@ use diesel_async::AsyncPgConnection;
 use gleaner_actors::port::{ItemId, LeaseId, Settlement, Verdict};
 
 use super::lease::NEXT_EXPIRY;
+use crate::db::locks;
 use crate::db::statement::statement;
 
 pub use request::{Group, Request};
@@ -25,6 +26,9 @@ const MAX_ERROR_BYTES: usize = 2_000;
 /// Rows freed by one rescue statement.
 const RESCUE_BATCH: i64 = 1_000;
 
+/// How long each table is waited for once it is known that somebody has locked one.
+const LOCKED_TABLE_PATIENCE: Duration = Duration::from_millis(50);
+
 /// A stage: which table, which column group, and its statements.
 #[derive(Clone, Debug)]
 pub struct Stage {
@@ -33,6 +37,7 @@ pub struct Stage {
     claim: String,
     claim_these: String,
     settle: String,
+    locked: String,
     disown: String,
     take_back: String,
     readopt: String,
@@ -61,12 +66,16 @@ pub struct Rescued {
     /// Of these, rows that had used up their attempts and are `Error` now.
     #[diesel(sql_type = BigInt)]
     pub quarantined: i64,
+    /// Rows that were to be taken back and are as they were, since somebody else has locked them.
+    #[diesel(sql_type = BigInt)]
+    pub locked: i64,
 }
 
 impl Rescued {
     fn add(&mut self, other: Self) {
         self.freed += other.freed;
         self.quarantined += other.quarantined;
+        self.locked += other.locked;
     }
 }
 
@@ -132,6 +141,7 @@ impl Stage {
             claim: fill(&group.claim_under(include_str!("stage/claim.sql"), "$1")),
             claim_these: fill(&group.claim_under(include_str!("stage/claim_these.sql"), "$1")),
             settle: fill(include_str!("stage/settle.sql")),
+            locked: fill(include_str!("stage/locked.sql")),
             disown: fill(include_str!("stage/disown.sql")),
             take_back: fill(include_str!("stage/take_back.sql")),
             readopt: fill(include_str!("stage/readopt.sql")),
@@ -245,6 +255,22 @@ impl Stage {
         Ok(settled.into_iter().map(|row| row.id).collect())
     }
 
+    /// Locks those of the rows that nobody else has locked, and returns the others.
+    ///
+    /// # Errors
+    /// Whatever the database answers.
+    pub async fn locked(
+        &self,
+        conn: &mut AsyncPgConnection,
+        ids: &[ItemId],
+    ) -> QueryResult<Vec<ItemId>> {
+        let locked: Vec<Id> = sql_query(&self.locked)
+            .bind::<Array<BigInt>, _>(ids)
+            .load(conn)
+            .await?;
+        Ok(locked.into_iter().map(|row| row.id).collect())
+    }
+
     /// Lets go of rows, named with their attempts, whose status somebody changed while they were in hand.
     ///
     /// # Errors
@@ -264,7 +290,8 @@ impl Stage {
             .await
     }
 
-    /// Takes back every row of a lease whose holder died: attempts stay counted.
+    /// Takes back every row of a lease whose holder died: attempts stay counted. One that somebody else has locked is left to
+    /// the rescue.
     ///
     /// # Errors
     /// Whatever the database answers.
@@ -278,7 +305,8 @@ impl Stage {
             .await
     }
 
-    /// Hands back every row of a lease but `keep` unharmed: attempts given back.
+    /// Hands back every row of a lease but `keep` unharmed: attempts given back. One that somebody else has locked is not
+    /// waited for.
     ///
     /// # Errors
     /// Whatever the database answers.
@@ -442,7 +470,8 @@ pub struct Need<'a> {
     pub next_expiry: Option<Duration>,
 }
 
-/// Looks for rows to rescue, in one statement: this is done every few seconds, and mostly there are none.
+/// Looks for rows to rescue, in one statement: this is done every few seconds, and mostly there are none. Tables that somebody else
+/// has locked are left out.
 ///
 /// `foreign_after` as in [`Stage::rescue_foreign`]; zero for never.
 ///
@@ -454,6 +483,30 @@ pub async fn in_need<'a>(
     foreign_after: Duration,
     node: i64,
 ) -> QueryResult<Need<'a>> {
+    let stages: Vec<&Stage> = stages.into_iter().collect();
+    match look(conn, stages.clone(), foreign_after, node).await {
+        Err(error) if locks::is_locked(&error) => {}
+        looked => return looked,
+    }
+    let mut need = look(conn, Vec::new(), foreign_after, node).await?;
+    for stage in stages {
+        locks::begin(conn, LOCKED_TABLE_PATIENCE).await?;
+        let looked = look(conn, vec![stage], foreign_after, node).await;
+        match locks::end(conn, looked).await {
+            Ok(own) => need.stages.extend(own.stages),
+            Err(error) if locks::is_locked(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(need)
+}
+
+async fn look<'a>(
+    conn: &mut AsyncPgConnection,
+    mut stages: Vec<&'a Stage>,
+    foreign_after: Duration,
+    node: i64,
+) -> QueryResult<Need<'a>> {
     #[derive(QueryableByName)]
     struct Row {
         #[diesel(sql_type = Nullable<Text>)]
@@ -461,7 +514,6 @@ pub async fn in_need<'a>(
         #[diesel(sql_type = Nullable<Double>)]
         next_expiry: Option<f64>,
     }
-    let mut stages: Vec<&Stage> = stages.into_iter().collect();
     let mut sql = format!("SELECT NULL AS stage, {NEXT_EXPIRY} AS next_expiry");
     for stage in &stages {
         let (name, needs_rescue) = (stage.name(), stage.needs_rescue());
@@ -469,11 +521,15 @@ pub async fn in_need<'a>(
             " UNION ALL SELECT '{name}', NULL WHERE {needs_rescue}"
         ));
     }
-    let rows: Vec<Row> = statement(&sql)
-        .bind::<BigInt, _>(node)
-        .bind::<Double, _>(foreign_after.as_secs_f64())
-        .load(conn)
-        .await?;
+    let rows: Vec<Row> = if stages.len() > 1 {
+        statement(&sql)
+    } else {
+        sql_query(sql)
+    }
+    .bind::<BigInt, _>(node)
+    .bind::<Double, _>(foreign_after.as_secs_f64())
+    .load(conn)
+    .await?;
     stages.retain(|stage| {
         rows.iter()
             .any(|row| row.stage.as_ref() == Some(&stage.name()))
@@ -486,7 +542,8 @@ pub async fn in_need<'a>(
     })
 }
 
-/// How full the queues of these stages are, each counted no further than `bound` rows; one statement.
+/// How full the queues of these stages are, each counted no further than `bound` rows; one statement. `None` for a stage whose
+/// table somebody else has locked.
 ///
 /// # Errors
 /// Whatever the database answers.
@@ -494,9 +551,32 @@ pub async fn gauges<'a>(
     conn: &mut AsyncPgConnection,
     stages: impl IntoIterator<Item = &'a Stage>,
     bound: i64,
+) -> QueryResult<Vec<Option<Gauge>>> {
+    let stages: Vec<&Stage> = stages.into_iter().collect();
+    match count(conn, &stages, bound).await {
+        Err(error) if locks::is_locked(&error) => {}
+        counted => return Ok(counted?.into_iter().map(Some).collect()),
+    }
+    let mut gauges = Vec::with_capacity(stages.len());
+    for stage in stages {
+        locks::begin(conn, LOCKED_TABLE_PATIENCE).await?;
+        let counted = stage.gauge(conn, bound).await;
+        gauges.push(match locks::end(conn, counted).await {
+            Ok(gauge) => Some(gauge),
+            Err(error) if locks::is_locked(&error) => None,
+            Err(error) => return Err(error),
+        });
+    }
+    Ok(gauges)
+}
+
+async fn count(
+    conn: &mut AsyncPgConnection,
+    stages: &[&Stage],
+    bound: i64,
 ) -> QueryResult<Vec<Gauge>> {
     let counts: Vec<String> = stages
-        .into_iter()
+        .iter()
         .enumerate()
         .map(|(at, stage)| {
             format!(
@@ -529,9 +609,9 @@ impl Records {
     /// The columns for these settlements, in the order of the rows' keys: whoever else locks rows in that order, as bulk
     /// updates mostly do, waits for us instead of dying in a deadlock.
     #[must_use]
-    pub fn of<O>(batch: &[Settlement<O>]) -> Self {
+    pub fn of<'a, O: 'a>(batch: impl IntoIterator<Item = &'a Settlement<O>>) -> Self {
         let mut records = Self::default();
-        let mut batch: Vec<&Settlement<O>> = batch.iter().collect();
+        let mut batch: Vec<&Settlement<O>> = batch.into_iter().collect();
         batch.sort_by_key(|settlement| settlement.item);
         for settlement in batch {
             let (status, after, error, given_back, outcome, class) = match &settlement.verdict {
@@ -607,6 +687,7 @@ mod tests {
             &stage.claim,
             &stage.claim_these,
             &stage.settle,
+            &stage.locked,
             &stage.disown,
             &stage.take_back,
             &stage.readopt,

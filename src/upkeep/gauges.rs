@@ -35,6 +35,8 @@ impl Gauges {
             .await
             .map_err(PortError::unavailable)?;
         for (workflow, gauge) in self.shared.workflows.iter().zip(gauges) {
+            // What cannot be counted now stands as it was counted last.
+            let Some(gauge) = gauge else { continue };
             metrics::queue(
                 workflow.name,
                 gauge.queued,
@@ -55,6 +57,7 @@ impl Gauges {
         {
             for workflow in &status.workflows {
                 metrics::in_flight(&workflow.name, workflow.in_flight);
+                metrics::set_aside(&workflow.name, workflow.set_aside);
             }
             let mut value = serde_json::to_value(&status).unwrap_or_default();
             let pending = self.shared.pending.get();

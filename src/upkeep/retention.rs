@@ -12,9 +12,10 @@ use gleaner_actors::Tick;
 use gleaner_actors::port::PortError;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
-use tracing::info;
+use tracing::{debug, info};
 
 use crate::app::state::Shared;
+use crate::db::locks;
 use crate::store::prune::{self, Cursor, Kind, Schedule};
 use crate::store::schedule;
 
@@ -54,15 +55,28 @@ impl Retention {
         let mut passes = self.passes.lock().await;
         passes.extend(self.due().await?);
         let until = Instant::now() + TICK_BUDGET;
-        while let Some(pass) = passes.front_mut() {
+        let mut locked = 0;
+        while locked < passes.len()
+            && let Some(pass) = passes.front_mut()
+        {
             let config = self.shared.config.get();
             let step = {
                 let mut conn = self.shared.connection().await?;
                 let keep = config.retention.keep(pass.kind.key);
-                prune::step(&mut conn, pass.kind, keep, pass.cursor, false)
-                    .await
-                    .map_err(PortError::unavailable)?
+                prune::step(&mut conn, pass.kind, keep, pass.cursor, false).await
             };
+            let step = match step {
+                Ok(step) => step,
+                // Somebody has locked rows of this kind: the others first, and this one at the next tick.
+                Err(error) if locks::is_locked(&error) => {
+                    debug!(kind = pass.kind.name, "locked, left for later");
+                    passes.rotate_left(1);
+                    locked += 1;
+                    continue;
+                }
+                Err(error) => return Err(PortError::unavailable(error)),
+            };
+            locked = 0;
             pass.gone += step.gone;
             match step.next {
                 Some(cursor) => pass.cursor = cursor,

@@ -9,9 +9,10 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use gleaner_actors::Tick;
 use gleaner_actors::port::PortError;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::app::state::Shared;
+use crate::db::locks;
 use crate::metrics;
 use crate::store::stage;
 
@@ -46,11 +47,15 @@ impl TimeoutChecker {
             let max_attempts = settings
                 .get(workflow.name)
                 .map_or(i16::MAX, |own| own.max_attempts);
-            let mut rescued = workflow
-                .stage
-                .rescue(&mut conn, max_attempts)
-                .await
-                .map_err(PortError::unavailable)?;
+            let mut rescued = match workflow.stage.rescue(&mut conn, max_attempts).await {
+                Ok(rescued) => rescued,
+                // The next look comes soon, and other tables are not to wait for this one.
+                Err(error) if locks::is_locked(&error) => {
+                    debug!(workflow = workflow.name, "its table is locked, no rescue");
+                    continue;
+                }
+                Err(error) => return Err(PortError::unavailable(error)),
+            };
             if !foreign_after.is_zero() {
                 let foreign = workflow
                     .stage

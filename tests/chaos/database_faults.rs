@@ -28,7 +28,7 @@ const BACK: Duration = Duration::from_secs(10);
 const CUTS: i64 = 50;
 
 /// A private server, in a folder that its user can reach also when the tests run as root.
-async fn private_server() -> (TempDir, Postgres) {
+pub(crate) async fn private_server() -> (TempDir, Postgres) {
     let folder = tempfile::Builder::new()
         .prefix("gleaner-chaos-")
         .tempdir_in("/tmp")

@@ -11,8 +11,9 @@ use super::state::{Drain, RootMsg, RootState};
 use crate::control::{Control, answer};
 use crate::status::DrainReport;
 
-/// How long a drain may go on past its deadline, to hand items back and close leases.
-const CLOSING_TIME: Duration = Duration::from_secs(5);
+/// How long a drain may go on past its deadline, to hand items back and close leases. Whoever sends the signal to stop has set
+/// a deadline of its own, and kills soon after ours.
+const CLOSING_TIME: Duration = Duration::from_millis(700);
 
 impl RootState {
     fn released(&self) -> u64 {

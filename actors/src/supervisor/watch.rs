@@ -68,6 +68,7 @@ fn idle_for(status: &WorkflowStatus, grace: Duration) -> Option<Duration> {
         State::Starting | State::Running | State::Waiting => {
             status.snoozed_for_ms.is_some()
                 || status.rate_limited
+                || status.set_aside_full
                 || status.store_trouble_ms.is_some()
         }
         State::Paused
@@ -172,6 +173,23 @@ mod tests {
                     ..base.clone()
                 },
                 None,
+            ),
+            (
+                "results set aside up to the bound",
+                WorkflowStatus {
+                    set_aside: 100,
+                    set_aside_full: true,
+                    ..base.clone()
+                },
+                None,
+            ),
+            (
+                "a few results set aside",
+                WorkflowStatus {
+                    set_aside: 1,
+                    ..base.clone()
+                },
+                idle,
             ),
             (
                 "store trouble",

@@ -1,5 +1,5 @@
-//! What an incarnation does of its own accord after every message, in this order: check the fence, settle, renew a
-//! doubtful lease, open one, claim, end a drain, set the alarm.
+//! What an incarnation does of its own accord after every message, in this order: check the fence, settle, try what was set
+//! aside, renew a doubtful lease, open one, claim, end a drain, set the alarm.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,11 +7,12 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use super::Msg;
+use super::aside;
 use super::decide::{Room, Waiting, demand, patience};
 use super::incarnation::{Incarnation, Lease};
 use super::trouble::Operation;
 use crate::control::notify;
-use crate::port::{Port, PortError};
+use crate::port::{LeaseId, Port, PortError, Settlement};
 
 /// Two, so that one batch can be sent while the other's commit is on its way to the disk.
 const SETTLES_IN_THE_AIR: usize = 2;
@@ -36,6 +37,7 @@ impl<P: Port> Incarnation<P> {
         let now = Instant::now();
         self.check_fence(now);
         self.start_settles(now);
+        self.try_aside(now);
         self.renew_doubtful_lease(now);
         self.open_lease(now);
         self.start_claim(now);
@@ -90,18 +92,42 @@ impl<P: Port> Incarnation<P> {
             };
             self.settling += 1;
             self.settling_items += batch.len();
-            let (port, session) = (Arc::clone(&self.port), self.session);
-            self.call(Operation::Settle, async move {
-                let sent = Instant::now();
-                let result = port.settle(lease, &batch).await;
-                Msg::Settled {
-                    session,
-                    batch,
-                    sent,
-                    result,
-                }
-            });
+            self.settle(lease, batch, false, now);
         }
+    }
+
+    /// Tries again what was set aside, beside the other settles: it takes none of their places, nor they its.
+    fn try_aside(&mut self, now: Instant) {
+        let Lease::Held(fence) = &self.lease else {
+            return;
+        };
+        let lease = fence.lease();
+        if !self.trouble.allows(Operation::Settle, now) {
+            return;
+        }
+        if let Some(batch) = self.aside.take_due(now, self.settings.settle_items) {
+            self.settle(lease, batch, true, now);
+        }
+    }
+
+    fn settle(
+        &mut self,
+        lease: LeaseId,
+        batch: Vec<Settlement<P::Output>>,
+        aside: bool,
+        sent: Instant,
+    ) {
+        let (port, session) = (Arc::clone(&self.port), self.session);
+        self.call(Operation::Settle, sent, async move {
+            let result = port.settle(lease, &batch).await;
+            Msg::Settled {
+                session,
+                aside,
+                batch,
+                sent,
+                result,
+            }
+        });
     }
 
     /// When the outcomes that wait are to be settled, if any do.
@@ -122,12 +148,13 @@ impl<P: Port> Incarnation<P> {
         Some(self.pending_since + patience(waiting, &self.settings))
     }
 
-    /// Everything claimed under the lease is recorded, as far as this actor knows.
+    /// Everything claimed under the lease is recorded, as far as this actor knows, or given up at the end of a drain.
     fn is_idle(&self) -> bool {
         self.in_flight.is_empty()
             && self.pending.is_empty()
             && self.settling == 0
             && self.held_back.is_empty()
+            && (self.aside.is_empty() || self.aborting)
             && self.claiming.is_none()
     }
 
@@ -171,8 +198,8 @@ impl<P: Port> Incarnation<P> {
         self.lease = Lease::Opening;
         let (port, session) = (Arc::clone(&self.port), self.session);
         let (ttl, previous) = (self.seed.tree.lease_ttl, self.seed.continuity.previous());
-        self.call(Operation::OpenLease, async move {
-            let sent = Instant::now();
+        let sent = now;
+        self.call(Operation::OpenLease, sent, async move {
             let result = port.open_lease(ttl, previous).await;
             Msg::LeaseOpened {
                 session,
@@ -203,8 +230,8 @@ impl<P: Port> Incarnation<P> {
         }
         self.hungry = false;
         let (port, session) = (Arc::clone(&self.port), self.session);
-        let claiming = self.call(Operation::Claim, async move {
-            let sent = Instant::now();
+        let sent = now;
+        let claiming = self.call(Operation::Claim, sent, async move {
             let result = port.claim(lease, limit).await;
             Msg::Claimed {
                 session,
@@ -217,9 +244,11 @@ impl<P: Port> Incarnation<P> {
     }
 
     fn room(&self, now: Instant) -> Room {
-        let too_doubtful = self
-            .doubtful_since
-            .is_some_and(|since| now >= since + self.seed.tree.lease_ttl);
+        // While something is set aside the actor does not come to rest, however long it waits.
+        let too_doubtful = self.aside.is_empty()
+            && self
+                .doubtful_since
+                .is_some_and(|since| now >= since + self.seed.tree.lease_ttl);
         Room {
             batch_size: self.settings.batch_size,
             concurrency: self.settings.concurrency,
@@ -233,6 +262,7 @@ impl<P: Port> Incarnation<P> {
                 || self.snoozed_until(now).is_some()
                 // More work that cannot be recorded helps nobody.
                 || self.trouble.is_failing(Operation::Settle)
+                || self.aside.len() >= aside::bound(&self.settings)
                 || !self.trouble.allows(Operation::Claim, now),
         }
     }
@@ -281,7 +311,7 @@ impl<P: Port> Incarnation<P> {
         }
         self.lease = Lease::Closing(lease);
         let port = Arc::clone(&self.port);
-        self.call(Operation::CloseLease, async move {
+        self.call(Operation::CloseLease, now, async move {
             Msg::LeaseClosed(port.close_lease(lease).await)
         });
     }
@@ -339,6 +369,7 @@ impl<P: Port> Incarnation<P> {
             lease,
             self.settle_at(),
             self.trouble.not_before(Operation::Settle),
+            self.aside.next(),
         ]
         .into_iter()
         .chain(claim.into_iter().flatten())

@@ -12,6 +12,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use super::aside::{self, Aside};
 use super::decide::judge;
 use super::item::run_item;
 use super::reminders::Reminders;
@@ -67,6 +68,10 @@ pub(super) struct Incarnation<P: Port> {
     pub(super) settling_items: usize,
     /// Batches whose settle was not answered.
     pub(super) held_back: VecDeque<Vec<Settlement<P::Output>>>,
+    /// Outcomes that somebody else's lock keeps from being recorded.
+    pub(super) aside: Aside<P::Output>,
+    /// Calls to the store that are not answered yet, and when they were made.
+    pub(super) unanswered: Vec<(Operation, Instant)>,
     pub(super) last_claim: Option<Instant>,
     pub(super) last_progress: Option<Instant>,
     pub(super) port: Arc<P>,
@@ -127,6 +132,8 @@ impl<P: Port> Incarnation<P> {
             settling: 0,
             settling_items: 0,
             held_back: VecDeque::new(),
+            aside: Aside::default(),
+            unanswered: Vec::new(),
             last_claim: None,
             last_progress: None,
             port,
@@ -374,39 +381,14 @@ impl<P: Port> Incarnation<P> {
         result: Result<SettleReport, Unsettled>,
     ) {
         let now = Instant::now();
-        let (report, error) = match result {
-            Ok(report) => (report, None),
-            Err(unsettled) => (unsettled.recorded, Some(unsettled.error)),
-        };
-        let recorded = match &error {
-            None => batch.len(),
-            Some(_) => {
-                usize::try_from(report.items()).map_or(batch.len(), |items| items.min(batch.len()))
-            }
-        };
-        if error.is_none() || recorded > 0 {
-            // Recorded is recorded, though the lease has been lost since, or the rest could not be.
-            self.seed.continuity.counts.settled(&report);
-            self.observe(Event::Settled {
-                workflow: self.seed.name,
-                report: &report,
-                elapsed: now.saturating_duration_since(sent),
-            });
-        }
+        let (report, error) = parts(result);
+        self.count_settled(&report, error.is_none(), now, sent);
         if session != self.session {
             return;
         }
         self.settling = self.settling.saturating_sub(1);
         self.settling_items = self.settling_items.saturating_sub(batch.len());
-        if recorded > 0 {
-            self.last_progress = Some(now);
-        }
-        for settlement in batch.drain(..recorded) {
-            if let Verdict::Retry { after, .. } | Verdict::Snooze { after, .. } = settlement.verdict
-            {
-                self.reminders.add(now, after);
-            }
-        }
+        self.take_note(&mut batch, report, error.is_none(), now);
         match error {
             Some(error) if !batch.is_empty() => {
                 self.held_back.push_back(batch);
@@ -416,7 +398,100 @@ impl<P: Port> Incarnation<P> {
         }
     }
 
+    /// What had been set aside was tried again.
+    pub(super) fn tried_again(
+        &mut self,
+        session: u64,
+        mut batch: Vec<Settlement<P::Output>>,
+        sent: Instant,
+        result: Result<SettleReport, Unsettled>,
+    ) {
+        let now = Instant::now();
+        let (report, error) = parts(result);
+        self.count_settled(&report, error.is_none(), now, sent);
+        if session != self.session {
+            return;
+        }
+        self.aside.tried(recorded(&report) > 0);
+        self.take_note(&mut batch, report, error.is_none(), now);
+        self.aside.put(batch, None, now, rand::random());
+        match error {
+            Some(error) => self.call_failed(Operation::Settle, error, now),
+            None => self.answered(Operation::Settle, now),
+        }
+    }
+
+    /// Recorded is recorded, though the lease has been lost since, or the rest could not be.
+    fn count_settled(&self, report: &SettleReport, whole: bool, now: Instant, sent: Instant) {
+        if whole || report.items() > 0 {
+            self.seed.continuity.counts.settled(report);
+            self.observe(Event::Settled {
+                workflow: self.seed.name,
+                report,
+                elapsed: now.saturating_duration_since(sent),
+            });
+        }
+    }
+
+    /// Takes out of a batch what its report is about: `whole`, or as many outcomes from its front as the report says.
+    fn take_note(
+        &mut self,
+        batch: &mut Vec<Settlement<P::Output>>,
+        report: SettleReport,
+        whole: bool,
+        now: Instant,
+    ) {
+        if recorded(&report) > 0 {
+            self.last_progress = Some(now);
+        }
+        let about = match usize::try_from(report.items()) {
+            Ok(items) if !whole => items.min(batch.len()),
+            _ => batch.len(),
+        };
+        let (blocked, done) = aside::split(batch.drain(..about), &report.blocked);
+        for settlement in done {
+            if let Verdict::Retry { after, .. } | Verdict::Snooze { after, .. } = settlement.verdict
+            {
+                self.reminders.add(now, after);
+            }
+        }
+        if blocked.is_empty() {
+            return;
+        }
+        let by = report.blocked.by;
+        if self.aside.since().is_none() {
+            let (workflow, items) = (self.seed.name, blocked.len());
+            let by = by.as_deref().unwrap_or("somebody");
+            tracing::warn!(
+                workflow,
+                items,
+                by,
+                "rows are locked: their results are set aside"
+            );
+        }
+        self.aside.put(blocked, by, now, rand::random());
+    }
+
+    /// An answer of the store has come, in time or not.
+    pub(super) fn answer_came(&mut self, operation: Operation, sent: Instant) {
+        let call = (operation, sent);
+        if let Some(at) = self.unanswered.iter().position(|one| *one == call) {
+            self.unanswered.swap_remove(at);
+        }
+    }
+
+    /// A call whose answer will not come any more.
+    fn give_up_claim(&mut self) {
+        if let Some(claiming) = self.claiming.take() {
+            claiming.abort();
+            self.unanswered
+                .retain(|(operation, _)| *operation != Operation::Claim);
+        }
+    }
+
     pub(super) fn lease_closed(&mut self, result: Result<u64, PortError>) {
+        self.unanswered
+            .retain(|(operation, _)| *operation != Operation::CloseLease);
         let Lease::Closing(lease) = self.lease else {
             return;
         };
@@ -442,9 +517,7 @@ impl<P: Port> Incarnation<P> {
     fn abort_items(&mut self) {
         self.draining = true;
         self.aborting = true;
-        if let Some(claiming) = self.claiming.take() {
-            claiming.abort();
-        }
+        self.give_up_claim();
         if let Lease::Held(fence) = &self.lease {
             fence.cancel_items();
         }
@@ -471,11 +544,9 @@ impl<P: Port> Incarnation<P> {
         fence.break_now();
         let continuity = &self.seed.continuity;
         continuity.lease_lost(self.seed.incarnation, fence.lease());
-        if let Some(claiming) = self.claiming.take() {
-            claiming.abort();
-        }
+        self.give_up_claim();
         let held_back: usize = self.held_back.iter().map(Vec::len).sum();
-        let dropped = self.in_flight.len() + self.pending.len() + held_back;
+        let dropped = self.in_flight.len() + self.pending.len() + held_back + self.aside.clear();
         self.in_flight.clear();
         self.pending.clear();
         self.held_back.clear();
@@ -548,8 +619,10 @@ impl<P: Port> Incarnation<P> {
     pub(super) fn call(
         &mut self,
         operation: Operation,
+        sent: Instant,
         call: impl Future<Output = MsgOf<P>> + Send + 'static,
     ) -> AbortHandle {
+        self.unanswered.push((operation, sent));
         while self.tasks.try_join_next().is_some() {}
         let myself = self.myself.clone();
         self.tasks.spawn(async move {
@@ -563,4 +636,18 @@ impl<P: Port> Incarnation<P> {
             notify(&myself, message);
         })
     }
+}
+
+/// The report of a settle, whole or not, and what has stopped it.
+fn parts(result: Result<SettleReport, Unsettled>) -> (SettleReport, Option<PortError>) {
+    match result {
+        Ok(report) => (report, None),
+        Err(unsettled) => (unsettled.recorded, Some(unsettled.error)),
+    }
+}
+
+/// How many items a settle has seen to.
+fn recorded(report: &SettleReport) -> u64 {
+    let blocked = u64::try_from(report.blocked.items.len()).unwrap_or(u64::MAX);
+    report.items().saturating_sub(blocked)
 }

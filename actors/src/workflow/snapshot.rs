@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::time::Instant;
 
+use super::aside;
 use super::incarnation::{Incarnation, Lease};
 use crate::continuity::Counts;
 use crate::port::Port;
@@ -25,7 +26,11 @@ impl<P: Port> Incarnation<P> {
             incarnation: self.seed.incarnation,
             lease,
             in_flight: self.in_flight.len(),
-            unsettled: self.pending.len() + self.settling_items + held_back,
+            unsettled: self.pending.len() + self.settling_items + held_back + self.aside.len(),
+            set_aside: self.aside.len(),
+            set_aside_ms: self.aside.since().map(age),
+            set_aside_by: self.aside.by().map(str::to_owned),
+            set_aside_full: self.aside.len() >= aside::bound(&self.settings),
             restarts: self.seed.restarts,
             last_claim_ms_ago: self.last_claim.map(age),
             last_progress_ms_ago: self.last_progress.map(age),
@@ -35,6 +40,7 @@ impl<P: Port> Incarnation<P> {
                 .map(|until| millis(until.saturating_duration_since(now))),
             rate_limited: self.allowance(now) == Some(0),
             store_trouble_ms: self.trouble.outage().map(|(since, _)| age(since)),
+            store_silent_ms: self.unanswered.iter().map(|(_, sent)| age(*sent)).max(),
             ..counted(
                 self.seed.name,
                 &self.seed.continuity.counts,
@@ -50,7 +56,9 @@ impl<P: Port> Incarnation<P> {
             .map(|(_, error)| format!("store unavailable: {error}"));
         let held = matches!(self.lease, Lease::Held(_));
         let busy = !self.in_flight.is_empty() || self.settling > 0 || self.claiming.is_some();
-        let limit = if let Some(until) = self.snoozed_until(now) {
+        let limit = if self.aside.len() >= aside::bound(&self.settings) {
+            Some(set_aside(self.aside.len(), self.aside.by()))
+        } else if let Some(until) = self.snoozed_until(now) {
             let seconds = until.saturating_duration_since(now).as_secs();
             Some(format!("snoozed for {seconds} s"))
         } else if self.allowance(now) == Some(0) {
@@ -74,6 +82,12 @@ impl<P: Port> Incarnation<P> {
     }
 }
 
+/// Why no more is claimed: so many outcomes wait for a lock of somebody else's.
+fn set_aside(outcomes: usize, by: Option<&str>) -> String {
+    let by = by.unwrap_or("somebody else");
+    format!("{outcomes} results set aside, locked by {by}")
+}
+
 /// A status with nothing in it but the counts.
 pub(crate) fn counted(name: &str, counts: &Counts, settings: Settings) -> WorkflowStatus {
     let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
@@ -85,6 +99,10 @@ pub(crate) fn counted(name: &str, counts: &Counts, settings: Settings) -> Workfl
         lease: None,
         in_flight: 0,
         unsettled: 0,
+        set_aside: 0,
+        set_aside_ms: None,
+        set_aside_by: None,
+        set_aside_full: false,
         claimed: read(&counts.claimed),
         completed: read(&counts.completed),
         filtered: read(&counts.filtered),
@@ -101,6 +119,7 @@ pub(crate) fn counted(name: &str, counts: &Counts, settings: Settings) -> Workfl
         snoozed_for_ms: None,
         rate_limited: false,
         store_trouble_ms: None,
+        store_silent_ms: None,
         settings,
     }
 }

@@ -5,6 +5,7 @@
 )]
 
 mod batching;
+mod blocked;
 mod drain;
 mod fencing;
 mod helpers;

@@ -186,6 +186,7 @@ function notes(workflow, why) {
   if (workflow.snoozed_for_ms !== null && !why?.startsWith("snoozed")) texts.push(`claims again in ${ageOfMs(workflow.snoozed_for_ms)}`);
   if (workflow.rate_limited && !why) texts.push("held back by its rate");
   if (workflow.store_trouble_ms !== null) texts.push(`the database has not answered for ${ageOfMs(workflow.store_trouble_ms)}`);
+  if (workflow.set_aside > 0 && !why?.includes("set aside")) texts.push(`${workflow.set_aside} results set aside for ${ageOfMs(workflow.set_aside_ms)}, locked by ${workflow.set_aside_by ?? "somebody else"}`);
   return [...new Set(texts)].join("; ");
 }
 

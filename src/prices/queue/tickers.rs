@@ -50,7 +50,7 @@ impl Watch {
 
     async fn look(&self) {
         let lengths = self.queue.probe().await;
-        crate::metrics::redis_up(lengths.is_some());
+        crate::metrics::redis_up(self.queue.is_up() == Some(true));
         let Some(lengths) = lengths else { return };
         metrics::record_queue("queue", lengths.queue_size);
         metrics::record_queue("processing", lengths.processing_size);

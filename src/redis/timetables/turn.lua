@@ -7,7 +7,13 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local spacing, delay = tonumber(ARGV[2]), tonumber(ARGV[3])
 
-local since = tonumber(redis.call('GET', KEYS[4]))
+-- What stands there somebody else may have written: no number, or none of any time we know.
+local function time_of(text)
+  local number = tonumber(text)
+  if number and number >= 0 and number < now + 31536000000 then return number end
+end
+
+local since = time_of(redis.call('GET', KEYS[4]))
 if not since or since > now then
   -- New here, flushed or restarted empty: somebody may have asked the host a moment ago. Or the clock was set back.
   since = now
@@ -15,7 +21,8 @@ if not since or since > now then
 end
 
 local starts = redis.call('HMGET', KEYS[1], 'last', 'next')
-local last, earliest = tonumber(starts[1]), tonumber(starts[2])
+local last, earliest = time_of(starts[1]), time_of(starts[2])
+if not last or not earliest then last, earliest = nil, nil end
 if last and last > now + 1 then
   -- The clock was set back, or is another server's after a failover.
   last, earliest = now, now + (earliest - last)

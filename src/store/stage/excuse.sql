@@ -28,4 +28,4 @@ WITH charged AS MATERIALIZED (
         message = 'its worker lives, and lost the lease for want of the database'
     WHERE one.lease = $1 AND one.stage = '{table}/{stage}' AND one.outcome IN ('rescued', 'quarantined')
 )
-SELECT count(*) AS freed, 0::bigint AS quarantined FROM regained
+SELECT count(*) AS freed, 0::bigint AS quarantined, 0::bigint AS locked FROM regained

@@ -27,4 +27,4 @@ WITH head AS MATERIALIZED (
     INSERT INTO attempt (item_id, attempt, lease, stage, outcome)
     SELECT id, attempt, lease, '{table}/{stage}', CASE status WHEN 'Error' THEN 'quarantined' ELSE 'rescued' END FROM freed
 )
-SELECT count(*) AS freed, count(*) FILTER (WHERE status = 'Error') AS quarantined FROM freed
+SELECT count(*) AS freed, count(*) FILTER (WHERE status = 'Error') AS quarantined, 0::bigint AS locked FROM freed

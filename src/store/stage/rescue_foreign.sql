@@ -17,4 +17,4 @@ WITH stuck AS MATERIALIZED (
     INSERT INTO attempt (item_id, attempt, stage, outcome, message)
     SELECT id, 0, '{table}/{stage}', 'rescued', 'left in Processing by other software' FROM freed WHERE status = 'Queued'
 )
-SELECT count(*) FILTER (WHERE status = 'Queued') AS freed, 0::bigint AS quarantined FROM freed
+SELECT count(*) FILTER (WHERE status = 'Queued') AS freed, 0::bigint AS quarantined, 0::bigint AS locked FROM freed

@@ -1,5 +1,6 @@
 -- Takes the rows of one lease back, whatever their number: after a crash of an actor (attempts stay counted; used up means
--- quarantine) or when it hands back what it holds (attempts given back).
+-- quarantine) or when it hands back what it holds (attempts given back). Rows that somebody else has locked stay as they are, and
+-- are counted.
 -- $1 bigint    the lease
 -- $2 smallint  attempts to give back (0 or 1)
 -- $3 smallint  max_attempts
@@ -10,7 +11,7 @@ WITH head AS MATERIALIZED (
     SELECT least(now(), (SELECT {stage}_due_at - interval '1 microsecond' FROM {table} WHERE {stage}_status = 'Queued'
         ORDER BY {stage}_priority DESC, {stage}_due_at, id LIMIT 1)) AS due_at
 ), held AS MATERIALIZED (
-    SELECT id FROM {table} WHERE {stage}_lease = $1 AND id <> ALL ($5) ORDER BY id FOR UPDATE
+    SELECT id FROM {table} WHERE {stage}_lease = $1 AND id <> ALL ($5) ORDER BY id FOR UPDATE SKIP LOCKED
 ), freed AS (
     UPDATE {table} AS item
     SET {stage}_status = CASE WHEN item.{stage}_status IS DISTINCT FROM 'Processing' THEN item.{stage}_status
@@ -26,4 +27,6 @@ WITH head AS MATERIALIZED (
     INSERT INTO attempt (item_id, attempt, stage, outcome)
     SELECT id, attempt, '{table}/{stage}', CASE status WHEN 'Error' THEN 'quarantined' ELSE $4 END FROM freed
 )
-SELECT count(*) AS freed, count(*) FILTER (WHERE status = 'Error') AS quarantined FROM freed
+SELECT count(*) AS freed, count(*) FILTER (WHERE status = 'Error') AS quarantined,
+    (SELECT count(*) FROM {table} WHERE {stage}_lease = $1 AND id <> ALL ($5)) - (SELECT count(*) FROM held) AS locked
+FROM freed

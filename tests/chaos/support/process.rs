@@ -292,6 +292,13 @@ impl Process {
         Some(client.get(url).send().await.ok()?.status().as_u16())
     }
 
+    /// Asks its HTTP server; the answer's text.
+    pub(crate) async fn text(&self, path: &str) -> String {
+        let url = format!("http://{}{path}", self.http);
+        let answer = self.client.get(url).send().await.unwrap();
+        answer.text().await.unwrap()
+    }
+
     /// POSTs to its API; the status and the answer's JSON.
     pub(crate) async fn post(&self, path: &str) -> (u16, Value) {
         let url = format!("http://{}{path}", self.http);

@@ -4,6 +4,7 @@
 
 mod claim;
 mod curation;
+mod locked;
 mod pipeline;
 mod request;
 mod rescue;
