@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use gleaner::db::locks;
 use gleaner::store::stage::{self, Stage};
-use gleaner_actors::port::Port as _;
+use gleaner_actors::port::{Ending, Port as _, Previous};
 
 use super::pipeline::Bench;
 use super::{LONG, STATES};
@@ -204,7 +204,11 @@ async fn handing_back_waits_for_nobody() {
     let again = port.open_lease(LONG, None).await.unwrap().id;
     bench.run(&port, again).await;
     let open_again = Instant::now();
-    let next = port.open_lease(LONG, Some(again)).await.unwrap();
+    let died = Previous {
+        lease: again,
+        ending: Ending::Died,
+    };
+    let next = port.open_lease(LONG, Some(died)).await.unwrap();
     assert!(open_again.elapsed() < BOUND);
     assert_eq!(next.taken_back, 18);
     open.rollback().await.unwrap();
