@@ -30,11 +30,13 @@ use crate::workflow::{Done, Ended, ItemId, Settled, Workflow, WorkflowError};
 /// How long a settle waits for somebody else's lock before it looks which of its rows are to be had.
 const LOCK_PATIENCE: Duration = Duration::from_millis(250);
 /// How long each try waits for one while it looks.
-const LOOKING_PATIENCE: Duration = Duration::from_millis(50);
-/// Longest look. What it has not come to by then is blocked.
-const LONGEST_LOOK: Duration = Duration::from_millis(300);
+const LOOKING_PATIENCE: Duration = Duration::from_millis(10);
+/// Longest look. What it has not come to by then is called blocked, too, and has a longer look the next time.
+const LONGEST_LOOK: Duration = Duration::from_millis(350);
+/// Longest look at what was blocked before: no other settle waits for it.
+const LONGEST_LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// How long a row is waited for to see who has it.
-const HOLDER_PATIENCE: Duration = Duration::from_millis(200);
+const HOLDER_PATIENCE: Duration = Duration::from_millis(300);
 /// How far into that wait the server is asked.
 const HOLDER_ASKED_AFTER: Duration = Duration::from_millis(50);
 
@@ -253,17 +255,19 @@ impl Pipeline {
         Ok(settled)
     }
 
-    /// Records a batch but for the rows that somebody else has locked, which come back in the order of the batch.
-    async fn record_free<'a>(
+    /// Records a batch but for the rows that somebody else has locked, which it returns besides.
+    async fn record_free(
         &self,
         conn: &mut AsyncPgConnection,
         lease: LeaseId,
-        batch: &'a [Settlement<Output>],
+        batch: &[Settlement<Output>],
     ) -> Result<(HashSet<ItemId>, Vec<ItemId>), DieselError> {
         let ids: Vec<ItemId> = batch.iter().map(|settlement| settlement.item).collect();
         let locked = self.stage.locked(conn, &ids).await?;
-        let is_free = |one: &&'a Settlement<Output>| !locked.contains(&one.item);
-        let free: Vec<&Settlement<Output>> = batch.iter().filter(is_free).collect();
+        let free: Vec<&Settlement<Output>> = batch
+            .iter()
+            .filter(|settlement| !locked.contains(&settlement.item))
+            .collect();
         let settled = if free.is_empty() {
             HashSet::new()
         } else {
@@ -319,23 +323,30 @@ impl Pipeline {
 
     /// Who keeps this one from being recorded, by trying once more, in vain.
     async fn who_blocks(&self, lease: LeaseId, blocked: &Settlement<Output>) -> Option<String> {
-        let mut conn = self.pool.get().await.ok()?;
-        let pid = locks::own_pid(&mut conn).await.ok()?;
-        let trying = async {
-            locks::begin(&mut conn, HOLDER_PATIENCE).await?;
-            let tried = self.record(&mut conn, lease, &[blocked]).await;
+        // Both before the wait begins, and neither waited for: others need connections for more than this.
+        let mut asking = self.spare_connection().await?;
+        let mut trying = self.spare_connection().await?;
+        let pid = locks::own_pid(&mut trying).await.ok()?;
+        let tried = async {
+            locks::begin(&mut trying, HOLDER_PATIENCE).await?;
+            let tried = self.record(&mut trying, lease, &[blocked]).await;
             // Were the lock gone, it would still be the next try that records it.
             let undone = tried.and(Err::<(), _>(DieselError::RollbackTransaction));
-            locks::end(&mut conn, undone).await
+            locks::end(&mut trying, undone).await
         };
-        let asking = async {
+        let asked = async {
             tokio::time::sleep(HOLDER_ASKED_AFTER).await;
-            let mut conn = self.pool.get().await.ok()?;
-            locks::holders_against(&mut conn, pid).await.ok()
+            locks::holders_against(&mut asking, pid).await
         };
-        let asking = tokio::time::timeout(HOLDER_PATIENCE, asking);
-        let (_in_vain, holders) = tokio::join!(trying, asking);
-        locks::named(&holders.ok()??)
+        let asked = tokio::time::timeout(HOLDER_PATIENCE, asked);
+        let (_in_vain, holders) = tokio::join!(tried, asked);
+        locks::named(&holders.ok()?.ok()?)
+    }
+
+    /// A connection, if one is to be had at once.
+    async fn spare_connection(&self) -> Option<PooledConnection> {
+        let spare = tokio::time::timeout(HOLDER_PATIENCE, self.pool.get());
+        spare.await.ok()?.ok()
     }
 
     /// What becomes of an item whose result the database refuses: what becomes of any failure of that row.
@@ -497,11 +508,16 @@ impl Port for Pipeline {
         // (a row that is referred to, the same value in a unique index) cannot.
         let mut pending = vec![batch];
         let was_blocked = self.was_blocked(batch);
+        let longest = if was_blocked {
+            LONGEST_LOOK_AGAIN
+        } else {
+            LONGEST_LOOK
+        };
         let mut looking = was_blocked.then(Instant::now);
         while let Some(part) = pending.pop() {
             let look = match looking {
                 None => Look::Away,
-                Some(since) if since.elapsed() < LONGEST_LOOK => Look::First,
+                Some(since) if since.elapsed() < longest => Look::First,
                 Some(_) => {
                     self.block(&mut report, part);
                     continue;

@@ -311,8 +311,9 @@ impl Redis {
         }
     }
 
-    /// Takes values out of the way that stand under keys of ours and are not of the type that we put there. Whether there were any.
-    pub(crate) async fn clear_strays(&self, keys: &[(String, &'static str)], stray: Stray) -> bool {
+    /// Takes values out of the way that stand under keys of ours and are not of the type that we put there. Another process may have
+    /// been faster.
+    pub(crate) async fn clear_strays(&self, keys: &[(String, &'static str)], stray: Stray) {
         let (names, types): (Vec<String>, Vec<&str>) = keys.iter().cloned().unzip();
         let mut arguments: Vec<String> = types.into_iter().map(str::to_owned).collect();
         arguments.push(match stray {
@@ -340,7 +341,6 @@ impl Redis {
                 }
             }
         }
-        !cleared.is_empty()
     }
 
     /// Passes an answer on, to somebody who wants to know why there is none.

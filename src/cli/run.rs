@@ -154,7 +154,6 @@ async fn unless_stopped<T>(signals: &mut Signals, work: impl Future<Output = T>)
 
 /// Brings the application up; nothing if it is asked to stop before that: what is up by then is brought down in good order.
 async fn start(config: Config, signals: &mut Signals) -> anyhow::Result<Option<App>> {
-    let within = config.engine.drain_timeout;
     let starting = App::start(config, Some(metrics::install()?));
     tokio::pin!(starting);
     tokio::select! {
@@ -162,7 +161,9 @@ async fn start(config: Config, signals: &mut Signals) -> anyhow::Result<Option<A
         () = signals.stop() => info!("asked to stop while starting"),
     }
     match tokio::time::timeout(STARTED_BY, starting).await {
-        Ok(Ok(app)) => drop(app.drain(within).await),
+        Ok(Ok(app)) => {
+            drain(&app, signals).await;
+        }
         Ok(Err(error)) => info!(error = %chain(error.as_ref()), "was not up"),
         Err(_elapsed) => info!("was not up"),
     }

@@ -323,17 +323,18 @@ impl Lists {
         F: Future<Output = FredResult<T>>,
     {
         let answer = ask().await;
-        if answer.as_ref().is_err_and(is_wrong_type) && self.clear_strays().await {
+        if answer.as_ref().is_err_and(is_wrong_type) {
+            self.clear_strays().await;
             return ask().await;
         }
         answer
     }
 
-    async fn clear_strays(&self) -> bool {
+    async fn clear_strays(&self) {
         const TYPES: [&str; 4] = ["list", "set", "zset", "set"];
         let keys: Vec<(String, &str)> = self.keys.all().into_iter().zip(TYPES).collect();
         // Somebody's data, perhaps, who took the name for free.
-        self.redis.clear_strays(&keys, Stray::Kept).await
+        self.redis.clear_strays(&keys, Stray::Kept).await;
     }
 
     async fn head(&self) -> FredResult<Option<String>> {

@@ -117,7 +117,8 @@ impl Timetables {
         let script = include_str!("timetables/turn.lua");
         let client = shared.redis.client();
         let mut answer = client.eval(script, keys, arguments.clone()).await;
-        if answer.as_ref().is_err_and(is_wrong_type) && self.clear_strays(keys_again()).await {
+        if answer.as_ref().is_err_and(is_wrong_type) {
+            self.clear_strays(keys_again()).await;
             answer = client.eval(script, keys_again(), arguments).await;
         }
         let answer: i64 = self.answer(answer)?;
@@ -146,10 +147,10 @@ impl Timetables {
     }
 
     /// Something else stands under one of these keys: it is taken out of the way, and no other host is concerned.
-    async fn clear_strays(&self, keys: Vec<String>) -> bool {
+    async fn clear_strays(&self, keys: Vec<String>) {
         const TYPES: [&str; 4] = ["hash", "string", "zset", "string"];
         let keys: Vec<(String, &str)> = keys.into_iter().zip(TYPES).collect();
-        self.0.redis.clear_strays(&keys, Stray::Dropped).await
+        self.0.redis.clear_strays(&keys, Stray::Dropped).await;
     }
 
     fn new_place(&self, host: &str) -> Place {

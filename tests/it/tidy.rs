@@ -74,7 +74,7 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     ("lib", ""),
     ("live", ""),
-    ("main", "cli console embedded"),
+    ("main", "cli console embedded signals"),
     ("metrics", "gleaner_actors"),
     (
         "pipeline",

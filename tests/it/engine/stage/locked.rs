@@ -9,6 +9,7 @@ use gleaner_actors::port::{Ending, Port as _, Previous};
 use super::pipeline::Bench;
 use super::{LONG, STATES};
 use crate::support::toy::{self, Toy};
+use crate::support::wait_until;
 
 /// Twenty rows.
 const ROWS: &str = "a b c d e f g h i j k l m n o p q r s t";
@@ -40,12 +41,25 @@ async fn assert_only_blocked(prepare: &str, lock: &str, blocked: &[i64]) {
     let open = other.transaction().await.unwrap();
     open.batch_execute(lock).await.expect(lock);
 
+    // Each look ends after a while, so telling them apart may take several.
+    let mut rest = batch;
+    let mut completed = 0;
     let started = Instant::now();
-    let report = port.settle(lease, &batch).await.unwrap();
-    assert!(started.elapsed() < BOUND, "{lock}: {:?}", started.elapsed());
-    assert_eq!(report.blocked.items, blocked, "{lock}");
+    loop {
+        let one = Instant::now();
+        let mut report = port.settle(lease, &rest).await.unwrap();
+        report.blocked.items.sort_unstable();
+        assert!(one.elapsed() < BOUND, "{lock}: {:?}", one.elapsed());
+        assert_eq!((report.stale, report.retried), (0, 0), "{lock}");
+        completed += report.completed;
+        rest.retain(|one| report.blocked.items.contains(&one.item));
+        if report.blocked.items == blocked {
+            break;
+        }
+        assert!(started.elapsed() < 3 * BOUND, "{lock}: {report:?}");
+    }
     let free = 20 - i64::try_from(blocked.len()).unwrap();
-    assert_eq!(report.completed, free.unsigned_abs(), "{lock}");
+    assert_eq!(completed, free.unsigned_abs(), "{lock}");
     assert_eq!(effects(&bench).await, free, "{lock}");
     // What is in a stranger's hands is neither lost nor charged.
     for id in blocked {
@@ -54,19 +68,17 @@ async fn assert_only_blocked(prepare: &str, lock: &str, blocked: &[i64]) {
         assert_eq!(state, "Processing1", "{lock}");
     }
 
-    let rest: Vec<_> = batch
-        .into_iter()
-        .filter(|one| blocked.contains(&one.item))
-        .collect();
-    let started = Instant::now();
-    let report = port.settle(lease, &rest).await.unwrap();
-    assert!(started.elapsed() < BOUND, "{lock}: {:?}", started.elapsed());
-    assert_eq!(report.blocked.items, blocked, "{lock}");
-    let by = report.blocked.by.unwrap_or_default();
-    assert!(
-        by.contains(&format!("pid {pid} ")) && by.contains("application back-office"),
-        "{lock}: {by}"
-    );
+    // Who it is is asked while one row is waited for, for less than a busy machine may take to answer.
+    wait_until("the holder is named", async || {
+        let started = Instant::now();
+        let mut report = port.settle(lease, &rest).await.unwrap();
+        report.blocked.items.sort_unstable();
+        assert!(started.elapsed() < BOUND, "{lock}: {:?}", started.elapsed());
+        assert_eq!(report.blocked.items, blocked, "{lock}");
+        let by = report.blocked.by.unwrap_or_default();
+        by.contains(&format!("pid {pid} ")) && by.contains("application back-office")
+    })
+    .await;
     open.rollback().await.unwrap();
     let report = port.settle(lease, &rest).await.unwrap();
     assert_eq!(report.completed, 20 - free.unsigned_abs(), "{lock}");
