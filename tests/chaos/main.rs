@@ -16,6 +16,7 @@ mod kill;
 mod misuse;
 mod record;
 mod reload;
+mod strangers;
 mod supervisord;
 mod support;
 mod terminate;
