@@ -53,6 +53,8 @@ pub struct App {
     tree: Tree,
     server: Option<crate::http::Server>,
     outside_servers: Vec<crate::http::Server>,
+    /// What the servers run on: nobody from outside takes a thread of the actors'.
+    _threads: crate::http::Threads,
 }
 
 impl App {
@@ -154,19 +156,24 @@ impl App {
         shared.set_tree(tree.clone());
         info!(node, version = env!("CARGO_PKG_VERSION"), "started");
 
-        let http = crate::http::State::new(
-            Arc::clone(&shared),
-            metrics,
-            admin_token,
-            areas.iter().map(|area| (area.routes)(&shared)).collect(),
-            areas.iter().filter_map(|area| area.status).collect(),
-        );
+        let threads = crate::http::Threads::start().context("no threads for HTTP")?;
+        let http = {
+            // What areas spawn for outsiders runs there too.
+            let _inside = threads.enter();
+            crate::http::State::new(
+                Arc::clone(&shared),
+                metrics,
+                admin_token,
+                areas.iter().map(|area| (area.routes)(&shared)).collect(),
+                areas.iter().filter_map(|area| area.status).collect(),
+            )
+        };
         let outside_servers = outside_listeners
             .into_iter()
-            .map(|listener| crate::http::Server::start_outside(listener, &http))
+            .map(|listener| crate::http::Server::start_outside(listener, &http, &threads))
             .collect::<Result<_, _>>()?;
         let server = http_listener
-            .map(|listener| crate::http::Server::start(listener, &http))
+            .map(|listener| crate::http::Server::start(listener, &http, &threads))
             .transpose()?;
         Ok(Self {
             areas,
@@ -177,6 +184,7 @@ impl App {
             tree,
             server,
             outside_servers,
+            _threads: threads,
         })
     }
 

@@ -225,7 +225,7 @@ impl Config {
         self.log
             .check_level()
             .map_err(|problem| inconsistent("log.level", problem))?;
-        self.http.address()?;
+        self.http.check()?;
         self.fetch
             .validate()
             .map_err(|error| inconsistent("fetch", error.to_string()))?;
@@ -337,6 +337,22 @@ mod tests {
                 ("[engine]\nheartbeat = \"9s\"\n", "engine.heartbeat"),
                 ("[engine]\nlease = \"soon\"\n", "engine.lease"),
                 ("[http]\nlisten = \"0.0.0.0:80\"\n", "http.admin_token"),
+                (
+                    "[http]\nmax_connections_per_peer = 0\n",
+                    "http.max_connections_per_peer",
+                ),
+                (
+                    "[http]\nmax_connections_per_peer = 257\n",
+                    "http.max_connections_per_peer",
+                ),
+                (
+                    "[http]\ntrusted_proxies = [\"10.0.0.1\"]\n",
+                    "http.trusted_proxies",
+                ),
+                (
+                    "[bots]\nmax_bytes_in_flight = 4096\n",
+                    "bots.max_bytes_in_flight",
+                ),
                 ("[log]\nlevel = \"in=fo=x\"\n", "log.level"),
                 ("[engine\n", "mine.toml"),
                 ("[retention]\ndaily = \"soon\"\n", "retention.daily"),

@@ -22,6 +22,7 @@ use diesel_async::pooled_connection::{
 };
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
 
 use crate::secret::Secret;
 
@@ -125,17 +126,27 @@ pub enum DbError {
 /// A connection that was used this recently is used again without asking it for a sign of life, which would be a round trip.
 const TRUSTED_FOR: Duration = Duration::from_secs(30);
 
-/// Builds the pool. Connects to nothing yet.
+/// Builds the pool, whose connections live on the runtime that this is called on. Connects to nothing yet.
 ///
 /// # Errors
 /// [`DbError::NoUrl`], [`DbError::BadUrl`], [`DbError::Tls`], [`DbError::Build`].
 pub fn pool(config: &Config) -> Result<Pool, DbError> {
     let connector = connect::Connector::new(&config.url, config)?.impatient();
+    // A connection is carried by the runtime that makes it. Whoever asks for one, from whatever threads: it is to be carried where
+    // the pool was built, for everybody uses it after that.
+    let home = Handle::try_current().ok();
     let mut manager = ManagerConfig::default();
     manager.custom_setup = Box::new(move |_| {
-        let connector = connector.clone();
+        let (connector, home) = (connector.clone(), home.clone());
         Box::pin(async move {
-            connector.connect().await.map_err(|error| {
+            let connected = match home {
+                Some(home) => home
+                    .spawn(async move { connector.connect().await })
+                    .await
+                    .map_err(|error| diesel::ConnectionError::BadConnection(error.to_string()))?,
+                None => connector.connect().await,
+            };
+            connected.map_err(|error| {
                 diesel::ConnectionError::BadConnection(crate::telemetry::chain(&error))
             })
         })

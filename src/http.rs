@@ -9,8 +9,11 @@ mod dashboard;
 pub(crate) mod guard;
 pub(crate) mod listing;
 pub(crate) mod openapi;
+mod patience;
+pub(crate) mod places;
 pub(crate) mod serve;
 pub(crate) mod status;
+mod threads;
 
 use std::sync::Arc;
 
@@ -29,11 +32,19 @@ use utoipa::openapi::OpenApi;
 
 pub use serve::Server;
 pub use status::{Entity, NodeSummary, Status, Step};
+pub use threads::Threads;
 
 use crate::app::state::Shared;
 use crate::health::{self, Probe};
 use crate::metrics;
 use crate::secret::Secret;
+
+/// The code with which those are turned away for whom there is no place.
+pub(crate) const NO_PLACE: &str = "too_many_connections";
+/// The same in words.
+pub(crate) const NO_PLACE_DETAIL: &str = "there are too many connections, from this address or in all; close those that idle, and try again";
+/// When to try again, in seconds.
+pub(crate) const NO_PLACE_RETRY: &str = "5";
 
 /// What an area serves.
 #[derive(Clone, Default)]
@@ -42,6 +53,8 @@ pub struct Routes {
     pub operators: Router<State>,
     /// For outsiders, under rights and bounds of the area's own; also on an address of its own.
     pub outsiders: Router<State>,
+    /// What is said in the place of the second when there is no place for a client: that it should come again.
+    pub turned_away: Router<State>,
     /// The first in `OpenAPI`.
     pub operators_api: OpenApi,
     /// The second.
@@ -161,6 +174,28 @@ pub fn outside_router(state: &State) -> Router {
         .with_state(state.clone())
 }
 
+/// What is answered to those for whom there is no place: the health checks. All else is to come again.
+fn spare_router(state: &State, is_outside: bool, is_on_loopback: bool) -> Router {
+    let mut router = Router::new().route("/health", get(health_plain));
+    if !is_outside {
+        router = router
+            .route("/health/live", get(live))
+            .route("/health/ready", get(ready));
+    }
+    router = router
+        .fallback(no_place)
+        .layer(middleware::from_fn(guard::in_time));
+    for area in &state.parts.routes {
+        router = router.merge(area.turned_away.clone());
+    }
+    if is_on_loopback && state.admin_token.is_empty() {
+        router = router.layer(middleware::from_fn(guard::loopback_host_only));
+    }
+    router
+        .layer(middleware::from_fn(guard::with_headers))
+        .with_state(state.clone())
+}
+
 async fn describe(Held(state): Held<State>) -> Response {
     json_text(state.parts.described.clone())
 }
@@ -237,6 +272,11 @@ async fn not_found() -> Response {
         "not_found",
         "there is no such resource",
     )
+}
+
+async fn no_place() -> Response {
+    let refused = problem(StatusCode::SERVICE_UNAVAILABLE, NO_PLACE, NO_PLACE_DETAIL);
+    ([(header::RETRY_AFTER, NO_PLACE_RETRY)], refused).into_response()
 }
 
 async fn method_not_allowed() -> Response {

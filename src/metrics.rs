@@ -52,6 +52,7 @@ const RENDER_SECONDS: &str = "gleaner_render_seconds";
 const BROWSER_STARTS: &str = "gleaner_browser_starts_total";
 const BROWSER_ENDS: &str = "gleaner_browser_ends_total";
 const BROWSER_MEMORY: &str = "gleaner_browser_memory_bytes";
+const HTTP_TURNED_AWAY: &str = "gleaner_http_turned_away_total";
 const BUILD_INFO: &str = "gleaner_build_info";
 
 /// Bounds of the duration histograms, in seconds.
@@ -161,6 +162,10 @@ fn describe() {
         BROWSER_MEMORY,
         "What the browser's processes take in memory; 0 while there is none."
     );
+    describe_counter!(
+        HTTP_TURNED_AWAY,
+        "Connections for which there was no place, by what was done: another was hung up on for it, only health was answered, or it was refused."
+    );
     describe_gauge!(BUILD_INFO, "1, with the version of the program.");
 }
 
@@ -211,6 +216,27 @@ pub fn browser_ended(reason: &'static str) {
 pub fn browser_memory(bytes: u64) {
     // To the KiB, which a float holds exactly.
     gauge!(BROWSER_MEMORY).set(f64::from(u32::try_from(bytes >> 10).unwrap_or(u32::MAX)) * 1024.0);
+}
+
+/// What was done about a connection for which there was no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TurnedAway {
+    /// It got that of a connection that had only waited.
+    HungUp,
+    /// It got one in which only health checks are answered.
+    Spared,
+    /// It was hung up on.
+    Refused,
+}
+
+/// Counts a connection for which there was no place.
+pub fn turned_away(done: TurnedAway) {
+    let done = match done {
+        TurnedAway::HungUp => "hung_up",
+        TurnedAway::Spared => "spared",
+        TurnedAway::Refused => "refused",
+    };
+    counter!(HTTP_TURNED_AWAY, "done" => done).increment(1);
 }
 
 /// Turns the engine's events into metrics.

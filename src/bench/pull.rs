@@ -16,7 +16,7 @@ use super::scratch::Scratch;
 use super::{BenchError, number, percentile, rounded};
 use crate::app::state::Shared;
 use crate::config::Config;
-use crate::http::{Server, State};
+use crate::http::{Server, State, Threads};
 use crate::live::Live;
 use crate::{areas, prices};
 use crate::{db, secret};
@@ -76,13 +76,15 @@ pub async fn pull(
     let settings = scratch.server_settings().await?;
     let pool = db::pool(&config.database)?;
     let shared = Shared::new(pool, 0, Live::new(config), None, areas::workflows());
+    let threads = Threads::start().map_err(|error| BenchError::Stuck(error.to_string()))?;
     let state = {
+        let _inside = threads.enter();
         let routes = vec![(prices::AREA.routes)(&shared)];
         State::new(shared, None, secret::Secret::new(""), routes, Vec::new())
     };
     let listener = Server::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await;
     let server = listener
-        .and_then(|listener| Server::start_outside(listener, &state))
+        .and_then(|listener| Server::start_outside(listener, &state, &threads))
         .map_err(|error| BenchError::Stuck(format!("{error:#}")))?;
     let address = server.address();
 

@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::secret::Secret;
 use crate::settings::{ConfigError, inconsistent};
 
-/// Connections that a server takes at a time; more wait to be accepted.
+/// Connections that a port serves at a time.
 pub(crate) const MAX_CONNECTIONS: usize = 256;
 
 /// Health, metrics and API.
@@ -18,9 +19,28 @@ pub struct Config {
     pub listen: String,
     /// Bearer token for all but the health checks; empty for none.
     pub admin_token: Secret,
+    /// Connections of one address at a time, on each port.
+    pub max_connections_per_peer: usize,
+    /// Networks whose addresses are proxies', which bound their clients themselves: no share holds for them.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 impl Config {
+    /// Checks what needs no other section.
+    ///
+    /// # Errors
+    /// [`ConfigError::Inconsistent`] naming the key.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.address()?;
+        if !(1..=MAX_CONNECTIONS).contains(&self.max_connections_per_peer) {
+            return Err(inconsistent(
+                "http.max_connections_per_peer",
+                format!("must be 1 to {MAX_CONNECTIONS}, which is how many a port serves"),
+            ));
+        }
+        Ok(())
+    }
+
     /// The address to serve on, if any.
     ///
     /// # Errors

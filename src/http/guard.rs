@@ -4,9 +4,11 @@
 //! the host must be ours (a page that has its name resolve to 127.0.0.1 carries its own name in `Host`), what changes
 //! something must come from a page of ours or from no page at all, and no answer allows another origin to read it.
 
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use axum::extract::{Request, State as Held};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -77,29 +79,51 @@ pub(crate) async fn with_headers(request: Request, next: Next) -> Response {
     response
 }
 
+/// The name in a `Host`, which is a name or an address in brackets, and maybe a port, and nothing else: what it would be taken for
+/// by somebody who reads it otherwise is not for us to guess.
+fn host_name(host: &str) -> Option<&str> {
+    let (name, port) = match host.strip_prefix('[') {
+        Some(rest) => {
+            let (address, port) = rest.split_once(']')?;
+            address.parse::<Ipv6Addr>().ok()?;
+            (address, port)
+        }
+        None => host.split_at(host.find(':').unwrap_or(host.len())),
+    };
+    // It is of no interest: a forwarded one differs from ours.
+    let is_port = port.is_empty()
+        || port.strip_prefix(':').is_some_and(|digits| {
+            digits.len() <= 5 && digits.bytes().all(|digit| digit.is_ascii_digit())
+        });
+    is_port.then_some(name)
+}
+
 /// Whether a `Host` names this machine's loopback.
 fn is_loopback_host(host: &str) -> bool {
-    // The port is of no interest: a forwarded one differs from ours.
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
+    let Some(name) = host_name(host) else {
+        return false;
     };
     let name = name.strip_suffix('.').unwrap_or(name);
     name.eq_ignore_ascii_case("localhost")
         || name
-            .parse::<std::net::IpAddr>()
+            .parse::<IpAddr>()
             .is_ok_and(|address| address.is_loopback())
 }
 
-/// Whether the request is meant for a server on loopback. Without a `Host` it comes from no browser.
+/// Whether the request is meant for a server on loopback. Without a `Host` it comes from no browser, and none sends two.
 fn is_meant_for_loopback(uri: &Uri, headers: &HeaderMap) -> bool {
-    if uri.host().is_some_and(|host| !is_loopback_host(host)) {
+    let is_other = |authority: &Authority| !is_loopback_host(authority.as_str());
+    if uri.authority().is_some_and(is_other) || is_repeated(headers, &header::HOST) {
         return false;
     }
     headers
-        .get_all(header::HOST)
-        .iter()
-        .all(|host| host.to_str().is_ok_and(is_loopback_host))
+        .get(header::HOST)
+        .is_none_or(|host| host.to_str().is_ok_and(is_loopback_host))
+}
+
+/// Whether a header is there more than once.
+fn is_repeated(headers: &HeaderMap, name: &HeaderName) -> bool {
+    headers.get_all(name).iter().nth(1).is_some()
 }
 
 /// Against DNS rebinding, where nothing but the address protects us: on loopback without a token.
@@ -120,7 +144,17 @@ pub(crate) async fn loopback_host_only(request: Request, next: Next) -> Response
 /// the CORS-safelisted request headers of <https://fetch.spec.whatwg.org/> for what a page may send without asking.
 fn foreign(headers: &HeaderMap) -> Option<&'static str> {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    if let Some(site) = text(FETCH_SITE) {
+    // Of two of these, whoever else reads them may take the other.
+    let judged = [
+        FETCH_SITE,
+        header::ORIGIN,
+        header::HOST,
+        header::CONTENT_TYPE,
+    ];
+    if judged.iter().any(|name| is_repeated(headers, name)) {
+        return Some("a header stands there twice of which there can only be one");
+    }
+    if let Some(site) = headers.get(FETCH_SITE) {
         // "none" is the user's own doing (an address typed in), which is never a POST.
         return (site != "same-origin").then_some("it comes from a page of another origin");
     }
@@ -237,8 +271,24 @@ mod tests {
             ("192.168.0.2:8080", false),
             ("0.0.0.0:8080", false),
             ("[2001:db8::1]:8080", false),
-            ("[::1", true),
+            ("[::1]:", true),
+            ("[::1", false),
             ("", false),
+            ("[::1]evil.example", false),
+            ("[::1].evil.example:80", false),
+            ("[localhost]", false),
+            ("[127.0.0.1]", false),
+            ("::1", false),
+            ("localhost:evil.example", false),
+            ("localhost:80@evil.example", false),
+            ("localhost@evil.example", false),
+            ("me@localhost", false),
+            ("localhost:123456", false),
+            ("localhost:+80", false),
+            ("localhost:80:80", false),
+            ("localhost/.evil.example", false),
+            ("localhost, evil.example", false),
+            ("127.0.0.1#evil.example", false),
         ] {
             assert_eq!(is_loopback_host(host), expected, "{host}");
         }
@@ -247,9 +297,12 @@ mod tests {
         assert!(is_meant_for_loopback(&uri("/"), &HeaderMap::new()));
         assert!(is_meant_for_loopback(&uri("/"), &good));
         assert!(!is_meant_for_loopback(&uri("http://evil.example/"), &good));
-        let mut twice = good;
-        twice.append(header::HOST, HeaderValue::from_static("evil.example"));
-        assert!(!is_meant_for_loopback(&uri("/"), &twice));
+        assert!(!is_meant_for_loopback(&uri("http://me@localhost/"), &good));
+        for other in ["evil.example", "localhost"] {
+            let mut twice = good.clone();
+            twice.append(header::HOST, HeaderValue::from_static(other));
+            assert!(!is_meant_for_loopback(&uri("/"), &twice), "{other}");
+        }
     }
 
     #[test]
@@ -333,6 +386,33 @@ mod tests {
         ] {
             assert_eq!(foreign(&headers(&lines)).is_some(), is_refused, "{what}");
         }
+    }
+
+    #[test]
+    fn of_two_headers_neither_counts() {
+        let ours = [
+            ("origin", "http://localhost:8080"),
+            ("host", "localhost:8080"),
+            ("content-type", "application/json"),
+        ];
+        assert_eq!(foreign(&headers(&ours)), None);
+        for (name, other) in [
+            ("origin", "http://evil.example"),
+            ("origin", "http://localhost:8080"),
+            ("host", "evil.example"),
+            ("content-type", "text/plain"),
+        ] {
+            let mut twice = headers(&ours);
+            twice.append(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(other),
+            );
+            assert!(foreign(&twice).is_some(), "{name}: {other}");
+        }
+        let mut unreadable = headers(&ours);
+        let value = HeaderValue::from_bytes(b"same-origin\xff").expect("a value");
+        unreadable.insert(FETCH_SITE, value);
+        assert!(foreign(&unreadable).is_some());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Accepts connections, and lets no client hold one for nothing.
 //!
 //! hyper's own limits are used here rather than `axum::serve`, which sets none: a client that sends its request by the byte,
-//! or never reads the answer, is cut off.
+//! or never reads the answer, is cut off. How many there may be is the business of `places.rs`.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -16,23 +16,25 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 use tracing::{debug, warn};
 
-use super::config::MAX_CONNECTIONS;
-use super::{State, outside_router, router};
-use crate::descriptors;
+use super::patience::Patient;
+use super::places::{Place, Places};
+use super::threads::Threads;
+use super::{State, outside_router, router, spare_router};
 
 /// How long a client may take to send a request's head, and how long a connection may idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+/// The same in a spare place, where a health check sends it at once.
+const SPARE_HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a connection lives before it is asked to end.
 const MAX_AGE: Duration = Duration::from_secs(300);
 /// How long a connection may take to finish what it is at, once it is to end.
 const LAST_WORDS: Duration = Duration::from_secs(5);
-/// Largest head of a request, in bytes.
+/// Largest head of a request, and most that is read ahead of it or of a body, in bytes.
 const MAX_HEAD: usize = 64 * 1024;
 /// Pause after a failed accept: the process is out of file descriptors, which passes.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -60,35 +62,59 @@ impl Server {
         })
     }
 
-    /// Serves all there is.
+    /// Serves all there is, on these threads.
     ///
     /// # Errors
-    /// When the socket does not tell its address.
-    pub fn start(listener: TcpListener, state: &State) -> anyhow::Result<Self> {
+    /// When the socket does not tell its address, or cannot be handed to the threads.
+    pub fn start(listener: TcpListener, state: &State, threads: &Threads) -> anyhow::Result<Self> {
         let is_loopback = listener.local_addr()?.ip().is_loopback();
-        Self::serve(listener, router(state, is_loopback))
+        let routers = Routers {
+            all: router(state, is_loopback),
+            spare: spare_router(state, false, is_loopback),
+        };
+        Self::serve(listener, routers, state, threads)
     }
 
     /// The same for what outsiders may see alone.
     ///
     /// # Errors
-    /// When the socket does not tell its address.
-    pub fn start_outside(listener: TcpListener, state: &State) -> anyhow::Result<Self> {
-        Self::serve(listener, outside_router(state))
+    /// As [`Server::start`].
+    pub fn start_outside(
+        listener: TcpListener,
+        state: &State,
+        threads: &Threads,
+    ) -> anyhow::Result<Self> {
+        let routers = Routers {
+            all: outside_router(state),
+            spare: spare_router(state, true, false),
+        };
+        Self::serve(listener, routers, state, threads)
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the server's own task, ended by its token"
-    )]
-    fn serve(listener: TcpListener, router: Router) -> anyhow::Result<Self> {
+    fn serve(
+        listener: TcpListener,
+        routers: Routers,
+        state: &State,
+        threads: &Threads,
+    ) -> anyhow::Result<Self> {
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let router = router.layer(Extension(Stopping(stop.clone())));
-        drop(tokio::spawn(accept(
+        let Routers { all, spare } = routers;
+        let routers = Routers {
+            all: all.layer(Extension(Stopping(stop.clone()))),
+            spare,
+        };
+        let places = Places::new(&state.shared.config.get().http);
+        // It was bound where the wiring runs, and is to be heard by these threads.
+        let listener = listener.into_std()?;
+        let _inside = threads.enter();
+        let listener = TcpListener::from_std(listener)?;
+        let threads = threads.handle().context("the threads of HTTP have ended")?;
+        drop(threads.spawn(accept(
             listener,
-            router,
+            routers,
+            places,
             stop.clone(),
             tasks.clone(),
         )));
@@ -124,31 +150,32 @@ impl Drop for Server {
     }
 }
 
+/// What is answered in a place, and what in a spare one.
+#[derive(Clone)]
+struct Routers {
+    all: Router,
+    spare: Router,
+}
+
 async fn accept(
     listener: TcpListener,
-    router: Router,
+    routers: Routers,
+    places: Arc<Places>,
     stop: CancellationToken,
     tasks: TaskTracker,
 ) {
-    // With few descriptors, most of them are for the work that is asked about.
-    let few = (descriptors::limit().soft / 8).max(1);
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS.min(few)));
     loop {
-        let accepted = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            (place, listener.accept().await)
-        };
-        let (place, accepted) = tokio::select! {
+        let accepted = tokio::select! {
             () = stop.cancelled() => return,
-            accepted = accepted => accepted,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _peer)) => {
-                let (router, stop) = (router.clone(), stop.clone());
-                drop(tasks.spawn(async move {
-                    converse(stream, router, stop).await;
-                    drop(place);
-                }));
+            Ok((stream, peer)) => {
+                // Who finds none is hung up on by this.
+                if let Some(place) = places.enter(peer.ip()) {
+                    let conversing = converse(stream, routers.clone(), place, stop.clone());
+                    drop(tasks.spawn(conversing));
+                }
             }
             Err(error) => {
                 warn!(%error, "cannot accept an HTTP connection");
@@ -159,23 +186,40 @@ async fn accept(
 }
 
 /// Answers the requests of one connection.
-async fn converse(stream: TcpStream, router: Router, stop: CancellationToken) {
+async fn converse(stream: TcpStream, routers: Routers, place: Place, stop: CancellationToken) {
     // Small answers to one question at a time: nothing to gather.
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "cannot set TCP_NODELAY");
     }
-    let answer = service_fn(move |request: Request<Incoming>| {
-        let mut router = router.clone();
-        async move { Ok::<_, Infallible>(router.call(request).await.unwrap_or_else(|no| match no {})) }
-    });
-    let connection = http1::Builder::new()
+    let place = Arc::new(place);
+    let hang_up = place.hang_up();
+    let (router, head_timeout) = if place.is_spare() {
+        (routers.spare, SPARE_HEAD_TIMEOUT)
+    } else {
+        (routers.all, HEAD_TIMEOUT)
+    };
+    let mut builder = http1::Builder::new();
+    builder
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(head_timeout)
         .max_header_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), answer);
+        .max_buf_size(MAX_HEAD)
+        .keep_alive(!place.is_spare());
+    let answer = service_fn(move |mut request: Request<Incoming>| {
+        let (mut router, place) = (router.clone(), Arc::clone(&place));
+        place.our_turn();
+        request.extensions_mut().insert(Arc::clone(&place));
+        async move {
+            let response = router.call(request).await.unwrap_or_else(|no| match no {});
+            place.clients_turn();
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let connection = builder.serve_connection(TokioIo::new(Patient::new(stream)), answer);
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = &mut connection => Some(ended),
+        () = hang_up.cancelled() => return,
         () = stop.cancelled() => None,
         () = tokio::time::sleep(MAX_AGE) => None,
     };

@@ -18,7 +18,9 @@ use diesel::{QueryResult, QueryableByName};
 use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 use gleaner_actors::port::LeaseId;
 
-pub use account::{Account, Listed, create, disable, enable, find, find_all, list, rotate};
+pub use account::{
+    Account, Listed, create, disable, enable, find, find_all, find_by_token, list, rotate,
+};
 pub use report::{Done, Refusal, Report, Reported, report};
 
 use crate::db::statement::statement;

@@ -21,6 +21,8 @@ pub struct Bots {
     pub listen: String,
     /// Largest body of a request.
     pub max_body_bytes: usize,
+    /// What all large bodies together may take, in bytes, from their first to the answer.
+    pub max_bytes_in_flight: usize,
     /// Largest page in it.
     pub max_html_bytes: usize,
     /// Pulls that wait for jobs at a time, of all bots.
@@ -40,6 +42,10 @@ impl Options for Bots {
         let refuse = |key: &str, problem: String| Err((key.to_owned(), problem));
         if !(1_024..=256 << 20).contains(&self.max_body_bytes) {
             return refuse("max_body_bytes", "must be 1 KiB to 256 MiB".to_owned());
+        }
+        if self.max_bytes_in_flight < self.max_body_bytes || self.max_bytes_in_flight > 4 << 30 {
+            let problem = "must be max_body_bytes, so that one such body has room, to 4 GiB";
+            return refuse("max_bytes_in_flight", problem.to_owned());
         }
         if self.max_waiting > MAX_CONNECTIONS / 2 {
             let problem = format!(

@@ -5,11 +5,16 @@
 pub mod plan;
 pub mod read;
 
+use std::borrow::Cow;
+
 use crate::db::statement::sql_query;
-use diesel::sql_types::{Array, BigInt, Binary, Bool, Json, Text};
+use diesel::result::Error as DieselError;
+use diesel::sql_types::{Array, BigInt, Binary, Bool, Text};
 use diesel::{QueryResult, QueryableByName};
 use diesel_async::AsyncPgConnection;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::db::statement::statement;
 use crate::store::stage::{Group, bounded};
@@ -34,8 +39,9 @@ pub struct Submission<'a> {
     /// The pattern the page was read with, if any.
     pub pattern: Option<i64>,
     pub seen: Seen<'a>,
-    /// What else the crawler says, as it says it.
-    pub parsed_data: &'a Value,
+    /// What else the crawler says, as it says it: JSON as it is written, of which no tree is built. PostgreSQL has to be able to
+    /// store it, apart from NUL.
+    pub parsed_data: Cow<'a, RawValue>,
     /// How long the crawl took, in milliseconds.
     pub duration_ms: Option<i32>,
 }
@@ -102,66 +108,107 @@ pub async fn submit(
     if crawls.is_empty() {
         return Ok(Vec::new());
     }
-    let rows: Vec<Value> = crawls.iter().enumerate().map(row).collect();
+    let rows: Vec<Row<'_>> = crawls.iter().enumerate().map(row).collect();
+    let rows = serde_json::to_string(&rows)
+        .map_err(|error| DieselError::SerializationError(Box::new(error)))?;
     statement(include_str!("crawl/submit.sql"))
-        .bind::<Json, _>(Value::Array(rows))
+        .bind::<Text, _>(rows)
         .load(conn)
         .await
 }
 
+/// JSON as it is written.
+#[must_use]
+pub fn written(value: &Value) -> Cow<'static, RawValue> {
+    // Writing a tree down does not fail: its names are texts, and its numbers finite.
+    to_raw_value(value).map_or(Cow::Borrowed(RawValue::NULL), Cow::Owned)
+}
+
 /// A submission as `submit.sql` reads it.
-fn row((place, crawl): (usize, &Submission<'_>)) -> Value {
-    let mut row = json!({
-        "place": place,
-        "job": crawl.job,
-        "lease": crawl.lease,
-        "attempt": crawl.attempt,
-        "bot": crawl.bot,
-        "pattern": crawl.pattern,
-        "parsed_data": storable(crawl.parsed_data),
-        "duration_ms": crawl.duration_ms,
-    });
-    let seen = match &crawl.seen {
-        Seen::Offer(offer) => json!({
-            "success": true,
-            "price": offer.price,
-            "currency": offer.currency,
-            "list_price": offer.list_price,
-            "availability": offer.availability,
-            "in_stock": offer.in_stock,
-            "title": offer.title.map(title),
-            "confidence": offer.confidence,
-            "price_sources": offer.price_sources.iter().copied().map(bounded).collect::<Vec<_>>(),
-        }),
-        Seen::Failed { class, error } => json!({
-            "success": false,
-            "price_sources": [],
-            "error_class": class,
-            "error": bounded(error),
-        }),
+#[derive(Debug, Default, Serialize)]
+struct Row<'a> {
+    place: usize,
+    job: i64,
+    lease: Option<i64>,
+    attempt: i16,
+    bot: Option<i64>,
+    pattern: Option<i64>,
+    parsed_data: Option<Cow<'a, RawValue>>,
+    duration_ms: Option<i32>,
+    success: bool,
+    price: Option<&'a str>,
+    currency: Option<&'a str>,
+    list_price: Option<&'a str>,
+    availability: Option<&'a str>,
+    in_stock: Option<bool>,
+    title: Option<String>,
+    confidence: Option<f32>,
+    price_sources: Vec<String>,
+    error_class: Option<&'a str>,
+    error: Option<String>,
+}
+
+fn row<'a>((place, crawl): (usize, &'a Submission<'_>)) -> Row<'a> {
+    let row = Row {
+        place,
+        job: crawl.job,
+        lease: crawl.lease,
+        attempt: crawl.attempt,
+        bot: crawl.bot,
+        pattern: crawl.pattern,
+        parsed_data: Some(storable(&crawl.parsed_data)),
+        duration_ms: crawl.duration_ms,
+        ..Row::default()
     };
-    if let (Value::Object(row), Value::Object(seen)) = (&mut row, seen) {
-        row.extend(seen);
+    match &crawl.seen {
+        Seen::Offer(offer) => Row {
+            success: true,
+            price: offer.price,
+            currency: offer.currency,
+            list_price: offer.list_price,
+            availability: offer.availability,
+            in_stock: offer.in_stock,
+            title: offer.title.map(title),
+            confidence: offer.confidence,
+            price_sources: offer.price_sources.iter().copied().map(bounded).collect(),
+            ..row
+        },
+        Seen::Failed { class, error } => Row {
+            error_class: Some(class),
+            error: Some(bounded(error)),
+            ..row
+        },
     }
-    row
 }
 
 fn title(text: &str) -> String {
     bounded(text).chars().take(MAX_TITLE_CHARS).collect()
 }
 
-/// The same without NUL, which JSON may hold and PostgreSQL does not store. As deep as the parser allowed.
-fn storable(value: &Value) -> Value {
-    let clean = |text: &str| text.replace('\0', "\u{fffd}");
-    match value {
-        Value::String(text) => Value::String(clean(text)),
-        Value::Array(all) => Value::Array(all.iter().map(storable).collect()),
-        Value::Object(all) => {
-            let fields = all.iter().map(|(name, own)| (clean(name), storable(own)));
-            Value::Object(fields.collect::<Map<_, _>>())
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+/// The same without NUL, which JSON may hold and PostgreSQL does not store.
+fn storable(written: &RawValue) -> Cow<'_, RawValue> {
+    const NUL: &str = "\\u0000";
+    let text = written.get();
+    if !text.contains(NUL) {
+        return Cow::Borrowed(written);
     }
+    let mut clean = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('\\') {
+        clean.push_str(before);
+        rest = if let Some(after) = after.strip_prefix("u0000") {
+            clean.push_str("\\ufffd");
+            after
+        } else {
+            // What follows is part of this, be it another of these signs.
+            let mut signs = after.chars();
+            clean.push('\\');
+            clean.extend(signs.next());
+            signs.as_str()
+        };
+    }
+    clean.push_str(rest);
+    RawValue::from_string(clean).map_or(Cow::Borrowed(written), Cow::Owned)
 }
 
 /// A page to be kept for learning and testing patterns.
@@ -203,14 +250,17 @@ pub async fn keep_pages(conn: &mut AsyncPgConnection, pages: &[KeptPage]) -> Que
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn nul_is_taken_out_at_any_depth() {
-        let value = json!({"a\0": ["x\0y", {"b": "\0"}], "n": 1.5, "t": true, "z": null});
+        let value = json!({"a\0": ["x\0y", {"b": "\0"}], "c\\u0000": "\\\0\\\\", "n": 1.5, "t": true, "z": null});
+        let clean: Value = serde_json::from_str(storable(&written(&value)).get()).expect("JSON");
         assert_eq!(
-            storable(&value),
-            json!({"a\u{fffd}": ["x\u{fffd}y", {"b": "\u{fffd}"}], "n": 1.5, "t": true, "z": null})
+            clean,
+            json!({"a\u{fffd}": ["x\u{fffd}y", {"b": "\u{fffd}"}], "c\\u0000": "\\\u{fffd}\\\\", "n": 1.5, "t": true, "z": null})
         );
     }
 
@@ -232,13 +282,15 @@ mod tests {
                 class: "network",
                 error: "no route",
             },
-            parsed_data: &json!([1]),
+            parsed_data: written(&json!([1])),
             duration_ms: Some(5),
         };
         assert_eq!(
-            row((3, &crawl)),
+            json!(row((3, &crawl))),
             json!({"place": 3, "job": 7, "lease": 8, "attempt": 2, "bot": null, "pattern": null, "parsed_data": [1],
-                "duration_ms": 5, "success": false, "price_sources": [], "error_class": "network", "error": "no route"})
+                "duration_ms": 5, "success": false, "price_sources": [], "error_class": "network", "error": "no route",
+                "price": null, "currency": null, "list_price": null, "availability": null, "in_stock": null, "title": null,
+                "confidence": null})
         );
     }
 }

@@ -29,6 +29,7 @@ pub(super) fn routes(shared: &Arc<Shared>) -> Routes {
             .merge(flags::routes())
             .merge(notifications::routes()),
         outsiders: bot::routes(bot::State::new(shared)),
+        turned_away: bot::turned_away(),
         operators_api,
         outsiders_api,
     }

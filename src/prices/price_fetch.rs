@@ -443,7 +443,7 @@ fn submission(job: ItemId, crawl: &Crawl) -> Submission<'_> {
                 price_sources: sources.clone(),
             }),
         },
-        parsed_data: &crawl.details,
+        parsed_data: crawl::written(&crawl.details),
         duration_ms: Some(crawl.duration_ms),
     }
 }

@@ -20,6 +20,7 @@ mod record;
 mod reload;
 mod shortage;
 mod stop;
+mod strangers;
 mod strays;
 mod supervisord;
 mod support;

@@ -16,6 +16,7 @@ pub(crate) mod process;
 #[path = "../it/support/redis.rs"]
 pub(crate) mod redis;
 pub(crate) mod rows;
+pub(crate) mod siege;
 #[path = "../it/support/tools.rs"]
 pub(crate) mod tools;
 #[path = "../it/support/wait.rs"]

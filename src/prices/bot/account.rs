@@ -49,6 +49,22 @@ pub async fn find(conn: &mut AsyncPgConnection, bot_id: &str) -> QueryResult<Opt
     Ok(find_all(conn, &[bot_id]).await?.pop())
 }
 
+/// The accounts with this token. It is random, so there is one, unless a person gave several bots the same.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn find_by_token(
+    conn: &mut AsyncPgConnection,
+    token_hash: &[u8],
+) -> QueryResult<Vec<Account>> {
+    statement(
+        "SELECT id, bot_id, token_hash, enabled, allowed_domains FROM bot WHERE token_hash = $1",
+    )
+    .bind::<Binary, _>(token_hash)
+    .load(conn)
+    .await
+}
+
 /// A bot as people see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, QueryableByName)]
 pub struct Listed {

@@ -10,7 +10,8 @@ SELECT job.id, report.place::bigint AS place, job.crawl_status AS status, job.cr
     job.max_retries, extract(epoch FROM job.retry_backoff)::float8 AS backoff_seconds, page.is_active AND site.enabled AS is_wanted,
     coalesce(report.lease, job.locked_lease) AS token_lease, coalesce(report.attempt, job.crawl_attempts) AS token_attempt,
     coalesce(holder.expires_at > now(), false) AS is_alive,
-    known.id AS result, known.success AS result_success
+    known.id AS result, known.success AS result_success, known.price::text AS result_price, known.currency AS result_currency,
+    known.error AS result_error
 FROM unnest($1, $2, $3) WITH ORDINALITY AS report(job, lease, attempt, place)
 JOIN held ON held.id = report.job
 JOIN crawl_job AS job ON job.id = held.id

@@ -1,5 +1,6 @@
 //! What becomes of a bot's report on a job: judged by who has the job, settled, recorded, counted; all in one transaction.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use diesel::sql_types::{Array, BigInt, Bool, Double, Nullable, SmallInt, Text, T
 use diesel::{QueryResult, QueryableByName};
 use diesel_async::{AsyncConnection, AsyncPgConnection};
 use gleaner_actors::port::{Failure, LeaseId, Settlement, Verdict};
+use serde_json::value::RawValue;
 
 use super::{STAGE, Token};
 use crate::db::statement::statement;
@@ -38,7 +40,7 @@ pub enum Done<'a> {
     Crawled {
         seen: Seen<'a>,
         /// What else the bot says.
-        parsed_data: &'a serde_json::Value,
+        parsed_data: &'a RawValue,
         /// How long it took, in milliseconds.
         duration_ms: Option<i32>,
         /// The page, gzip, where the bot sent it.
@@ -61,13 +63,19 @@ pub enum Refusal {
     Expired,
 }
 
-/// What became of a report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What became of a report. Of one that had been made before: what became of the first, whatever the repeat says.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reported {
     /// The row of `crawl_result`; `None` where nothing was crawled.
     pub result: Option<i64>,
     /// Whether the crawl went well.
     pub success: bool,
+    /// The price that is recorded, if it did.
+    pub price: Option<String>,
+    /// Its currency.
+    pub currency: Option<String>,
+    /// Why it did not.
+    pub error: Option<String>,
     /// Failed attempts so far, with this one.
     pub failures: i16,
     /// Attempts in all.
@@ -112,6 +120,12 @@ struct Row {
     result: Option<i64>,
     #[diesel(sql_type = Nullable<Bool>)]
     result_success: Option<bool>,
+    #[diesel(sql_type = Nullable<Text>)]
+    result_price: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    result_currency: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    result_error: Option<String>,
 }
 
 /// What a report is, by who has the job.
@@ -130,6 +144,16 @@ enum Standing {
 }
 
 impl Row {
+    /// What the report said that is recorded.
+    fn told(&self, success: bool) -> Told {
+        Told {
+            success,
+            price: self.result_price.clone(),
+            currency: self.result_currency.clone(),
+            error: self.result_error.clone(),
+        }
+    }
+
     fn standing(&self) -> Standing {
         if let (Some(result), Some(success)) = (self.result, self.result_success) {
             return Standing::Repeat { result, success };
@@ -245,20 +269,23 @@ async fn take(
 
     let answers = standings.into_iter().map(|standing| {
         standing.map(|(row, standing)| {
-            let (result, success, is_repeat) = match standing {
-                Standing::Repeat { result, success } => (Some(result), success, true),
+            let (result, told) = match standing {
+                Standing::Repeat { result, success } => (Some(result), row.told(success)),
                 _ => (
                     recorded.get(&row.id).copied(),
                     by_job
                         .get(&row.id)
-                        .is_some_and(|(_, report)| is_success(report)),
-                    false,
+                        .map(|(_, report)| Told::by(report))
+                        .unwrap_or_default(),
                 ),
             };
-            let is_release = result.is_none();
+            let (is_release, success) = (result.is_none(), told.success);
             Reported {
                 result,
                 success,
+                price: told.price,
+                currency: told.currency,
+                error: told.error,
                 failures: if success || is_release {
                     0
                 } else {
@@ -268,11 +295,44 @@ async fn take(
                 is_retried: is_release
                     || (!success && row.is_wanted && row.token_attempt < row.max_retries),
                 next_run_at: next.get(&row.id).copied().flatten(),
-                is_repeat,
+                is_repeat: matches!(standing, Standing::Repeat { .. }),
             }
         })
     });
     Ok(answers.collect())
+}
+
+/// What a report says, as far as its answer says it again.
+#[derive(Default)]
+struct Told {
+    success: bool,
+    price: Option<String>,
+    currency: Option<String>,
+    error: Option<String>,
+}
+
+impl Told {
+    fn by(report: &Report<'_>) -> Self {
+        match &report.done {
+            Done::Crawled {
+                seen: Seen::Offer(offer),
+                ..
+            } => Self {
+                success: true,
+                price: offer.price.map(str::to_owned),
+                currency: offer.currency.map(str::to_owned),
+                error: None,
+            },
+            Done::Crawled {
+                seen: Seen::Failed { error, .. },
+                ..
+            } => Self {
+                error: Some((*error).to_owned()),
+                ..Self::default()
+            },
+            Done::Released => Self::default(),
+        }
+    }
 }
 
 fn is_success(report: &Report<'_>) -> bool {
@@ -409,7 +469,7 @@ async fn record(
             bot: Some(bot),
             pattern: None,
             seen: seen.clone(),
-            parsed_data,
+            parsed_data: Cow::Borrowed(parsed_data),
             duration_ms: *duration_ms,
         });
         pages.extend(page.as_ref().map(|body| KeptPage {
@@ -494,6 +554,9 @@ mod tests {
             is_alive: true,
             result: None,
             result_success: None,
+            result_price: None,
+            result_currency: None,
+            result_error: None,
         }
     }
 
@@ -613,13 +676,12 @@ mod tests {
 
     #[test]
     fn failures_are_tried_again_while_there_are_attempts_and_the_page_is_wanted() {
-        let nothing = serde_json::Value::Null;
         let failed = Done::Crawled {
             seen: Seen::Failed {
                 class: "http",
                 error: "503",
             },
-            parsed_data: &nothing,
+            parsed_data: RawValue::NULL,
             duration_ms: None,
             page: None,
         };

@@ -1,12 +1,12 @@
 -- Records crawls: one row each, and what follows from it for its job, its URL and its site. A crawl that is recorded already
 -- (the same job, lease and attempt) changes nothing; one without a lease is always new. In the transaction of the settle, after it: whether the job is to be
 -- tried again stands in its row then.
--- $1 json  array of submissions; place counts them from 0
+-- $1 text  JSON: array of submissions; place counts them from 0
 -- Rows shared with others are locked in the order of their keys. A failure of the network says nothing about how a site's
 -- pages are read; only those of extraction and validation are counted, from the last success on.
 WITH fresh AS MATERIALIZED (
     SELECT DISTINCT ON (submission.job, submission.lease, submission.attempt) submission.*, job.product_url_id, job.site_id
-    FROM json_to_recordset($1) AS submission(place integer, job bigint, lease bigint, attempt smallint, bot bigint, pattern bigint,
+    FROM json_to_recordset($1::json) AS submission(place integer, job bigint, lease bigint, attempt smallint, bot bigint, pattern bigint,
         success boolean, price numeric, currency text, list_price numeric, availability text, in_stock boolean, title text,
         confidence real, price_sources text[], parsed_data jsonb, error_class text, error text, duration_ms integer)
     JOIN crawl_job AS job ON job.id = submission.job

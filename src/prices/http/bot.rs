@@ -9,12 +9,15 @@
 //! | `POST /release/` | jobs are given back unharmed |
 //!
 //! With or without the last slash. Every body is a JSON object with `bot_id` and `api_token` (or the token as `Authorization:
-//! Bearer`); every answer is `{"success": true, "data": {…}}` or `{"success": false, "error": CODE, "detail": TEXT}`. An
+//! Bearer`), which stand within the first 64 KiB of a larger one; every answer is `{"success": true, "data": {…}}` or `{"success": false, "error": CODE, "detail": TEXT}`. An
 //! answer never quotes the database or the program. `/api/openapi.json` describes all of it.
 
+mod body;
 mod desk;
 mod fields;
 mod forms;
+mod free;
+mod names;
 mod openapi;
 mod polls;
 mod pull;
@@ -24,32 +27,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{any, post};
 use chrono::{DateTime, SecondsFormat, Utc};
 use diesel_async::AsyncPgConnection;
 use serde::Serialize;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tracing::warn;
 use utoipa::ToSchema;
 use utoipa::openapi::Object;
 use utoipa::openapi::schema::Type;
 
+use self::body::Room;
 use self::desk::Desk;
+use self::fields::Fields;
 use self::polls::Polls;
 
-use self::fields::Fields;
 pub(super) use self::openapi::Described;
 use crate::app::state::Shared;
 use crate::db::PooledConnection;
-use crate::http::guard;
 use crate::http::listing::Good;
 use crate::http::openapi::{always, text};
+use crate::http::{NO_PLACE, NO_PLACE_DETAIL, NO_PLACE_RETRY, guard};
 use crate::prices::bot;
 use crate::prices::bot::{Account, Refusal};
 use crate::prices::config::Bots;
@@ -59,7 +61,7 @@ use crate::prices::queue::Queue;
 use crate::telemetry::chain;
 use crate::workflow::Workflow;
 
-/// Longest time of one request: the longest wait for jobs, and some.
+/// Longest time of one request once its body is there: the longest wait for jobs, and some.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// What a bot may ask for.
@@ -74,17 +76,24 @@ pub(super) struct State {
     /// Told when jobs may have come due.
     jobs_due: Arc<Notify>,
     polls: Arc<Polls>,
+    /// For large bodies.
+    room: Arc<Room>,
+    /// Those who log in at a time: whoever they are, they take no more than half of the database's connections.
+    logins: Arc<Semaphore>,
 }
 
 impl State {
     /// Panics outside of a runtime: pulls are served by tasks of its own.
     pub(super) fn new(shared: &Arc<Shared>) -> Self {
+        let config = shared.config.get();
         Self {
             shared: Arc::clone(shared),
             queue: Queue::new(shared.redis.as_ref()),
             jobs_due: shared.due(&PriceFetch::stage().name()).unwrap_or_default(),
             desk: Arc::new(Desk::open(Arc::clone(shared))),
             polls: Arc::default(),
+            room: Arc::new(Room::new(config.section::<Bots>().max_bytes_in_flight)),
+            logins: Arc::new(Semaphore::new((config.database.pool_size / 2).max(1))),
         }
     }
 
@@ -96,7 +105,6 @@ impl State {
 
 /// The routes, with their own limits. The bots' tokens are all the protection they have and need.
 pub(super) fn routes<S>(state: State) -> Router<S> {
-    let limit = state.limits().max_body_bytes;
     let mut router = Router::new();
     for slash in ["", "/"] {
         let path = |name: &str| format!("/api/crawl/{name}{slash}");
@@ -109,10 +117,22 @@ pub(super) fn routes<S>(state: State) -> Router<S> {
     }
     router
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(DefaultBodyLimit::max(limit))
-        .layer(middleware::from_fn(in_time))
         .layer(middleware::from_fn(counted))
         .with_state(state)
+}
+
+/// What is said in their place when there is none for a client.
+pub(super) fn turned_away<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    Router::new()
+        .route("/api/crawl/{*rest}", any(no_place))
+        .layer(middleware::from_fn(counted))
+}
+
+async fn no_place() -> Trouble {
+    Trouble {
+        retry_after: NO_PLACE_RETRY.parse().ok(),
+        ..Trouble::new(StatusCode::SERVICE_UNAVAILABLE, NO_PLACE, NO_PLACE_DETAIL)
+    }
 }
 
 async fn method_not_allowed() -> Response {
@@ -124,10 +144,11 @@ async fn method_not_allowed() -> Response {
     .into_response()
 }
 
-async fn in_time(request: Request, next: Next) -> Response {
-    match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
-        Ok(response) => response,
-        Err(_elapsed) => Trouble::unavailable().into_response(),
+/// Answers within the time, from where the body of the request is there.
+async fn in_time<T>(answering: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
+    match tokio::time::timeout(REQUEST_TIMEOUT, answering).await {
+        Ok(answered) => answered,
+        Err(_elapsed) => Err(Trouble::unavailable()),
     }
 }
 
@@ -194,6 +215,28 @@ impl Trouble {
                 StatusCode::TOO_MANY_REQUESTS,
                 "rate_limited",
                 format!("too many pulls; try again in {seconds} s"),
+            )
+        }
+    }
+
+    fn too_large(most: usize) -> Self {
+        let detail = format!("the body may have {most} bytes");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
+    }
+
+    fn too_slow() -> Self {
+        let detail = "the body did not come any further; send it again, faster";
+        Self::new(StatusCode::REQUEST_TIMEOUT, "too_slow", detail)
+    }
+
+    /// Others take up what all large bodies together may.
+    fn no_room() -> Self {
+        Self {
+            retry_after: Some(5),
+            ..Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unavailable",
+                "too many large bodies are on their way at once; nothing was changed, send it again in 5 s",
             )
         }
     }
@@ -307,41 +350,37 @@ fn api_tokens() -> Object {
     text(MAX_TOKEN, description)
 }
 
-/// What every request brings.
-struct Asked {
-    fields: Fields,
-    login: Login,
-}
-
-/// The body of a request, as it arrived.
-type Body = Result<Bytes, BytesRejection>;
-
-/// Reads a request.
-fn read(state: &State, headers: &HeaderMap, body: Body) -> Result<Asked, Trouble> {
-    let body = body.map_err(|rejection| {
-        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            let limit = state.limits().max_body_bytes;
-            let detail = format!("the body may have {limit} bytes");
-            Trouble::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
-        } else {
-            Trouble::invalid("the body cannot be read")
+impl Login {
+    /// Who these fields and headers say it is.
+    fn of(fields: &Fields<'_>, headers: &HeaderMap) -> Result<Self, Trouble> {
+        let bot_id = fields.text("bot_id", MAX_NAME)?;
+        let api_token = fields.text("api_token", MAX_TOKEN)?;
+        if bot_id.is_none() {
+            return Err(Trouble::invalid("bot_id: this field is required"));
         }
-    })?;
-    let fields = Fields::parse(&body)?;
-    let bot_id = fields.text("bot_id", MAX_NAME)?;
-    let token = match fields.text("api_token", MAX_TOKEN)? {
-        Some(token) => Some(token),
-        None => guard::bearer(headers).map(str::to_owned),
-    };
-    let bot_id = bot_id.ok_or_else(|| Trouble::invalid("bot_id: this field is required"))?;
-    let token = token.ok_or_else(|| {
-        Trouble::invalid("api_token: this field is required, or the header Authorization: Bearer")
-    })?;
-    let login = Login {
-        bot_id: bot_id.trim().to_owned(),
-        token_hash: hash(token.trim()).as_ref().to_vec(),
-    };
-    Ok(Asked { fields, login })
+        Self::new(bot_id, api_token, headers).ok_or_else(|| {
+            Trouble::invalid(
+                "api_token: this field is required, or the header Authorization: Bearer",
+            )
+        })
+    }
+
+    /// The token in the body comes before that in the header.
+    fn new(bot_id: Option<String>, api_token: Option<String>, headers: &HeaderMap) -> Option<Self> {
+        let token_hash = match api_token {
+            Some(token) => hash(token.trim()).as_ref().to_vec(),
+            None => Self::token_of(headers)?,
+        };
+        Some(Self {
+            bot_id: bot_id?.trim().to_owned(),
+            token_hash,
+        })
+    }
+
+    /// SHA-256 of the token in the header.
+    fn token_of(headers: &HeaderMap) -> Option<Vec<u8>> {
+        guard::bearer(headers).map(|token| hash(token.trim()).as_ref().to_vec())
+    }
 }
 
 /// The account of the bot that logs in, if this is its, and it is switched on.
@@ -360,6 +399,13 @@ async fn authenticate(conn: &mut AsyncPgConnection, login: &Login) -> Result<Acc
     let_in(login, account.as_ref())
         .cloned()
         .ok_or_else(Trouble::stranger)
+}
+
+/// The same on a connection of the pool's, of which strangers get no more than half.
+async fn log_in(state: &State, login: &Login) -> Result<Account, Trouble> {
+    let _turn = state.logins.acquire().await;
+    let mut conn = connection(state).await?;
+    authenticate(&mut conn, login).await
 }
 
 async fn connection(state: &State) -> Result<PooledConnection, Trouble> {

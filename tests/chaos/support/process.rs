@@ -226,6 +226,11 @@ impl Process {
         i32::try_from(self.child.id().unwrap()).unwrap()
     }
 
+    /// Where it serves HTTP.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.http
+    }
+
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.pid()), signal).unwrap();

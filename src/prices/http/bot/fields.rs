@@ -1,15 +1,20 @@
 //! The fields of a request's body, read one by one so that a mistake is named by its field.
 //!
-//! Amounts are read as they are written and never pass through a floating-point number.
+//! Amounts are read as they are written and never pass through a floating-point number. Nothing is copied, and of fields that nobody
+//! asks for nothing is kept: a body of a million of them takes no more than its bytes.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::RangeInclusive;
 
-use serde_json::Value;
+use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use utoipa::openapi::schema::{AnyOfBuilder, Object, ObjectBuilder, Schema, Type};
 
 use super::Trouble;
+use super::free::{self, Budget};
+use super::names::OneOf;
 use crate::http::openapi::text;
 use crate::prices::bot::Token;
 use crate::prices::uid::Uid;
@@ -48,27 +53,119 @@ pub(super) fn lease_tokens() -> Object {
     text(MAX_RIGHT, "The right to it, as it came.")
 }
 
-/// The fields of a JSON object. `null` is as good as absent.
-#[derive(Debug, Default)]
-pub(super) struct Fields(BTreeMap<String, Box<RawValue>>);
+/// All fields that any request has, by their names.
+const NAMES: [&str; 22] = [
+    "api_token",
+    "availability",
+    "bot_id",
+    "confidence",
+    "currency",
+    "domain",
+    "duration_ms",
+    "error_class",
+    "error_msg",
+    "in_stock",
+    "job_id",
+    "jobs",
+    "lease_token",
+    "list_price",
+    "max_jobs",
+    "parsed_data",
+    "price",
+    "raw_html",
+    "results",
+    "success",
+    "title",
+    "wait_seconds",
+];
 
-impl Fields {
-    pub(super) fn parse(body: &[u8]) -> Result<Self, Trouble> {
-        match serde_json::from_slice(body) {
-            Ok(fields) => Ok(Self(fields)),
-            Err(error) => Err(Trouble::invalid(format!(
+/// The fields of a JSON object that some request has; of a name that stands there twice, the last. `null` is as good as absent.
+#[derive(Debug, Default)]
+pub(super) struct Fields<'a>(BTreeMap<&'static str, &'a RawValue>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut fields = Self::default();
+        deserializer.deserialize_map(Into(&mut fields))?;
+        Ok(fields)
+    }
+}
+
+/// Reads an object into these fields. What has been read stays there when the object turns out to be none.
+struct Into<'f, 'a>(&'f mut Fields<'a>);
+
+impl<'de: 'a, 'a> Visitor<'de> for Into<'_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(name) = map.next_key_seed(OneOf(&NAMES))? {
+            if let Some(name) = name {
+                let value = map.next_value::<&RawValue>()?;
+                self.0.0.insert(name, value);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads a list of at most so many objects.
+struct AtMost(usize);
+
+impl<'de> Visitor<'de> for AtMost {
+    type Value = Vec<Fields<'de>>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "a list of at most {} objects", self.0)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut all = Vec::new();
+        while let Some(fields) = list.next_element()? {
+            if all.len() == self.0 {
+                return Err(A::Error::invalid_length(self.0 + 1, &self));
+            }
+            all.push(fields);
+        }
+        Ok(all)
+    }
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn parse(body: &'a [u8]) -> Result<Self, Trouble> {
+        serde_json::from_slice(body).map_err(|error| {
+            Trouble::invalid(format!(
                 "the body is no JSON object (line {}, column {})",
                 error.line(),
                 error.column()
-            ))),
-        }
+            ))
+        })
     }
 
-    fn raw(&self, name: &str) -> Option<&str> {
-        self.0
-            .get(name)
-            .map(|raw| raw.get().trim())
-            .filter(|text| *text != "null")
+    /// `bot_id` and `api_token`, as far as they stand in the first bytes of a body that goes on.
+    pub(super) fn login_at_the_start(start: &'a [u8]) -> (Option<String>, Option<String>) {
+        let mut fields = Self::default();
+        // That it ends too early is no mistake.
+        drop(serde_json::Deserializer::from_slice(start).deserialize_map(Into(&mut fields)));
+        let text = |name, most| fields.text(name, most).ok().flatten();
+        (
+            text("bot_id", super::MAX_NAME),
+            text("api_token", super::MAX_TOKEN),
+        )
+    }
+
+    fn value(&self, name: &str) -> Option<&'a RawValue> {
+        let value = self.0.get(name).copied();
+        value.filter(|value| value.get() != "null")
+    }
+
+    fn raw(&self, name: &str) -> Option<&'a str> {
+        self.value(name).map(RawValue::get)
     }
 
     /// A text of at most so many characters; an empty one is as good as absent.
@@ -141,16 +238,18 @@ impl Fields {
         }
     }
 
-    /// Any JSON.
-    pub(super) fn json(&self, name: &str) -> Result<Option<Value>, Trouble> {
-        let Some(raw) = self.raw(name) else {
+    /// Any JSON, as it is written.
+    pub(super) fn json(
+        &self,
+        name: &str,
+        budget: &mut Budget,
+    ) -> Result<Option<&'a RawValue>, Trouble> {
+        let Some(value) = self.value(name) else {
             return Ok(None);
         };
-        match serde_json::from_str(raw) {
-            Ok(value) => Ok(Some(value)),
-            Err(_too_deep) => Err(Trouble::invalid(format!(
-                "{name}: is nested too deeply, or holds a number that is too large"
-            ))),
+        match free::check(value, budget) {
+            Ok(()) => Ok(Some(value)),
+            Err(problem) => Err(Trouble::invalid(format!("{name}: {problem}"))),
         }
     }
 
@@ -159,12 +258,13 @@ impl Fields {
         let required =
             || Trouble::invalid(format!("{name}: a list of 1 to {most} objects is required"));
         let raw = self.raw(name).ok_or_else(required)?;
-        let list: Vec<BTreeMap<String, Box<RawValue>>> =
-            serde_json::from_str(raw).map_err(|_no_list| required())?;
-        if list.is_empty() || list.len() > most {
+        let list = serde_json::Deserializer::from_str(raw)
+            .deserialize_seq(AtMost(most))
+            .map_err(|_no_list| required())?;
+        if list.is_empty() {
             return Err(required());
         }
-        Ok(list.into_iter().map(Self).collect())
+        Ok(list)
     }
 
     /// The job that is meant; also by its number.
@@ -358,8 +458,54 @@ mod tests {
             "[".repeat(100_000),
             "]".repeat(100_000)
         );
-        let fields = Fields::parse(deep.as_bytes());
-        assert!(fields.is_err() || fields.is_ok_and(|fields| fields.json("parsed_data").is_err()));
+        let fields = Fields::parse(deep.as_bytes()).expect("an object");
+        assert!(fields.json("parsed_data", &mut Budget::new()).is_err());
+    }
+
+    #[test]
+    fn of_what_nobody_asks_for_nothing_is_kept() {
+        let body: String = (0..1_000).map(|at| format!("\"{at}\": [{at}],")).collect();
+        let body = format!("{{{body} \"max_j\\u006fbs\": 1, \"price\": 1, \"price\": 2}}");
+        let fields = Fields::parse(body.as_bytes()).expect("an object");
+        assert_eq!(fields.0.len(), 2);
+        assert_eq!(fields.integer("max_jobs", 1..=9), Ok(Some(1)));
+        assert_eq!(fields.amount("price"), Ok(Some("2".to_owned())));
+    }
+
+    #[test]
+    fn a_list_ends_where_it_is_too_long() {
+        let body = |count: usize| format!("{{\"jobs\": [{{}}{}]}}", ", {}".repeat(count - 1));
+        for (count, is_taken) in [(1, true), (100, true), (101, false), (9_999, false)] {
+            let body = body(count);
+            let fields = Fields::parse(body.as_bytes()).expect("an object");
+            assert_eq!(fields.list("jobs", 100).is_ok(), is_taken, "{count}");
+        }
+    }
+
+    #[test]
+    fn who_it_is_is_read_from_the_start_of_a_body() {
+        let some = |text: &str| Some(text.to_owned());
+        for (start, expected) in [
+            (
+                r#"{"bot_id": "ann", "raw_html": "<html"#,
+                (some("ann"), None),
+            ),
+            (
+                r#"{"x": [{"bot_id": "eve"}], "api_token": "t", "bot_id" : "ann" , "y"#,
+                (some("ann"), some("t")),
+            ),
+            (r#"{"bot_id": "an"#, (None, None)),
+            (r#"{"bot_id": 7, "api_token": "t", "#, (None, some("t"))),
+            (r#"[{"bot_id": "ann"}"#, (None, None)),
+            ("", (None, None)),
+            ("{\"bot_id\": \"ann\", \u{0}", (some("ann"), None)),
+        ] {
+            assert_eq!(
+                Fields::login_at_the_start(start.as_bytes()),
+                expected,
+                "{start}"
+            );
+        }
     }
 
     #[test]

@@ -4,10 +4,11 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::{IntoResponses, ToSchema};
 
 use super::{Login, no};
+use crate::http::NO_PLACE;
 use crate::http::openapi::{Responses, one_of, response};
 
 /// The codes of refusals, by status.
-const REFUSALS: [(&str, &str, &[&str]); 8] = [
+const REFUSALS: [(&str, &str, &[&str]); 9] = [
     (
         "400",
         "The request cannot be, and the detail names the field; or the job is not, or no longer, in the bot's hands.",
@@ -21,6 +22,11 @@ const REFUSALS: [(&str, &str, &[&str]); 8] = [
     ("403", "Somebody else has the job.", &["not_assigned"]),
     ("404", "There is no such job.", &["job_not_found"]),
     ("405", "Not a POST.", &["method_not_allowed"]),
+    (
+        "408",
+        "The body came too slowly: 32 KiB in 10 s, or all of it, are asked for.",
+        &["too_slow"],
+    ),
     ("413", "The body is too large.", &["too_large"]),
     (
         "429",
@@ -29,8 +35,8 @@ const REFUSALS: [(&str, &str, &[&str]); 8] = [
     ),
     (
         "503",
-        "No answer can be had now, or too many pulls wait; a repeat is safe, and Retry-After says when.",
-        &["unavailable", "too_many_waiting"],
+        "No answer can be had now, or too many pulls wait, or too many connections are open; a repeat is safe, and Retry-After says when.",
+        &["unavailable", "too_many_waiting", NO_PLACE],
     ),
 ];
 

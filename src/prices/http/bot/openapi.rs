@@ -12,7 +12,9 @@ use super::{pull, work};
     info(
         title = "crawl jobs for bots",
         description = "Bots pull jobs, crawl, and submit what they saw. A job is a bot's for timeout_seconds, prolonged by heartbeats; \
-            then others may have it. lease_token is the right to one job: it makes a repeated submit get the first answer.",
+            then others may have it. lease_token is the right to one job: it makes a repeated submit get the first answer. \
+            In a body of more than 64 KiB, bot_id and api_token stand within the first 64 KiB (put them before raw_html), or the token comes \
+            in the header Authorization: Bearer. Only submits may be that large.",
     ),
     paths(pull::pull, work::submit, work::submit_batch, work::heartbeat, work::release),
     modifiers(&Bearer),

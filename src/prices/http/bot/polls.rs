@@ -82,6 +82,7 @@ mod tests {
         Bots {
             listen: String::new(),
             max_body_bytes: 0,
+            max_bytes_in_flight: 0,
             max_html_bytes: 0,
             max_waiting,
             max_waiting_per_bot,

@@ -3,19 +3,21 @@
 use std::time::Duration;
 
 use axum::extract::State as Held;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::{Extension, response::Response};
 use serde::Serialize;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 use utoipa::openapi::Object;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 use super::State;
+use super::body::Sent;
 use super::desk::Ask;
 use super::fields::{Fields, lease_tokens, show_token};
 use super::forms::{By, Refusals};
-use super::{Asked, Body, Login, Trouble, answer, authenticate, connection, read, show_time};
+use super::{Login, Trouble, answer, in_time, log_in, show_time};
 use crate::http::listing::Good;
 use crate::http::openapi::{always, text};
 use crate::http::serve::Stopping;
@@ -70,7 +72,7 @@ fn waits() -> Object {
 }
 
 impl Wish {
-    fn read(fields: &Fields) -> Result<Self, Trouble> {
+    fn read(fields: &Fields<'_>) -> Result<Self, Trouble> {
         let jobs = fields.integer("max_jobs", 1..=MAX_JOBS)?;
         let domain = fields
             .text("domain", MAX_DOMAIN)?
@@ -94,14 +96,28 @@ impl Wish {
 pub(super) async fn pull(
     Held(state): Held<State>,
     Extension(Stopping(stopping)): Extension<Stopping>,
-    headers: HeaderMap,
-    body: Body,
+    sent: Sent,
 ) -> Result<Response, Trouble> {
-    let Asked { fields, login } = read(&state, &headers, body)?;
-    let wish = match Wish::read(&fields) {
-        Ok(wish) => wish,
-        Err(mistake) => return Err(told_to_bots_only(&state, &login, mistake).await),
-    };
+    let asked = sent.whole().await?;
+    let fields = Fields::parse(&asked.bytes)?;
+    let login = Login::of(&fields, &asked.headers)?;
+    in_time(async {
+        match Wish::read(&fields) {
+            Ok(wish) => serve(&state, &stopping, login, wish).await,
+            // A stranger learns nothing about the fields.
+            Err(mistake) => Err(log_in(&state, &login).await.err().unwrap_or(mistake)),
+        }
+    })
+    .await
+}
+
+/// Waits for jobs as long as it is wished.
+async fn serve(
+    state: &State,
+    stopping: &CancellationToken,
+    login: Login,
+    wish: Wish,
+) -> Result<Response, Trouble> {
     let deadline = Instant::now() + wish.wait;
     let mut ask = Ask {
         login,
@@ -133,15 +149,6 @@ pub(super) async fn pull(
             () = stopping.cancelled() => return Ok(hand_out(&[])),
         }
     }
-}
-
-/// A stranger learns nothing about the fields.
-async fn told_to_bots_only(state: &State, login: &Login, mistake: Trouble) -> Trouble {
-    let known = async {
-        let mut conn = connection(state).await?;
-        authenticate(&mut conn, login).await
-    };
-    known.await.err().unwrap_or(mistake)
 }
 
 /// The jobs that a pull gets.

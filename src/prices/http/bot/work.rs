@@ -3,24 +3,22 @@
 use std::io::Write as _;
 
 use axum::extract::State as Held;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use utoipa::openapi::Object;
-use utoipa::openapi::schema::{Array, ArrayBuilder, Schema};
+use utoipa::openapi::schema::{Array, ArrayBuilder, ObjectBuilder, Schema, SchemaType};
 
 use super::State;
+use super::body::{PREFACE, Sent};
 use super::fields::{Fields, amount, lease_tokens, show_token};
 use super::forms::{By, Refusals};
-use super::{
-    Asked, Body, REPLAYED, Refusing, Trouble, answer, authenticate, connection, read, refusal_code,
-    show_time,
-};
-use crate::compute::compute;
+use super::free::{Budget, MOST_DEPTH, MOST_VALUES, price_sources};
+use super::{REPLAYED, Refusing, Trouble, answer, connection, in_time, refusal_code, show_time};
 use crate::http::listing::Good;
 use crate::http::openapi::{one_of, text};
 use crate::prices::bot;
@@ -31,8 +29,6 @@ use crate::prices::uid::Uid;
 
 /// Reports, tokens and releases of one request at most.
 const MAX_BATCH: usize = 100;
-/// Sources of a price that are kept, and the length of each.
-const MAX_SOURCES: usize = 20;
 
 type Answered = Result<Response, Trouble>;
 
@@ -62,9 +58,11 @@ pub(super) struct Submit {
     title: Option<String>,
     #[schema(nullable = false, minimum = 0, maximum = 1)]
     confidence: Option<f32>,
-    /// Any JSON. `price_sources` in it says where the price was found.
-    #[schema(required = false)]
-    parsed_data: Value,
+    #[schema(required = false, schema_with = parsed_data)]
+    parsed_data: Box<RawValue>,
+    /// What it says of where the price was found.
+    #[schema(ignore)]
+    price_sources: Vec<String>,
     #[schema(required = false, schema_with = error_classes)]
     error_class: String,
     #[schema(rename = "error_msg", required = false, schema_with = errors)]
@@ -85,6 +83,16 @@ const MAX_CLASS: usize = 50;
 
 fn prices() -> Schema {
     amount("Needed when success.")
+}
+
+fn parsed_data() -> Object {
+    ObjectBuilder::new()
+        .schema_type(SchemaType::AnyValue)
+        .description(Some(format!(
+            "Any JSON, nested at most {MOST_DEPTH} deep, of at most {MOST_VALUES} names and values in one request. \
+             price_sources in it says where the price was found."
+        )))
+        .build()
 }
 
 fn list_prices() -> Schema {
@@ -119,7 +127,11 @@ const AVAILABILITIES: [&str; 5] = [
 ];
 
 impl Submit {
-    async fn read(fields: &Fields, max_html_bytes: usize) -> Result<Self, Trouble> {
+    fn read(
+        fields: &Fields<'_>,
+        max_html_bytes: usize,
+        budget: &mut Budget,
+    ) -> Result<Self, Trouble> {
         let job = fields.job()?;
         let success = fields
             .boolean("success")?
@@ -177,10 +189,9 @@ impl Submit {
             )));
         }
         let duration_ms = fields.integer("duration_ms", 0..=i64::from(i32::MAX))?;
-        let page = match html.filter(|_| success) {
-            Some(html) => compute(move || gzip(html.as_bytes())).await,
-            None => None,
-        };
+        let page = html.filter(|_| success);
+        let page = page.and_then(|html| gzip(html.as_bytes()));
+        let parsed_data = fields.json("parsed_data", budget)?;
         Ok(Self {
             job,
             token: fields.token()?,
@@ -192,7 +203,8 @@ impl Submit {
             in_stock,
             title: fields.text("title", MAX_TITLE)?,
             confidence: fields.share("confidence")?,
-            parsed_data: fields.json("parsed_data")?.unwrap_or_else(|| json!({})),
+            price_sources: parsed_data.map(price_sources).unwrap_or_default(),
+            parsed_data: parsed_data.unwrap_or(RawValue::NULL).to_owned(),
             error_class: error_class.unwrap_or_else(|| "bot".to_owned()),
             error: fields
                 .text("error_msg", MAX_ERROR)?
@@ -212,7 +224,7 @@ impl Submit {
                 in_stock: self.in_stock,
                 title: self.title.as_deref(),
                 confidence: self.confidence,
-                price_sources: price_sources(&self.parsed_data),
+                price_sources: self.price_sources.iter().map(String::as_str).collect(),
             })
         } else {
             Seen::Failed {
@@ -233,7 +245,7 @@ impl Submit {
     }
 
     /// Status and data of the answer.
-    fn answer(&self, reported: &Reported) -> (StatusCode, Taken<'_>) {
+    fn answer(&self, reported: &Reported) -> (StatusCode, Taken) {
         let job_id = Uid(self.job).to_string();
         let result_id = reported.result.map(|id| Uid(id).to_string());
         if reported.success {
@@ -241,8 +253,8 @@ impl Submit {
                 result_id,
                 job_id,
                 status: Stored::Done,
-                price: self.price.as_deref(),
-                currency: self.currency.as_deref(),
+                price: reported.price.clone(),
+                currency: reported.currency.clone(),
                 next_reset_at: reported.next_run_at.map(show_time),
             };
             return (StatusCode::CREATED, Taken::Done(done));
@@ -259,7 +271,7 @@ impl Submit {
             retry_count: reported.failures,
             max_retries: reported.max_retries,
             message,
-            error: (!reported.is_retried).then_some(self.error.as_str()),
+            error: reported.error.clone().filter(|_| !reported.is_retried),
         };
         (StatusCode::OK, Taken::Failed(failed))
     }
@@ -268,15 +280,15 @@ impl Submit {
 /// What became of a submit.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
-pub(super) enum Taken<'a> {
-    Done(Crawled<'a>),
-    Failed(Failed<'a>),
+pub(super) enum Taken {
+    Done(Crawled),
+    Failed(Failed),
 }
 
 /// A good crawl is stored, and the job done.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Done)]
-pub(super) struct Crawled<'a> {
+pub(super) struct Crawled {
     #[schema(required, nullable = false)]
     result_id: Option<String>,
     #[schema(format = "uuid")]
@@ -284,9 +296,9 @@ pub(super) struct Crawled<'a> {
     #[schema(inline)]
     status: Stored,
     #[schema(required)]
-    price: Option<&'a str>,
+    price: Option<String>,
     #[schema(required)]
-    currency: Option<&'a str>,
+    currency: Option<String>,
     #[schema(required, format = DateTime)]
     next_reset_at: Option<String>,
 }
@@ -299,7 +311,7 @@ enum Stored {
 
 /// A failed crawl is stored; the job is tried again later, or has failed.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Failed<'a> {
+pub(super) struct Failed {
     #[schema(format = "uuid")]
     job_id: String,
     #[schema(required, nullable = false)]
@@ -308,10 +320,10 @@ pub(super) struct Failed<'a> {
     status: Unstored,
     retry_count: i16,
     max_retries: i16,
-    message: &'a str,
+    message: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    error: Option<&'a str>,
+    error: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -326,30 +338,6 @@ fn gzip(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
     packed.write_all(bytes).ok()?;
     packed.finish().ok()
-}
-
-/// The words under `price_sources`, as far as they are words.
-fn price_sources(parsed_data: &Value) -> Vec<&str> {
-    let listed = parsed_data.get("price_sources").and_then(Value::as_array);
-    listed
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .filter(|word| !word.is_empty() && word.len() <= 100)
-        .take(MAX_SOURCES)
-        .collect()
-}
-
-/// Reads a request and lets its bot in. No connection is kept while the rest is read.
-async fn admit(
-    state: &State,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<(Fields, Account), Trouble> {
-    let Asked { fields, login } = read(state, headers, body)?;
-    let mut conn = connection(state).await?;
-    let account = authenticate(&mut conn, &login).await?;
-    Ok((fields, account))
 }
 
 /// Stores what a bot reports, and puts what is to be recorded into the queue in Redis, if there is one: the rows are committed.
@@ -392,29 +380,37 @@ fn outcome(reported: &Result<Reported, Refusal>) -> &'static str {
 #[utoipa::path(
     post, path = "/api/crawl/submit/", operation_id = "submit", request_body = inline(By<Submit>),
     responses(
-        (status = 201, description = "A good crawl is stored, and the job done.", body = Good<Crawled<'static>>),
-        (status = 200, description = "A failed crawl is stored; the job is tried again later, or has failed.", body = Good<Failed<'static>>),
+        (status = 201, description = "A good crawl is stored, and the job done.", body = Good<Crawled>),
+        (status = 200, description = "A failed crawl is stored; the job is tried again later, or has failed.", body = Good<Failed>),
         Refusals,
     ),
     security(("bearer" = []), ()),
 )]
-pub(super) async fn submit(Held(state): Held<State>, headers: HeaderMap, body: Body) -> Answered {
-    let (fields, account) = admit(&state, &headers, body).await?;
-    let submit = Submit::read(&fields, state.limits().max_html_bytes).await?;
-    let reported = report(&state, &account, &[submit.report()])
-        .await?
-        .into_iter()
-        .next()
-        .unwrap_or(Err(Refusal::NotFound))
-        .map_err(Trouble::refused)?;
-    let (status, data) = submit.answer(&reported);
-    let mut response = answer(status, &data);
-    if reported.is_repeat {
-        response
-            .headers_mut()
-            .insert(REPLAYED, HeaderValue::from_static("true"));
-    }
-    Ok(response)
+pub(super) async fn submit(Held(state): Held<State>, sent: Sent) -> Answered {
+    let limits = state.limits();
+    let admitted = sent.admitted(&state, limits.max_body_bytes).await?;
+    in_time(async {
+        let account = admitted.account.clone();
+        let read = move |fields: &Fields<'_>| {
+            Submit::read(fields, limits.max_html_bytes, &mut Budget::new())
+        };
+        let (submit, _room) = admitted.make(read).await?;
+        let reported = report(&state, &account, &[submit.report()])
+            .await?
+            .into_iter()
+            .next()
+            .unwrap_or(Err(Refusal::NotFound))
+            .map_err(Trouble::refused)?;
+        let (status, data) = submit.answer(&reported);
+        let mut response = answer(status, &data);
+        if reported.is_repeat {
+            response
+                .headers_mut()
+                .insert(REPLAYED, HeaderValue::from_static("true"));
+        }
+        Ok(response)
+    })
+    .await
 }
 
 /// What one request may bring several of.
@@ -435,63 +431,66 @@ pub(super) struct Submits {
 }
 
 impl Submits {
-    async fn read(fields: &Fields, max_html_bytes: usize) -> Result<Self, Trouble> {
-        let mut results = Vec::new();
-        for own in fields.list("results", MAX_BATCH)? {
-            results.push(Submit::read(&own, max_html_bytes).await);
-        }
-        Ok(Self { results })
+    fn read(fields: &Fields<'_>, max_html_bytes: usize) -> Result<Self, Trouble> {
+        let mut budget = Budget::new();
+        let results = fields.list("results", MAX_BATCH)?;
+        let mut read = |own: &Fields<'_>| Submit::read(own, max_html_bytes, &mut budget);
+        Ok(Self {
+            results: results.iter().map(&mut read).collect(),
+        })
     }
 }
 
 /// What became of several submits, in their order.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Batched<'a> {
-    results: Vec<Judged<'a>>,
+pub(super) struct Batched {
+    results: Vec<Judged>,
 }
 
 /// What became of one of them.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
-enum Judged<'a> {
-    Good(Good<Taken<'a>>),
+enum Judged {
+    Good(Good<Taken>),
     Refused(Refusing),
 }
 
 /// Takes several, each judged by itself.
 #[utoipa::path(
     post, path = "/api/crawl/submit-batch/", operation_id = "submitBatch", request_body = inline(By<Submits>),
-    responses((status = 200, description = "One answer each, in order.", body = Good<Batched<'static>>), Refusals),
+    responses((status = 200, description = "One answer each, in order.", body = Good<Batched>), Refusals),
     security(("bearer" = []), ()),
 )]
-pub(super) async fn submit_batch(
-    Held(state): Held<State>,
-    headers: HeaderMap,
-    body: Body,
-) -> Answered {
-    let (fields, account) = admit(&state, &headers, body).await?;
-    let max_html_bytes = state.limits().max_html_bytes;
-    let submits = Submits::read(&fields, max_html_bytes).await?.results;
-    let reports: Vec<Report<'_>> = submits.iter().flatten().map(Submit::report).collect();
-    let mut reported = report(&state, &account, &reports).await?.into_iter();
-    let results = submits
-        .iter()
-        .map(|submit| -> Result<Taken<'_>, Trouble> {
-            let submit = submit.as_ref().map_err(|mistake| {
-                metrics::bot_result(mistake.code);
-                mistake.clone()
-            })?;
-            let reported = reported.next().unwrap_or(Err(Refusal::NotFound));
-            reported
-                .map(|reported| submit.answer(&reported).1)
-                .map_err(Trouble::refused)
-        })
-        .map(|outcome| match outcome {
-            Ok(taken) => Judged::Good(Good::new(taken)),
-            Err(trouble) => Judged::Refused(trouble.body()),
-        })
-        .collect();
-    Ok(answer(StatusCode::OK, &Batched { results }))
+pub(super) async fn submit_batch(Held(state): Held<State>, sent: Sent) -> Answered {
+    let limits = state.limits();
+    let admitted = sent.admitted(&state, limits.max_body_bytes).await?;
+    in_time(async {
+        let account = admitted.account.clone();
+        let read = move |fields: &Fields<'_>| Submits::read(fields, limits.max_html_bytes);
+        let (submits, _room) = admitted.make(read).await?;
+        let submits = submits.results;
+        let reports: Vec<Report<'_>> = submits.iter().flatten().map(Submit::report).collect();
+        let mut reported = report(&state, &account, &reports).await?.into_iter();
+        let results = submits
+            .iter()
+            .map(|submit| -> Result<Taken, Trouble> {
+                let submit = submit.as_ref().map_err(|mistake| {
+                    metrics::bot_result(mistake.code);
+                    mistake.clone()
+                })?;
+                let reported = reported.next().unwrap_or(Err(Refusal::NotFound));
+                reported
+                    .map(|reported| submit.answer(&reported).1)
+                    .map_err(Trouble::refused)
+            })
+            .map(|outcome| match outcome {
+                Ok(taken) => Judged::Good(Good::new(taken)),
+                Err(trouble) => Judged::Refused(trouble.body()),
+            })
+            .collect();
+        Ok(answer(StatusCode::OK, &Batched { results }))
+    })
+    .await
 }
 
 /// The right to a job.
@@ -553,41 +552,42 @@ struct GivenBack {
     responses((status = 200, description = "Which are kept.", body = Good<Beaten>), Refusals),
     security(("bearer" = []), ()),
 )]
-pub(super) async fn heartbeat(
-    Held(state): Held<State>,
-    headers: HeaderMap,
-    body: Body,
-) -> Answered {
-    let (fields, account) = admit(&state, &headers, body).await?;
-    let rights = Rights::read(&fields)?.jobs;
-    let mut leases: Vec<i64> = rights.iter().map(|own| own.token.lease.0).collect();
-    leases.sort_unstable();
-    leases.dedup();
-    let mut conn = connection(&state).await?;
-    let standing = bot::extend(&mut conn, account.id, &leases)
-        .await
-        .map_err(|error| Trouble::database(&error))?;
-    let jobs = rights
-        .iter()
-        .map(|own| {
-            let locked_until = standing
-                .iter()
-                .find(|(lease, _)| *lease == own.token.lease)
-                .map(|(_, until)| show_time(*until));
-            Kept {
-                job_id: Uid(own.job).to_string(),
-                lease_token: show_token(own.token),
-                held: locked_until.is_some(),
-                locked_until,
-            }
-        })
-        .collect();
-    Ok(answer(StatusCode::OK, &Beaten { jobs }))
+pub(super) async fn heartbeat(Held(state): Held<State>, sent: Sent) -> Answered {
+    let admitted = sent.admitted(&state, PREFACE).await?;
+    in_time(async {
+        let account = admitted.account.clone();
+        let (rights, _room) = admitted.make(Rights::read).await?;
+        let rights = rights.jobs;
+        let mut leases: Vec<i64> = rights.iter().map(|own| own.token.lease.0).collect();
+        leases.sort_unstable();
+        leases.dedup();
+        let mut conn = connection(&state).await?;
+        let standing = bot::extend(&mut conn, account.id, &leases)
+            .await
+            .map_err(|error| Trouble::database(&error))?;
+        let jobs = rights
+            .iter()
+            .map(|own| {
+                let locked_until = standing
+                    .iter()
+                    .find(|(lease, _)| *lease == own.token.lease)
+                    .map(|(_, until)| show_time(*until));
+                Kept {
+                    job_id: Uid(own.job).to_string(),
+                    lease_token: show_token(own.token),
+                    held: locked_until.is_some(),
+                    locked_until,
+                }
+            })
+            .collect();
+        Ok(answer(StatusCode::OK, &Beaten { jobs }))
+    })
+    .await
 }
 
 impl Rights {
-    fn read(fields: &Fields) -> Result<Self, Trouble> {
-        let read = |own: Fields| -> Result<Right, Trouble> {
+    fn read(fields: &Fields<'_>) -> Result<Self, Trouble> {
+        let read = |own: Fields<'_>| -> Result<Right, Trouble> {
             Ok(Right {
                 job: own.job()?,
                 token: required_token(&own)?,
@@ -600,7 +600,7 @@ impl Rights {
     }
 }
 
-fn required_token(fields: &Fields) -> Result<bot::Token, Trouble> {
+fn required_token(fields: &Fields<'_>) -> Result<bot::Token, Trouble> {
     fields
         .token()?
         .ok_or_else(|| Trouble::invalid("lease_token: this field is required"))
@@ -612,26 +612,31 @@ fn required_token(fields: &Fields) -> Result<bot::Token, Trouble> {
     responses((status = 200, description = "Which are given back.", body = Good<Released>), Refusals),
     security(("bearer" = []), ()),
 )]
-pub(super) async fn release(Held(state): Held<State>, headers: HeaderMap, body: Body) -> Answered {
-    let (fields, account) = admit(&state, &headers, body).await?;
-    let reports: Vec<Report<'_>> = Rights::read(&fields)?
-        .jobs
-        .into_iter()
-        .map(|own| Report {
-            job: own.job,
-            token: Some(own.token),
-            done: Done::Released,
-        })
-        .collect();
-    let reported = report(&state, &account, &reports).await?;
-    let jobs = reports
-        .iter()
-        .zip(reported)
-        .map(|(report, reported)| GivenBack {
-            job_id: Uid(report.job).to_string(),
-            released: reported.is_ok(),
-            error: reported.err().map(refusal_code),
-        })
-        .collect();
-    Ok(answer(StatusCode::OK, &Released { jobs }))
+pub(super) async fn release(Held(state): Held<State>, sent: Sent) -> Answered {
+    let admitted = sent.admitted(&state, PREFACE).await?;
+    in_time(async {
+        let account = admitted.account.clone();
+        let (rights, _room) = admitted.make(Rights::read).await?;
+        let reports: Vec<Report<'_>> = rights
+            .jobs
+            .into_iter()
+            .map(|own| Report {
+                job: own.job,
+                token: Some(own.token),
+                done: Done::Released,
+            })
+            .collect();
+        let reported = report(&state, &account, &reports).await?;
+        let jobs = reports
+            .iter()
+            .zip(reported)
+            .map(|(report, reported)| GivenBack {
+                job_id: Uid(report.job).to_string(),
+                released: reported.is_ok(),
+                error: reported.err().map(refusal_code),
+            })
+            .collect();
+        Ok(answer(StatusCode::OK, &Released { jobs }))
+    })
+    .await
 }

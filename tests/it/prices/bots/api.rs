@@ -3,6 +3,8 @@
 mod claims;
 mod contract;
 mod described;
+mod large;
+mod places;
 mod reading;
 mod strangers;
 mod waiting;

@@ -2,11 +2,9 @@
 
 use gleaner::prices::crawl;
 use gleaner::prices::crawl::{Offer, Recorded, Seen, Submission};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::with_jobs;
-
-static NOTHING: Value = Value::Null;
 
 fn good<'a>(job: i64, attempt: i16, price: &'a str) -> Submission<'a> {
     Submission {
@@ -23,7 +21,7 @@ fn good<'a>(job: i64, attempt: i16, price: &'a str) -> Submission<'a> {
             price_sources: vec!["jsonld", "og"],
             ..Offer::default()
         }),
-        parsed_data: &NOTHING,
+        parsed_data: crawl::written(&json!(null)),
         duration_ms: Some(12),
     }
 }
@@ -47,7 +45,7 @@ async fn a_crawl_is_recorded_once_and_what_follows_follows() {
     let mut conn = database.connect().await;
     let data = json!({"price_sources": ["jsonld"], "note": "a\u{0}b"});
     let mut first = good(1, 1, "1299.0050");
-    first.parsed_data = &data;
+    first.parsed_data = crawl::written(&data);
     let recorded = crawl::submit(&mut conn, &[first.clone(), failed(3, 1, "network")])
         .await
         .unwrap();

@@ -205,6 +205,37 @@ async fn a_repeated_submit_gets_the_first_answer() {
     );
 }
 
+/// What a repeat says otherwise is not what is recorded, and not what is answered.
+#[tokio::test]
+async fn a_repeat_that_says_otherwise_is_told_what_is_recorded() {
+    let api = Api::start(2).await;
+    api.app
+        .database
+        .run("UPDATE crawl_job SET max_retries = 1")
+        .await;
+    let jobs = api.pull("ann", json!({})).await;
+    let first = api.post_as("ann", "submit/", good(&jobs[0])).await;
+    let mut dearer = good(&jobs[0]);
+    dearer["price"] = json!("20.9500");
+    dearer["currency"] = json!("USD");
+    for other in [dearer.clone(), failed(&jobs[0])] {
+        let repeat = api.post_as("ann", "submit/", other).await;
+        assert_eq!((repeat.status, repeat.json()), (first.status, first.json()));
+    }
+    let batch = api
+        .post_as("ann", "submit-batch/", json!({"results": [dearer]}))
+        .await;
+    assert_eq!(batch.json()["data"]["results"][0], first.json());
+    let first = api.post_as("ann", "submit/", failed(&jobs[1])).await;
+    let mut otherwise = failed(&jobs[1]);
+    otherwise["error_msg"] = json!("no page");
+    for other in [otherwise, good(&jobs[1])] {
+        let repeat = api.post_as("ann", "submit/", other).await;
+        assert_eq!((repeat.status, repeat.json()), (first.status, first.json()));
+    }
+    assert_eq!(first.json()["data"]["error"], "no price");
+}
+
 /// Section 4.3: the refusals, in the words that bots know.
 #[tokio::test]
 async fn refusals_have_the_codes_that_bots_know() {
