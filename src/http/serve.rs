@@ -131,7 +131,7 @@ async fn accept(
     tasks: TaskTracker,
 ) {
     // With few descriptors, most of them are for the work that is asked about.
-    let few = (descriptors::limit().soft / 8).max(1);
+    let few = (descriptors::limit().soft / 4).max(1);
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS.min(few)));
     loop {
         let accepted = async {
