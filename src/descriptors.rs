@@ -30,8 +30,9 @@ pub fn limit() -> Limit {
     }
 }
 
-/// Raises the limit as far as the system lets us. To be called at the start, before anything is built on it; where it is refused,
-/// the old one holds, and those who look at [`limit`] say what they think of it.
+/// Raises the limit as far as the system lets us. To be called at the start, before anything is built on it.
+///
+/// Where that is refused the old one holds, and those who look at [`limit`] say what they think of it.
 pub fn raise() {
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
         let wanted = hard.min(ENOUGH);

@@ -80,7 +80,7 @@ pub(crate) struct Place {
 impl Places {
     pub(super) fn new(config: &Config) -> Arc<Self> {
         // With few descriptors, most of them are for the work that is asked about.
-        let few = (descriptors::limit().soft / 8).max(1);
+        let few = (descriptors::limit().soft / 4).max(1);
         Arc::new(Self {
             most: MAX_CONNECTIONS.min(few),
             share: config.max_connections_per_peer,

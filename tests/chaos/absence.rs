@@ -20,6 +20,7 @@ const LEASE: Duration = Duration::from_secs(3);
 const PAGES: usize = 30;
 
 /// Where a process finds the database.
+#[derive(Clone, Copy, Debug)]
 struct Ways<'a> {
     url: &'a str,
     /// Empty for the same.

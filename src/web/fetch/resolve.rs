@@ -87,11 +87,7 @@ fn is_unanswered(error: &io::Error) -> bool {
 async fn look_up(lookup: &dyn Lookup, host: String, within: Duration) -> io::Result<Vec<IpAddr>> {
     let deadline = Instant::now() + within;
     let mut asked = lookup.lookup(host);
-    let answer = match timeout_at(deadline - within / 2, &mut asked).await {
-        Ok(answer) => Some(answer),
-        Err(_elapsed) => None,
-    };
-    if let Some(answer) = answer {
+    if let Ok(answer) = timeout_at(deadline - within / 2, &mut asked).await {
         return match answer {
             Err(error) if is_unanswered(&error) && is_silent(lookup, deadline).await => {
                 Err(io::Error::other(Short(Shortage::Resolver)))
