@@ -137,7 +137,7 @@ fn trouble(workflow: &WorkflowStatus, queue: Option<&Gauge>) -> Option<String> {
         State::Starting | State::Running | State::Waiting => {}
     }
     if workflow.store_trouble_ms.is_some() {
-        return Some("cannot reach its rows".to_owned());
+        return Some(because("cannot reach its rows", reason));
     }
     // A snooze, a rate's ceiling and an item that may still take its time explain why nothing moves.
     let limit = workflow.settings.timeout + TIMEOUT_GRACE;
@@ -177,8 +177,10 @@ fn helper_trouble(helper: &HelperStatus) -> Option<String> {
         && helper
             .running_ms
             .is_some_and(|age| Duration::from_millis(age) >= RUNNING_AGAIN);
-    (helper.failures_in_a_row >= HELPER_FAILURES && !is_running_again)
-        .then(|| format!("failed {} times in a row", helper.failures_in_a_row))
+    (helper.failures_in_a_row >= HELPER_FAILURES && !is_running_again).then(|| {
+        let what = format!("failed {} times in a row", helper.failures_in_a_row);
+        because(&what, helper.last_error.as_ref())
+    })
 }
 
 /// The last answer of the database to "are you there", so that many askers are one query.
