@@ -3,6 +3,7 @@
 pub mod connect;
 mod dial;
 pub mod estimate;
+pub mod halves;
 pub mod keyed;
 pub mod locks;
 pub mod migrations;
@@ -21,6 +22,7 @@ use diesel_async::pooled_connection::{
     AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
 };
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
+use gleaner_actors::port::PortError;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
@@ -198,9 +200,84 @@ pub fn is_trouble(error: &DieselError) -> bool {
     }
 }
 
+/// Whether a row can have brought an error about, by what it holds or by the rules that hold for it: others may do better.
+#[must_use]
+pub fn is_of_a_row(error: &DieselError) -> bool {
+    match error {
+        DieselError::DatabaseError(..) => sqlstate::code(error).is_some_and(sqlstate::is_of_a_row),
+        DieselError::DeserializationError(_) | DieselError::SerializationError(_) => true,
+        _ => false,
+    }
+}
+
+/// An error in one line, with the table, column and rule that the server names. Not with its detail, which may quote whole rows.
+#[must_use]
+pub fn described(error: &DieselError) -> String {
+    let DieselError::DatabaseError(_, information) = error else {
+        return error.to_string();
+    };
+    let named = [
+        ("table", information.table_name()),
+        ("column", information.column_name()),
+        ("constraint", information.constraint_name()),
+    ];
+    let named: Vec<String> = named
+        .iter()
+        .filter_map(|(what, name)| Some(format!("{what} {}", (*name)?)))
+        .collect();
+    if named.is_empty() {
+        error.to_string()
+    } else {
+        format!("{error} ({})", named.join(", "))
+    }
+}
+
+/// Why the database did not do what it was asked, though it is there.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    /// A row stands in the way.
+    #[error("a row is at fault: {}", described(.0))]
+    Row(DieselError),
+    /// The schema, the privileges or the statement.
+    #[error("a statement does not fit the database ({}); `gleaner doctor` looks at the schema", described(.0))]
+    Statement(DieselError),
+}
+
+/// What an error is to the engine: an outage, which passes by itself, or something that does not.
+#[must_use]
+pub fn port_error(error: DieselError) -> PortError {
+    if is_trouble(&error) {
+        PortError::unavailable(error)
+    } else if is_of_a_row(&error) {
+        PortError::Refused(Box::new(Refusal::Row(error)))
+    } else {
+        PortError::Refused(Box::new(Refusal::Statement(error)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_no_waiting_mends_is_told_as_that() {
+        let message = || Box::new("value out of range".to_owned());
+        let gone = DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, message());
+        assert!(matches!(port_error(gone), PortError::Unavailable(_)));
+        for (error, expected) in [
+            (
+                DieselError::DeserializationError(message().to_string().into()),
+                "the store answers, but refuses what it was asked: a row is at fault: value out of range",
+            ),
+            (
+                DieselError::DatabaseError(DatabaseErrorKind::Unknown, message()),
+                "the store answers, but refuses what it was asked: a statement does not fit the database (value out of range); \
+                 `gleaner doctor` looks at the schema",
+            ),
+        ] {
+            assert_eq!(crate::telemetry::chain(&port_error(error)), expected);
+        }
+    }
 
     #[test]
     fn without_a_code_only_a_connection_that_is_gone_is_trouble() {

@@ -152,7 +152,7 @@ fn trouble(workflow: &WorkflowStatus, queue: Option<&Gauge>) -> Option<String> {
         State::Starting | State::Running | State::Waiting => {}
     }
     if workflow.store_trouble_ms.is_some() {
-        return Some("cannot reach its rows".to_owned());
+        return Some(because("cannot reach its rows", reason));
     }
     let silent = workflow.store_silent_ms.map(Duration::from_millis);
     if let Some(silent) = silent.filter(|silent| *silent >= SILENCE) {
@@ -213,8 +213,10 @@ fn helper_trouble(helper: &HelperStatus) -> Option<String> {
         && helper
             .running_ms
             .is_some_and(|age| Duration::from_millis(age) >= RUNNING_AGAIN);
-    (helper.failures_in_a_row >= HELPER_FAILURES && !is_running_again)
-        .then(|| format!("failed {} times in a row", helper.failures_in_a_row))
+    (helper.failures_in_a_row >= HELPER_FAILURES && !is_running_again).then(|| {
+        let what = format!("failed {} times in a row", helper.failures_in_a_row);
+        because(&what, helper.last_error.as_ref())
+    })
 }
 
 /// The last answers of the database to "are you there" and "who is in our way", so that many askers are one query.

@@ -257,6 +257,10 @@ pub enum PortError {
     /// The store cannot be reached or cannot answer now; the same call may succeed later.
     #[error("the store is unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The store is there and answers, but refuses what it was asked: something stored, or the store's make-up, is at fault.
+    /// Waiting does not mend it; other calls may well succeed.
+    #[error("the store answers, but refuses what it was asked")]
+    Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The lease has expired or is gone: what was claimed under it belongs to nobody or to another by now.
     #[error("lease {} is lost", .0.0)]
     LeaseLost(LeaseId),

@@ -46,6 +46,24 @@ pub fn is_trouble(code: &str) -> bool {
     CLASSES.iter().any(|class| code.starts_with(class)) || CODES.contains(&code)
 }
 
+/// Classes of which no code is a row's doing: the statement, the schema, the session or somebody's privileges.
+const STATEMENT: [&str; 22] = [
+    "00", "01", "02", "03", "0A", "0B", "0F", "0L", "0P", "0Z", "24", "25", "26", "28", "2B", "2D",
+    "34", "3B", "3D", "3F", "42", "55",
+];
+
+/// Whether a row can bring a code about: by a value, a rule of its table, a trigger, its size, a damaged page. Codes of nobody's
+/// class are those that users' triggers make up.
+#[must_use]
+pub fn is_of_a_row(code: &str) -> bool {
+    code.len() == 5
+        && !is_trouble(code)
+        && !STATEMENT
+            .iter()
+            .chain(&["F0", "HV"])
+            .any(|class| code.starts_with(class))
+}
+
 /// The code of an error that the server has sent.
 #[must_use]
 pub fn code(error: &DieselError) -> Option<&str> {
@@ -58,6 +76,39 @@ pub fn code(error: &DieselError) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_row_brings_about_is_told_from_what_the_schema_does() {
+        for (code, expected) in [
+            // A time or number out of range, text that is none, a rule, a key, a trigger's own words, a size, a damaged page.
+            ("22008", true),
+            ("22003", true),
+            ("22P05", true),
+            ("2201B", true),
+            ("23503", true),
+            ("23514", true),
+            ("21000", true),
+            ("P0001", true),
+            ("38000", true),
+            ("54000", true),
+            ("XX001", true),
+            ("ZZ999", true),
+            // A table or column that is not there, privileges, what this server cannot do.
+            ("42P01", false),
+            ("42703", false),
+            ("42501", false),
+            ("0A000", false),
+            ("55006", false),
+            ("F0000", false),
+            ("25001", false),
+            // Outages.
+            ("57P01", false),
+            ("40001", false),
+            ("", false),
+        ] {
+            assert_eq!(is_of_a_row(code), expected, "{code}");
+        }
+    }
 
     #[test]
     fn trouble_is_told_from_bad_data_by_the_code() {

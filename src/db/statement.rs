@@ -10,6 +10,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use diesel::QueryResult;
 use diesel::deserialize::QueryableByName;
@@ -21,6 +22,8 @@ use diesel::sql_types::{HasSqlType, Untyped};
 use diesel_async::{AsyncConnectionCore, AsyncPgConnection};
 use futures_util::TryStreamExt;
 use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 /// A statement whose text names its parameters `$1`, `$2` …
 pub struct Statement<'a> {
@@ -68,11 +71,20 @@ pub fn sql_query<'a>(sql: impl Into<Cow<'a, str>>) -> Statement<'a> {
     }
 }
 
+/// No span is longer for a statement: more than this, taken from now, is no time that PostgreSQL knows.
+const LONGEST_SPAN: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+
+/// A configured span in seconds, for `make_interval`; a hundred years at most, which is as good as for ever.
+#[must_use]
+pub fn seconds(span: Duration) -> f64 {
+    span.min(LONGEST_SPAN).as_secs_f64()
+}
+
 /// What a batch stores, as an array of objects, each a row's key (`id`) with its columns: for `jsonb_to_recordset`.
 ///
 /// # Errors
 /// When a value cannot be written as JSON.
-pub fn records<T: Serialize>(outputs: &[(i64, &T)]) -> QueryResult<serde_json::Value> {
+pub fn records<T: Serialize>(outputs: &[(i64, &T)]) -> QueryResult<Value> {
     #[derive(Serialize)]
     struct Record<'a, T> {
         id: i64,
@@ -84,6 +96,48 @@ pub fn records<T: Serialize>(outputs: &[(i64, &T)]) -> QueryResult<serde_json::V
         .map(|&(id, columns)| Record { id, columns })
         .collect();
     serde_json::to_value(records).map_err(|error| DieselError::SerializationError(error.into()))
+}
+
+/// The same without NUL, which JSON may hold and PostgreSQL does not store. As deep as the parser allowed.
+#[must_use]
+pub fn storable(value: &Value) -> Value {
+    let clean = |text: &str| text.replace('\0', "\u{fffd}");
+    match value {
+        Value::String(text) => Value::String(clean(text)),
+        Value::Array(all) => Value::Array(all.iter().map(storable).collect()),
+        Value::Object(all) => {
+            let fields = all.iter().map(|(name, own)| (clean(name), storable(own)));
+            Value::Object(fields.collect::<Map<_, _>>())
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+    }
+}
+
+/// [`storable`], of JSON that is kept as it was written.
+#[must_use]
+pub fn storable_text(written: &RawValue) -> Cow<'_, RawValue> {
+    const NUL: &str = "\\u0000";
+    let text = written.get();
+    if !text.contains(NUL) {
+        return Cow::Borrowed(written);
+    }
+    let mut clean = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('\\') {
+        clean.push_str(before);
+        rest = if let Some(after) = after.strip_prefix("u0000") {
+            clean.push_str("\\ufffd");
+            after
+        } else {
+            // What follows is part of this, be it another of these signs.
+            let mut signs = after.chars();
+            clean.push('\\');
+            clean.extend(signs.next());
+            signs.as_str()
+        };
+    }
+    clean.push_str(rest);
+    RawValue::from_string(clean).map_or(Cow::Borrowed(written), Cow::Owned)
 }
 
 type Row = <AsyncPgConnection as AsyncConnectionCore>::Row<'static, 'static>;
@@ -183,7 +237,20 @@ mod tests {
     use diesel::debug_query;
     use diesel::sql_types::{BigInt, Text};
 
+    use serde_json::json;
+    use serde_json::value::to_raw_value;
+
     use super::*;
+
+    #[test]
+    fn nul_is_taken_out_at_any_depth() {
+        let value = json!({"a\0": ["x\0y", {"b": "\0"}], "c\\u0000": "\\\0\\\\", "n": 1.5, "t": true, "z": null});
+        let clean = json!({"a\u{fffd}": ["x\u{fffd}y", {"b": "\u{fffd}"}], "c\\u0000": "\\\u{fffd}\\\\", "n": 1.5, "t": true, "z": null});
+        assert_eq!(storable(&value), clean);
+        let written = to_raw_value(&value).expect("JSON");
+        let kept: Value = serde_json::from_str(storable_text(&written).get()).expect("JSON");
+        assert_eq!(kept, clean);
+    }
 
     #[test]
     fn values_are_bound_in_order_and_the_text_stays() {

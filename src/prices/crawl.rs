@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::db::statement::statement;
+use crate::db::statement::{statement, storable_text};
 use crate::store::stage::{Group, bounded};
 
 /// The stage of the jobs, as requests name it.
@@ -156,7 +156,7 @@ fn row<'a>((place, crawl): (usize, &'a Submission<'_>)) -> Row<'a> {
         attempt: crawl.attempt,
         bot: crawl.bot,
         pattern: crawl.pattern,
-        parsed_data: Some(storable(&crawl.parsed_data)),
+        parsed_data: Some(storable_text(&crawl.parsed_data)),
         duration_ms: crawl.duration_ms,
         ..Row::default()
     };
@@ -183,32 +183,6 @@ fn row<'a>((place, crawl): (usize, &'a Submission<'_>)) -> Row<'a> {
 
 fn title(text: &str) -> String {
     bounded(text).chars().take(MAX_TITLE_CHARS).collect()
-}
-
-/// The same without NUL, which JSON may hold and PostgreSQL does not store.
-fn storable(written: &RawValue) -> Cow<'_, RawValue> {
-    const NUL: &str = "\\u0000";
-    let text = written.get();
-    if !text.contains(NUL) {
-        return Cow::Borrowed(written);
-    }
-    let mut clean = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('\\') {
-        clean.push_str(before);
-        rest = if let Some(after) = after.strip_prefix("u0000") {
-            clean.push_str("\\ufffd");
-            after
-        } else {
-            // What follows is part of this, be it another of these signs.
-            let mut signs = after.chars();
-            clean.push('\\');
-            clean.extend(signs.next());
-            signs.as_str()
-        };
-    }
-    clean.push_str(rest);
-    RawValue::from_string(clean).map_or(Cow::Borrowed(written), Cow::Owned)
 }
 
 /// A page to be kept for learning and testing patterns.
@@ -253,16 +227,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn nul_is_taken_out_at_any_depth() {
-        let value = json!({"a\0": ["x\0y", {"b": "\0"}], "c\\u0000": "\\\0\\\\", "n": 1.5, "t": true, "z": null});
-        let clean: Value = serde_json::from_str(storable(&written(&value)).get()).expect("JSON");
-        assert_eq!(
-            clean,
-            json!({"a\u{fffd}": ["x\u{fffd}y", {"b": "\u{fffd}"}], "c\\u0000": "\\\u{fffd}\\\\", "n": 1.5, "t": true, "z": null})
-        );
-    }
 
     #[test]
     fn titles_are_cut_by_characters() {

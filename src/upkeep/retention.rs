@@ -12,12 +12,14 @@ use gleaner_actors::Tick;
 use gleaner_actors::port::PortError;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use crate::app::state::Shared;
+use crate::db;
 use crate::db::locks;
 use crate::store::prune::{self, Cursor, Kind, Schedule};
 use crate::store::schedule;
+use crate::telemetry::chain;
 
 /// Longest work of one tick, well below what a tick is given.
 const TICK_BUDGET: Duration = Duration::from_secs(120);
@@ -49,13 +51,13 @@ impl Retention {
     /// Looks whether a schedule is due, and goes on with what is begun.
     ///
     /// # Errors
-    /// [`PortError::Unavailable`].
+    /// As [`db::port_error`].
     pub async fn prune(&self) -> Result<(), PortError> {
         // Ticks do not overlap; the lock is for the compiler.
         let mut passes = self.passes.lock().await;
         passes.extend(self.due().await?);
         let until = Instant::now() + TICK_BUDGET;
-        let mut locked = 0;
+        let (mut locked, mut refusal) = (0, None);
         while locked < passes.len()
             && let Some(pass) = passes.front_mut()
         {
@@ -74,7 +76,16 @@ impl Retention {
                     locked += 1;
                     continue;
                 }
-                Err(error) => return Err(PortError::unavailable(error)),
+                Err(error) if db::is_trouble(&error) => return Err(db::port_error(error)),
+                Err(error) => {
+                    // No waiting mends it: the next time may, and meanwhile the other kinds go on.
+                    let kind = pass.kind.name;
+                    let error = db::port_error(error);
+                    warn!(kind, error = %chain(&error), "cannot drop what is old of one kind");
+                    refusal = Some(error);
+                    passes.pop_front();
+                    continue;
+                }
             };
             locked = 0;
             pass.gone += step.gone;
@@ -94,7 +105,7 @@ impl Retention {
             }
             sleep(config.retention.pause).await;
         }
-        Ok(())
+        refusal.map_or(Ok(()), Err)
     }
 
     async fn due(&self) -> Result<Vec<Pass>, PortError> {
@@ -111,7 +122,7 @@ impl Retention {
         ] {
             if schedule::is_mine_by_cron(&mut conn, name, cron, self.shared.node)
                 .await
-                .map_err(PortError::unavailable)?
+                .map_err(db::port_error)?
             {
                 let kinds = self.kinds.iter().filter(|kind| kind.schedule == when);
                 due.extend(kinds.map(|kind| Pass {

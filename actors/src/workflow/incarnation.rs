@@ -578,15 +578,16 @@ impl<P: Port> Incarnation<P> {
             self.misconfigured = true;
             return;
         }
+        let is_refusal = matches!(error, PortError::Refused(_));
         let error = crate::chain(&error);
         if self.trouble.failed(operation, &error, now, rand::random()) {
             let (workflow, operation) = (self.seed.name, operation.as_str());
-            tracing::warn!(
-                workflow,
-                operation,
-                error,
+            let message = if is_refusal {
+                "the store answers, but refuses a call; trying again"
+            } else {
                 "store unavailable, waiting for it"
-            );
+            };
+            tracing::warn!(workflow, operation, error, "{message}");
             self.observe(Event::StoreTrouble {
                 workflow,
                 operation,

@@ -19,7 +19,9 @@ use self::records::Records;
 use self::values::{Entry, Kind, Layout};
 use crate::console::table::{cut, plain};
 use crate::console::{FAILURE, Global, Misuse, OK, complain, print};
+use crate::db;
 use crate::db::connect::Connector;
+use crate::db::halves::Halves;
 use crate::db::migrations;
 use crate::leads::import;
 use crate::leads::import::Chunk;
@@ -167,6 +169,15 @@ fn progress(global: &Global, size: Option<u64>) -> ProgressBar {
     }
 }
 
+/// A row of the next statement.
+struct Pending {
+    /// The line it stands on.
+    line: u64,
+    /// The beginning of that line, for messages.
+    value: String,
+    entry: Entry,
+}
+
 /// An import on its way.
 struct Import<'a> {
     arguments: &'a Arguments,
@@ -176,7 +187,7 @@ struct Import<'a> {
     summary: Summary,
     errors: Option<csv::Writer<File>>,
     /// The rows of the next statement, by key.
-    pending: BTreeMap<String, Entry>,
+    pending: BTreeMap<String, Pending>,
     /// Rows read for it, with those that stand in it twice.
     pending_rows: u64,
     /// The last line that is dealt with for good.
@@ -254,9 +265,14 @@ impl<'a> Import<'a> {
                 Ok(entry) => {
                     self.pending_rows += 1;
                     // The first of two lines with one key is kept.
-                    self.pending.entry(entry.key().to_owned()).or_insert(entry);
+                    let key = entry.key().to_owned();
+                    self.pending.entry(key).or_insert_with(|| Pending {
+                        line: record.line,
+                        value: told(&record.raw),
+                        entry,
+                    });
                 }
-                Err(reason) => self.refuse(record.line, &record.raw, reason)?,
+                Err(reason) => self.refuse(record.line, told(&record.raw), reason)?,
             }
             if self.pending.len() >= CHUNK_ROWS {
                 self.store(connection).await?;
@@ -271,7 +287,7 @@ impl<'a> Import<'a> {
         self.store(connection).await
     }
 
-    fn refuse(&mut self, line: u64, raw: &str, reason: String) -> anyhow::Result<()> {
+    fn refuse(&mut self, line: u64, value: String, reason: String) -> anyhow::Result<()> {
         self.summary.invalid += 1;
         let hint = if self.summary.rows == 1 && !self.layout.has_header {
             let names = self.arguments.kind.headings().join(", ");
@@ -281,7 +297,7 @@ impl<'a> Import<'a> {
         };
         let refused = Refused {
             line,
-            value: plain(&cut(raw.trim(), 500)),
+            value,
             reason: plain(&(reason + &hint)),
         };
         if let Some(writer) = &mut self.errors {
@@ -295,33 +311,54 @@ impl<'a> Import<'a> {
         Ok(())
     }
 
-    /// Stores what is pending.
+    /// Stores what is pending. A line that the table refuses costs itself alone.
     async fn store(&mut self, connection: &mut AsyncPgConnection) -> anyhow::Result<()> {
-        if self.pending.is_empty() {
-            return Ok(());
+        let pending: Vec<Pending> = std::mem::take(&mut self.pending).into_values().collect();
+        let (mut stored, mut refused) = (0, Vec::new());
+        let mut halves = Halves::of(&pending).however_many();
+        while let Some(part) = halves.next_part() {
+            let entries = part.iter().map(|own| own.entry.clone());
+            let chunk = chunk(self.arguments.kind, entries);
+            let queue = self.arguments.queue;
+            let done = if self.arguments.dry_run {
+                import::preview(connection, &chunk, queue).await
+            } else {
+                import::store(connection, &chunk, queue).await
+            };
+            match done {
+                Ok(done) => {
+                    stored += done.stored.unsigned_abs();
+                    self.summary.stored += done.stored.unsigned_abs();
+                    self.summary.queued += done.queued.unsigned_abs();
+                }
+                Err(error) => {
+                    let found = halves
+                        .refused(part, error)
+                        .with_context(|| self.stopped())?;
+                    refused.extend(found);
+                }
+            }
         }
-        let chunk = chunk(
-            self.arguments.kind,
-            std::mem::take(&mut self.pending).into_values(),
-        );
-        let queue = self.arguments.queue;
-        let done = if self.arguments.dry_run {
-            import::preview(connection, &chunk, queue).await
-        } else {
-            import::store(connection, &chunk, queue).await
-        };
-        let done = done.with_context(|| {
-            format!(
-                "stopped after line {} with {} rows stored; import the file again to go on, nothing is stored twice",
-                self.settled_line, self.summary.stored
-            )
-        })?;
-        let stored = done.stored.unsigned_abs();
-        self.summary.stored += stored;
-        self.summary.queued += done.queued.unsigned_abs();
-        self.summary.duplicates += self.pending_rows.saturating_sub(stored);
+        let lost = u64::try_from(refused.len()).unwrap_or(u64::MAX);
+        self.summary.duplicates += self
+            .pending_rows
+            .saturating_sub(stored)
+            .saturating_sub(lost);
         self.pending_rows = 0;
+        // As they stand in the file.
+        refused.sort_by_key(|(own, _)| own.line);
+        for (own, error) in refused {
+            let reason = format!("the database refuses it: {}", db::described(&error));
+            self.refuse(own.line, own.value.clone(), reason)?;
+        }
         Ok(())
+    }
+
+    fn stopped(&self) -> String {
+        format!(
+            "stopped after line {} with {} rows stored; import the file again to go on, nothing is stored twice",
+            self.settled_line, self.summary.stored
+        )
     }
 
     fn finish(mut self) -> anyhow::Result<Summary> {
@@ -332,6 +369,11 @@ impl<'a> Import<'a> {
         }
         Ok(self.summary)
     }
+}
+
+/// The beginning of a line, for messages.
+fn told(raw: &str) -> String {
+    plain(&cut(raw.trim(), 500))
 }
 
 /// Entries of one kind as a chunk. The kind decides what [`Layout::entry`] makes, so nothing is left out.

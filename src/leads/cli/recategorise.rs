@@ -8,8 +8,11 @@ use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use serde::Serialize;
 use url::Url;
 
-use crate::console::{Global, Misuse, OK, print};
+use crate::console::table::plain;
+use crate::console::{FAILURE, Global, Misuse, OK, complain, print};
+use crate::db;
 use crate::db::connect::Connector;
+use crate::db::halves::Halves;
 use crate::db::migrations;
 use crate::leads::recategorise;
 use crate::leads::recategorise::{Changed, Decision, StoredPage};
@@ -23,7 +26,8 @@ use gleaner_extract::domain::site;
 #[command(after_help = "\
 What a person decided is kept: only pages whose status is New, and that nobody has in hand, are queued, filtered or freed
 from the filter. A page that becomes a contact, career or legal page is Selected, and so queued for curation, unless
-workflows.sitemap-import.options.advance is off.")]
+workflows.sitemap-import.options.advance is off. Exit code 1 when the database did not let some pages be written; they are named,
+and the others are written all the same.")]
 pub(crate) struct Arguments {
     /// Say what would change, and change nothing.
     #[arg(long)]
@@ -53,7 +57,21 @@ struct Summary {
     freed: i64,
     /// Per change of category, `old -> new`.
     categories: BTreeMap<String, i64>,
+    /// Pages that the database did not let be written.
+    invalid: u64,
+    /// The first of these.
+    refused: Vec<Refused>,
 }
+
+/// A page that could not be written.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Refused {
+    id: i64,
+    reason: String,
+}
+
+/// Refused pages that are shown.
+const SHOWN: usize = 20;
 
 pub(crate) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result<u8> {
     let config = global.load()?;
@@ -79,22 +97,31 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
         after = last.id;
         summary.pages += u64::try_from(pages.len())?;
         let decisions: Vec<Decision> = pages.iter().filter_map(decide).collect();
-        connection.batch_execute("BEGIN").await?;
-        let changed = recategorise::store(&mut connection, &decisions, version, advance).await?;
-        let end = if arguments.dry_run {
-            "ROLLBACK"
-        } else {
-            "COMMIT"
-        };
-        connection.batch_execute(end).await?;
-        summary.add(&changed);
+        let mut halves = Halves::of(&decisions).however_many();
+        while let Some(part) = halves.next_part() {
+            connection.batch_execute("BEGIN").await?;
+            let stored = recategorise::store(&mut connection, part, version, advance).await;
+            let end = match &stored {
+                Ok(_) if !arguments.dry_run => "COMMIT",
+                Ok(_) | Err(_) => "ROLLBACK",
+            };
+            connection.batch_execute(end).await?;
+            match stored {
+                Ok(changed) => summary.add(&changed),
+                Err(error) => {
+                    if let Some((page, error)) = halves.refused(part, error)? {
+                        summary.refuse(page.id, &error);
+                    }
+                }
+            }
+        }
     }
     if global.json {
         print(&serde_json::to_string_pretty(&summary)?);
     } else {
         show(&summary);
     }
-    Ok(OK)
+    Ok(if summary.invalid == 0 { OK } else { FAILURE })
 }
 
 async fn domain_id(connection: &mut AsyncPgConnection, text: &str) -> anyhow::Result<i64> {
@@ -117,6 +144,14 @@ fn decide(page: &StoredPage) -> Option<Decision> {
 }
 
 impl Summary {
+    fn refuse(&mut self, id: i64, error: &diesel::result::Error) {
+        self.invalid += 1;
+        if self.refused.len() < SHOWN {
+            let reason = plain(&db::described(error));
+            self.refused.push(Refused { id, reason });
+        }
+    }
+
     fn add(&mut self, changed: &[Changed]) {
         for change in changed {
             self.changed += change.pages;
@@ -135,19 +170,30 @@ impl Summary {
 }
 
 fn show(summary: &Summary) {
+    for refused in &summary.refused {
+        complain(&format!(
+            "page {}: the database refuses it: {}",
+            refused.id, refused.reason
+        ));
+    }
+    let hidden = summary.invalid - u64::try_from(summary.refused.len()).unwrap_or(0);
+    if hidden > 0 {
+        complain(&format!("and {hidden} more pages"));
+    }
     let would = if summary.dry_run {
         " (nothing was stored)"
     } else {
         ""
     };
     print(&format!(
-        "{} pages under rules {}: {} changed, {} queued, {} filtered, {} freed{would}",
+        "{} pages under rules {}: {} changed, {} queued, {} filtered, {} freed, {} refused{would}",
         summary.pages,
         summary.rules_version,
         summary.changed,
         summary.queued,
         summary.filtered,
-        summary.freed
+        summary.freed,
+        summary.invalid
     ));
     for (change, pages) in &summary.categories {
         print(&format!("{pages:>10}  {change}"));

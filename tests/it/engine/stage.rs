@@ -14,7 +14,7 @@ mod trouble;
 use std::time::Duration;
 
 use gleaner::store::stage::{Claimed, Records};
-use gleaner_actors::port::{Failure, ItemId, Settlement, Verdict};
+use gleaner_actors::port::{Ending, Failure, ItemId, LeaseId, Previous, Settlement, Verdict};
 
 /// Long enough for any test.
 const LONG: Duration = Duration::from_secs(300);
@@ -25,6 +25,12 @@ const STATES: &str = "SELECT id || ' ' || coalesce(toy_status, '-') || ' ' || to
 
 /// The history, as `id attempt outcome class message`.
 const HISTORY: &str = "SELECT concat_ws(' ', item_id, attempt, outcome, class, message) FROM attempt ORDER BY item_id, settled_at";
+
+/// The lease of an incarnation that died under it.
+fn died(lease: LeaseId) -> Option<Previous> {
+    let ending = Ending::Died;
+    Some(Previous { lease, ending })
+}
 
 fn ids(claimed: &[Claimed]) -> Vec<ItemId> {
     let mut ids: Vec<ItemId> = claimed.iter().map(|row| row.id).collect();

@@ -243,3 +243,77 @@ async fn what_is_no_csv_is_told() {
     let empty = import(&database, "domains", "", &[]);
     assert_eq!((empty.code, numbers(&empty.json())), (0, [0; 5]));
 }
+
+/// A line that the table refuses costs itself, not its chunk and not what comes after.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_the_table_refuses_is_named_and_the_others_are_stored() {
+    let database = TestDatabase::new().await;
+    database
+        .run(
+            "ALTER TABLE place ADD CONSTRAINT no_ghosts CHECK (name <> 'Ghost');
+             ALTER TABLE page ADD CONSTRAINT no_sale CHECK (url !~ '/sale/');
+             ALTER TABLE sitemap_file ADD CONSTRAINT no_news CHECK (url !~ 'news');
+             ALTER TABLE domain ADD CONSTRAINT no_spam CHECK (domain !~ 'spam')",
+        )
+        .await;
+    let mut text = "place_id,name\n".to_owned();
+    for line in 2..=7_001 {
+        let name = if [3, 777, 6_000].contains(&line) {
+            "Ghost"
+        } else {
+            "Shop"
+        };
+        text.push_str(&format!("p{line},{name}\n"));
+    }
+    let ran = import(&database, "places", &text, &[]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let summary = ran.json();
+    assert_eq!(
+        numbers(&summary),
+        [7_000, 6_997, 0, 3, 0],
+        "{}",
+        summary["errors"]
+    );
+    let told = |summary: &Value| -> Vec<i64> {
+        let errors = summary["errors"].as_array().expect("a list");
+        errors
+            .iter()
+            .filter_map(|own| own["line"].as_i64())
+            .collect()
+    };
+    assert_eq!(told(&summary), [3, 777, 6_000]);
+    let reason = summary["errors"][0]["reason"].as_str().expect("a text");
+    assert!(reason.contains("no_ghosts"), "{reason}");
+    assert_eq!(summary["errors"][1]["value"], "p777,Ghost");
+    for (kind, lines, stored, refused) in [
+        (
+            "pages",
+            "url\nhttps://a-example.com/1\nhttps://a-example.com/sale/2\nhttps://b-example.com/3",
+            2,
+            3,
+        ),
+        (
+            "sitemaps",
+            "url\nhttps://a-example.com/s.xml\nhttps://a-example.com/s2.xml\nhttps://a-example.com/news.xml",
+            2,
+            4,
+        ),
+        ("domains", "domain\nspam-example.com\nham-example.com", 1, 2),
+        // The page is good, and its domain is not.
+        (
+            "pages",
+            "url\nhttps://a-example.com/4\nhttps://spam-example.com/5",
+            1,
+            3,
+        ),
+    ] {
+        let ran = import(&database, kind, lines, &["--queue"]);
+        let summary = ran.json();
+        assert_eq!(
+            (ran.code, summary["stored"].as_i64()),
+            (1, Some(stored)),
+            "{kind}: {summary}"
+        );
+        assert_eq!(told(&summary), [refused], "{kind}: {summary}");
+    }
+}

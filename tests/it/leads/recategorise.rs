@@ -103,3 +103,35 @@ fn a_domain_that_is_none_is_refused() {
     let ran = gleaner(None, &["recategorise", "--domain"]);
     assert_eq!(ran.code, 2, "{ran:?}");
 }
+
+/// A page that may not be written is told of, and all others are.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_cannot_be_written_keeps_no_other_from_it() {
+    let database = TestDatabase::new().await;
+    database.run(PAGES).await;
+    crate::support::refuse::refuse(&database, "page", "UPDATE", "NEW.id IN (2, 15)").await;
+    for flags in [&["--dry-run"][..], &[]] {
+        let ran = recategorise(&database, flags);
+        assert_eq!(ran.code, 1, "{ran:?}");
+        let summary = ran.json();
+        assert_eq!(
+            (&summary["pages"], &summary["changed"]),
+            (&json!(20), &json!(18)),
+            "{summary}"
+        );
+        let refused = summary["refused"].as_array().expect("a list");
+        let ids: Vec<i64> = refused
+            .iter()
+            .filter_map(|own| own["id"].as_i64())
+            .collect();
+        assert_eq!(ids, [2, 15]);
+        let reason = refused[0]["reason"].as_str().expect("a text");
+        assert!(reason.contains("the books are closed"), "{reason}");
+    }
+    assert_eq!(
+        database
+            .count("SELECT count(*) FROM page WHERE rules_version > 0")
+            .await,
+        18
+    );
+}

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use gleaner::db::locks;
 use gleaner::store::stage::{self, Stage};
-use gleaner_actors::port::{Ending, Port as _, Previous};
+use gleaner_actors::port::Port as _;
 
 use super::pipeline::Bench;
-use super::{LONG, STATES};
+use super::{LONG, STATES, died};
 use crate::support::toy::{self, Toy};
 use crate::support::wait_until;
 
@@ -216,11 +216,7 @@ async fn handing_back_waits_for_nobody() {
     let again = port.open_lease(LONG, None).await.unwrap().id;
     bench.run(&port, again).await;
     let open_again = Instant::now();
-    let died = Previous {
-        lease: again,
-        ending: Ending::Died,
-    };
-    let next = port.open_lease(LONG, Some(died)).await.unwrap();
+    let next = port.open_lease(LONG, died(again)).await.unwrap();
     assert!(open_again.elapsed() < BOUND);
     assert_eq!(next.taken_back, 18);
     open.rollback().await.unwrap();
