@@ -185,6 +185,7 @@ impl BodyStream {
 
     fn close(&mut self) {
         self.response = None;
+        self.decoding = None;
         self.permit = None;
     }
 }

@@ -582,3 +582,38 @@ async fn files_that_cost_more_than_they_hold_are_given_up() {
     assert!(took < Duration::from_secs(60), "{took:?}");
     app.stop().await;
 }
+
+/// More addresses than there is memory for: of each sitemap so many, and of all together no more at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses_in_memory_are_bounded() {
+    const MEMORY: u64 = 16 * 1024 * 1024;
+    let site = Site::start().await;
+    home(&site, &[&on(HOST, "/index.xml")]);
+    site.put(
+        &format!("{HOST}/index.xml"),
+        index((0..6).map(|n| on(HOST, &format!("/{n}.xml")))),
+    );
+    site.make(|place| {
+        let name = place.split('/').next_back()?.strip_suffix(".xml")?;
+        let long = "kettle/".repeat(260);
+        Some(urlset(
+            (0..4_000).map(|n| on(HOST, &format!("/{name}/{n:05}/{long}"))),
+        ))
+    });
+    let app = scan(&site, |config| options(config).max_memory = MEMORY).await;
+    let told = "SELECT count(*), min(stopped_by), max(stopped_by), bool_and(import_status = 'Completed') \
+        FROM sitemap_file WHERE depth = 1";
+    assert_eq!(rows(&app, told).await, ["6|max_memory|max_memory|t"]);
+    let length = app
+        .database
+        .scalar::<i32>("SELECT min(octet_length(url)) FROM page")
+        .await;
+    let each = MEMORY / 4 / u64::try_from(length + 160).unwrap();
+    let pages = app.database.count(PAGES).await;
+    let expected = 6 * i64::try_from(each).unwrap();
+    assert!(
+        (expected - 6..=expected + 6).contains(&pages),
+        "{pages} {expected}"
+    );
+    app.stop().await;
+}
