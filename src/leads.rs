@@ -10,13 +10,17 @@ mod doctor;
 pub mod domain_extraction;
 pub mod domain_metadata;
 pub mod import;
+pub mod metrics;
 pub mod page_curation;
 pub mod recategorise;
+mod sitemap_budget;
 pub mod sitemap_discovery;
 pub mod sitemap_import;
 
+use serde_json::json;
+
 use crate::area::Area;
-use crate::http::Routes;
+use crate::http::{Routes, StatusPart};
 use crate::workflows::Known;
 
 pub static AREA: Area = Area {
@@ -37,9 +41,19 @@ pub static AREA: Area = Area {
     kept: &[],
     routes: |_shared| Routes::default(),
     outside: |_config| Ok(None),
-    status: None,
+    status: Some(StatusPart {
+        names: &["sitemap_budgets_ended", "sitemap_budgets_ended_count"],
+        look: |conn| {
+            Box::pin(async move {
+                let (newest, count) = sitemap_budget::ended(conn).await?;
+                Ok(vec![json!(newest), json!(count)])
+            })
+        },
+    }),
     waits_elsewhere: |_shared| Box::pin(std::future::ready(Vec::new())),
     rehearse: demo::rehearse,
-    metrics: || {},
-    examine: |config, _conn| Box::pin(std::future::ready(Ok(vec![doctor::key(config)]))),
+    metrics: metrics::announce,
+    examine: |config, conn| {
+        Box::pin(async move { Ok(vec![doctor::key(config), doctor::budgets(conn).await?]) })
+    },
 };

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! A field is what its first selector yields that yields anything: the primary one, then the fallbacks in order. A selector that
-//! is wrong, too costly or finds nothing yields nothing; none can fail the page. Types:
+//! is wrong, too costly or finds nothing yields nothing; none can fail the page. One that is too costly for the page is given up,
+//! and told ([`Fields::given_up`]): that is the pattern's fault, whatever the page. Types:
 //!
 //! - `css`: the first match; its `attribute`, or its text.
 //! - `xpath`: the first node of a subset of `XPath` 1.0 (see [`xpath`]); its `attribute`, or its text; or a string.
@@ -19,12 +20,14 @@
 //! Values have their white space folded. The steps of `post_process` are applied to them in order (see [`Step`]).
 
 mod check;
+mod css;
 pub mod learn;
 mod limits;
 mod model;
 mod post;
 mod score;
 mod select;
+mod work;
 pub mod xpath;
 
 use url::Url;
@@ -33,10 +36,12 @@ pub use self::check::PatternError;
 pub use self::limits::{
     MAX_FALLBACKS, MAX_FIELDS, MAX_PATTERN_BYTES, MAX_SELECTOR_BYTES, MAX_VALUE_CHARS,
 };
-pub use self::model::{Field, FieldPattern, Fields, Method, Pattern, Place, Selector};
+pub use self::model::{Field, FieldPattern, Fields, GivenUp, Method, Pattern, Place, Selector};
 pub use self::post::Step;
 pub use self::score::format_score;
-use self::select::Reader;
+pub use self::work::{MAX_PATTERN_STEPS, MAX_SELECTOR_STEPS};
+
+use self::select::{GaveUp, Reader};
 use super::html::Page;
 
 impl Pattern {
@@ -52,27 +57,39 @@ impl Pattern {
     #[must_use]
     pub fn apply(&self, page: &Page, url: Option<&Url>) -> Fields {
         let reader = Reader::new(page, url);
+        let mut given_up = Vec::new();
         let fields = self
             .patterns
             .iter()
-            .map(|(name, field)| (name.clone(), field.read(&reader)))
+            .map(|(name, field)| (name.clone(), field.read(name, &reader, &mut given_up)))
             .collect();
-        Fields { fields }
+        Fields { fields, given_up }
     }
 }
 
 impl FieldPattern {
-    fn read(&self, reader: &Reader<'_>) -> Option<Field> {
+    fn read(&self, name: &str, reader: &Reader<'_>, given_up: &mut Vec<GivenUp>) -> Option<Field> {
         let places = std::iter::once(Place::Primary).chain((1..).map(Place::Fallback));
         let selectors = std::iter::once(&self.primary).chain(&self.fallbacks);
-        places.zip(selectors).find_map(|(place, selector)| {
-            Some(Field {
-                value: reader.read(selector)?,
-                method: selector.method,
-                confidence: selector.confidence,
-                selector: place,
-            })
-        })
+        for (place, selector) in places.zip(selectors) {
+            match reader.read(selector) {
+                Ok(None) => {}
+                Ok(Some(value)) => {
+                    return Some(Field {
+                        value,
+                        method: selector.method,
+                        confidence: selector.confidence,
+                        selector: place,
+                    });
+                }
+                Err(GaveUp) => given_up.push(GivenUp {
+                    field: name.to_owned(),
+                    selector: place,
+                    text: selector.selector.clone(),
+                }),
+            }
+        }
+        None
     }
 }
 

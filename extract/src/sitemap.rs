@@ -8,7 +8,9 @@
 //!
 //! Forms: `urlset` and `sitemapindex` (sitemaps.org, protocol 0.9) with or without namespaces, text with one URL per line, RSS and
 //! Atom feeds. Anything else, HTML above all, is [`Kind::None`]. A file that is damaged or cut keeps what can be read of it; one
-//! with a document type declaration is refused, because no sitemap has one and entity bombs need one.
+//! with a document type declaration is refused, because no sitemap has one and entity bombs need one. So is one that costs more
+//! than it can hold: too many gzip members, compressed bytes that hold nothing, too many tags. Work is bounded by what the file
+//! has, never by a clock, so that it ends alike everywhere.
 //!
 //! Entries are passed on as they come: duplicates are the caller's business, and so is whether a URL may be on this host.
 
@@ -30,7 +32,10 @@ use url::Url;
 use super::url::TrackingParameters;
 
 pub use date::parse_lastmod;
-pub use entry::{ChangeFrequency, Entry, Kind, Limits, Reason, SitemapError};
+pub use entry::{
+    ChangeFrequency, Entry, Kind, Limits, MAX_GZIP_IDLE_BYTES, MAX_GZIP_MEMBERS, MAX_TAGS, Reason,
+    SitemapError,
+};
 pub use location::AsGiven;
 
 use gunzip::Gunzip;
@@ -97,6 +102,12 @@ impl<L: Location> Parser<L> {
             bytes_fed: 0,
             end: None,
         }
+    }
+
+    /// Bytes read so far, after decompression.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.reader.bytes()
     }
 
     /// Takes the next bytes, and passes on the entries that became complete.

@@ -2,18 +2,22 @@
 //!
 //! Stops at the first of the three that yields. Only what parses as a sitemap is stored, once per domain and URL. A host
 //! that answers 200 to a path that cannot exist is asked for the commonest paths only.
+//!
+//! A domain that forwards to another site has no sitemaps: those that stand there are that site's. What a path or a link leads
+//! to must be on the domain's own site; only robots.txt may name sitemaps that stand elsewhere, and they count for its host.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::db::statement::sql_query;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Bool, Text};
+use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text};
 use diesel_async::AsyncPgConnection;
 use serde::{Deserialize, Serialize};
 use tracing::debug;
 use url::Url;
 
+use super::sitemap_budget::{Ledger, Limits, Measure};
 use crate::compute::compute;
 use crate::db::keyed;
 use crate::fault;
@@ -21,7 +25,7 @@ use crate::live::Live;
 use crate::settings;
 use crate::telemetry::chain;
 use crate::web::fetch::{Client, Decision, FetchError, RequestOptions, RobotsAnswer, home_page};
-use crate::web::page::Landing;
+use crate::web::page::{Landing, PageError, is_same_site};
 use crate::workflow::{Configured, Done, ItemId, Services, Workflow, WorkflowError};
 use gleaner_extract::sitemap::{self, Kind};
 use gleaner_extract::sitemap_links::sitemap_links;
@@ -33,7 +37,7 @@ use gleaner_extract::url::{TrackingParameters, normalize, resolve_with};
 pub struct Options {
     /// Whether sitemaps are imported by themselves.
     pub advance: bool,
-    /// Most sitemaps stored per domain in one discovery.
+    /// Most sitemaps found per domain, in all discoveries together.
     pub max_sitemaps: usize,
 }
 
@@ -95,8 +99,40 @@ impl Configured for SitemapDiscovery {
     }
 }
 
+/// How a sitemap was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// As it is stored.
+    method: &'static str,
+    /// The host whose robots.txt names it.
+    vouched_by: Option<String>,
+}
+
+impl Way {
+    fn new(method: &'static str) -> Self {
+        Self {
+            method,
+            vouched_by: None,
+        }
+    }
+}
+
 /// What a domain's discovery found: URL → how.
-pub type Found = BTreeMap<String, &'static str>;
+pub type Found = BTreeMap<String, Way>;
+
+#[derive(QueryableByName)]
+struct Named {
+    #[diesel(sql_type = Text)]
+    name: String,
+}
+
+#[derive(QueryableByName)]
+struct Stored {
+    #[diesel(sql_type = Text)]
+    registrable: String,
+    #[diesel(sql_type = Text)]
+    url: String,
+}
 
 impl Workflow for SitemapDiscovery {
     const NAME: &'static str = "sitemap-discovery";
@@ -124,6 +160,16 @@ impl Workflow for SitemapDiscovery {
         let home = home_page(&self.client, &host).await?;
         let origin = home.url.clone();
         let mut found = Found::new();
+        // As the URL has it: a row may hold a name that is not in ASCII.
+        let site = home.requested.host_str().unwrap_or(&host).to_owned();
+        let landed = origin.host_str().unwrap_or_default();
+        if !is_same_site(landed, &site) {
+            let elsewhere = PageError::OtherSite {
+                host: landed.to_owned(),
+            };
+            return Ok(Done::Filtered(elsewhere.to_string(), Some(found)));
+        }
+        let looked = Looked { site, limit };
 
         let robots = self.client.robots(&origin).await;
         if let RobotsAnswer::Failed { error, .. } = &robots
@@ -137,7 +183,11 @@ impl Workflow for SitemapDiscovery {
             .iter()
             .filter_map(|text| resolve_with(&self.tracking, &origin, text))
             .collect();
-        self.keep_sitemaps(named, "robots_txt", limit, &mut found)
+        let by_robots = Way {
+            method: "robots_txt",
+            vouched_by: Some(landed.to_owned()),
+        };
+        self.keep_sitemaps(named, &by_robots, &looked, &mut found)
             .await?;
 
         if found.is_empty() {
@@ -152,7 +202,8 @@ impl Workflow for SitemapDiscovery {
                 &WELL_KNOWN[..]
             };
             for path in paths {
-                self.keep_sitemaps(vec![at(&origin, path)?], "common_path", limit, &mut found)
+                let way = Way::new("common_path");
+                self.keep_sitemaps(vec![at(&origin, path)?], &way, &looked, &mut found)
                     .await?;
                 if !found.is_empty() {
                     break;
@@ -165,7 +216,7 @@ impl Workflow for SitemapDiscovery {
             let links = Landing::new(home)
                 .read(move |document| sitemap_links(&tracking, &document.tree, &document.url))
                 .await;
-            self.keep_sitemaps(links, "html_link", limit, &mut found)
+            self.keep_sitemaps(links, &Way::new("html_link"), &looked, &mut found)
                 .await?;
         }
 
@@ -180,27 +231,45 @@ impl Workflow for SitemapDiscovery {
         conn: &mut AsyncPgConnection,
         outputs: &[(ItemId, &Found)],
     ) -> QueryResult<()> {
+        let scanned: Vec<i64> = outputs.iter().map(|(id, _)| *id).collect();
+        let named: Vec<Named> =
+            sql_query("SELECT registrable_domain AS name FROM domain WHERE id = ANY ($1)")
+                .bind::<Array<BigInt>, _>(&scanned)
+                .load(conn)
+                .await?;
+        let charged: Vec<(&str, Option<i64>)> =
+            named.iter().map(|own| (own.name.as_str(), None)).collect();
+        // What is found is counted; how much may be found says `max_sitemaps`.
+        let mut ledger = Ledger::open(conn, &charged, [Limits::NONE; 2]).await?;
         let (mut domains, mut urls, mut methods) = (Vec::new(), Vec::new(), Vec::new());
+        let mut vouching = Vec::new();
         for (id, found) in outputs {
-            for (url, method) in *found {
+            for (url, way) in *found {
                 domains.push(*id);
                 urls.push(url.as_str());
-                methods.push(*method);
+                methods.push(way.method);
+                vouching.push(way.vouched_by.as_deref());
             }
         }
-        sql_query(
-            "INSERT INTO sitemap_file (domain_id, url, discovery_method, status) \
-             SELECT domain_id, url, method, CASE WHEN $4 THEN 'Selected' ELSE 'New' END \
-             FROM unnest($1, $2, $3) AS found(domain_id, url, method) ORDER BY domain_id, url \
-             ON CONFLICT (domain_id, url) DO NOTHING",
-        )
-        .bind::<Array<BigInt>, _>(&domains)
-        .bind::<Array<Text>, _>(&urls)
-        .bind::<Array<Text>, _>(&methods)
-        .bind::<Bool, _>(self.options.get().advance)
-        .execute(conn)
-        .await?;
-        let scanned: Vec<i64> = outputs.iter().map(|(id, _)| *id).collect();
+        let options = self.options.get();
+        let stored: Vec<Stored> = sql_query(include_str!("sitemap_discovery.sql"))
+            .bind::<Array<BigInt>, _>(&domains)
+            .bind::<Array<Text>, _>(&urls)
+            .bind::<Array<Text>, _>(&methods)
+            .bind::<Array<Nullable<Text>>, _>(&vouching)
+            .bind::<Bool, _>(options.advance)
+            .bind::<BigInt, _>(i64::try_from(options.max_sitemaps).unwrap_or(i64::MAX))
+            .load(conn)
+            .await?;
+        for own in &stored {
+            let mut purse = ledger.of(&own.registrable, None);
+            purse.add(Measure::Files, 1);
+            let url = Url::parse(&own.url).ok();
+            let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
+            // There is room for any number.
+            let (Ok(()) | Err(_)) = purse.take_host(host);
+        }
+        ledger.close(conn).await?;
         sql_query(
             "UPDATE domain SET last_scan = now(), total_sitemaps = \
              (SELECT count(*) FROM sitemap_file WHERE sitemap_file.domain_id = domain.id) \
@@ -218,25 +287,34 @@ impl SitemapDiscovery {
     async fn keep_sitemaps(
         &self,
         candidates: Vec<Url>,
-        method: &'static str,
-        limit: usize,
+        way: &Way,
+        looked: &Looked,
         found: &mut Found,
     ) -> Result<(), WorkflowError> {
         for url in candidates {
-            if found.len() >= limit {
+            if found.len() >= looked.limit {
                 break;
             }
             if url.as_str().len() > MAX_URL_BYTES || found.contains_key(url.as_str()) {
                 continue;
             }
-            if self.is_sitemap(&url).await? {
-                found.insert(url.to_string(), method);
+            let is_ours = |url: &Url| {
+                let host = url.host_str().unwrap_or_default();
+                way.vouched_by.is_some() || is_same_site(host, &looked.site)
+            };
+            if is_ours(&url) && self.is_sitemap(&url, is_ours).await? {
+                found.insert(url.to_string(), way.clone());
             }
         }
         Ok(())
     }
 
-    async fn is_sitemap(&self, url: &Url) -> Result<bool, WorkflowError> {
+    /// Whether a sitemap answers, where that is for the site to have.
+    async fn is_sitemap(
+        &self,
+        url: &Url,
+        is_ours: impl Fn(&Url) -> bool,
+    ) -> Result<bool, WorkflowError> {
         let Some(response) = tolerate(self.client.get_with(url, sniff()).await)? else {
             return Ok(false);
         };
@@ -245,7 +323,7 @@ impl SitemapDiscovery {
             response.error_for_status()?;
             return Ok(false);
         }
-        if response.status >= 400 {
+        if response.status >= 400 || !is_ours(&response.url) {
             return Ok(false);
         }
         let url = url.clone();
@@ -262,6 +340,13 @@ impl SitemapDiscovery {
         })
         .await)
     }
+}
+
+/// For whom sitemaps are looked for, and how many.
+struct Looked {
+    /// A host of the site.
+    site: String,
+    limit: usize,
 }
 
 /// A form that could be anything (text, feeds) counts only with addresses in it.

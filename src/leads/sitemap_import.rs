@@ -1,13 +1,22 @@
 //! `sitemap_file/import`: sitemap → `page`, categorised; indexes → further `sitemap_file`s.
 //!
-//! Streams: memory does not grow with the file beyond its entries. The uniqueness of (domain, url) is the guard against
-//! indexes that name themselves or each other. No entry is dropped: what is of no interest is stored as Filtered, with the
-//! rule that says so. Contact, career and legal pages become Selected, which queues their curation.
+//! Streams: memory does not grow with the file beyond its entries, and these are bounded for the process as a whole. Files are
+//! parsed beside the runtime's threads, in bounded time. The uniqueness of (domain, url) is the guard against indexes that name
+//! themselves or each other; against sites without end there are budgets (`sitemap_budget.rs`). No entry is dropped within
+//! them: what is of no interest is stored as Filtered, with the rule that says so. Contact, career and legal pages become
+//! Selected, which queues their curation.
+//!
+//! Whose a sitemap is follows the protocol: an index lists sitemaps of its own site. One that stands on another site counts for
+//! the host whose robots.txt names it (or an operator), and lists pages for that host alone.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::mem;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::db::statement::sql_query;
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{
@@ -15,20 +24,24 @@ use diesel::sql_types::{
 };
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 use url::Url;
 
+use super::metrics;
+use super::sitemap_budget::{self, Ended, Ledger, Measure, Purse, Scope, Stop};
+use crate::compute::{compute, timed};
 use crate::db::connect::{CHECKS_PLANNED_EACH, CHECKS_PLANNED_ONCE};
 use crate::db::statement::statement;
 use crate::leads::import::PAGES;
 use crate::live::Live;
 use crate::settings;
 use crate::store::stage::Request;
-use crate::web::fetch::{Client, RequestOptions};
-use crate::workflow::{Configured, Done, ItemId, Services, Workflow, WorkflowError};
+use crate::web::fetch::{BodyStream, Client, RequestOptions};
+use crate::web::page::{is_same_host, is_same_site};
+use crate::workflow::{Configured, Done, ItemId, Services, Settled, Workflow, WorkflowError};
 use gleaner_extract::category::{self, Disposition, categorize};
-use gleaner_extract::domain::registrable;
-use gleaner_extract::sitemap::{self, Entry, Kind, Limits, Progress};
-use gleaner_extract::url::TrackingParameters;
+use gleaner_extract::sitemap::{self, Entry, Kind, Limits, Progress, SitemapError, Summary};
+use gleaner_extract::url::{TrackingParameters, resolve_with};
 
 /// Options of the workflow `sitemap-import`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -40,10 +53,32 @@ pub struct Options {
     pub max_bytes: u64,
     /// Most entries of one sitemap.
     pub max_urls: u64,
+    /// Most processor time for the parsing of one sitemap.
+    #[serde(with = "humantime_serde")]
+    pub max_parse_time: Duration,
+    /// Most bytes of addresses that are read and not yet stored, of all imports of the process together. An import beyond it
+    /// waits for its turn; one sitemap has a quarter of it.
+    pub max_memory: u64,
     /// How deep indexes may nest.
     pub max_depth: i16,
     /// Most sitemaps of one index.
     pub max_children: usize,
+    /// Most sitemaps below one that no index lists, itself included.
+    pub max_root_files: u64,
+    /// Most pages stored from these.
+    pub max_root_pages: u64,
+    /// Most bytes of these, decompressed.
+    pub max_root_bytes: u64,
+    /// Most hosts that they stand on.
+    pub max_root_hosts: usize,
+    /// Most sitemaps of a registrable domain, all its hosts together.
+    pub max_domain_files: u64,
+    /// Most pages stored from these.
+    pub max_domain_pages: u64,
+    /// Most bytes of these, decompressed.
+    pub max_domain_bytes: u64,
+    /// Most hosts that they stand on.
+    pub max_domain_hosts: usize,
 }
 
 /// Rows written by one statement.
@@ -51,6 +86,24 @@ const INSERT_ROWS: usize = 5_000;
 
 /// Address cannot be longer in the table.
 const MAX_URL_BYTES: usize = 2_048;
+
+/// The most entries of one sitemap that can be asked for: twenty times what the protocol allows.
+const MOST_URLS: u64 = 1_000_000;
+
+/// The least memory for addresses that can be asked for: a sitemap has a quarter of it.
+const LEAST_MEMORY: u64 = 16 * 1024 * 1024;
+
+/// What an address in memory takes beside its text, about.
+const ENTRY_BYTES: u64 = 160;
+
+/// What is fetched is parsed in pieces of about this size: one is worth the change of threads.
+const PIECE_BYTES: usize = 128 * 1024;
+
+/// Within a piece, so many bytes are parsed before the time is looked at.
+const STEP_BYTES: usize = 16 * 1024;
+
+/// How long an import waits that has no memory for its addresses.
+const MEMORY_REST: Duration = Duration::from_secs(5);
 
 /// Stores pages; see its file.
 static STORE_PAGES: LazyLock<String> = LazyLock::new(|| {
@@ -68,13 +121,91 @@ static STORE_PAGES: LazyLock<String> = LazyLock::new(|| {
 /// Why an entry that leads to another site is filtered.
 const OTHER_SITE: &str = "other_site";
 
-impl settings::Options for Options {}
+/// How the limits are named that are not a budget and not the parser's.
+const MAX_MEMORY: &str = "max_memory";
+const MAX_CHILDREN: &str = "max_children";
+const MAX_PARSE_TIME: &str = "max_parse_time";
+
+impl settings::Options for Options {
+    fn check(&self) -> Result<(), settings::Problem> {
+        let wrong = |key: &str, problem: String| Err((key.to_owned(), problem));
+        if self.max_urls > MOST_URLS {
+            return wrong("max_urls", format!("must not be more than {MOST_URLS}"));
+        }
+        if self.max_memory < LEAST_MEMORY {
+            return wrong(
+                "max_memory",
+                format!("must not be less than {LEAST_MEMORY}"),
+            );
+        }
+        if self.max_parse_time.is_zero() {
+            return wrong("max_parse_time", "must not be zero".to_owned());
+        }
+        let pairs = [
+            ("files", self.max_root_files, self.max_domain_files),
+            ("pages", self.max_root_pages, self.max_domain_pages),
+            ("bytes", self.max_root_bytes, self.max_domain_bytes),
+            (
+                "hosts",
+                settings_count(self.max_root_hosts),
+                settings_count(self.max_domain_hosts),
+            ),
+        ];
+        for (name, of_root, _) in pairs {
+            if of_root == 0 {
+                return wrong(
+                    &format!("max_root_{name}"),
+                    "must not be zero: nothing could be imported".to_owned(),
+                );
+            }
+        }
+        for (name, of_root, of_domain) in pairs {
+            if of_root > of_domain {
+                let key = format!("max_domain_{name}");
+                let problem = format!(
+                    "must not be less than max_root_{name} ({of_root}), which is part of it"
+                );
+                return wrong(&key, problem);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn settings_count(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+impl Options {
+    /// The budgets of a domain, then those of a root.
+    fn budgets(&self) -> [sitemap_budget::Limits; 2] {
+        [
+            sitemap_budget::Limits {
+                files: signed(self.max_domain_files),
+                pages: signed(self.max_domain_pages),
+                bytes: signed(self.max_domain_bytes),
+                hosts: self.max_domain_hosts,
+            },
+            sitemap_budget::Limits {
+                files: signed(self.max_root_files),
+                pages: signed(self.max_root_pages),
+                bytes: signed(self.max_root_bytes),
+                hosts: self.max_root_hosts,
+            },
+        ]
+    }
+}
 
 /// The workflow.
 pub struct SitemapImport {
     client: Client,
     tracking: Arc<TrackingParameters>,
     options: Live<Options>,
+    memory: Memory,
 }
 
 impl Configured for SitemapImport {
@@ -89,6 +220,7 @@ impl Configured for SitemapImport {
             client: services.fetch.clone(),
             tracking: Arc::clone(&services.tracking),
             options,
+            memory: Memory::default(),
         }
     }
 }
@@ -104,27 +236,85 @@ pub struct Input {
     depth: i16,
     #[diesel(sql_type = BigInt)]
     domain_id: i64,
+    /// Whether it was imported before.
+    #[diesel(sql_type = Bool)]
+    is_known: bool,
+    #[diesel(sql_type = Text)]
+    host: String,
     #[diesel(sql_type = Text)]
     registrable: String,
+    /// The sitemap above all indexes that it lies below; itself, if none lists it.
+    #[diesel(sql_type = BigInt)]
+    root: i64,
+    /// The host that speaks for it where it is not on its domain's own site.
+    #[diesel(sql_type = Nullable<Text>)]
+    vouched_by: Option<String>,
+    #[diesel(sql_type = BigInt)]
+    root_pages: i64,
+    #[diesel(sql_type = BigInt)]
+    root_bytes: i64,
+    #[diesel(sql_type = BigInt)]
+    domain_pages: i64,
+    #[diesel(sql_type = BigInt)]
+    domain_bytes: i64,
+}
+
+impl Input {
+    /// What of its budgets was left when it was loaded, the tightest first.
+    fn room(&self, measure: Measure, options: &Options) -> (i64, Stop) {
+        let (root, domain) = match measure {
+            Measure::Bytes => (
+                signed(options.max_root_bytes).saturating_sub(self.root_bytes),
+                signed(options.max_domain_bytes).saturating_sub(self.domain_bytes),
+            ),
+            _ => (
+                signed(options.max_root_pages).saturating_sub(self.root_pages),
+                signed(options.max_domain_pages).saturating_sub(self.domain_pages),
+            ),
+        };
+        let (room, scope) = if domain < root {
+            (domain, Scope::Domain)
+        } else {
+            (root, Scope::Root)
+        };
+        (room.max(0), Stop { scope, measure })
+    }
 }
 
 /// What it held.
-#[derive(Clone, Debug)]
+#[derive(Debug, Default)]
 pub struct Import {
     domain_id: i64,
+    registrable: String,
+    root: i64,
     depth: i16,
-    kind: &'static str,
-    urls: u64,
-    bytes: u64,
-    is_gzipped: bool,
+    /// This and what follows is `None` where it was not seen, and then stays as it is stored.
+    kind: Option<&'static str>,
+    urls: Option<u64>,
+    bytes: Option<u64>,
+    is_gzipped: Option<bool>,
+    /// Sitemaps of other sites that it lists.
+    foreign: Option<usize>,
+    /// Whether it was read, if only in part.
+    was_read: bool,
     is_truncated: bool,
+    /// The limit of the file itself that ended the reading.
+    limit: Option<&'static str>,
+    /// The budget that did.
+    stop: Option<Stop>,
     pages: BTreeMap<String, Listed>,
     children: Vec<String>,
+    /// Given back when it is stored.
+    held: Held,
+    /// Budgets that ended when the batch was stored in which it is the first.
+    ended: Mutex<Vec<Ended>>,
 }
 
 /// A page as the sitemap lists it and the rules see it.
 #[derive(Clone, Debug)]
 struct Listed {
+    /// Its place in the sitemap.
+    place: u32,
     last_modified: Option<DateTime<Utc>>,
     changefreq: Option<&'static str>,
     priority: Option<f32>,
@@ -133,6 +323,24 @@ struct Listed {
     confidence: f32,
     path_depth: i16,
     disposition: Disposition,
+}
+
+#[derive(QueryableByName)]
+struct Stored {
+    #[diesel(sql_type = BigInt)]
+    stored: i64,
+}
+
+#[derive(QueryableByName)]
+struct SizeBefore {
+    #[diesel(sql_type = BigInt)]
+    size_before: i64,
+}
+
+#[derive(QueryableByName)]
+struct Address {
+    #[diesel(sql_type = Text)]
+    url: String,
 }
 
 impl Workflow for SitemapImport {
@@ -147,13 +355,10 @@ impl Workflow for SitemapImport {
         conn: &mut AsyncPgConnection,
         ids: &[ItemId],
     ) -> QueryResult<Vec<(ItemId, Input)>> {
-        let rows: Vec<Input> = statement(
-            "SELECT sitemap_file.id, url, depth, domain_id, registrable_domain AS registrable \
-             FROM sitemap_file JOIN domain ON domain.id = domain_id WHERE sitemap_file.id = ANY($1)",
-        )
-        .bind::<Array<BigInt>, _>(ids)
-        .load(conn)
-        .await?;
+        let rows: Vec<Input> = statement(include_str!("sitemap_import/load.sql"))
+            .bind::<Array<BigInt>, _>(ids)
+            .load(conn)
+            .await?;
         Ok(rows.into_iter().map(|row| (row.id, row)).collect())
     }
 
@@ -161,62 +366,89 @@ impl Workflow for SitemapImport {
         let options = self.options.get();
         let url =
             Url::parse(&input.url).map_err(|error| WorkflowError::permanent("bad_url", error))?;
+        let is_vouched = input.vouched_by.is_some();
+        if !is_vouched && !is_same_site(host_of(&url), &input.host) {
+            let reason = format!("on another site ({})", host_of(&url));
+            return Ok(Done::Filtered(reason, Some(Import::of(&input))));
+        }
+        let (bytes, of_bytes) = input.room(Measure::Bytes, &options);
+        let (pages, of_pages) = input.room(Measure::Pages, &options);
+        // One that was read before is counted already, and may well be smaller now.
+        if !input.is_known {
+            for (room, stop) in [(bytes, of_bytes), (pages, of_pages)] {
+                if room == 0 {
+                    return Ok(Import::unread(&input, stop));
+                }
+            }
+        }
+        let own_bytes = if input.is_known { i64::MAX } else { bytes };
+        let limit = options
+            .max_bytes
+            .min(u64::try_from(own_bytes).unwrap_or(u64::MAX));
         let request = RequestOptions {
-            max_body_bytes: Some(options.max_bytes),
+            max_body_bytes: Some(limit),
             truncate: true,
             ..RequestOptions::default()
         };
-        let (head, mut body) = self.client.stream(&url, request).await?;
+        let (head, body) = self.client.stream(&url, request).await?;
         let head = head.error_for_status()?;
+        let Some(scope) = Pages::of(&input, &url, &head.url) else {
+            let reason = format!("leads to another site ({})", host_of(&head.url));
+            return Ok(Done::Filtered(reason, Some(Import::of(&input))));
+        };
 
         let limits = Limits {
-            max_bytes: options.max_bytes,
+            max_bytes: limit,
             max_urls: options.max_urls,
         };
-        let mut parser =
-            sitemap::Parser::with_tracking(&head.url, limits, Arc::clone(&self.tracking));
-        let mut collected = Collected::new(&input.registrable);
-        while let Some(chunk) = body.next_chunk().await? {
-            let progress = parser
-                .feed(&chunk, |entry| collected.add(&entry))
-                .map_err(|error| WorkflowError::permanent("sitemap", error))?;
-            if progress == Progress::Done {
-                break;
+        let reading = Reading {
+            parser: sitemap::Parser::with_tracking(&head.url, limits, Arc::clone(&self.tracking)),
+            collected: Collected::new(scope.clone(), self.memory.hold(), options.max_memory),
+            max_time: options.max_parse_time,
+            spent: Duration::ZERO,
+            failed: None,
+        };
+        let (reading, is_cut) = read(reading, body).await?;
+        if reading.collected.is_memory_full {
+            return Err(WorkflowError::Snooze {
+                after: MEMORY_REST,
+                reason: "the addresses of other sitemaps are to be stored first (max_memory)"
+                    .to_owned(),
+                whole_workflow: false,
+            });
+        }
+        let mut import = Import::of(&input);
+        import.was_read = true;
+        let (summary, collected) = match compute(move || reading.finish()).await {
+            Ok(read) => read,
+            Err((error, bytes)) => {
+                // What it cost is counted all the same, and which limit it met is told.
+                import.bytes = Some(bytes);
+                import.limit = error.limit();
+                import.is_truncated = import.limit.is_some();
+                let error = WorkflowError::permanent("sitemap", error);
+                return Ok(Done::Failed(error, import));
             }
+        };
+        import.take(&summary, &collected, is_cut);
+        if import.limit == Some(sitemap::Reason::MaxBytes.as_str()) && limit < options.max_bytes {
+            (import.limit, import.stop) = (None, Some(of_bytes));
         }
-        let is_cut = body.is_truncated();
-        let summary = parser
-            .finish(|entry| collected.add(&entry))
-            .map_err(|error| WorkflowError::permanent("sitemap", error))?;
-
         if summary.kind == Kind::None {
-            return Ok(Done::Filtered("not a sitemap".to_owned(), None));
+            return Ok(Done::Filtered("not a sitemap".to_owned(), Some(import)));
         }
-        let is_index = summary.kind == Kind::Index;
-        let (pages, mut children) = if is_index {
-            (BTreeMap::new(), collected.pages.into_keys().collect())
-        } else {
-            (collected.pages, Vec::new())
-        };
-        let too_deep = input.depth >= options.max_depth;
-        if too_deep {
-            children.clear();
-        }
-        children.truncate(options.max_children);
-        let import = Import {
-            domain_id: input.domain_id,
-            depth: input.depth,
-            kind: summary.kind.as_str(),
-            urls: summary.urls,
-            bytes: summary.bytes,
-            is_gzipped: summary.gzip_layers > 0,
-            is_truncated: is_cut || summary.truncated.is_some(),
-            pages,
-            children,
-        };
-        if is_index && too_deep {
+        if summary.kind != Kind::Index {
+            (import.pages, import.held) = (collected.pages, collected.held);
+        } else if input.depth >= options.max_depth {
+            import.stop = Some(Stop {
+                scope: Scope::Root,
+                measure: Measure::Depth,
+            });
             let reason = format!("an index nested more than {} deep", options.max_depth);
             return Ok(Done::Filtered(reason, Some(import)));
+        } else {
+            self.take_children(&mut import, &input, &head.url, collected, &options)
+                .await;
         }
         if summary.urls == 0 {
             return Ok(Done::Filtered("empty".to_owned(), Some(import)));
@@ -229,40 +461,28 @@ impl Workflow for SitemapImport {
         conn: &mut AsyncPgConnection,
         outputs: &[(ItemId, &Import)],
     ) -> QueryResult<()> {
-        let advance = self.options.get().advance;
+        let options = self.options.get();
         let mut ordered: Vec<&(ItemId, &Import)> = outputs.iter().collect();
         ordered.sort_by_key(|(id, import)| (import.domain_id, *id));
-        for (id, import) in ordered {
-            statement(
-                "UPDATE sitemap_file SET sitemap_type = $2, url_count = $3, size_bytes = $4, is_gzipped = $5, \
-                 is_truncated = $6, last_processed_at = now() WHERE id = $1",
-            )
-            .bind::<BigInt, _>(*id)
-            .bind::<Text, _>(import.kind)
-            .bind::<Integer, _>(i32::try_from(import.urls).unwrap_or(i32::MAX))
-            .bind::<BigInt, _>(i64::try_from(import.bytes).unwrap_or(i64::MAX))
-            .bind::<Bool, _>(import.is_gzipped)
-            .bind::<Bool, _>(import.is_truncated)
-            .execute(conn)
-            .await?;
-            store_children(conn, *id, import, advance).await?;
-            let pages: Vec<(&str, &Listed)> = import
-                .pages
-                .iter()
-                .map(|(url, listed)| (url.as_str(), listed))
-                .collect();
-            conn.batch_execute(CHECKS_PLANNED_ONCE).await?;
-            for rows in pages.chunks(INSERT_ROWS) {
-                store_pages(conn, *id, import.domain_id, rows, advance).await?;
-            }
-            conn.batch_execute(CHECKS_PLANNED_EACH).await?;
+        let charged: Vec<(&str, Option<i64>)> = ordered
+            .iter()
+            .map(|(_, import)| (import.registrable.as_str(), Some(import.root)))
+            .collect();
+        let mut ledger = Ledger::open(conn, &charged, options.budgets()).await?;
+        for (id, import) in &ordered {
+            let mut purse = ledger.of(&import.registrable, Some(import.root));
+            store_import(conn, *id, import, &mut purse, options.advance).await?;
+        }
+        let ended = ledger.close(conn).await?;
+        if let Some((_, first)) = ordered.first() {
+            *first.ended.lock().unwrap_or_else(PoisonError::into_inner) = ended;
         }
         let mut domains: Vec<i64> = outputs.iter().map(|(_, import)| import.domain_id).collect();
         domains.sort_unstable();
         domains.dedup();
         sql_query(
             "UPDATE domain SET total_sitemaps = counted.files, sitemap_urls = counted.urls FROM \
-             (SELECT domain_id, count(*)::int AS files, coalesce(sum(url_count), 0)::int AS urls \
+             (SELECT domain_id, count(*)::int AS files, least(coalesce(sum(url_count), 0), 2147483647)::int AS urls \
               FROM sitemap_file WHERE domain_id = ANY ($1) GROUP BY domain_id) AS counted \
              WHERE domain.id = counted.domain_id",
         )
@@ -271,34 +491,368 @@ impl Workflow for SitemapImport {
         .await?;
         Ok(())
     }
+
+    /// Tells of the budgets that have ended, once that is committed.
+    async fn committed(&self, settled: &[Settled<'_, Import>]) {
+        for import in settled.iter().filter_map(|own| own.output) {
+            let ended =
+                mem::take(&mut *import.ended.lock().unwrap_or_else(PoisonError::into_inner));
+            for own in ended {
+                metrics::sitemap_budget_ended(own.stop.scope.as_str(), own.stop.measure.as_str());
+                warn!(
+                    domain = own.domain,
+                    root = own.root,
+                    budget = own.stop.name(),
+                    files = own.files,
+                    pages = own.pages,
+                    bytes = own.bytes,
+                    hosts = own.hosts,
+                    "a budget of sitemaps has ended: the rest of the site is left out"
+                );
+            }
+        }
+    }
+}
+
+impl SitemapImport {
+    /// The sitemaps that an index lists and may list, in its own order.
+    async fn take_children(
+        &self,
+        import: &mut Import,
+        input: &Input,
+        landed: &Url,
+        mut collected: Collected,
+        options: &Options,
+    ) {
+        let mut listed: Vec<(u32, String)> = mem::take(&mut collected.pages)
+            .into_iter()
+            .map(|(url, listed)| (listed.place, url))
+            .collect();
+        listed.sort_unstable();
+        let (site, beside) = (input.host.clone(), host_of(landed).to_owned());
+        let (mut own, foreign): (Vec<(u32, String)>, Vec<(u32, String)>) = compute(move || {
+            let mut hosts = Hosts::default();
+            listed.into_iter().partition(|(_, url)| {
+                hosts.asked(url, |host| host == beside || is_same_site(host, &site))
+            })
+        })
+        .await;
+        let listed = own.len() + foreign.len();
+        if !foreign.is_empty() {
+            let named = self.named_by_robots(input).await;
+            own.extend(foreign.into_iter().filter(|(_, url)| named.contains(url)));
+            own.sort_unstable();
+        }
+        import.foreign = Some(listed - own.len());
+        if own.len() > options.max_children {
+            own.truncate(options.max_children);
+            import.is_truncated = true;
+            import.limit.get_or_insert(MAX_CHILDREN);
+        }
+        import.children = own.into_iter().map(|(_, url)| url).collect();
+        import.held = collected.held;
+    }
+
+    /// The sitemaps that the robots.txt of the site names, wherever they stand.
+    async fn named_by_robots(&self, input: &Input) -> HashSet<String> {
+        let host = input.vouched_by.as_ref().unwrap_or(&input.host);
+        let Ok(origin) = Url::parse(&format!("https://{host}/")) else {
+            return HashSet::new();
+        };
+        let robots = self.client.robots(&origin).await;
+        let named = robots.sitemaps().iter();
+        named
+            .filter_map(|text| resolve_with(&self.tracking, &origin, text))
+            .map(String::from)
+            .collect()
+    }
+}
+
+fn host_of(url: &Url) -> &str {
+    url.host_str().unwrap_or_default()
+}
+
+impl Import {
+    /// Of which nothing is known yet.
+    fn of(input: &Input) -> Self {
+        Self {
+            domain_id: input.domain_id,
+            registrable: input.registrable.clone(),
+            root: input.root,
+            depth: input.depth,
+            ..Self::default()
+        }
+    }
+
+    /// Not read, because this budget has no room left.
+    fn unread(input: &Input, stop: Stop) -> Done<Self> {
+        let (scope, measure) = (stop.scope.as_str(), stop.measure.as_str());
+        let reason = format!(
+            "not read: the budget of {measure} of its {scope} is used up (max_{scope}_{measure})"
+        );
+        let import = Self {
+            is_truncated: true,
+            stop: Some(stop),
+            ..Self::of(input)
+        };
+        Done::Filtered(reason, Some(import))
+    }
+
+    fn take(&mut self, summary: &Summary, collected: &Collected, is_cut: bool) {
+        self.kind = (summary.kind != Kind::None).then(|| summary.kind.as_str());
+        self.urls = Some(summary.urls);
+        self.bytes = Some(summary.bytes);
+        self.is_gzipped = Some(summary.gzip_layers > 0);
+        let reason = summary.truncated.map(sitemap::Reason::as_str);
+        self.limit = match (collected.is_full, is_cut) {
+            (true, _) => Some(MAX_MEMORY),
+            // The body was cut, and so its end may look damaged.
+            (_, true) => Some(sitemap::Reason::MaxBytes.as_str()),
+            _ => reason,
+        };
+        self.is_truncated = self.limit.is_some();
+    }
+}
+
+/// Fetches and parses, the one beside the other. Returns whether the body was cut at its limit.
+async fn read(
+    mut reading: Reading,
+    mut body: BodyStream,
+) -> Result<(Reading, bool), WorkflowError> {
+    let mut is_last = false;
+    while !is_last {
+        let (mut pieces, mut size) = (Vec::new(), 0);
+        while size < PIECE_BYTES {
+            let Some(chunk) = body.next_chunk().await? else {
+                is_last = true;
+                break;
+            };
+            size += chunk.len();
+            pieces.push(chunk);
+        }
+        if pieces.is_empty() {
+            break;
+        }
+        let progress;
+        (reading, progress) = compute(move || reading.feed(&pieces)).await;
+        if progress == Progress::Done {
+            break;
+        }
+    }
+    Ok((reading, body.is_truncated()))
+}
+
+/// Why a sitemap was not read to its end.
+#[derive(Debug, thiserror::Error)]
+enum ReadError {
+    /// The parser refuses it.
+    #[error(transparent)]
+    Refused(#[from] SitemapError),
+    /// Whatever it is made of, nothing that is meant to be read takes so long.
+    #[error("the sitemap takes more than {0:?} of processor time to parse (max_parse_time)")]
+    ParseTime(Duration),
+}
+
+impl ReadError {
+    /// The limit that it went beyond, if it did.
+    fn limit(&self) -> Option<&'static str> {
+        match self {
+            Self::Refused(error) => error.limit(),
+            Self::ParseTime(_) => Some(MAX_PARSE_TIME),
+        }
+    }
+}
+
+/// A sitemap on its way from bytes to entries.
+struct Reading {
+    parser: sitemap::Parser,
+    collected: Collected,
+    /// The most processor time that parsing may take, and what it has taken.
+    max_time: Duration,
+    spent: Duration,
+    failed: Option<ReadError>,
+}
+
+impl Reading {
+    fn feed(mut self, pieces: &[Bytes]) -> (Self, Progress) {
+        for step in pieces.iter().flat_map(|piece| piece.chunks(STEP_BYTES)) {
+            let Self {
+                parser, collected, ..
+            } = &mut self;
+            let (fed, took) = timed(|| parser.feed(step, |entry| collected.add(&entry)));
+            self.spent += took;
+            match fed {
+                Ok(Progress::More) if self.spent > self.max_time => {
+                    self.failed = Some(ReadError::ParseTime(self.max_time));
+                }
+                Ok(Progress::More) if !self.collected.is_over() => continue,
+                Ok(_) => {}
+                Err(error) => self.failed = Some(error.into()),
+            }
+            return (self, Progress::Done);
+        }
+        (self, Progress::More)
+    }
+
+    /// Ends it. A file that is refused tells how many bytes were read of it.
+    fn finish(self) -> Result<(Summary, Collected), (ReadError, u64)> {
+        let Self {
+            parser,
+            mut collected,
+            failed,
+            ..
+        } = self;
+        let bytes = parser.bytes();
+        if let Some(error) = failed {
+            return Err((error, bytes));
+        }
+        let summary = parser.finish(|entry| collected.add(&entry));
+        summary
+            .map(|summary| (summary, collected))
+            .map_err(|error| (error.into(), bytes))
+    }
+}
+
+/// Whose pages a sitemap may list.
+#[derive(Clone, Debug)]
+enum Pages {
+    /// Those of the site of this host.
+    Site(String),
+    /// Those of this host alone, with www or without.
+    Host(String),
+}
+
+impl Pages {
+    /// `None` for a sitemap that has led to another site, where nobody speaks for it.
+    fn of(input: &Input, asked: &Url, landed: &Url) -> Option<Self> {
+        let landed = host_of(landed);
+        if is_same_site(landed, &input.host) {
+            return Some(Self::Site(input.host.clone()));
+        }
+        // Whoever speaks for a sitemap speaks for where it leads; what an index lists stays where it is listed.
+        let is_root = input.root == input.id;
+        let host = input.vouched_by.as_ref()?;
+        (is_root || landed == host_of(asked)).then(|| Self::Host(host.clone()))
+    }
+
+    fn has(&self, host: &str) -> bool {
+        match self {
+            Self::Site(own) => is_same_site(host, own),
+            Self::Host(own) => is_same_host(host, own),
+        }
+    }
+}
+
+/// What was found out about hosts: a sitemap has few of them, many times.
+#[derive(Debug, Default)]
+struct Hosts {
+    known: HashMap<String, bool>,
+}
+
+impl Hosts {
+    /// More are not remembered.
+    const MOST: usize = 1_000;
+
+    /// What `judge` says of the host of this URL; `false` for none.
+    fn asked(&mut self, url: &str, judge: impl FnOnce(&str) -> bool) -> bool {
+        Url::parse(url).is_ok_and(|url| self.of(host_of(&url), judge))
+    }
+
+    fn of(&mut self, host: &str, judge: impl FnOnce(&str) -> bool) -> bool {
+        if let Some(known) = self.known.get(host) {
+            return *known;
+        }
+        let judged = judge(host);
+        if self.known.len() < Self::MOST {
+            self.known.insert(host.to_owned(), judged);
+        }
+        judged
+    }
+}
+
+/// The addresses that all imports of the process hold, in bytes.
+#[derive(Clone, Debug, Default)]
+struct Memory(Arc<AtomicU64>);
+
+impl Memory {
+    fn hold(&self) -> Held {
+        Held {
+            memory: self.clone(),
+            bytes: 0,
+        }
+    }
+}
+
+/// One import's part of it.
+#[derive(Debug, Default)]
+struct Held {
+    memory: Memory,
+    bytes: u64,
+}
+
+impl Held {
+    /// Takes more, and returns what all hold together.
+    fn grow(&mut self, bytes: u64) -> u64 {
+        self.bytes += bytes;
+        let before = self.memory.0.fetch_add(bytes, Ordering::Relaxed);
+        before.saturating_add(bytes)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.memory.0.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 /// Entries gathered while a file streams by.
 struct Collected {
-    registrable: String,
+    scope: Pages,
+    hosts: Hosts,
     pages: BTreeMap<String, Listed>,
+    held: Held,
+    max_memory: u64,
+    /// The file has more addresses than one may have.
+    is_full: bool,
+    /// All imports together have more than they may have.
+    is_memory_full: bool,
 }
 
 impl Collected {
-    fn new(registrable: &str) -> Self {
+    fn new(scope: Pages, held: Held, max_memory: u64) -> Self {
         Self {
-            registrable: registrable.to_owned(),
+            scope,
+            hosts: Hosts::default(),
             pages: BTreeMap::new(),
+            held,
+            max_memory,
+            is_full: false,
+            is_memory_full: false,
         }
+    }
+
+    /// Whether no more is taken.
+    fn is_over(&self) -> bool {
+        self.is_full || self.is_memory_full
     }
 
     fn add(&mut self, entry: &Entry) {
         let text = entry.loc.as_str();
-        if text.len() > MAX_URL_BYTES {
+        if text.len() > MAX_URL_BYTES || self.is_over() || self.pages.contains_key(text) {
             return;
         }
-        let is_ours = entry
-            .loc
-            .host_str()
-            .and_then(registrable)
-            .is_some_and(|found| found.domain == self.registrable);
+        let size = settings_count(text.len()) + ENTRY_BYTES;
+        self.is_memory_full = self.held.grow(size) > self.max_memory;
+        self.is_full = self.held.bytes > self.max_memory / 4;
+        if self.is_over() {
+            return;
+        }
+        let Self { scope, hosts, .. } = self;
+        let host = entry.loc.host_str().unwrap_or_default();
+        let is_ours = hosts.of(host, |host| scope.has(host));
         let category = categorize(&entry.loc);
         let listed = Listed {
+            place: u32::try_from(self.pages.len()).unwrap_or(u32::MAX),
             last_modified: entry.lastmod,
             changefreq: entry.changefreq.map(|frequency| frequency.as_str()),
             priority: entry.priority,
@@ -312,48 +866,184 @@ impl Collected {
                 Disposition::Filter
             },
         };
-        self.pages.entry(text.to_owned()).or_insert(listed);
+        self.pages.insert(text.to_owned(), listed);
     }
 }
 
-/// The sitemaps that an index names.
+/// What one sitemap is and lists, as far as its budgets go.
+async fn store_import(
+    conn: &mut AsyncPgConnection,
+    id: ItemId,
+    import: &Import,
+    purse: &mut Purse<'_>,
+    advance: bool,
+) -> QueryResult<()> {
+    let before = import.stop;
+    if let Some(stop) = before {
+        purse.stop_in(stop.scope, stop.measure);
+    }
+    let of_children = store_children(conn, id, import, purse, advance).await?;
+    let of_pages = store_pages(conn, id, import, purse, advance).await?;
+    let stop = of_children.or(of_pages).or(before);
+    let stopped_by = stop
+        .map(Stop::name)
+        .or_else(|| import.limit.map(str::to_owned));
+    let size: SizeBefore = statement(include_str!("sitemap_import/store.sql"))
+        .bind::<BigInt, _>(id)
+        .bind::<Nullable<Text>, _>(import.kind)
+        .bind::<Nullable<Integer>, _>(
+            import
+                .urls
+                .map(|urls| i32::try_from(urls).unwrap_or(i32::MAX)),
+        )
+        .bind::<Nullable<BigInt>, _>(import.bytes.map(signed))
+        .bind::<Nullable<Bool>, _>(import.is_gzipped)
+        .bind::<Bool, _>(import.is_truncated || stop.is_some())
+        .bind::<Nullable<Text>, _>(stopped_by)
+        .bind::<Nullable<Integer>, _>(
+            import
+                .foreign
+                .map(|own| i32::try_from(own).unwrap_or(i32::MAX)),
+        )
+        .bind::<Bool, _>(import.was_read)
+        .get_result(conn)
+        .await?;
+    if let Some(bytes) = import.bytes {
+        purse.add(Measure::Bytes, signed(bytes) - size.size_before);
+    }
+    Ok(())
+}
+
+/// The sitemaps that an index names: those that are new, as far as the budgets of files and hosts go.
 async fn store_children(
     conn: &mut AsyncPgConnection,
     parent: ItemId,
     import: &Import,
+    purse: &mut Purse<'_>,
     advance: bool,
-) -> QueryResult<()> {
+) -> QueryResult<Option<Stop>> {
     if import.children.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
-    sql_query(
+    let fresh: Vec<Address> = statement(
+        "SELECT url FROM unnest($2) WITH ORDINALITY AS listed(url, place) WHERE NOT EXISTS \
+         (SELECT FROM sitemap_file AS known WHERE known.domain_id = $1 AND known.url = listed.url) ORDER BY place",
+    )
+    .bind::<BigInt, _>(import.domain_id)
+    .bind::<Array<Text>, _>(&import.children)
+    .load(conn)
+    .await?;
+    let room = usize::try_from(purse.room(Measure::Files)).unwrap_or(usize::MAX);
+    let (mut taken, mut stop) = (Vec::new(), None);
+    for Address { url } in fresh {
+        if taken.len() >= room {
+            stop = Some(purse.stop(Measure::Files));
+            break;
+        }
+        let host = Url::parse(&url).ok().map(|url| host_of(&url).to_owned());
+        match purse.take_host(&host.unwrap_or_default()) {
+            Ok(()) => taken.push(url),
+            Err(full) => stop = Some(full),
+        }
+    }
+    let stored = sql_query(
         "INSERT INTO sitemap_file (domain_id, url, discovery_method, parent_id, depth, status) \
          SELECT $1, url, 'sitemap_index', $2, $3, CASE WHEN $5 THEN 'Selected' ELSE 'New' END \
-         FROM (SELECT DISTINCT url FROM unnest($4) AS url ORDER BY url) AS listed \
+         FROM (SELECT url FROM unnest($4) AS url ORDER BY url) AS listed \
          ON CONFLICT (domain_id, url) DO NOTHING",
     )
     .bind::<BigInt, _>(import.domain_id)
     .bind::<BigInt, _>(parent)
     .bind::<SmallInt, _>(import.depth + 1)
-    .bind::<Array<Text>, _>(&import.children)
+    .bind::<Array<Text>, _>(&taken)
     .bind::<Bool, _>(advance)
     .execute(conn)
     .await?;
-    Ok(())
+    purse.add(Measure::Files, i64::try_from(stored).unwrap_or(i64::MAX));
+    Ok(stop)
 }
 
-/// Pages new to the domain; for known ones, only what the sitemap says of them.
+/// The pages that a sitemap lists: those that are new, as far as the budget of pages goes, and what it says of known ones.
 async fn store_pages(
+    conn: &mut AsyncPgConnection,
+    sitemap: ItemId,
+    import: &Import,
+    purse: &mut Purse<'_>,
+    advance: bool,
+) -> QueryResult<Option<Stop>> {
+    if import.pages.is_empty() {
+        return Ok(None);
+    }
+    let mut pages: Vec<(&str, &Listed)> = import
+        .pages
+        .iter()
+        .map(|(url, listed)| (url.as_str(), listed))
+        .collect();
+    let room = usize::try_from(purse.room(Measure::Pages)).unwrap_or(usize::MAX);
+    let mut stop = None;
+    // In the ordinary case there is room for all, and nobody asks which are new.
+    if pages.len() > room && keep_within(conn, import.domain_id, &mut pages, room).await? {
+        stop = Some(purse.stop(Measure::Pages));
+    }
+    conn.batch_execute(CHECKS_PLANNED_ONCE).await?;
+    for rows in pages.chunks(INSERT_ROWS) {
+        let stored = store_rows(conn, sitemap, import.domain_id, rows, advance).await?;
+        purse.add(Measure::Pages, stored);
+    }
+    conn.batch_execute(CHECKS_PLANNED_EACH).await?;
+    Ok(stop)
+}
+
+/// Leaves those pages that are known, and so many that are new: those of interest first. Returns whether any had to go.
+async fn keep_within(
+    conn: &mut AsyncPgConnection,
+    domain_id: i64,
+    pages: &mut Vec<(&str, &Listed)>,
+    room: usize,
+) -> QueryResult<bool> {
+    let urls: Vec<&str> = pages.iter().map(|(url, _)| *url).collect();
+    let known: Vec<Address> =
+        statement("SELECT url FROM page WHERE domain_id = $1 AND url = ANY ($2)")
+            .bind::<BigInt, _>(domain_id)
+            .bind::<Array<Text>, _>(&urls)
+            .load(conn)
+            .await?;
+    let known: HashSet<&str> = known.iter().map(|own| own.url.as_str()).collect();
+    let mut fresh: Vec<(u8, u32, &str)> = pages
+        .iter()
+        .filter(|(url, _)| !known.contains(url))
+        .map(|(url, listed)| (rank(listed.disposition), listed.place, *url))
+        .collect();
+    if fresh.len() <= room {
+        return Ok(false);
+    }
+    fresh.sort_unstable();
+    let gone: HashSet<&str> = fresh.iter().skip(room).map(|(_, _, url)| *url).collect();
+    pages.retain(|(url, _)| !gone.contains(url));
+    Ok(true)
+}
+
+/// Which pages come first where there is no room for all.
+fn rank(disposition: Disposition) -> u8 {
+    match disposition {
+        Disposition::Queue => 0,
+        Disposition::Keep => 1,
+        Disposition::Filter => 2,
+    }
+}
+
+/// Pages new to the domain; for known ones, only what the sitemap says of them. Returns how many were new.
+async fn store_rows(
     conn: &mut AsyncPgConnection,
     sitemap: ItemId,
     domain_id: i64,
     rows: &[(&str, &Listed)],
     advance: bool,
-) -> QueryResult<()> {
+) -> QueryResult<i64> {
     let column = |get: fn(&Listed) -> &'static str| -> Vec<&'static str> {
         rows.iter().map(|(_, listed)| get(listed)).collect()
     };
-    sql_query(&*STORE_PAGES)
+    let stored: Stored = sql_query(&*STORE_PAGES)
         .bind::<BigInt, _>(domain_id)
         .bind::<BigInt, _>(sitemap)
         .bind::<Array<Text>, _>(rows.iter().map(|(url, _)| *url).collect::<Vec<_>>())
@@ -387,7 +1077,7 @@ async fn store_pages(
         .bind::<Array<Text>, _>(column(|listed| listed.disposition.as_str()))
         .bind::<SmallInt, _>(i16::try_from(category::RULES_VERSION).unwrap_or(i16::MAX))
         .bind::<Bool, _>(advance)
-        .execute(conn)
+        .get_result(conn)
         .await?;
-    Ok(())
+    Ok(stored.stored)
 }

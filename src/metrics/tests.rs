@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gleaner_actors::port::{LeaseId, SettleReport};
 
 use super::*;
+use crate::leads::metrics::sitemap_budget_ended;
 use crate::prices::metrics::{
     Recorded, bot_answered, bot_pulled, bot_refused, bot_result, polls_waiting, record_head,
     record_queue, recorded,
@@ -96,6 +97,7 @@ fn rendered() -> String {
         record_queue("queue", 1);
         record_head(1.0);
         recorded(Recorded::Recorded);
+        sitemap_budget_ended("root", "pages");
         page_rendered(elapsed);
         render_failed("render_timeout");
         browser_started();

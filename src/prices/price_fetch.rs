@@ -485,7 +485,9 @@ fn class_of(error: &FetchError) -> &'static str {
     match error {
         FetchError::RobotsDisallowed | FetchError::RobotsUnreachable { .. } => "robots",
         FetchError::Status { .. } | FetchError::TooManyRedirects { .. } => "http",
-        FetchError::TooLarge { .. } | FetchError::ContentCoding { .. } => "http",
+        FetchError::TooLarge { .. }
+        | FetchError::Decompression { .. }
+        | FetchError::ContentCoding { .. } => "http",
         FetchError::BadUrl { .. } | FetchError::Blocked { .. } => "blocked",
         _ => "network",
     }

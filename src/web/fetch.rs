@@ -11,9 +11,11 @@
 //!   origin that was asked for and are dropped for good at the first redirect that leaves it.
 //! - An address is checked where it is resolved, and the connection goes to what was checked.
 //!   Proxies from the environment are ignored, because they would resolve names themselves.
-//! - Sizes are counted after decompression, while reading. Nothing is buffered beyond its budget.
+//! - Sizes are counted after decompression, while reading. Nothing is buffered beyond its budget. What decompression may cost
+//!   is bounded as well ([`mod@decode`]).
 
 mod config;
+mod decode;
 mod error;
 mod exchange;
 mod guard;

@@ -176,8 +176,19 @@ impl Document {
 pub fn is_same_site(one: &str, other: &str) -> bool {
     let [one, other] = [one, other].map(|host| host.trim_end_matches('.').to_ascii_lowercase());
     let registered = |host: &str| registrable(host).map(|found| found.domain);
-    let is_same_host = !one.is_empty() && without_www(&one) == without_www(&other);
-    is_same_host || registered(&one).is_some_and(|domain| registered(&other) == Some(domain))
+    is_one_host(&one, &other)
+        || registered(&one).is_some_and(|domain| registered(&other) == Some(domain))
+}
+
+/// Whether two hosts, in ASCII (IDNA) form, are one, with `www.` or without.
+#[must_use]
+pub fn is_same_host(one: &str, other: &str) -> bool {
+    let [one, other] = [one, other].map(|host| host.trim_end_matches('.').to_ascii_lowercase());
+    is_one_host(&one, &other)
+}
+
+fn is_one_host(one: &str, other: &str) -> bool {
+    !one.is_empty() && without_www(one) == without_www(other)
 }
 
 fn without_www(host: &str) -> &str {

@@ -7,3 +7,4 @@ mod import;
 mod landing;
 mod recategorise;
 mod sitemaps;
+mod traps;

@@ -310,7 +310,7 @@ fn best(field: &str, readers: &[(Sample<'_>, Reader<'_>)]) -> Option<FieldPatter
     for mut selector in proposals(field, readers) {
         let (mut right, mut wrong, mut known) = (0, 0, 0);
         for (sample, reader) in readers {
-            let value = reader.read(&selector);
+            let value = reader.read_alone(&selector);
             if field == "price" && sample.price.is_none() {
                 continue;
             }
@@ -415,7 +415,7 @@ fn shown_at(sample: &Sample<'_>, reader: &Reader<'_>) -> Vec<Selector> {
                 .into_iter()
                 .map(|path| selector(Method::Css, &path, None, 0.8))
                 .filter(|own| {
-                    let value = reader.read(own);
+                    let value = reader.read_alone(own);
                     value.is_some_and(|value| sample.is_right("price", &value) == Some(true))
                 })
                 .take(2)

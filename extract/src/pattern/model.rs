@@ -119,6 +119,20 @@ pub struct Field {
 pub struct Fields {
     /// Every field of the pattern; `None` where no selector yielded anything.
     pub fields: BTreeMap<String, Option<Field>>,
+    /// Selectors that cost more on this page than any selector may, in the order in which they were tried.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub given_up: Vec<GivenUp>,
+}
+
+/// A selector that was given up, because it costs too much.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GivenUp {
+    /// The field that it is for.
+    pub field: String,
+    /// Which of the field's selectors it is.
+    pub selector: Place,
+    /// What it looks for.
+    pub text: String,
 }
 
 impl Fields {

@@ -6,10 +6,19 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::limits::MAX_VALUE_CHARS;
+use super::work::Work;
 use crate::url::resolve;
 
 /// How large a compiled expression may become, in bytes.
 const MAX_REGEX_BYTES: usize = 256 * 1024;
+
+/// One that becomes no larger than this is light: it goes through a value without looking back.
+const LIGHT_REGEX_BYTES: usize = 16 * 1024;
+
+/// What it costs to compile an expression, and to go through a byte of a value with a light one, and with any other, in steps.
+const COMPILE_STEPS: u64 = 50_000;
+const LIGHT_STEPS_PER_BYTE: u64 = 1;
+const HEAVY_STEPS_PER_BYTE: u64 = 64;
 
 /// One change to a value. One that cannot be made yields nothing, and the next selector is tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +74,7 @@ impl Step {
         }
     }
 
-    pub(super) fn apply(&self, value: &str, base: Option<&Url>) -> Option<String> {
+    pub(super) fn apply(&self, value: &str, base: Option<&Url>, work: &Work) -> Option<String> {
         let changed = match self {
             Self::Trim => value.trim().to_owned(),
             Self::Lowercase => value.to_lowercase(),
@@ -76,7 +85,18 @@ impl Step {
                 None => Url::parse(value).ok()?.into(),
             },
             Self::Regex(expression) => {
-                let found = regex(expression)?.captures(value)?;
+                if !work.spend(COMPILE_STEPS) {
+                    return None;
+                }
+                let (regex, per_byte) = match sized(expression, LIGHT_REGEX_BYTES) {
+                    Some(light) => (light, LIGHT_STEPS_PER_BYTE),
+                    None => (regex(expression)?, HEAVY_STEPS_PER_BYTE),
+                };
+                let bytes = u64::try_from(value.len()).unwrap_or(u64::MAX);
+                if !work.spend(bytes.saturating_mul(per_byte)) {
+                    return None;
+                }
+                let found = regex.captures(value)?;
                 found.get(1).or_else(|| found.get(0))?.as_str().to_owned()
             }
             Self::Replace(from, to) => {
@@ -96,8 +116,13 @@ impl Step {
 }
 
 fn regex(expression: &str) -> Option<regex::Regex> {
+    sized(expression, MAX_REGEX_BYTES)
+}
+
+/// The expression, if it becomes no larger than so many bytes.
+fn sized(expression: &str, bytes: usize) -> Option<regex::Regex> {
     RegexBuilder::new(expression)
-        .size_limit(MAX_REGEX_BYTES)
+        .size_limit(bytes)
         .dfa_size_limit(MAX_REGEX_BYTES)
         .nest_limit(50)
         .build()

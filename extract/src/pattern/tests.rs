@@ -1,5 +1,7 @@
 //! What patterns yield, and what is refused.
 
+use std::time::{Duration, Instant};
+
 use proptest::prelude::*;
 
 use super::*;
@@ -226,23 +228,126 @@ fn hostile_patterns_are_refused() {
     ));
 }
 
+/// A pattern of one field with this selector, and one with a selector that costs nothing.
+fn beside(kind: &str, selector: &str) -> Pattern {
+    let selector = serde_json::Value::from(selector);
+    pattern(&format!(
+        r#""a_costly":{{"primary":{{"type":"{kind}","selector":{selector},"confidence":1}}}},
+           "b_cheap":{{"primary":{{"type":"css","selector":"title","confidence":1}}}}"#
+    ))
+}
+
+/// What is long in a program that is not optimised, on a busy machine. Before it was counted each took minutes, or seconds at best.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Hostile selectors on hostile pages: each is given up by name, in little time, and the other fields are found.
 #[test]
-fn costly_selectors_yield_nothing_in_bounded_time() {
-    let html = format!("<body>{}", "<b>x</b>".repeat(60_000));
-    let page = Page::parse(&html);
-    for selector in [
-        "b ~ b ~ b ~ u",
-        "b:nth-child(50000)",
-        "b:not(u ~ b)",
-        "b:last-of-type",
+fn selectors_that_cost_too_much_are_given_up_by_name() {
+    let title = "<title>Mug</title>";
+    let flat = format!("{title}<body>{}", "<b>x</b>".repeat(31_000));
+    let deep = format!("{title}{}", "<div><p></p>".repeat(250)).repeat(60);
+    let long = format!(
+        "{title}<body data-x='{}'>{}",
+        "y".repeat(1_000_000),
+        "<b>x</b>".repeat(30_000)
+    );
+    let quiet = format!("{title}<body>{}<u>1</u>", "<b>x</b><!---->".repeat(60_000));
+    let letters = "abcdefghijklmnopqrstuvwxyz".repeat(8);
+    let turned = format!("//b[contains(translate(/html/body, '{letters}', '{letters}'), 'zz')]");
+    let joined = format!(
+        "//b[contains(concat({}), 'zz')]",
+        vec!["/html/body"; 60].join(",")
+    );
+    let listed = format!("{} u", ":is(:not(:not(*)),:not(:not(*)))".repeat(25));
+    for (kind, selector, html) in [
+        ("css", "u ~ b", &flat),
+        ("css", "b:not(:not(u ~ b))", &flat),
+        ("css", "u ~ u, u + b, u ~ b", &quiet),
+        (
+            "css",
+            "p:not(p p div p div p ~ p)>u,div p div p div p div p div p div i",
+            &deep,
+        ),
+        ("css", "[data-x*='yz'] b", &long),
+        ("css", listed.as_str(), &flat),
+        ("meta", "u ~ b[content]", &flat),
+        ("xpath", "//i | //b[count(//b[count(//b) > 0]) > 0]", &flat),
+        ("xpath", turned.as_str(), &flat),
+        ("xpath", joined.as_str(), &flat),
+        (
+            "xpath",
+            "//b[count(preceding::b[count(following::b) > 0]) < 0]",
+            &flat,
+        ),
     ] {
-        let json = format!(
-            r#"{{"store_domain":"s","patterns":{{"x":{{"primary":{{"type":"css","selector":"{selector}","confidence":1}}}}}}}}"#
-        );
+        let page = Page::parse(html);
+        let pattern = beside(kind, selector);
+        let started = Instant::now();
+        let found = pattern.apply(&page, None);
+        let took = started.elapsed();
+        let expected = GivenUp {
+            field: "a_costly".to_owned(),
+            selector: Place::Primary,
+            text: selector.to_owned(),
+        };
+        assert_eq!(found.given_up, [expected], "{selector}");
+        assert_eq!(found.value("a_costly"), None, "{selector}");
+        assert_eq!(found.value("b_cheap"), Some("Mug"), "{selector}");
+        assert!(took < PATIENCE, "{selector}: {took:?}");
+        // And alike every time.
+        assert_eq!(pattern.apply(&page, None), found, "{selector}");
+    }
+}
+
+/// Each of them is cheap enough; together they are not.
+#[test]
+fn a_pattern_s_selectors_share_a_budget() {
+    let big = format!(
+        "<title>Mug</title><script id=s>[{}0]</script>",
+        "1,".repeat(700_000)
+    );
+    let page = Page::parse(&big);
+    let json = r##"{"type":"json","selector":"#s","json_path":"none","confidence":1}"##;
+    let regex = r#"{"type":"css","selector":"title","confidence":1,"post_process":[{"regex":"(\w{1,9}\W){3}x"}]}"#;
+    for selector in [json, regex] {
+        let fields: Vec<String> = (0..50)
+            .map(|n| {
+                let fallbacks = vec![selector; 10].join(",");
+                format!(r#""f{n}":{{"primary":{selector},"fallbacks":[{fallbacks}]}}"#)
+            })
+            .collect();
+        let pattern = pattern(&fields.join(","));
+        let started = Instant::now();
+        let found = pattern.apply(&page, None);
+        let took = started.elapsed();
+        assert!(took < PATIENCE, "{selector}: {took:?}");
+        assert!(!found.given_up.is_empty(), "{selector}");
+        assert!(found.given_up.iter().all(|own| !own.text.is_empty()));
+        let named = serde_json::to_value(&found).unwrap();
         assert_eq!(
-            Pattern::parse(&json).unwrap().apply(&page, None).value("x"),
-            None
+            named["given_up"][0]["field"],
+            found.given_up[0].field.as_str()
         );
+    }
+}
+
+/// What an estimate would refuse, and is cheap in fact.
+#[test]
+fn selectors_that_only_look_costly_are_tried() {
+    let html = format!(
+        "<body>{}<i>last</i>",
+        (1..=60_000).fold(String::new(), |all, n| all + &format!("<b>{n}</b>"))
+    );
+    let page = Page::parse(&html);
+    for (selector, expected) in [
+        ("b:nth-child(50000)", "50000"),
+        ("b:last-of-type", "60000"),
+        ("b:nth-of-type(3) ~ i", "last"),
+        ("i:not(b):not(u)", "last"),
+    ] {
+        let found = beside("css", selector).apply(&page, None);
+        assert_eq!(found.given_up, [], "{selector}");
+        assert_eq!(found.value("a_costly"), Some(expected), "{selector}");
     }
 }
 
@@ -301,7 +406,7 @@ proptest! {
     fn no_text_makes_it_panic(json in "\\PC{0,200}", expression in "[a-z/@\\[\\]()'.*=| 0-9]{0,40}") {
         drop(Pattern::parse(&json));
         let page = Page::parse(HTML);
-        drop(xpath::first(&expression, &page));
+        drop(xpath::first(&expression, &page, &work::Work::new(MAX_SELECTOR_STEPS)));
     }
 
     #[test]

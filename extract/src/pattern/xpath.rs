@@ -13,20 +13,20 @@
 //!   `string`, `concat`, `substring-before`, `substring-after`, `translate`, `lower-case`, `string-length`, `number`, `name`.
 //!
 //! Element and attribute names are compared in lower case, as HTML has them; text is that of the tree, with its white space. An
-//! expression that is wrong, or takes more than [`MAX_STEPS`] steps, finds nothing.
+//! expression that is wrong, or costs more than its budget, finds nothing.
 
 mod eval;
 mod parse;
 mod syntax;
 
 pub(super) use self::eval::Found;
-pub use self::eval::MAX_STEPS;
 use super::super::html::Page;
+use super::work::Work;
 
 /// The first thing that an expression finds on a page.
-pub(super) fn first<'a>(expression: &str, page: &'a Page) -> Option<Found<'a>> {
+pub(super) fn first<'a>(expression: &str, page: &'a Page, work: &Work) -> Option<Found<'a>> {
     let expression = parse::expression(expression)?;
-    eval::first(&expression, page)
+    eval::first(&expression, page, work)
 }
 
 /// Whether a text is an expression of this subset.

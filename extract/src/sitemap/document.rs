@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use chrono::{DateTime, Utc};
 
 use super::date::{parse_feed_date, parse_lastmod};
-use super::entry::{ChangeFrequency, Entry, Kind, Reason};
+use super::entry::{ChangeFrequency, Entry, Kind, MAX_TAGS, Reason, SitemapError};
 use super::location::{Base, Location};
 use super::stage::{End, Step};
 use crate::url::MAX_URL_BYTES;
@@ -14,11 +14,25 @@ use crate::url::MAX_URL_BYTES;
 /// How much text of one element or line is kept; a longer URL is invalid.
 pub(super) const MAX_TEXT_BYTES: usize = MAX_URL_BYTES;
 
+/// Addresses looked at for each entry that there may be: a feed has two or three.
+const LOOKS_PER_URL: u64 = 8;
+
 /// What was passed on and what was dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     pub(super) urls: u64,
     pub(super) invalid_urls: u64,
+}
+
+impl Counts {
+    /// Counts an entry without a URL, of which there may be as many as there may be entries.
+    pub(super) fn miss(&mut self, most: u64) -> Step {
+        if self.invalid_urls >= most {
+            return ControlFlow::Break(End::Limit(Reason::MaxInvalid));
+        }
+        self.invalid_urls += 1;
+        ControlFlow::Continue(())
+    }
 }
 
 /// The state of one XML document.
@@ -28,6 +42,9 @@ pub(super) struct Counts {
 pub(super) struct Document<L> {
     base: Base,
     max_urls: u64,
+    tags: u64,
+    /// Addresses looked at, whatever came of them.
+    looked_at: u64,
     kind: Kind,
     root: Vec<u8>,
     is_root_closed: bool,
@@ -67,6 +84,8 @@ impl<L: Location> Document<L> {
         Self {
             base,
             max_urls,
+            tags: 0,
+            looked_at: 0,
             kind: Kind::None,
             root: Vec::new(),
             is_root_closed: false,
@@ -92,6 +111,13 @@ impl<L: Location> Document<L> {
         each: &mut dyn FnMut(Entry<L>),
     ) -> Step {
         self.depth += 1;
+        self.tags += 1;
+        if self.tags > MAX_TAGS {
+            return ControlFlow::Break(End::Refused(SitemapError::Tags));
+        }
+        if self.looked_at > self.max_urls.saturating_mul(LOOKS_PER_URL) {
+            return ControlFlow::Break(End::Limit(Reason::MaxInvalid));
+        }
         let (prefix, local) = split_name(name);
         if self.kind == Kind::None {
             self.kind = kind_of_root(local);
@@ -128,6 +154,7 @@ impl<L: Location> Document<L> {
         }
         if self.kind == Kind::Atom && local.eq_ignore_ascii_case(b"link") {
             if entry.loc.is_none() {
+                self.looked_at += 1;
                 entry.loc = atom_link(&self.base, attributes);
             }
             return ControlFlow::Continue(());
@@ -225,9 +252,11 @@ impl<L: Location> Document<L> {
         let text = text.trim();
         match field {
             Some(Field::Loc) if entry.loc.is_none() && !text.is_empty() => {
+                self.looked_at += 1;
                 entry.loc = L::resolve(&self.base, &unwrapped(text));
             }
             Some(Field::Guid) if text.starts_with("http") => {
+                self.looked_at += 1;
                 entry.fallback = L::resolve(&self.base, text);
             }
             Some(Field::LastMod) => entry.lastmod = parse_lastmod(text),
@@ -248,8 +277,7 @@ impl<L: Location> Document<L> {
             return ControlFlow::Continue(());
         };
         let Some(loc) = entry.loc.or(entry.fallback) else {
-            counts.invalid_urls += 1;
-            return ControlFlow::Continue(());
+            return counts.miss(self.max_urls);
         };
         if counts.urls >= self.max_urls {
             return ControlFlow::Break(End::Limit(Reason::MaxUrls));

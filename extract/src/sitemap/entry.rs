@@ -118,6 +118,8 @@ pub enum Reason {
     MaxBytes,
     /// There were more entries than [`Limits::max_urls`].
     MaxUrls,
+    /// There were more entries without a URL that can be fetched than [`Limits::max_urls`].
+    MaxInvalid,
     /// The gzip data is damaged, or ends too early.
     DamagedGzip,
     /// The XML ends inside its root element.
@@ -131,11 +133,21 @@ impl Reason {
         match self {
             Self::MaxBytes => "max_bytes",
             Self::MaxUrls => "max_urls",
+            Self::MaxInvalid => "max_invalid",
             Self::DamagedGzip => "damaged_gzip",
             Self::UnexpectedEnd => "unexpected_end",
         }
     }
 }
+
+/// Most members of one layer of gzip. Whoever compresses a sitemap in parallel makes one for each 64 KiB or more.
+pub const MAX_GZIP_MEMBERS: u64 = 4_096;
+
+/// So many bytes of gzip may hold nothing: beyond what comes out of them, and an eighth more.
+pub const MAX_GZIP_IDLE_BYTES: u64 = 256 * 1024;
+
+/// Most tags of one file, ends not counted. A full sitemap with pictures and languages has a third of it.
+pub const MAX_TAGS: u64 = 2_000_000;
 
 /// Why a file is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -143,4 +155,26 @@ pub enum SitemapError {
     /// It declares a document type, and so perhaps entities. They are never resolved, fetched or expanded.
     #[error("the sitemap has a document type declaration")]
     Doctype,
+    /// Each member costs time, whether it holds anything or not.
+    #[error("the sitemap has more than {MAX_GZIP_MEMBERS} gzip members")]
+    GzipMembers,
+    /// Blocks that hold nothing cost time as well.
+    #[error("the sitemap has more than {MAX_GZIP_IDLE_BYTES} bytes of gzip that hold nothing")]
+    GzipIdle,
+    /// Tags cost time, whatever they say.
+    #[error("the sitemap has more than {MAX_TAGS} tags")]
+    Tags,
+}
+
+impl SitemapError {
+    /// Returns the name under which the limit is stored that the file went beyond, where that is why it is refused.
+    #[must_use]
+    pub fn limit(self) -> Option<&'static str> {
+        match self {
+            Self::Doctype => None,
+            Self::GzipMembers => Some("gzip_members"),
+            Self::GzipIdle => Some("gzip_idle_bytes"),
+            Self::Tags => Some("tags"),
+        }
+    }
 }

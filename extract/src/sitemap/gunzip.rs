@@ -3,9 +3,9 @@
 use std::io::Write;
 use std::ops::ControlFlow;
 
-use flate2::write::MultiGzDecoder;
+use flate2::write::GzDecoder;
 
-use super::entry::Reason;
+use super::entry::{MAX_GZIP_IDLE_BYTES, MAX_GZIP_MEMBERS, Reason, SitemapError};
 use super::stage::{End, Step, length};
 
 /// A compressed file that was compressed again in transport; more than that is no accident.
@@ -25,9 +25,62 @@ pub(super) struct Gunzip {
     max_bytes: u64,
 }
 
+/// A layer of gzip: member after member (RFC 1952, section 2.2).
 struct Layer {
-    inflater: MultiGzDecoder<Vec<u8>>,
+    inflater: GzDecoder<Vec<u8>>,
+    consumed: u64,
     produced: u64,
+    members: u64,
+}
+
+impl Layer {
+    fn new() -> Self {
+        Self {
+            inflater: GzDecoder::new(Vec::new()),
+            consumed: 0,
+            produced: 0,
+            members: 1,
+        }
+    }
+
+    /// Takes compressed bytes; what comes of them is in the inflater.
+    fn inflate(&mut self, mut bytes: &[u8]) -> Step {
+        let damaged = |_| End::Limit(Reason::DamagedGzip);
+        self.consumed = self.consumed.saturating_add(length(bytes));
+        while !bytes.is_empty() {
+            let taken = match self.inflater.write(bytes).map_err(damaged) {
+                Ok(taken) => taken,
+                Err(end) => return ControlFlow::Break(end),
+            };
+            if taken == 0 {
+                // The member has ended, and another follows.
+                self.members += 1;
+                if self.members > MAX_GZIP_MEMBERS {
+                    return ControlFlow::Break(End::Refused(SitemapError::GzipMembers));
+                }
+                if let Err(end) = self.inflater.try_finish().map_err(damaged) {
+                    return ControlFlow::Break(end);
+                }
+                let output = std::mem::take(self.inflater.get_mut());
+                self.inflater = GzDecoder::new(output);
+            }
+            bytes = bytes.get(taken..).unwrap_or_default();
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Takes what has come of it so far.
+    fn output(&mut self) -> Vec<u8> {
+        let output = std::mem::take(self.inflater.get_mut());
+        self.produced = self.produced.saturating_add(length(&output));
+        output
+    }
+
+    /// Whether more went in than what came out can account for.
+    fn is_idle(&self) -> bool {
+        let accounted = self.produced.saturating_add(self.produced / 8);
+        self.consumed.saturating_sub(accounted) > MAX_GZIP_IDLE_BYTES
+    }
 }
 
 type Sink<'a> = dyn FnMut(&[u8]) -> Step + 'a;
@@ -86,10 +139,7 @@ impl Gunzip {
         }
         let head = std::mem::take(&mut self.head);
         if begins_alike && self.layers.len() < MAX_LAYERS {
-            self.layers.push(Layer {
-                inflater: MultiGzDecoder::new(Vec::new()),
-                produced: 0,
-            });
+            self.layers.push(Layer::new());
             return self.inflate(depth, &head, sink);
         }
         self.is_plain = true;
@@ -101,16 +151,17 @@ impl Gunzip {
             let Some(layer) = self.layers.get_mut(depth) else {
                 break;
             };
-            let written = layer.inflater.write_all(piece);
-            let mut output = std::mem::take(layer.inflater.get_mut());
-            layer.produced = layer.produced.saturating_add(length(&output));
+            let inflated = layer.inflate(piece);
+            let mut output = layer.output();
             let is_over = layer.produced > self.max_bytes;
+            let is_idle = layer.is_idle();
             self.feed_layer(depth + 1, &output, sink)?;
             if is_over {
                 return ControlFlow::Break(End::Limit(Reason::MaxBytes));
             }
-            if written.is_err() {
-                return ControlFlow::Break(End::Limit(Reason::DamagedGzip));
+            inflated?;
+            if is_idle {
+                return ControlFlow::Break(End::Refused(SitemapError::GzipIdle));
             }
             if let Some(layer) = self.layers.get_mut(depth) {
                 output.clear();

@@ -102,10 +102,7 @@ impl Lines {
                 });
                 ControlFlow::Continue(())
             }
-            None if self.is_sitemap => {
-                counts.invalid_urls += 1;
-                ControlFlow::Continue(())
-            }
+            None if self.is_sitemap => counts.miss(self.max_urls),
             None => ControlFlow::Break(End::NotASitemap),
         }
     }

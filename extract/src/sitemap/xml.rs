@@ -193,11 +193,12 @@ impl Scanner {
         document: &mut Document<L>,
     ) -> &'a [u8] {
         let mut seen = brackets;
-        for (at, &byte) in bytes.iter().enumerate() {
+        let mut rest = bytes;
+        while let Some((&byte, after)) = rest.split_first() {
             match byte {
                 b'>' if seen >= 2 => {
                     self.state = State::Text;
-                    return bytes.get(at + 1..).unwrap_or_default();
+                    return after;
                 }
                 b']' => {
                     // A third bracket shows that the first one was content.
@@ -205,11 +206,15 @@ impl Scanner {
                         document.cdata(b"]");
                     }
                     seen = (seen + 1).min(2);
+                    rest = after;
                 }
                 _ => {
                     document.cdata(b"]]".get(..usize::from(seen)).unwrap_or_default());
-                    document.cdata(&[byte]);
+                    let end = memchr::memchr(b']', rest).unwrap_or(rest.len());
+                    let (content, behind) = rest.split_at(end);
+                    document.cdata(content);
                     seen = 0;
+                    rest = behind;
                 }
             }
         }

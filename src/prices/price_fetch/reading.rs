@@ -89,6 +89,12 @@ pub(super) fn read(
 
 /// Puts what the pattern found before what the page tells by itself.
 fn merge(offer: &mut Offer, fields: &Fields, hints: &Hints<'_>, warnings: &mut Vec<String>) {
+    warnings.extend(fields.given_up.iter().map(|own| {
+        format!(
+            "the pattern's selector {:?} for the {} costs too much on this page and was given up",
+            own.text, own.field
+        )
+    }));
     if let Some(title) = fields.value("title") {
         offer.title = Some(title.to_owned());
     }

@@ -92,6 +92,12 @@ pub enum FetchError {
     /// The body broke off or could not be decompressed.
     #[error("body could not be read")]
     Body(#[source] Cause),
+    /// The body costs more to decompress than it can hold.
+    #[error("decompression was given up: {limit}")]
+    Decompression {
+        /// What there was too much of, and how much may be.
+        limit: String,
+    },
     /// The server answered in a content coding that was not offered.
     #[error("unknown content coding {coding:?}")]
     ContentCoding {
@@ -149,6 +155,7 @@ impl FetchError {
             Self::TooLarge { .. } => "too_large",
             Self::TooManyRedirects { .. } => "too_many_redirects",
             Self::Body(_) => "body",
+            Self::Decompression { .. } => "decompression",
             Self::ContentCoding { .. } => "content_coding",
             Self::Status { status: 500.., .. } => "status_5xx",
             Self::Status { .. } => "status_4xx",
@@ -212,6 +219,7 @@ impl FetchError {
             }
             | Self::TooLarge { .. }
             | Self::TooManyRedirects { .. }
+            | Self::Decompression { .. }
             | Self::ContentCoding { .. }
             | Self::Status { .. } => Decision::Permanent,
         }

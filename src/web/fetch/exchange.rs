@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use url::{Host, Position, Url};
 
 use super::config::MAX_DURATION;
+use super::decode::{self, Coding, Decoding};
 use super::guard::{host_key, shortened};
 use super::pace::{Limits, Permit};
 use super::sockets::Socket;
@@ -83,6 +84,7 @@ pub(super) fn check_status(status: u16, retry_after: Option<Duration>) -> Result
 #[derive(Debug)]
 pub struct BodyStream {
     response: Option<reqwest::Response>,
+    decoding: Option<Decoding>,
     permit: Option<Permit>,
     socket: Option<Socket>,
     left_bytes: u64,
@@ -98,27 +100,70 @@ impl BodyStream {
     /// whatever the compression does.
     ///
     /// # Errors
-    /// [`FetchError::TooLarge`], [`FetchError::Timeout`], [`FetchError::Body`]. After an error, and
-    /// after the end, there is nothing more.
+    /// [`FetchError::TooLarge`], [`FetchError::Timeout`], [`FetchError::Body`],
+    /// [`FetchError::Decompression`]. After an error, and after the end, there is nothing more.
     ///
     /// # Cancel safety
     /// Nothing is lost if the future is dropped.
     pub async fn next_chunk(&mut self) -> Result<Option<Bytes>, FetchError> {
-        let Some(response) = self.response.as_mut() else {
-            return Ok(None);
-        };
-        let read = timeout_at(self.deadline, response.chunk()).await;
-        let elapsed = self.started_at.elapsed();
-        let result = match read {
-            Err(_) => Err(FetchError::Timeout { after: elapsed }),
-            Ok(Err(error)) => Err(FetchError::from_body(error, elapsed)),
-            Ok(Ok(None)) => Ok(None),
-            Ok(Ok(Some(chunk))) => self.within_budget(chunk).map(Some),
+        let result = match self.decoded().await {
+            Ok(Some(chunk)) => self.within_budget(chunk).map(Some),
+            ended => ended,
         };
         if !matches!(result, Ok(Some(_))) || self.truncated {
             self.close();
         }
         result
+    }
+
+    /// The next piece without its coding, of which nothing is empty.
+    async fn decoded(&mut self) -> Result<Option<Bytes>, FetchError> {
+        loop {
+            let Some(decoding) = &mut self.decoding else {
+                return self.received().await;
+            };
+            if decoding.is_over() {
+                return Ok(None);
+            }
+            if decoding.has_work() {
+                // However much has come, others have their turn, and time runs out.
+                tokio::task::yield_now().await;
+                if Instant::now() >= self.deadline {
+                    return Err(FetchError::Timeout {
+                        after: self.started_at.elapsed(),
+                    });
+                }
+                let piece = decoding.step()?;
+                if !piece.is_empty() {
+                    return Ok(Some(piece));
+                }
+                continue;
+            }
+            let Some(chunk) = self.received().await? else {
+                let rest = self
+                    .decoding
+                    .take()
+                    .map(|mut own| own.finish())
+                    .transpose()?;
+                return Ok(rest.filter(|rest| !rest.is_empty()));
+            };
+            if let Some(decoding) = &mut self.decoding {
+                decoding.feed(chunk);
+            }
+        }
+    }
+
+    /// The next piece as it comes over the wire.
+    async fn received(&mut self) -> Result<Option<Bytes>, FetchError> {
+        let Some(response) = self.response.as_mut() else {
+            return Ok(None);
+        };
+        let read = timeout_at(self.deadline, response.chunk()).await;
+        let elapsed = self.started_at.elapsed();
+        match read {
+            Err(_) => Err(FetchError::Timeout { after: elapsed }),
+            Ok(received) => received.map_err(|error| FetchError::from_body(error, elapsed)),
+        }
     }
 
     /// Whether the body was cut at the limit, as [`RequestOptions::truncate`] asks for.
@@ -145,6 +190,7 @@ impl BodyStream {
 
     fn close(&mut self) {
         self.response = None;
+        self.decoding = None;
         self.permit = None;
         self.socket = None;
     }
@@ -234,24 +280,27 @@ pub(super) async fn open(
             visited.push(std::mem::replace(&mut url, next));
             continue;
         }
-        let coding = response.headers().get(header::CONTENT_ENCODING);
-        if let Some(coding) = coding.filter(|coding| !is_identity(coding)) {
-            // What we offered has been removed from the headers by the decoder.
-            let coding = shortened(&String::from_utf8_lossy(coding.as_bytes()));
-            return Err(FetchError::ContentCoding { coding });
+        let mut headers = response.headers().clone();
+        let coding = coding_of(&headers)?;
+        if coding.is_some() {
+            // They are not those of the body that is handed out.
+            headers.remove(header::CONTENT_ENCODING);
+            headers.remove(header::CONTENT_LENGTH);
         }
         let limit_bytes = options.max_body_bytes.unwrap_or(config.max_body_bytes);
         if !options.truncate
+            && coding.is_none()
             && response
                 .content_length()
                 .is_some_and(|length| length > limit_bytes)
         {
             return Err(FetchError::TooLarge { limit_bytes });
         }
-        let mut head = Head::new(requested, url, followed, status, response.headers().clone());
+        let mut head = Head::new(requested, url, followed, status, headers);
         head.retry_after = retry_after;
         let body = BodyStream {
             response: Some(response),
+            decoding: coding.map(Decoding::new),
             permit: Some(permit),
             socket: Some(socket),
             left_bytes: limit_bytes,
@@ -381,6 +430,7 @@ async fn send(
     if let Some(host) = host {
         sent.insert(header::HOST, host);
     }
+    sent.insert(header::ACCEPT_ENCODING, decode::OFFERED);
     let request = match &options.post {
         Some(body) => live.http.post(wire_url).body(body.clone()),
         None => live.http.get(wire_url),
@@ -409,6 +459,22 @@ fn on_the_wire(live: &Live, url: &Url) -> (Url, Option<HeaderValue>) {
         return (url.clone(), None);
     }
     (wire, host)
+}
+
+/// The coding of a body, if it has one.
+///
+/// # Errors
+/// [`FetchError::ContentCoding`] for one that was not offered, and for more than one.
+fn coding_of(headers: &HeaderMap) -> Result<Option<Coding>, FetchError> {
+    let named = headers.get_all(header::CONTENT_ENCODING);
+    let named: Vec<&HeaderValue> = named.iter().filter(|own| !is_identity(own)).collect();
+    match named.as_slice() {
+        [] => Ok(None),
+        [one] if Coding::named(one).is_some() => Ok(Coding::named(one)),
+        [first, ..] => Err(FetchError::ContentCoding {
+            coding: shortened(&String::from_utf8_lossy(first.as_bytes())),
+        }),
+    }
 }
 
 fn is_identity(coding: &HeaderValue) -> bool {

@@ -71,6 +71,10 @@ const SEEDS: &[(&str, &str)] = &[
         "INSERT INTO sitemap_file (domain_id, url) SELECT id, 'https://shop.example/sitemap.xml' FROM domain",
     ),
     (
+        "sitemap_budget",
+        "INSERT INTO sitemap_budget (registrable_domain, root_id, files) SELECT 'shop.example', id, 1 FROM sitemap_file",
+    ),
+    (
         "page",
         "INSERT INTO page (domain_id, url) SELECT id, 'https://shop.example/' FROM domain",
     ),

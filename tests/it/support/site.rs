@@ -86,8 +86,12 @@ struct Content {
     answers: HashMap<String, Vec<Answer>>,
     /// For whatever of a host is not named.
     fallbacks: HashMap<String, Answer>,
+    /// For whatever is named nowhere: what a place (with its query) answers.
+    maker: Option<Maker>,
     hits: Vec<Hit>,
 }
+
+type Maker = Box<dyn Fn(&str) -> Option<Answer> + Send>;
 
 /// The web; stops when dropped.
 pub(crate) struct Site {
@@ -149,6 +153,11 @@ impl Site {
             .insert(host.to_owned(), answer);
     }
 
+    /// What a web without end answers: asked for every place (host, path and query) that is named nowhere.
+    pub(crate) fn make(&self, maker: impl Fn(&str) -> Option<Answer> + Send + 'static) {
+        self.content.lock().unwrap().maker = Some(Box::new(maker));
+    }
+
     /// The requests so far whose place starts with this.
     pub(crate) fn hits(&self, prefix: &str) -> Vec<Hit> {
         self.content
@@ -187,7 +196,10 @@ async fn answer(State(content): State<Arc<Mutex<Content>>>, request: Request) ->
     let answer = match content.answers.get_mut(&place) {
         Some(script) if script.len() > 1 => script.pop(),
         Some(script) => script.last().cloned(),
-        None => content.fallbacks.get(&host).cloned(),
+        None => content.fallbacks.get(&host).cloned().or_else(|| {
+            let made = content.maker.as_ref()?;
+            made(&format!("{place}{query}"))
+        }),
     };
     let answer = answer.unwrap_or_else(|| Answer::status(404));
     let mut response = Response::builder().status(StatusCode::from_u16(answer.status).unwrap());

@@ -1,17 +1,17 @@
 //! Evaluates an expression, with a budget of steps.
 
-use std::cell::Cell;
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 
 use scraper::Node as Kind;
 
 use super::super::limits::MAX_VALUE_CHARS;
+use super::super::work::Work;
 use super::syntax::{Axis, Expr, Function, Operator, Start, Step, Test};
 use crate::html::{Page, ego::NodeRef};
 
-/// Steps (nodes looked at) that one expression may take on one page.
-pub const MAX_STEPS: usize = 10_000_000;
+/// Bytes of text that a function goes through in a step.
+const TEXT_BYTES_PER_STEP: usize = 16;
 
 /// What an expression yields.
 #[derive(Debug)]
@@ -54,12 +54,9 @@ struct Here<'a> {
     last: usize,
 }
 
-pub(super) fn first<'a>(expression: &Expr, page: &'a Page) -> Option<Found<'a>> {
+pub(super) fn first<'a>(expression: &Expr, page: &'a Page, work: &Work) -> Option<Found<'a>> {
     let root = page.document().tree.root();
-    let evaluator = Evaluator {
-        root,
-        left: Cell::new(MAX_STEPS),
-    };
+    let evaluator = Evaluator { root, work };
     let here = Here {
         node: Node::Tree(root),
         position: 1,
@@ -101,16 +98,23 @@ impl<'a> Node<'a> {
     }
 }
 
-struct Evaluator<'a> {
+struct Evaluator<'a, 'w> {
     root: NodeRef<'a>,
-    left: Cell<usize>,
+    work: &'w Work,
 }
 
-impl<'a> Evaluator<'a> {
+impl<'a> Evaluator<'a, '_> {
     fn spend(&self, steps: usize) -> Outcome<()> {
-        let left = self.left.get().checked_sub(steps).ok_or(Stop)?;
-        self.left.set(left);
-        Ok(())
+        let steps = u64::try_from(steps).unwrap_or(u64::MAX);
+        self.work.spend(steps).then_some(()).ok_or(Stop)
+    }
+
+    /// Pays for what a function does with so many bytes of text.
+    fn spend_on_text(&self, bytes: usize) -> Outcome<()> {
+        self.work
+            .spend_bytes(bytes, TEXT_BYTES_PER_STEP)
+            .then_some(())
+            .ok_or(Stop)
     }
 
     fn value(&self, expression: &Expr, here: Here<'a>) -> Outcome<Value<'a>> {
@@ -161,6 +165,8 @@ impl<'a> Evaluator<'a> {
             for predicate in &step.predicates {
                 found = self.filtered(found, predicate)?;
             }
+            // To see that each is there once costs more than to look at it.
+            self.spend(found.len())?;
             all.extend(found.into_iter().filter(|node| match node {
                 Node::Tree(tree) => seen.insert((tree.id(), None)),
                 Node::Attribute(owner, name, _) => seen.insert((owner.id(), Some(*name))),
@@ -304,6 +310,7 @@ impl<'a> Evaluator<'a> {
             (Value::Text(left), Value::Text(right))
                 if matches!(operator, Operator::Equal | Operator::NotEqual) =>
             {
+                self.spend_on_text(left.len().min(right.len()))?;
                 Ok(accepts(operator, Some(left.cmp(right))))
             }
             (left, right) => {
@@ -332,7 +339,10 @@ impl<'a> Evaluator<'a> {
                 Some(node) => self.text_of(node)?,
                 None => String::new(),
             },
-            Value::Text(text) => text.clone(),
+            Value::Text(text) => {
+                self.spend_on_text(text.len())?;
+                text.clone()
+            }
             Value::Number(number) => number.to_string(),
             Value::Truth(truth) => truth.to_string(),
         })
@@ -458,7 +468,12 @@ impl<'a> Evaluator<'a> {
             Some(argument) => self.value(argument, here),
             None => Ok(Value::Nodes(vec![here.node])),
         };
-        let text = |index: usize| self.text(&argument(index)?);
+        // Whatever a function does with a text, it goes through it once.
+        let text = |index: usize| -> Outcome<String> {
+            let text = self.text(&argument(index)?)?;
+            self.spend_on_text(text.len())?;
+            Ok(text)
+        };
         Ok(match function {
             Function::Position => Value::Number(as_number(here.position)),
             Function::Last => Value::Number(as_number(here.last)),
@@ -494,7 +509,11 @@ impl<'a> Evaluator<'a> {
                 let after = whole.split_once(part.as_str()).map(|(_, after)| after);
                 Value::Text(after.unwrap_or_default().to_owned())
             }
-            Function::Translate => Value::Text(translate(&text(0)?, &text(1)?, &text(2)?)),
+            Function::Translate => {
+                let (whole, from, to) = (text(0)?, text(1)?, text(2)?);
+                self.spend_on_text(whole.len().saturating_mul(from.len()))?;
+                Value::Text(translate(&whole, &from, &to))
+            }
             Function::LowerCase => Value::Text(text(0)?.to_lowercase()),
             Function::StringLength => Value::Number(as_number(text(0)?.chars().count())),
             Function::Number => Value::Number(self.number(&argument(0)?)?),

@@ -1,5 +1,6 @@
 //! Table tests of the subset.
 
+use super::super::work::MAX_SELECTOR_STEPS;
 use super::*;
 use crate::html::node_text;
 
@@ -9,10 +10,12 @@ const HTML: &str = r#"<html><body><div id="a" class="box price-box"><span class=
 
 fn found(expression: &str, html: &str) -> Option<String> {
     let page = Page::parse(html);
-    Some(match first(expression, &page)? {
-        Found::Node(node) => node_text(node, 200),
-        Found::Text(text) => text,
-    })
+    Some(
+        match first(expression, &page, &Work::new(MAX_SELECTOR_STEPS))? {
+            Found::Node(node) => node_text(node, 200),
+            Found::Text(text) => text,
+        },
+    )
 }
 
 #[test]

@@ -305,6 +305,88 @@ async fn bombs_are_defused_in_flat_memory() {
     }
 }
 
+/// Bodies that hold nothing, and never end: on one thread, which others need as well.
+#[tokio::test]
+async fn bodies_that_hold_nothing_are_given_up_and_hold_up_nobody() {
+    let server = Nasty::start(async |request, mut stream| {
+        let (coding, head, piece): (&str, Vec<u8>, Vec<u8>) = match request.path.as_str() {
+            // Members of nothing, blocks of nothing, brotli's metadata of nothing.
+            "/members" => ("gzip", Vec::new(), gzip(b"").repeat(1_000)),
+            "/more" => ("x-gzip", gzip(b"kettle"), gzip(b"").repeat(1_000)),
+            "/blocks" => (
+                "gzip",
+                gzip(b"")[..10].to_vec(),
+                [0, 0, 0, 0xff, 0xff].repeat(4_000),
+            ),
+            "/metadata" => ("br", vec![0b0000_1100], vec![0b0000_0110; 20_000]),
+            _ => return send(&mut stream, &response(OK, &[], b"kettle")).await,
+        };
+        let start = format!("HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\n\r\n");
+        send_for_ever(&mut stream, &[start.as_bytes(), &head].concat(), &piece).await;
+    })
+    .await;
+    let client = client(|_| {});
+    for (path, limit) in [
+        ("/members", "more than 4096 gzip members"),
+        ("/more", "more than 4096 gzip members"),
+        (
+            "/blocks",
+            "more than 262144 compressed bytes that hold nothing",
+        ),
+        (
+            "/metadata",
+            "more than 262144 compressed bytes that hold nothing",
+        ),
+    ] {
+        let hostile = server.url(path);
+        let (error, other) = tokio::join!(client.get(&hostile), async {
+            let mut answered = 0;
+            for _ in 0..5 {
+                answered += client.get(&server.url("/other")).await.unwrap().body.len();
+            }
+            answered
+        });
+        let error = error.unwrap_err();
+        assert_eq!(error.class(), "decompression", "{path}");
+        assert_eq!(
+            error.to_string(),
+            format!("decompression was given up: {limit}")
+        );
+        assert_eq!(error.decision(), Decision::Permanent);
+        assert_eq!(other, 30);
+    }
+}
+
+/// The body that is handed out is not the one that was sent, and its headers say so.
+#[tokio::test]
+async fn headers_of_a_coded_body_are_those_of_the_body() {
+    let body = [gzip(b"brass "), gzip(b"kettle"), b"\0\0 padding".to_vec()].concat();
+    let server = Nasty::fixed(response(
+        OK,
+        &[("Content-Encoding", "GZip"), ("ETag", "x")],
+        &body,
+    ))
+    .await;
+    let client = client(|_| {});
+    let answer = client.get(&server.url("/")).await.unwrap();
+    assert_eq!(&answer.body[..], b"brass kettle");
+    assert!(!answer.headers.contains_key(header::CONTENT_ENCODING));
+    assert!(!answer.headers.contains_key(header::CONTENT_LENGTH));
+    assert_eq!(answer.etag.as_deref(), Some("x"));
+    assert_eq!(server.seen()[0].header("accept-encoding"), Some("gzip, br"));
+    // What is larger when it is packed than it may be, may be none too large when it is not.
+    let noise: Vec<u8> = (0..60_000_u32)
+        .map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[1])
+        .collect();
+    let server = Nasty::fixed(response(OK, &[("Content-Encoding", "gzip")], &gzip(&noise))).await;
+    let options = RequestOptions {
+        max_body_bytes: Some(60_000),
+        ..RequestOptions::default()
+    };
+    let answer = client.get_with(&server.url("/"), options).await.unwrap();
+    assert_eq!(answer.body.len(), 60_000);
+}
+
 #[tokio::test]
 async fn circles_and_long_chains_of_redirects_end() {
     let server = Nasty::start(async |request, mut stream| {
