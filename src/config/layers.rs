@@ -147,14 +147,14 @@ impl File {
                 path: path.to_owned(),
                 source,
             })?;
-        Self::parse(path, text)
+        Self::parse(path, &text)
     }
 
     /// Takes it from its text.
     ///
     /// # Errors
     /// [`ConfigError::Invalid`] where it is no TOML.
-    pub(super) fn parse(path: &Path, text: String) -> Result<Self, ConfigError> {
+    pub(super) fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         match text.parse::<ImDocument<String>>() {
             Ok(document) => Ok(Self {
                 path: path.to_owned(),
@@ -163,9 +163,9 @@ impl File {
             Err(error) => {
                 let at = error.span().map_or(text.len(), |span| span.start);
                 Err(ConfigError::Invalid(vec![Misfit {
-                    key: key_before(&text, at),
+                    key: key_before(text, at),
                     problem: format!("cannot be read as TOML: {}", grammar(error.message())),
-                    place: Some(position(path, &text, at)),
+                    place: Some(position(path, text, at)),
                 }]))
             }
         }
