@@ -104,11 +104,11 @@ pub fn load(sources: &Sources, schema: &'static Schema) -> Result<Config, Config
 fn layers(sources: &Sources, schema: &'static Schema) -> Result<Layers, ConfigError> {
     let file = sources.file.as_deref().map(File::read).transpose()?;
     let mut merged = Figment::from(Toml::string(DEFAULTS));
-    merged = merged.merge(
-        Env::raw()
-            .only(&["DATABASE_URL"])
-            .map(|_| "database.url".into()),
-    );
+    let database_url = Env::raw()
+        .only(&["DATABASE_URL"])
+        .map(|_| "database.url".into());
+    let has_database_url = database_url.iter().next().is_some();
+    merged = merged.merge(database_url);
     if let Some(file) = &file {
         merged = merged.merge(file.layer());
     }
@@ -125,6 +125,7 @@ fn layers(sources: &Sources, schema: &'static Schema) -> Result<Layers, ConfigEr
     }
     Ok(Layers {
         merged,
+        has_database_url,
         file,
         variables,
         flags: sources.flags.iter().map(|(key, _)| key.clone()).collect(),

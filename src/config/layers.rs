@@ -23,6 +23,8 @@ const PREFIX: &str = "GLEANER_";
 /// All layers, laid over each other.
 pub(super) struct Layers {
     pub(super) merged: Figment,
+    /// Whether `DATABASE_URL` is set, the one variable that is below the file.
+    pub(super) has_database_url: bool,
     pub(super) file: Option<File>,
     /// Keys that our variables set.
     pub(super) variables: Vec<String>,
@@ -35,6 +37,7 @@ impl Layers {
     pub(super) fn of(merged: Figment) -> Self {
         Self {
             merged,
+            has_database_url: false,
             file: None,
             variables: Vec::new(),
             flags: Vec::new(),
@@ -108,7 +111,9 @@ impl Layers {
         if let Some(own) = self.variables.iter().find(|own| leads_to(own)) {
             return Some(variable(own, &key, is_named));
         }
-        self.file.as_ref().and_then(|file| file.place(path))
+        let in_file = self.file.as_ref().and_then(|file| file.place(path));
+        let is_below = self.has_database_url && key == "database.url";
+        in_file.or_else(|| is_below.then(|| "the environment variable DATABASE_URL".to_owned()))
     }
 }
 
@@ -147,14 +152,14 @@ impl File {
                 path: path.to_owned(),
                 source,
             })?;
-        Self::parse(path, text)
+        Self::parse(path, &text)
     }
 
     /// Takes it from its text.
     ///
     /// # Errors
     /// [`ConfigError::Invalid`] where it is no TOML.
-    pub(super) fn parse(path: &Path, text: String) -> Result<Self, ConfigError> {
+    pub(super) fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         match text.parse::<ImDocument<String>>() {
             Ok(document) => Ok(Self {
                 path: path.to_owned(),
@@ -163,9 +168,9 @@ impl File {
             Err(error) => {
                 let at = error.span().map_or(text.len(), |span| span.start);
                 Err(ConfigError::Invalid(vec![Misfit {
-                    key: key_before(&text, at),
+                    key: key_before(text, at),
                     problem: format!("cannot be read as TOML: {}", grammar(error.message())),
-                    place: Some(position(path, &text, at)),
+                    place: Some(position(path, text, at)),
                 }]))
             }
         }
@@ -696,7 +701,7 @@ mod tests {
                 (
                     "DATABASE_URL",
                     "90210",
-                    "database.url: expected a string, found a number",
+                    "database.url: expected a string, found a number; it takes quotes (in the environment variable DATABASE_URL)",
                 ),
                 (
                     "GLEANER_DATABASE__URL",

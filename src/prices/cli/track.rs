@@ -47,8 +47,8 @@ pub(crate) struct Arguments {
     /// The currency of that price (ISO 4217); unless given, the site's.
     #[arg(long, value_name = "CODE", requires = "target")]
     currency: Option<String>,
-    /// Tell them by a signed POST to this http:// or https:// URL; none of this network or machine, unless
-    /// fetch.allow_networks says so.
+    /// Tell them by a signed POST to this http:// or https:// URL; none of this network or machine, unless the configuration
+    /// allows it.
     #[arg(long, value_name = "URL", requires = "subscribe")]
     webhook: Option<String>,
 }
