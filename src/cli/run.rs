@@ -110,7 +110,7 @@ pub(super) async fn run(
         }
     }
 
-    let Some(app) = start(config, &mut signals).await? else {
+    let Some(app) = Box::pin(start(config, &mut signals)).await? else {
         if let Some(private) = &private {
             private.stop().await;
         }

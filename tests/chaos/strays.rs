@@ -1,7 +1,5 @@
 //! Other software writes something else under our keys in Redis: that key is concerned, and nothing else.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
-
 use std::time::{Duration, Instant};
 
 use crate::support::alone;
