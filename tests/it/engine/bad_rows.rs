@@ -1,7 +1,5 @@
 //! One row of the engine's own work that the database refuses, or cannot reckon with, among good ones.
 
-#![expect(clippy::unwrap_used, reason = "a failed set-up is a failed test")]
-
 use std::time::Duration;
 
 use gleaner::app::state::Shared;

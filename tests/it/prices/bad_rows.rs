@@ -1,7 +1,5 @@
 //! One row that the database refuses, or cannot reckon with, among good ones: these get done, that one is told of, once.
 
-#![expect(clippy::unwrap_used, reason = "a failed set-up is a failed test")]
-
 use std::time::Duration;
 
 use gleaner::app::state::Shared;
