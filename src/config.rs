@@ -332,6 +332,10 @@ mod tests {
                 ("[engine\n", "mine.toml"),
                 ("[retention]\ndaily = \"soon\"\n", "retention.daily"),
                 ("[retention]\nresults = \"1h\"\n", "retention.results"),
+                (
+                    "[retention]\nresults = \"1000years\"\n",
+                    "retention.results",
+                ),
                 ("[render]\nwait = \"1m\"\n", "render.wait"),
                 (
                     "[render]\nenabled = true\ntimeout = \"40s\"\n",

@@ -19,6 +19,7 @@ use gleaner_actors::{Settings, judge};
 use tracing::{debug, error, warn};
 
 use crate::db;
+use crate::db::halves::Halves;
 use crate::db::{Pool, PooledConnection};
 use crate::live::Live;
 use crate::store::lease;
@@ -117,7 +118,7 @@ impl Pipeline {
             .stage
             .release(conn, lease, &known)
             .await
-            .map_err(unavailable)?;
+            .map_err(db::port_error)?;
         self.in_hand().is_uncertain = false;
         if freed.freed > 0 {
             warn!(
@@ -139,7 +140,11 @@ impl Pipeline {
     ) -> Result<Vec<Claimed>, DieselError> {
         let mut claimed = Vec::new();
         if !wanted.is_empty() {
-            claimed = self.stage.claim_these(conn, lease, wanted).await?;
+            claimed = match self.stage.claim_these(conn, lease, wanted).await {
+                // They are due by their rows too, and found by these.
+                Err(error) if db::is_of_a_row(&error) => Vec::new(),
+                rows => rows?,
+            };
             let got: HashSet<ItemId> = claimed.iter().map(|row| row.id).collect();
             let missed: Vec<ItemId> = wanted
                 .iter()
@@ -152,7 +157,12 @@ impl Pipeline {
         }
         let room = limit.saturating_sub(claimed.len());
         if room > 0 {
-            claimed.extend(self.stage.claim(conn, lease, room).await?);
+            claimed.extend(match self.stage.claim(conn, lease, room).await {
+                Err(error) if db::is_of_a_row(&error) => {
+                    self.stage.claim_around(conn, lease, room).await?
+                }
+                rows => rows?,
+            });
         }
         Ok(claimed)
     }
@@ -162,22 +172,33 @@ impl Pipeline {
         conn: &mut AsyncPgConnection,
         ids: &[ItemId],
     ) -> Result<HashMap<ItemId, Loaded>, DieselError> {
-        match self.workflow.load(conn, ids).await {
-            Ok(rows) => Ok(rows
-                .into_iter()
-                .map(|(id, input)| (id, Loaded::Input(input)))
-                .collect()),
-            Err(error) if db::is_trouble(&error) => Err(error),
-            Err(error) => {
-                // Not the database's trouble: a row that we cannot read. Charged to the rows, or they block the queue.
-                error!(workflow = self.name, error = %chain(&error), "cannot load a batch");
-                let reason = chain(&error);
-                Ok(ids
-                    .iter()
-                    .map(|id| (*id, Loaded::Unreadable(reason.clone())))
-                    .collect())
+        let mut loaded = HashMap::with_capacity(ids.len());
+        let mut halves = Halves::of(ids);
+        while let Some(part) = halves.next_part() {
+            match self.workflow.load(conn, part).await {
+                Ok(rows) => {
+                    loaded.extend(
+                        rows.into_iter()
+                            .map(|(id, input)| (id, Loaded::Input(input))),
+                    );
+                }
+                Err(error) if db::is_trouble(&error) => return Err(error),
+                // Not the database's trouble: a row that we cannot read, which stands alone in the end, or all of them. Charged
+                // to the rows, or they block the queue.
+                Err(error) => {
+                    let reason = db::described(&error);
+                    let unreadable = match halves.refused(part, error) {
+                        Ok(None) => &[],
+                        Ok(Some(_)) | Err(_) => part,
+                    };
+                    for id in unreadable {
+                        error!(workflow = self.name, item = id, reason, "cannot load a row");
+                        loaded.insert(*id, Loaded::Unreadable(reason.clone()));
+                    }
+                }
             }
         }
+        Ok(loaded)
     }
 
     /// Records a batch in one transaction.
@@ -309,7 +330,7 @@ impl Port for Pipeline {
                 })
             })
             .await
-            .map_err(unavailable)?;
+            .map_err(db::port_error)?;
         *self.in_hand() = InHand::default();
         Ok(opened)
     }
@@ -327,12 +348,12 @@ impl Port for Pipeline {
         let claimed = self
             .take(&mut conn, lease, limit, &wanted)
             .await
-            .map_err(unavailable)?;
+            .map_err(db::port_error)?;
         let ids: Vec<ItemId> = claimed.iter().map(|row| row.id).collect();
         let mut inputs = if ids.is_empty() {
             HashMap::new()
         } else {
-            self.load(&mut conn, &ids).await.map_err(unavailable)?
+            self.load(&mut conn, &ids).await.map_err(db::port_error)?
         };
         let mut in_hand = self.in_hand();
         in_hand.take(&ids);
@@ -423,7 +444,7 @@ impl Port for Pipeline {
                 Err(Refusal::Data(error)) => {
                     return Err(Unsettled {
                         recorded: report,
-                        error: unavailable(error),
+                        error: db::port_error(error),
                     });
                 }
             }
@@ -444,13 +465,13 @@ impl Port for Pipeline {
                 Ok(freed)
             })
             .await
-            .map_err(unavailable)?;
+            .map_err(db::port_error)?;
         Ok(u64::try_from(freed).unwrap_or(0))
     }
 
     async fn has_backlog(&self) -> Result<bool, PortError> {
         let mut conn = self.connection().await?;
-        self.stage.has_due(&mut conn).await.map_err(unavailable)
+        self.stage.has_due(&mut conn).await.map_err(db::port_error)
     }
 }
 

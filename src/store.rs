@@ -3,6 +3,7 @@
 //! `stage` owns the stage columns; `items` is the operator's door to them, under the same guards as any other software. A
 //! workflow's own tables are queried where the workflow stands.
 
+pub mod aside;
 pub mod attempt;
 pub mod control;
 pub mod doctor;

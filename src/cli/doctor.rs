@@ -17,6 +17,8 @@ use crate::db::connect::Connector;
 use crate::db::pooler::{self, Pooling};
 use crate::db::{DbError, migrations};
 use crate::redis::{self, Redis};
+use crate::store::aside;
+use crate::store::aside::SetAside;
 use crate::store::doctor;
 use crate::store::doctor::{History, LongTransaction, Server, Stuck, Vacuum};
 use crate::store::node;
@@ -103,6 +105,7 @@ async fn examine(config: &Config, checks: &mut Vec<Check>) -> Result<(), DbError
         !up.is_empty(),
         config.engine.foreign_processing_after,
     ));
+    checks.push(set_aside(&aside::count(connection).await?));
     for area in areas::AREAS {
         checks.extend((area.examine)(config, connection).await?);
     }
@@ -461,6 +464,22 @@ fn stuck_rows(stuck: &[(String, Stuck)], is_running: bool, foreign_after: Durati
         return Check::warn(name, found, &advice);
     }
     Check::ok(name, "each has a worker")
+}
+
+fn set_aside(rows: &SetAside) -> Check {
+    let name = "rows set aside";
+    if rows.rows == 0 {
+        return Check::ok(name, "none");
+    }
+    Check::warn(
+        name,
+        format!(
+            "{} that periodic work was refused for; the last one: {}",
+            rows.rows,
+            plain(&rows.last)
+        ),
+        "see the table set_aside, and mend the rows or the rules that refuse them; each is tried again at its time, or once it is deleted there",
+    )
 }
 
 fn history(history: History, is_running: bool) -> Check {

@@ -67,6 +67,12 @@ impl Retention {
                 "must be at least one day",
             ));
         }
+        if let Some((key, _)) = self.keep.iter().find(|(_, keep)| **keep > 36_600 * DAY) {
+            return Err(inconsistent(
+                &format!("retention.{key}"),
+                "must be at most 100years, which is as good as for ever",
+            ));
+        }
         if self.pause > Duration::from_secs(60) {
             return Err(inconsistent(
                 "retention.pause",

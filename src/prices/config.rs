@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::Config;
 use crate::http::config::MAX_CONNECTIONS;
 use crate::prices::crawl::plan::Frequencies;
+use crate::prices::policy::FREQUENCIES;
 use crate::prices::price_fetch::PriceFetch;
 use crate::settings::{ConfigError, Options, Problem, Section, inconsistent};
 use crate::store::schedule::Cron;
@@ -110,6 +111,9 @@ impl Options for Crawl {
                     key,
                     "is too short: frequencies and aging are at least a minute",
                 );
+            }
+            if value > *FREQUENCIES.end() {
+                return refuse(key, "is too long: at most 10years");
             }
         }
         if !(1..=10_000).contains(&self.batch_size) {

@@ -9,9 +9,9 @@ use crate::db::statement::sql_query;
 use diesel::sql_types::{Array, BigInt, Binary, Bool, Json, Text};
 use diesel::{QueryResult, QueryableByName};
 use diesel_async::AsyncPgConnection;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::db::statement::statement;
+use crate::db::statement::{statement, storable};
 use crate::store::stage::{Group, bounded};
 
 /// The stage of the jobs, as requests name it.
@@ -150,20 +150,6 @@ fn title(text: &str) -> String {
     bounded(text).chars().take(MAX_TITLE_CHARS).collect()
 }
 
-/// The same without NUL, which JSON may hold and PostgreSQL does not store. As deep as the parser allowed.
-fn storable(value: &Value) -> Value {
-    let clean = |text: &str| text.replace('\0', "\u{fffd}");
-    match value {
-        Value::String(text) => Value::String(clean(text)),
-        Value::Array(all) => Value::Array(all.iter().map(storable).collect()),
-        Value::Object(all) => {
-            let fields = all.iter().map(|(name, own)| (clean(name), storable(own)));
-            Value::Object(fields.collect::<Map<_, _>>())
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
-    }
-}
-
 /// A page to be kept for learning and testing patterns.
 #[derive(Clone, Debug)]
 pub struct KeptPage {
@@ -204,15 +190,6 @@ pub async fn keep_pages(conn: &mut AsyncPgConnection, pages: &[KeptPage]) -> Que
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nul_is_taken_out_at_any_depth() {
-        let value = json!({"a\0": ["x\0y", {"b": "\0"}], "n": 1.5, "t": true, "z": null});
-        assert_eq!(
-            storable(&value),
-            json!({"a\u{fffd}": ["x\u{fffd}y", {"b": "\u{fffd}"}], "n": 1.5, "t": true, "z": null})
-        );
-    }
 
     #[test]
     fn titles_are_cut_by_characters() {

@@ -1,18 +1,23 @@
 //! Flags: what needs a person's eye. At most one is open per kind and subject.
 
 use std::ops::Add;
+use std::sync::LazyLock;
 
+use crate::db;
+use crate::db::halves::Halves;
 use crate::db::statement::sql_query;
 use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::sql_types::{Array, BigInt, Nullable, Text};
 use diesel_async::AsyncPgConnection;
 use serde::Serialize;
+use tracing::warn;
 use utoipa::ToSchema;
 use utoipa::openapi::Object;
 
 use super::pattern::SITES;
 use crate::http::openapi::one_of;
+use crate::store::aside::{self, Key, Work};
 use crate::store::stage::Request;
 
 /// A flag, as people see it.
@@ -55,13 +60,14 @@ pub struct Flag {
 }
 
 /// The kinds of trouble.
-pub const KINDS: [&str; 6] = [
+pub const KINDS: [&str; 7] = [
     "pattern_generation_failed",
     "pattern_low_confidence",
     "fetch_failing_repeatedly",
     "store_rate_limited",
     "duplicate_products",
     "price_jump",
+    "unusable_row",
 ];
 
 /// The states of a flag.
@@ -213,7 +219,7 @@ pub async fn reopen(conn: &mut AsyncPgConnection, flag: i64) -> QueryResult<bool
 }
 
 /// What a look at the sites has changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, QueryableByName, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, QueryableByName, Serialize)]
 pub struct Judged {
     /// Flags opened.
     #[diesel(sql_type = BigInt)]
@@ -238,19 +244,107 @@ impl Add for Judged {
     }
 }
 
+const JUDGING: Work<'_> = Work {
+    name: "flags",
+    table: "site",
+};
+
+/// Looks at sites' results and jobs; see its file.
+static JUDGE: LazyLock<String> = LazyLock::new(|| {
+    let template = include_str!("flag/judge.sql").replace("{set_aside}", SET_ASIDE);
+    SITES.ask(&template, &[Request::Queue])
+});
+
+/// Looks at what is alike; see its file.
+static DUPLICATES: LazyLock<String> =
+    LazyLock::new(|| include_str!("flag/duplicates.sql").replace("{set_aside}", SET_ASIDE));
+
+/// The sites that are set aside.
+const SET_ASIDE: &str = "ARRAY(SELECT row_id FROM set_aside WHERE work = 'flags' AND table_name = 'site' AND until > now())";
+
 /// Looks at every site's latest results and jobs, and at what looks the same: opens the flags that are due, closes those whose
 /// trouble is over.
 ///
-/// A site whose pattern fails, or that cannot be read at all, gets its pattern learnt anew.
+/// A site whose pattern fails, or that cannot be read at all, gets its pattern learnt anew. A site for which that cannot be written
+/// down is set aside.
 ///
 /// # Errors
-/// Whatever the database answers.
+/// Whatever the database answers, but for a row's sake.
 pub async fn judge(conn: &mut AsyncPgConnection) -> QueryResult<Judged> {
-    let sites: Judged = sql_query(SITES.ask(include_str!("flag/judge.sql"), &[Request::Queue]))
-        .get_result(conn)
-        .await?;
-    let duplicates: Judged = sql_query(include_str!("flag/duplicates.sql"))
-        .get_result(conn)
-        .await?;
+    let sites = judge_by(conn, &JUDGE).await?;
+    let duplicates = judge_by(conn, &DUPLICATES).await?;
+    tell_set_aside(conn).await?;
     Ok(sites + duplicates)
+}
+
+/// Runs a statement over all sites, or where that is refused over some at a time.
+async fn judge_by(conn: &mut AsyncPgConnection, sql: &'static str) -> QueryResult<Judged> {
+    match judge_of(conn, sql, None).await {
+        Err(error) if db::is_of_a_row(&error) => {}
+        done => return done,
+    }
+    let sites: Vec<Key> = sql_query(format!(
+        "SELECT id FROM site WHERE {} ORDER BY id",
+        JUDGING.takes("id")
+    ))
+    .load(conn)
+    .await?;
+    let (sites, mut all) = (Key::numbers(&sites), Judged::default());
+    let mut halves = Halves::of(&sites);
+    while let Some(part) = halves.next_part() {
+        match judge_of(conn, sql, Some(part)).await {
+            Ok(some) => all = all + some,
+            Err(error) => aside::refused(conn, JUDGING, &mut halves, part, error).await?,
+        }
+    }
+    Ok(all)
+}
+
+async fn judge_of(
+    conn: &mut AsyncPgConnection,
+    sql: &'static str,
+    only: Option<&[i64]>,
+) -> QueryResult<Judged> {
+    sql_query(sql)
+        .bind::<Nullable<Array<BigInt>>, _>(only)
+        .get_result(conn)
+        .await
+}
+
+/// Opens a flag for each row of ours that periodic work has set aside, and closes those of rows that it has not refused for a day.
+///
+/// # Errors
+/// Whatever the database answers, but for a row's sake.
+pub async fn tell_set_aside(conn: &mut AsyncPgConnection) -> QueryResult<()> {
+    const TELL: &str = include_str!("flag/set_aside.sql");
+    let all = sql_query(TELL)
+        .bind::<Nullable<Array<BigInt>>, _>(None::<&[i64]>)
+        .execute(conn)
+        .await;
+    match all {
+        Err(error) if db::is_of_a_row(&error) => {}
+        done => return done.map(drop),
+    }
+    let rows: Vec<Key> = sql_query("SELECT id FROM set_aside ORDER BY id")
+        .load(conn)
+        .await?;
+    let rows = Key::numbers(&rows);
+    let mut halves = Halves::of(&rows);
+    while let Some(part) = halves.next_part() {
+        let told = sql_query(TELL)
+            .bind::<Nullable<Array<BigInt>>, _>(Some(part))
+            .execute(conn)
+            .await;
+        if let Err(error) = told
+            && let Some((row, error)) = halves.refused(part, error)?
+        {
+            // It stands in set_aside all the same, and was in the log.
+            warn!(
+                row,
+                error = db::described(&error),
+                "cannot flag a row that is set aside"
+            );
+        }
+    }
+    Ok(())
 }

@@ -9,6 +9,7 @@ use tracing::info;
 
 use super::config;
 use crate::app::state::Shared;
+use crate::db;
 use crate::prices::flag;
 use crate::store::schedule;
 
@@ -28,11 +29,9 @@ impl PatternHealth {
         let cron = &config.section::<config::PatternHealth>().cron;
         if schedule::is_mine_by_cron(&mut conn, "pattern-health", cron, self.shared.node)
             .await
-            .map_err(PortError::unavailable)?
+            .map_err(db::port_error)?
         {
-            let judged = flag::judge(&mut conn)
-                .await
-                .map_err(PortError::unavailable)?;
+            let judged = flag::judge(&mut conn).await.map_err(db::port_error)?;
             info!(
                 opened = judged.opened,
                 closed = judged.closed,

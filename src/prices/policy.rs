@@ -1,5 +1,6 @@
 //! Crawl policies and subscriptions, as operators write them. Triggers have every job that they concern decided anew.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::db::statement::sql_query;
@@ -40,6 +41,13 @@ pub struct Policy {
     #[diesel(sql_type = BigInt)]
     pub jobs: i64,
 }
+
+/// The shortest and the longest time from one crawl to the next; the table takes no other.
+pub const FREQUENCIES: RangeInclusive<Duration> =
+    Duration::from_secs(60)..=Duration::from_secs(3_660 * 24 * 3600);
+
+/// The longest time before the second attempt that the table takes.
+pub const LONGEST_RETRY_BACKOFF: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// Delays between attempts double this often at most.
 const DOUBLINGS: u32 = 3;

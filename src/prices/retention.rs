@@ -8,6 +8,7 @@ pub const KINDS: [Kind; 5] = [
     Kind {
         key: "results",
         name: "crawl_result",
+        table: "crawl_result",
         schedule: Schedule::Daily,
         batch: 5_000,
         sql: include_str!("retention/results.sql"),
@@ -15,6 +16,7 @@ pub const KINDS: [Kind; 5] = [
     Kind {
         key: "failed_results",
         name: "crawl_result (failed)",
+        table: "crawl_result",
         schedule: Schedule::Daily,
         batch: 5_000,
         sql: include_str!("retention/failed_results.sql"),
@@ -23,6 +25,7 @@ pub const KINDS: [Kind; 5] = [
     Kind {
         key: "notifications",
         name: "notification",
+        table: "notification",
         schedule: Schedule::Daily,
         batch: 5_000,
         sql: include_str!("retention/notifications.sql"),
@@ -31,6 +34,7 @@ pub const KINDS: [Kind; 5] = [
     Kind {
         key: "pages",
         name: "product_page",
+        table: "product_page",
         schedule: Schedule::Daily,
         batch: 1_000,
         sql: include_str!("retention/pages.sql"),
@@ -40,6 +44,7 @@ pub const KINDS: [Kind; 5] = [
     Kind {
         key: "full_history",
         name: "price_history",
+        table: "product_url",
         schedule: Schedule::Weekly,
         batch: 200,
         sql: include_str!("retention/history.sql"),

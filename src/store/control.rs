@@ -28,7 +28,11 @@ pub struct Control {
 /// Whatever the database answers.
 pub async fn all(conn: &mut AsyncPgConnection) -> QueryResult<Vec<Control>> {
     sql_query(
-        "SELECT workflow, paused, run_requested_at, unpark_requested_at FROM workflow_control ORDER BY workflow",
+        // A request made at no time that there is, is none.
+        "SELECT workflow, paused, \
+         CASE WHEN run_requested_at BETWEEN '1970-01-01Z' AND '9999-12-31Z' THEN run_requested_at END AS run_requested_at, \
+         CASE WHEN unpark_requested_at BETWEEN '1970-01-01Z' AND '9999-12-31Z' THEN unpark_requested_at END AS unpark_requested_at \
+         FROM workflow_control ORDER BY workflow",
     )
     .load(conn)
     .await

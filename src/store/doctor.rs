@@ -185,7 +185,7 @@ pub async fn stuck(conn: &mut AsyncPgConnection, stage: &Stage) -> QueryResult<S
     sql_query(format!(
         "SELECT count(*) FILTER (WHERE {stage}_lease IS NOT NULL AND lease.id IS NULL) AS orphaned, \
          count(*) FILTER (WHERE {stage}_lease IS NULL) AS \"foreign\", \
-         extract(epoch FROM now() - min({stage}_due_at) FILTER (WHERE {stage}_lease IS NULL))::float8 AS foreign_seconds \
+         extract(epoch FROM now() - min(greatest({stage}_due_at, '1900-01-01Z')) FILTER (WHERE {stage}_lease IS NULL AND isfinite({stage}_due_at)))::float8 AS foreign_seconds \
          FROM {table} LEFT JOIN lease ON lease.id = {stage}_lease AND lease.expires_at > now() \
          WHERE {stage}_lease IS NOT NULL OR {stage}_status = 'Processing'"
     ))

@@ -343,7 +343,7 @@ impl Items {
         };
         let (changed, order) = if self.has("updated_at") {
             (
-                "extract(epoch FROM now() - item.updated_at)::float8",
+                "extract(epoch FROM now() - CASE WHEN isfinite(item.updated_at) THEN item.updated_at END)::float8",
                 "item.updated_at DESC, item.id",
             )
         } else {
@@ -353,7 +353,7 @@ impl Items {
             &format!(
                 "SELECT item.id::bigint AS id, ({name})::text AS label, item.{stage}_status AS status, \
                  item.{stage}_attempts AS attempts, \
-                 extract(epoch FROM item.{stage}_due_at - now())::float8 AS due_in_seconds, \
+                 extract(epoch FROM CASE WHEN isfinite(item.{stage}_due_at) THEN item.{stage}_due_at END - now())::float8 AS due_in_seconds, \
                  {changed} AS changed_seconds, item.{stage}_error AS error \
                  FROM {table} AS item WHERE {condition} ORDER BY {order} LIMIT $7"
             ),
@@ -437,7 +437,7 @@ impl Items {
         let (table, stage) = (self.table, self.stage);
         sql_query(format!(
             "SELECT to_jsonb(item) AS columns, node.id || '@' || node.host AS holder, \
-             extract(epoch FROM lease.expires_at - now())::float8 AS lease_ends_in_seconds \
+             extract(epoch FROM CASE WHEN isfinite(lease.expires_at) THEN lease.expires_at END - now())::float8 AS lease_ends_in_seconds \
              FROM {table} AS item LEFT JOIN lease ON lease.id = item.{stage}_lease \
              LEFT JOIN node ON node.id = lease.node_id WHERE item.id = $1"
         ))

@@ -93,7 +93,7 @@ pub async fn renew(
 ///
 /// Leases that have ended do not count: their rows are being seen to. Nor do bots', which last for minutes: they are left to the
 /// regular look.
-pub(super) const NEXT_EXPIRY: &str = "(SELECT extract(epoch FROM min(expires_at) - now())::float8 FROM lease WHERE node_id <> $1 AND expires_at > now())";
+pub(super) const NEXT_EXPIRY: &str = "(SELECT extract(epoch FROM min(least(expires_at, now() + interval '1 day')) - now())::float8 FROM lease WHERE node_id <> $1 AND expires_at > now())";
 
 /// Forgets leases that ended over an hour ago. Rows still stamped with one are rescued all the same.
 ///

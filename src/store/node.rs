@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Double, Integer, Jsonb, Nullable, Text};
 use diesel_async::AsyncPgConnection;
 
-use crate::db::statement::statement;
+use crate::db::statement::{statement, storable};
 
 /// Registers this process and returns its identity, new at every start.
 ///
@@ -42,7 +42,7 @@ pub async fn report(
 ) -> QueryResult<()> {
     statement("UPDATE node SET seen_at = now(), status = $2 WHERE id = $1")
         .bind::<BigInt, _>(node)
-        .bind::<Jsonb, _>(status)
+        .bind::<Jsonb, _>(storable(status))
         .execute(conn)
         .await?;
     Ok(())
@@ -102,8 +102,8 @@ pub struct Node {
 /// Whatever the database answers.
 pub async fn recent(conn: &mut AsyncPgConnection) -> QueryResult<Vec<Node>> {
     sql_query(
-        "SELECT id, host, pid, version, extract(epoch FROM now() - started_at)::float8 AS up_seconds, \
-         extract(epoch FROM now() - seen_at)::float8 AS seen_seconds, \
+        "SELECT id, host, pid, version, extract(epoch FROM now() - least(greatest(started_at, '1900-01-01Z'), now()))::float8 AS up_seconds, \
+         extract(epoch FROM now() - least(seen_at, now()))::float8 AS seen_seconds, \
          EXISTS (SELECT 1 FROM lease WHERE node_id = node.id AND expires_at > now()) AS alive, status \
          FROM node WHERE stopped_at IS NULL AND seen_at > now() - interval '1 hour' ORDER BY id",
     )

@@ -33,7 +33,7 @@ pub async fn counts(conn: &mut AsyncPgConnection, stage: &Stage) -> QueryResult<
     sql_query(format!(
         "SELECT {stage}_status AS status, count(*) AS rows, \
          count(*) FILTER (WHERE {stage}_due_at <= now()) AS due, \
-         extract(epoch FROM now() - min({stage}_due_at) FILTER (WHERE {stage}_due_at <= now()))::float8 AS oldest_seconds \
+         extract(epoch FROM now() - min(greatest({stage}_due_at, '1900-01-01Z')) FILTER (WHERE {stage}_due_at <= now()))::float8 AS oldest_seconds \
          FROM {table} GROUP BY {stage}_status"
     ))
     .load(conn)
@@ -58,7 +58,7 @@ pub struct LastCompletion {
 /// Whatever the database answers.
 pub async fn last_completions(conn: &mut AsyncPgConnection) -> QueryResult<Vec<LastCompletion>> {
     sql_query(
-        "SELECT stage, extract(epoch FROM now() - max(settled_at))::float8 AS seconds FROM attempt \
+        "SELECT stage, extract(epoch FROM now() - max(least(settled_at, now())))::float8 AS seconds FROM attempt \
          WHERE settled_at > now() - interval '1 day' AND outcome IN ('completed', 'filtered') GROUP BY stage",
     )
     .load(conn)

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::db::statement::sql_query;
+use crate::db::statement::{seconds, sql_query};
 use chrono::{DateTime, Utc};
 use croner::parser::{CronParser, Seconds, Year};
 use diesel::prelude::*;
@@ -104,7 +104,7 @@ pub async fn is_mine(
          WHERE schedule.next_at <= now()",
     )
     .bind::<Text, _>(name)
-    .bind::<Double, _>(every.as_secs_f64())
+    .bind::<Double, _>(seconds(every))
     .bind::<BigInt, _>(node)
     .execute(conn)
     .await?;
@@ -131,7 +131,9 @@ pub async fn is_mine_by_cron(
         next_at: Option<DateTime<Utc>>,
     }
     let Row { now, next_at } = statement(
-        "SELECT now() AS now, schedule.next_at FROM (VALUES (0)) AS one LEFT JOIN schedule ON name = $1",
+        // A time that is none of ours, without end or of another age, is as good as none.
+        "SELECT now() AS now, CASE WHEN next_at BETWEEN '1970-01-01Z' AND '9999-12-31Z' THEN next_at END AS next_at \
+         FROM (VALUES (0)) AS one LEFT JOIN schedule ON name = $1",
     )
     .bind::<Text, _>(name)
     .get_result(conn)
@@ -149,7 +151,7 @@ pub async fn is_mine_by_cron(
          ON CONFLICT (name) DO UPDATE SET next_at = excluded.next_at, \
          fired_at = CASE WHEN $4 THEN now() ELSE schedule.fired_at END, \
          fired_by = CASE WHEN $4 THEN $5 ELSE schedule.fired_by END \
-         WHERE schedule.next_at = $3",
+         WHERE CASE WHEN schedule.next_at BETWEEN '1970-01-01Z' AND '9999-12-31Z' THEN schedule.next_at END IS NOT DISTINCT FROM $3",
     )
     .bind::<Text, _>(name)
     .bind::<Timestamptz, _>(next)
@@ -181,8 +183,8 @@ pub struct Scheduled {
 /// Whatever the database answers.
 pub async fn all(conn: &mut AsyncPgConnection) -> QueryResult<Vec<Scheduled>> {
     sql_query(
-        "SELECT name, extract(epoch FROM next_at - now())::float8 AS due_in_seconds, \
-         extract(epoch FROM now() - fired_at)::float8 AS fired_seconds_ago FROM schedule ORDER BY next_at, name",
+        "SELECT name, extract(epoch FROM least(greatest(next_at, '1900-01-01Z'), '9999-12-31Z') - now())::float8 AS due_in_seconds, \
+         extract(epoch FROM now() - CASE WHEN fired_at BETWEEN '1900-01-01Z' AND '9999-12-31Z' THEN fired_at END)::float8 AS fired_seconds_ago FROM schedule ORDER BY next_at, name",
     )
     .load(conn)
     .await

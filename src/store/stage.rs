@@ -11,11 +11,14 @@ use std::time::Duration;
 use crate::db::statement::sql_query;
 use diesel::sql_types::{Array, BigInt, Double, Integer, Nullable, SmallInt, Text};
 use diesel::{QueryResult, QueryableByName};
-use diesel_async::AsyncPgConnection;
+use diesel_async::{AsyncConnection, AsyncPgConnection};
 use gleaner_actors::port::{ItemId, LeaseId, Settlement, Verdict};
 
+use super::aside::{self, Key, Work};
 use super::lease::NEXT_EXPIRY;
-use crate::db::statement::statement;
+use crate::db;
+use crate::db::halves::Halves;
+use crate::db::statement::{seconds, statement};
 
 pub use request::{Group, Request};
 
@@ -39,6 +42,8 @@ pub struct Stage {
     rescue: String,
     rescue_foreign: String,
     gauge: String,
+    /// The name under which rows that cannot be rescued are set aside.
+    rescue_work: String,
 }
 
 /// A row just claimed.
@@ -67,6 +72,19 @@ impl Rescued {
         self.freed += other.freed;
         self.quarantined += other.quarantined;
     }
+}
+
+/// How rows of a lease are freed.
+#[derive(Clone, Copy, Debug)]
+struct Term<'a> {
+    lease: LeaseId,
+    /// Attempts to give back.
+    given_back: i16,
+    max_attempts: i16,
+    /// For the history.
+    outcome: &'static str,
+    /// Rows to leave alone.
+    keep: &'a [ItemId],
 }
 
 /// How full a stage's queue is.
@@ -112,8 +130,15 @@ impl Stage {
             Some(column) => format!("least({parameter}, item.{column})"),
             None => parameter.to_owned(),
         };
+        let rescue_work = format!("timeout-checker {table}/{stage}");
+        let takes = Work {
+            name: &rescue_work,
+            table,
+        }
+        .takes("item.id");
         let fill = |template: &str| {
             template
+                .replace("{takes}", &takes)
                 .replace("{limit:$1}", &limit_of("$1"))
                 .replace("{limit:$3}", &limit_of("$3"))
                 .replace("{table}", table)
@@ -133,6 +158,7 @@ impl Stage {
             rescue: fill(include_str!("stage/rescue.sql")),
             rescue_foreign: fill(include_str!("stage/rescue_foreign.sql")),
             gauge: fill(include_str!("stage/gauge.sql")),
+            rescue_work,
         }
     }
 
@@ -212,6 +238,39 @@ impl Stage {
             .await
     }
 
+    /// As [`Stage::claim`], of which this is the slow way: for when that was refused for a row's sake. Those that the database does
+    /// not let be taken are set aside, and only here passed over, so that claims pay nothing for it in the ordinary case.
+    ///
+    /// # Errors
+    /// Whatever the database answers, but for a row's sake.
+    pub async fn claim_around(
+        &self,
+        conn: &mut AsyncPgConnection,
+        lease: LeaseId,
+        limit: usize,
+    ) -> QueryResult<Vec<Claimed>> {
+        let (table, stage) = (self.table, self.stage);
+        let work = format!("claim {table}/{stage}");
+        let work = Work { name: &work, table };
+        let due: Vec<Key> = sql_query(format!(
+            "SELECT id::bigint AS id FROM {table} WHERE {stage}_status = 'Queued' AND {stage}_due_at <= now() AND {} \
+             ORDER BY {stage}_priority DESC, {stage}_due_at, id LIMIT $1",
+            work.takes("id")
+        ))
+        .bind::<BigInt, _>(i64::try_from(limit).unwrap_or(i64::MAX))
+        .load(conn)
+        .await?;
+        let (due, mut claimed) = (Key::numbers(&due), Vec::new());
+        let mut halves = Halves::of(&due);
+        while let Some(part) = halves.next_part() {
+            match self.claim_these(conn, lease, part).await {
+                Ok(rows) => claimed.extend(rows),
+                Err(error) => aside::refused(conn, work, &mut halves, part, error).await?,
+            }
+        }
+        Ok(claimed)
+    }
+
     /// Records verdicts, and returns the rows that were still ours. Belongs into the transaction that stores their results,
     /// before these.
     ///
@@ -268,8 +327,14 @@ impl Stage {
         lease: LeaseId,
         max_attempts: i16,
     ) -> QueryResult<Rescued> {
-        self.free(conn, lease, 0, max_attempts, "rescued", &[])
-            .await
+        let term = Term {
+            lease,
+            given_back: 0,
+            max_attempts,
+            outcome: "rescued",
+            keep: &[],
+        };
+        self.free(conn, term).await
     }
 
     /// Hands back every row of a lease but `keep` unharmed: attempts given back.
@@ -282,26 +347,69 @@ impl Stage {
         lease: LeaseId,
         keep: &[ItemId],
     ) -> QueryResult<Rescued> {
-        self.free(conn, lease, 1, i16::MAX, "released", keep).await
+        let term = Term {
+            lease,
+            given_back: 1,
+            max_attempts: i16::MAX,
+            outcome: "released",
+            keep,
+        };
+        self.free(conn, term).await
     }
 
-    async fn free(
+    /// Frees rows of a lease. Those that the database does not let go are set aside: whoever opens or closes a lease goes on.
+    async fn free(&self, conn: &mut AsyncPgConnection, term: Term<'_>) -> QueryResult<Rescued> {
+        match self.free_of(conn, term, None).await {
+            Err(error) if db::is_of_a_row(&error) => {}
+            done => return done,
+        }
+        let (table, stage) = (self.table, self.stage);
+        let held: Vec<Key> = sql_query(format!(
+            "SELECT id::bigint AS id FROM {table} WHERE {stage}_lease = $1 AND id <> ALL ($2) ORDER BY id"
+        ))
+        .bind::<BigInt, _>(term.lease.0)
+        .bind::<Array<BigInt>, _>(term.keep)
+        .load(conn)
+        .await?;
+        let (held, mut total) = (Key::numbers(&held), Rescued::default());
+        let mut halves = Halves::of(&held);
+        while let Some(part) = halves.next_part() {
+            match self.free_of(conn, term, Some(part)).await {
+                Ok(some) => total.add(some),
+                Err(error) => {
+                    aside::refused(conn, self.rescue_work(), &mut halves, part, error).await?;
+                }
+            }
+        }
+        Ok(total)
+    }
+
+    /// All of them or none, also within a transaction of the caller's.
+    async fn free_of(
         &self,
         conn: &mut AsyncPgConnection,
-        lease: LeaseId,
-        given_back: i16,
-        max_attempts: i16,
-        outcome: &str,
-        keep: &[ItemId],
+        term: Term<'_>,
+        only: Option<&[ItemId]>,
     ) -> QueryResult<Rescued> {
-        sql_query(&self.take_back)
-            .bind::<BigInt, _>(lease.0)
-            .bind::<SmallInt, _>(given_back)
-            .bind::<SmallInt, _>(max_attempts)
-            .bind::<Text, _>(outcome)
-            .bind::<Array<BigInt>, _>(keep)
-            .get_result(conn)
-            .await
+        conn.transaction(async |conn| {
+            sql_query(&self.take_back)
+                .bind::<BigInt, _>(term.lease.0)
+                .bind::<SmallInt, _>(term.given_back)
+                .bind::<SmallInt, _>(term.max_attempts)
+                .bind::<Text, _>(term.outcome)
+                .bind::<Array<BigInt>, _>(term.keep)
+                .bind::<Nullable<Array<BigInt>>, _>(only)
+                .get_result(conn)
+                .await
+        })
+        .await
+    }
+
+    fn rescue_work(&self) -> Work<'_> {
+        Work {
+            name: &self.rescue_work,
+            table: self.table,
+        }
     }
 
     /// Gives rows that nobody has in hand back to somebody who once had them, under a lease that stands: a result that comes late
@@ -324,10 +432,10 @@ impl Stage {
             .await
     }
 
-    /// Takes back rows whose lease has ended, whoever held them.
+    /// Takes back rows whose lease has ended, whoever held them. One that the database does not let go is set aside.
     ///
     /// # Errors
-    /// Whatever the database answers.
+    /// Whatever the database answers, but for a row's sake.
     pub async fn rescue(
         &self,
         conn: &mut AsyncPgConnection,
@@ -335,32 +443,103 @@ impl Stage {
     ) -> QueryResult<Rescued> {
         let mut total = Rescued::default();
         loop {
-            let step: Rescued = sql_query(&self.rescue)
-                .bind::<SmallInt, _>(max_attempts)
-                .bind::<BigInt, _>(RESCUE_BATCH)
-                .get_result(conn)
-                .await?;
+            let step = match self.rescue_of(conn, max_attempts, None).await {
+                Err(error) if db::is_of_a_row(&error) => break,
+                step => step?,
+            };
             total.add(step);
             if step.freed < RESCUE_BATCH {
                 return Ok(total);
             }
         }
+        let lost = self.fill_condition(
+            "item.{stage}_lease IS NOT NULL \
+             AND NOT EXISTS (SELECT 1 FROM lease WHERE lease.id = item.{stage}_lease AND lease.expires_at > now())",
+        );
+        let lost = self.found(conn, &lost).await?;
+        let mut halves = Halves::of(&lost);
+        while let Some(part) = halves.next_part() {
+            match self.rescue_of(conn, max_attempts, Some(part)).await {
+                Ok(some) => total.add(some),
+                Err(error) => {
+                    aside::refused(conn, self.rescue_work(), &mut halves, part, error).await?;
+                }
+            }
+        }
+        Ok(total)
     }
 
-    /// Queues rows again that other software left in `Processing` for longer than `age`.
+    async fn rescue_of(
+        &self,
+        conn: &mut AsyncPgConnection,
+        max_attempts: i16,
+        only: Option<&[ItemId]>,
+    ) -> QueryResult<Rescued> {
+        sql_query(&self.rescue)
+            .bind::<SmallInt, _>(max_attempts)
+            .bind::<BigInt, _>(RESCUE_BATCH)
+            .bind::<Nullable<Array<BigInt>>, _>(only)
+            .get_result(conn)
+            .await
+    }
+
+    /// Queues rows again that other software left in `Processing` for longer than `age`. One that the database does not let be
+    /// queued is set aside.
     ///
     /// # Errors
-    /// Whatever the database answers.
+    /// Whatever the database answers, but for a row's sake.
     pub async fn rescue_foreign(
         &self,
         conn: &mut AsyncPgConnection,
         age: Duration,
     ) -> QueryResult<Rescued> {
+        match self.rescue_foreign_of(conn, age, None).await {
+            Err(error) if db::is_of_a_row(&error) => {}
+            done => return done,
+        }
+        let stuck = self
+            .fill_condition("item.{stage}_status = 'Processing' AND item.{stage}_lease IS NULL");
+        let (stuck, mut total) = (self.found(conn, &stuck).await?, Rescued::default());
+        let mut halves = Halves::of(&stuck);
+        while let Some(part) = halves.next_part() {
+            match self.rescue_foreign_of(conn, age, Some(part)).await {
+                Ok(some) => total.add(some),
+                Err(error) => {
+                    aside::refused(conn, self.rescue_work(), &mut halves, part, error).await?;
+                }
+            }
+        }
+        Ok(total)
+    }
+
+    async fn rescue_foreign_of(
+        &self,
+        conn: &mut AsyncPgConnection,
+        age: Duration,
+        only: Option<&[ItemId]>,
+    ) -> QueryResult<Rescued> {
         sql_query(&self.rescue_foreign)
-            .bind::<Double, _>(age.as_secs_f64())
+            .bind::<Double, _>(seconds(age))
             .bind::<BigInt, _>(RESCUE_BATCH)
+            .bind::<Nullable<Array<BigInt>>, _>(only)
             .get_result(conn)
             .await
+    }
+
+    fn fill_condition(&self, condition: &str) -> String {
+        condition.replace("{stage}", self.stage)
+    }
+
+    /// Rows for which a condition holds and that are not set aside, as many as one rescue sees to.
+    async fn found(&self, conn: &mut AsyncPgConnection, condition: &str) -> QueryResult<Vec<i64>> {
+        let (table, takes) = (self.table, self.rescue_work().takes("item.id"));
+        let found: Vec<Key> = sql_query(format!(
+            "SELECT id::bigint AS id FROM {table} AS item WHERE {condition} AND {takes} ORDER BY id LIMIT $1"
+        ))
+        .bind::<BigInt, _>(RESCUE_BATCH)
+        .load(conn)
+        .await?;
+        Ok(Key::numbers(&found))
     }
 
     /// How full the queue is, counting no further than `bound` rows.
@@ -377,6 +556,7 @@ impl Stage {
     /// Whether rows stand in `Processing` whose lease has ended, or since `$2` seconds without one: a condition.
     fn needs_rescue(&self) -> String {
         include_str!("stage/needs_rescue.sql")
+            .replace("{takes}", &self.rescue_work().takes("item.id"))
             .replace("{table}", self.table)
             .replace("{stage}", self.stage)
     }
@@ -440,7 +620,7 @@ pub async fn in_need<'a>(
     }
     let rows: Vec<Row> = statement(&sql)
         .bind::<BigInt, _>(node)
-        .bind::<Double, _>(foreign_after.as_secs_f64())
+        .bind::<Double, _>(seconds(foreign_after))
         .load(conn)
         .await?;
     stages.retain(|stage| {

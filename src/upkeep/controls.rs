@@ -8,6 +8,7 @@ use gleaner_actors::{Tick, TreeError};
 use tracing::{info, warn};
 
 use crate::app::state::{Applied, Shared};
+use crate::db;
 use crate::store::control;
 use crate::store::control::Control;
 use crate::telemetry::chain;
@@ -54,7 +55,7 @@ fn changes(applied: &mut Applied, rows: Vec<Control>) -> Vec<Action> {
 /// Applies what is new in `workflow_control`.
 ///
 /// # Errors
-/// [`PortError::Unavailable`].
+/// As [`db::port_error`].
 pub async fn apply_controls(shared: &Shared) -> Result<(), PortError> {
     let Some(tree) = shared.tree() else {
         return Ok(());
@@ -63,9 +64,7 @@ pub async fn apply_controls(shared: &Shared) -> Result<(), PortError> {
     let mut applied = shared.controls.lock().await;
     let rows = {
         let mut conn = shared.connection().await?;
-        control::all(&mut conn)
-            .await
-            .map_err(PortError::unavailable)?
+        control::all(&mut conn).await.map_err(db::port_error)?
     };
     for action in changes(&mut applied, rows) {
         let done = match &action {

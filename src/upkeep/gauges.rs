@@ -8,6 +8,7 @@ use gleaner_actors::Tick;
 use gleaner_actors::port::PortError;
 
 use crate::app::state::Shared;
+use crate::db;
 use crate::metrics;
 use crate::store::{node, stage};
 
@@ -27,13 +28,13 @@ impl Gauges {
     /// Counts once.
     ///
     /// # Errors
-    /// [`PortError::Unavailable`].
+    /// As [`db::port_error`].
     pub async fn count(&self) -> Result<(), PortError> {
         let mut conn = self.shared.connection().await?;
         let stages = self.shared.workflows.iter().map(|workflow| &workflow.stage);
         let gauges = stage::gauges(&mut conn, stages, QUEUE_COUNT_BOUND)
             .await
-            .map_err(PortError::unavailable)?;
+            .map_err(db::port_error)?;
         for (workflow, gauge) in self.shared.workflows.iter().zip(gauges) {
             metrics::queue(
                 workflow.name,
@@ -64,7 +65,7 @@ impl Gauges {
             }
             node::report(&mut conn, self.shared.node, &value)
                 .await
-                .map_err(PortError::unavailable)?;
+                .map_err(db::port_error)?;
         }
         let pool = self.shared.pool.status();
         metrics::pool(pool.size, pool.available, pool.waiting);

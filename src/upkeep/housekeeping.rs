@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::db::statement::sql_query;
+use crate::db;
+use crate::db::statement::{seconds, sql_query};
 use diesel::sql_types::{Double, Integer};
 use futures_util::future::BoxFuture;
 use gleaner_actors::Tick;
@@ -11,7 +12,7 @@ use gleaner_actors::port::PortError;
 use tracing::debug;
 
 use crate::app::state::Shared;
-use crate::store::{lease, node, schedule};
+use crate::store::{aside, lease, node, schedule};
 
 /// How often, across all nodes.
 const EVERY: Duration = Duration::from_secs(3600);
@@ -32,28 +33,27 @@ impl Housekeeping {
         let mut conn = self.shared.connection().await?;
         let is_mine = schedule::is_mine(&mut conn, "housekeeping", EVERY, self.shared.node)
             .await
-            .map_err(PortError::unavailable)?;
+            .map_err(db::port_error)?;
         if !is_mine {
             return Ok(());
         }
         let keep = self.shared.config.get().engine.keep_attempts;
-        sql_query("SELECT gleaner_extend_attempt($1)")
+        let extended = sql_query("SELECT gleaner_extend_attempt($1)")
             .bind::<Integer, _>(DAYS_AHEAD)
             .execute(&mut conn)
-            .await
-            .map_err(PortError::unavailable)?;
-        sql_query("SELECT gleaner_prune_attempt(make_interval(secs => $1))")
-            .bind::<Double, _>(keep.as_secs_f64())
+            .await;
+        let pruned = sql_query("SELECT gleaner_prune_attempt(make_interval(secs => $1))")
+            .bind::<Double, _>(seconds(keep))
             .execute(&mut conn)
-            .await
-            .map_err(PortError::unavailable)?;
-        let leases = lease::prune(&mut conn)
-            .await
-            .map_err(PortError::unavailable)?;
-        let nodes = node::prune(&mut conn)
-            .await
-            .map_err(PortError::unavailable)?;
-        debug!(leases, nodes, "kept house");
+            .await;
+        let leases = lease::prune(&mut conn).await;
+        let nodes = node::prune(&mut conn).await;
+        let set_aside = aside::prune(&mut conn).await;
+        debug!(?leases, ?nodes, ?set_aside, "kept house");
+        // None waits for another.
+        for done in [extended, pruned, leases, nodes, set_aside] {
+            done.map_err(db::port_error)?;
+        }
         Ok(())
     }
 }

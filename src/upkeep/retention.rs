@@ -12,11 +12,13 @@ use gleaner_actors::Tick;
 use gleaner_actors::port::PortError;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::app::state::Shared;
+use crate::db;
 use crate::store::prune::{self, Cursor, Kind, Schedule};
 use crate::store::schedule;
+use crate::telemetry::chain;
 
 /// Longest work of one tick, well below what a tick is given.
 const TICK_BUDGET: Duration = Duration::from_secs(120);
@@ -48,20 +50,32 @@ impl Retention {
     /// Looks whether a schedule is due, and goes on with what is begun.
     ///
     /// # Errors
-    /// [`PortError::Unavailable`].
+    /// As [`db::port_error`].
     pub async fn prune(&self) -> Result<(), PortError> {
         // Ticks do not overlap; the lock is for the compiler.
         let mut passes = self.passes.lock().await;
         passes.extend(self.due().await?);
         let until = Instant::now() + TICK_BUDGET;
+        let mut refusal = None;
         while let Some(pass) = passes.front_mut() {
             let config = self.shared.config.get();
             let step = {
                 let mut conn = self.shared.connection().await?;
                 let keep = config.retention.keep(pass.kind.key);
-                prune::step(&mut conn, pass.kind, keep, pass.cursor, false)
-                    .await
-                    .map_err(PortError::unavailable)?
+                prune::step(&mut conn, pass.kind, keep, pass.cursor, false).await
+            };
+            let step = match step {
+                Ok(step) => step,
+                Err(error) if db::is_trouble(&error) => return Err(db::port_error(error)),
+                Err(error) => {
+                    // No waiting mends it: the next time may, and meanwhile the other kinds go on.
+                    let kind = pass.kind.name;
+                    let error = db::port_error(error);
+                    warn!(kind, error = %chain(&error), "cannot drop what is old of one kind");
+                    refusal = Some(error);
+                    passes.pop_front();
+                    continue;
+                }
             };
             pass.gone += step.gone;
             match step.next {
@@ -80,7 +94,7 @@ impl Retention {
             }
             sleep(config.retention.pause).await;
         }
-        Ok(())
+        refusal.map_or(Ok(()), Err)
     }
 
     async fn due(&self) -> Result<Vec<Pass>, PortError> {
@@ -97,7 +111,7 @@ impl Retention {
         ] {
             if schedule::is_mine_by_cron(&mut conn, name, cron, self.shared.node)
                 .await
-                .map_err(PortError::unavailable)?
+                .map_err(db::port_error)?
             {
                 let kinds = self.kinds.iter().filter(|kind| kind.schedule == when);
                 due.extend(kinds.map(|kind| Pass {

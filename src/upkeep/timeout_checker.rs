@@ -6,14 +6,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use diesel::QueryResult;
+use diesel_async::AsyncPgConnection;
 use futures_util::future::BoxFuture;
 use gleaner_actors::Tick;
 use gleaner_actors::port::PortError;
 use tracing::warn;
 
 use crate::app::state::Shared;
+use crate::db;
 use crate::metrics;
 use crate::store::stage;
+use crate::store::stage::{Rescued, Stage};
 
 /// Added to a lease's end before looking, so that it has ended indeed.
 const AFTER_EXPIRY: Duration = Duration::from_millis(20);
@@ -37,7 +41,8 @@ impl TimeoutChecker {
         let foreign_after = config.engine.foreign_processing_after;
         let need = stage::in_need(&mut conn, stages, foreign_after, self.shared.node)
             .await
-            .map_err(PortError::unavailable)?;
+            .map_err(db::port_error)?;
+        let mut refusal = None;
         for workflow in self.shared.workflows {
             let name = workflow.stage.name();
             if !need.stages.iter().any(|stage| stage.name() == name) {
@@ -46,19 +51,16 @@ impl TimeoutChecker {
             let max_attempts = settings
                 .get(workflow.name)
                 .map_or(i16::MAX, |own| own.max_attempts);
-            let mut rescued = workflow
-                .stage
-                .rescue(&mut conn, max_attempts)
-                .await
-                .map_err(PortError::unavailable)?;
-            if !foreign_after.is_zero() {
-                let foreign = workflow
-                    .stage
-                    .rescue_foreign(&mut conn, foreign_after)
-                    .await
-                    .map_err(PortError::unavailable)?;
-                rescued.freed += foreign.freed;
-            }
+            let rescued = rescue(&mut conn, &workflow.stage, max_attempts, foreign_after).await;
+            let rescued = match rescued {
+                Ok(rescued) => rescued,
+                Err(error) if db::is_trouble(&error) => return Err(db::port_error(error)),
+                // One stage's own: the others are seen to.
+                Err(error) => {
+                    refusal = Some(db::port_error(error));
+                    continue;
+                }
+            };
             if rescued.freed > 0 {
                 warn!(
                     workflow = workflow.name,
@@ -73,7 +75,7 @@ impl TimeoutChecker {
                 );
             }
         }
-        Ok(need.next_expiry)
+        refusal.map_or(Ok(need.next_expiry), Err)
     }
 
     async fn look(&self) -> Result<(), PortError> {
@@ -89,6 +91,20 @@ impl TimeoutChecker {
         }
         Ok(())
     }
+}
+
+/// Takes back what a stage has lost.
+async fn rescue(
+    conn: &mut AsyncPgConnection,
+    stage: &Stage,
+    max_attempts: i16,
+    foreign_after: Duration,
+) -> QueryResult<Rescued> {
+    let mut rescued = stage.rescue(conn, max_attempts).await?;
+    if !foreign_after.is_zero() {
+        rescued.freed += stage.rescue_foreign(conn, foreign_after).await?.freed;
+    }
+    Ok(rescued)
 }
 
 impl Tick for TimeoutChecker {

@@ -1,5 +1,6 @@
 //! What holds for every workflow: stages and their statements, the schema, schedules, poolers, the contract.
 
+mod bad_rows;
 pub(crate) mod contract;
 mod migrations;
 mod pooler;

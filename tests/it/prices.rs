@@ -1,5 +1,6 @@
 //! Prices, end to end: jobs, bots, results, history, and the commands about them.
 
+mod bad_rows;
 mod bot_command;
 mod bots;
 mod convert;

@@ -8,6 +8,7 @@ pub(crate) mod exchange;
 pub(crate) mod http;
 pub(crate) mod nasty;
 pub(crate) mod redis;
+pub(crate) mod refuse;
 pub(crate) mod site;
 pub(crate) mod smtp;
 pub(crate) mod tools;

@@ -3,7 +3,7 @@
 -- $2 bigint[]  leases
 UPDATE lease
 SET expires_at = now() + (
-    SELECT coalesce(bot.lock_ttl_seconds * interval '1 second', max(job.timeout)) FROM bot, crawl_job AS job
+    SELECT coalesce(bot.lock_ttl_seconds * interval '1 second', least(max(job.timeout), interval '1 day')) FROM bot, crawl_job AS job
     WHERE bot.id = $1 AND job.crawl_lease = lease.id GROUP BY bot.lock_ttl_seconds)
 WHERE lease.bot_id = $1 AND lease.id = ANY ($2) AND lease.expires_at > now()
   AND EXISTS (SELECT 1 FROM crawl_job AS job WHERE job.crawl_lease = lease.id)

@@ -15,7 +15,7 @@
 -- A job is taken under opening.lease, as by a claim; see Group::claim_under.
 WITH gate AS MATERIALIZED (
     SELECT id, bot_id, max_jobs_per_pull, lock_ttl_seconds * interval '1 second' AS own_ttl, rate_limit_per_minute,
-        greatest(window_started_at, now() - interval '1 minute') AS since,
+        least(greatest(window_started_at, now() - interval '1 minute'), now()) AS since,
         CASE WHEN window_started_at > now() - interval '1 minute' THEN window_pulls ELSE 0 END AS pulls
     FROM bot WHERE id = ANY ($1) AND enabled FOR UPDATE SKIP LOCKED
 ), asked AS MATERIALIZED (
@@ -29,7 +29,7 @@ WITH gate AS MATERIALIZED (
     FROM asked WHERE is_open
 ), due AS MATERIALIZED (
     SELECT job.id, job.site_id, page.url, job.timeout, job.crawl_priority, job.crawl_due_at, site.rate_per_minute,
-        coalesce(greatest(site.delay_seconds, 60.0 / site.rate_per_minute), $7) AS pace
+        least(coalesce(greatest(site.delay_seconds, 60.0 / site.rate_per_minute), $7), 86400) AS pace
     FROM crawl_job AS job
     JOIN site ON site.id = job.site_id
     JOIN product_url AS page ON page.id = job.product_url_id
@@ -51,7 +51,7 @@ WITH gate AS MATERIALIZED (
     SELECT ranked.*, row_number() OVER (ORDER BY crawl_priority DESC, crawl_due_at, id) AS turn FROM ranked
     WHERE (pace = 0 OR site_id = ANY (ARRAY(SELECT id FROM locked))) AND place <= coalesce(rate_per_minute, place)
 ), taken AS MATERIALIZED (
-    SELECT free.*, share.pull, share.bot, share.bot_id, coalesce(share.own_ttl, free.timeout) AS ttl
+    SELECT free.*, share.pull, share.bot, share.bot_id, coalesce(share.own_ttl, least(greatest(free.timeout, interval '1 second'), interval '1 day')) AS ttl
     FROM free JOIN share ON free.turn > share.after AND free.turn <= share.upto
 ), paced AS (
     UPDATE site SET next_pull_at = now() + make_interval(secs => turn.seconds)
@@ -72,7 +72,7 @@ WITH gate AS MATERIALIZED (
         now() + taken.ttl AS locked_until, extract(epoch FROM taken.ttl)::bigint AS timeout_seconds
 ), counted AS (
     UPDATE bot SET window_started_at = CASE WHEN gate.pulls = 0 THEN now() ELSE bot.window_started_at END,
-        window_pulls = gate.pulls + own.pulls, jobs_pulled = bot.jobs_pulled + own.jobs, last_pull_at = now()
+        window_pulls = gate.pulls + own.pulls, jobs_pulled = least(bot.jobs_pulled, 1000000000000000000) + own.jobs, last_pull_at = now()
     FROM gate JOIN (
         SELECT asked.bot, count(*) FILTER (WHERE asked.counts) AS pulls, (SELECT count(*) FROM taken WHERE taken.bot = asked.bot) AS jobs
         FROM asked WHERE asked.is_open GROUP BY asked.bot

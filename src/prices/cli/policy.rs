@@ -68,7 +68,7 @@ struct Add {
     /// The domain, regular expression or tag; none for all.
     #[arg(default_value = "")]
     target: String,
-    /// From one crawl to the next.
+    /// From one crawl to the next: 1m to 10years.
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = humantime::parse_duration)]
     every: Duration,
     /// 1 low, 5 normal, 10 high, 20 urgent; of several that match, the highest decides.
@@ -77,7 +77,7 @@ struct Add {
     /// Attempts in all before a job has failed.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(i16).range(1..=100))]
     attempts: i16,
-    /// Before the second attempt; doubled up to three times.
+    /// Before the second attempt, 1year at most; doubled up to three times.
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = humantime::parse_duration)]
     backoff: Duration,
     /// How long a bot may keep a job without a sign of life.
@@ -91,6 +91,7 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
     match arguments.action {
         Action::List => list(global, &policy::list(&mut conn).await?)?,
         Action::Add(add) => {
+            check(&add)?;
             let policy = Policy {
                 name: add.name.trim().to_owned(),
                 selection: add.selection.word().to_owned(),
@@ -133,15 +134,38 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
     Ok(OK)
 }
 
+const EVERY: &str = "--every is 1m to 10years";
+const BACKOFF: &str = "--backoff is longer than zero, and 1year at most";
+const TIMEOUT: &str = "--timeout is 1s to 1d";
+
+/// What the table would refuse, or not even understand.
+fn check(add: &Add) -> Result<(), Misuse> {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    let timeouts = Duration::from_secs(1)..=DAY;
+    for (is_good, rule) in [
+        (policy::FREQUENCIES.contains(&add.every), EVERY),
+        (
+            !add.backoff.is_zero() && add.backoff <= policy::LONGEST_RETRY_BACKOFF,
+            BACKOFF,
+        ),
+        (timeouts.contains(&add.timeout), TIMEOUT),
+    ] {
+        if !is_good {
+            return Err(Misuse(rule.to_owned()));
+        }
+    }
+    Ok(())
+}
+
 /// What the table's own checks refuse, in words.
 fn refusal(constraint: Option<&str>, message: &str) -> String {
     match constraint {
         Some("crawl_policy_target_check") => {
             "a policy needs a target, unless it selects all; then it has none".to_owned()
         }
-        Some("crawl_policy_frequency_check") => "--every is at least 1m".to_owned(),
-        Some("crawl_policy_retry_backoff_check") => "--backoff is longer than zero".to_owned(),
-        Some("crawl_policy_timeout_check") => "--timeout is 1s to 1d".to_owned(),
+        Some("crawl_policy_frequency_check") => EVERY.to_owned(),
+        Some("crawl_policy_retry_backoff_check") => BACKOFF.to_owned(),
+        Some("crawl_policy_timeout_check") => TIMEOUT.to_owned(),
         Some("crawl_policy_name_check") => "a policy needs a name".to_owned(),
         _ => format!("the database refuses it: {message}"),
     }

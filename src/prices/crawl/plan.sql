@@ -1,13 +1,14 @@
 -- Decides how often and how urgently jobs run. Of the policies that match, the highest priority decides, then the most specific
 -- (URL expression, tag, domain, domain expression, all), then the oldest; the keenest active subscription decides how often, if
--- that is more often. A job whose frequency changes is planned anew from its last result.
+-- that is more often. A job whose frequency changes is planned anew from its last result. Spans are kept within what the tables
+-- allow, and dates are not taken from the future, whatever stands there: no row can be one that the others wait for.
 -- $1 bigint[]  jobs, locked by the caller in a statement before: what is read here is then at least as new
 -- $2 bigint    the generation that the decision is of
 -- $3 float8 default frequency, $4 float8 high, $5 float8 normal, $6 float8 low, in seconds
 -- Asked for: the new priority, where that changes.
 WITH decided AS (
     SELECT job.id, policy.id AS policy_id, policy.max_retries, policy.retry_backoff, policy.timeout,
-        least(coalesce(policy.frequency, make_interval(secs => $3)), keen.frequency) AS frequency,
+        greatest(least(coalesce(policy.frequency, make_interval(secs => $3)), keen.frequency, interval '3660 days'), interval '1 minute') AS frequency,
         coalesce(policy.frequency, make_interval(secs => $3)) <= coalesce(keen.frequency, '1000 years') AS is_by_policy,
         coalesce(greatest(policy.priority, keen.priority), 5)::smallint AS priority
     FROM crawl_job AS job
@@ -34,9 +35,10 @@ WITH decided AS (
 UPDATE crawl_job AS item
 SET plan = $2, frequency = decided.frequency, priority = decided.priority,
     policy_id = CASE WHEN is_by_policy THEN decided.policy_id END,
-    max_retries = coalesce(decided.max_retries, 3), retry_backoff = coalesce(decided.retry_backoff, '5 minutes'),
-    timeout = coalesce(decided.timeout, '10 minutes'),
+    max_retries = coalesce(decided.max_retries, 3),
+    retry_backoff = greatest(least(coalesce(decided.retry_backoff, '5 minutes'), interval '366 days'), interval '1 millisecond'),
+    timeout = greatest(least(coalesce(decided.timeout, '10 minutes'), interval '1 day'), interval '1 second'),
     {set},
     next_run_at = CASE WHEN item.frequency = decided.frequency OR item.last_result_at IS NULL OR item.next_run_at IS NULL THEN item.next_run_at
-        ELSE greatest(now(), item.last_result_at + gleaner_spread(decided.frequency)) END
+        ELSE greatest(now(), least(item.last_result_at, now()) + gleaner_spread(decided.frequency)) END
 FROM decided WHERE item.id = decided.id

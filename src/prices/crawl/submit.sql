@@ -35,7 +35,7 @@ WITH fresh AS MATERIALIZED (
     UPDATE crawl_job AS job
     SET last_result_at = now(),
         next_run_at = CASE WHEN last.success OR job.crawl_status IS DISTINCT FROM 'Queued' THEN now() + gleaner_spread(job.frequency) ELSE job.next_run_at END,
-        failure_count = CASE WHEN last.success THEN 0 WHEN job.crawl_status IS DISTINCT FROM 'Queued' THEN job.failure_count + 1 ELSE job.failure_count END
+        failure_count = CASE WHEN last.success THEN 0 WHEN job.crawl_status IS DISTINCT FROM 'Queued' THEN least(job.failure_count, 999999999) + 1 ELSE job.failure_count END
     FROM (SELECT DISTINCT ON (job) * FROM news ORDER BY job, place DESC) AS last
     WHERE job.id = last.job
 ), judged AS (
@@ -50,7 +50,7 @@ WITH fresh AS MATERIALIZED (
     WHERE tally.failures > 0 OR (tally.had_success AND site.extraction_failures > 0)
     ORDER BY site.id FOR UPDATE OF site
 ), counted AS (
-    UPDATE site SET extraction_failures = CASE WHEN locked.had_success THEN 0 ELSE site.extraction_failures END + locked.failures
+    UPDATE site SET extraction_failures = least(CASE WHEN locked.had_success THEN 0 ELSE site.extraction_failures END + locked.failures, 1000000000)
     FROM locked WHERE site.id = locked.id
 )
 SELECT job, result, is_new FROM (

@@ -4,7 +4,8 @@
 --   2. products with the same article number and brand on one site, unless their GTINs differ
 --   3. pages that their site knows by the same address
 -- What a person wants left as it is stays closed while the group is the same. The numbers of at most ten are told. The groups are found
--- by their keys alone, which takes no sorting, and only then looked at.
+-- by their keys alone, which takes no sorting, and only then looked at. Sites that are set aside are passed over.
+-- $1 bigint[]  of these sites only, NULL for all
 WITH page AS MATERIALIZED (
     SELECT url.id, url.site_id, url.product_id, url.canonical_url,
         nullif(ltrim(translate(product.gtin, ' -', ''), '0'), '') AS gtin,
@@ -29,6 +30,7 @@ WITH page AS MATERIALIZED (
     SELECT DISTINCT ON (alike.page) alike.page, page.site_id, left(format('%s %s%s have %s', what, array_to_string(numbers[1:10], ', '),
         CASE WHEN cardinality(numbers) > 10 THEN format(' and %s more', cardinality(numbers) - 10) END, why), 500) AS message
     FROM alike JOIN page ON page.id = alike.page
+    WHERE ($1::bigint[] IS NULL OR page.site_id = ANY ($1)) AND page.site_id <> ALL ({set_aside})
     ORDER BY alike.page, place
 ), opened AS (
     INSERT INTO flag (kind, site_id, product_url_id, message)
@@ -41,6 +43,7 @@ WITH page AS MATERIALIZED (
 ), closed AS (
     UPDATE flag SET status = 'resolved', resolved_at = now(), resolved_by = 'gleaner'
     WHERE kind = 'duplicate_products' AND status IN ('pending', 'in_progress')
+      AND ($1::bigint[] IS NULL OR site_id IS NULL OR site_id = ANY ($1)) AND coalesce(site_id, 0) <> ALL ({set_aside})
       AND NOT EXISTS (SELECT 1 FROM due WHERE due.page = flag.product_url_id AND due.site_id = flag.site_id)
     RETURNING id
 )

@@ -5,6 +5,8 @@
 --   store_rate_limited        a site has answered 429 three times within a day
 --   price_jump                a price has been held for an hour, and no second look has confirmed or denied it
 --   pattern_generation_failed is opened by the workflow, and closed here when the site is read well again
+-- Sites that are set aside are passed over.
+-- $1 bigint[]  of these sites only, NULL for all
 -- Asked for: a site that is read badly has its pattern learnt anew.
 WITH tried AS (
     SELECT pattern.site_id, recent.attempts, recent.successes
@@ -37,12 +39,14 @@ WITH tried AS (
     SELECT 'price_jump', site_id, id, format('the price jumped from %s to %s %s and is held', coalesce(current_price::text, 'none'), held_price, coalesce(held_currency, ''))
     FROM product_url WHERE held_price IS NOT NULL AND held_at < now() - interval '1 hour' AND is_active
 ), opened AS (
-    INSERT INTO flag (kind, site_id, product_url_id, message) SELECT kind, site_id, product_url_id, message FROM due
+    INSERT INTO flag (kind, site_id, product_url_id, message) SELECT kind, site_id, product_url_id, left(message, 500) FROM due
+    WHERE ($1::bigint[] IS NULL OR site_id = ANY ($1)) AND coalesce(site_id, 0) <> ALL ({set_aside})
     ON CONFLICT (kind, coalesce(site_id, 0), coalesce(product_url_id, 0)) WHERE status IN ('pending', 'in_progress') DO NOTHING
     RETURNING id
 ), closed AS (
     UPDATE flag SET status = 'resolved', resolved_at = now(), resolved_by = 'gleaner'
-    WHERE status IN ('pending', 'in_progress') AND (
+    WHERE status IN ('pending', 'in_progress') AND ($1::bigint[] IS NULL OR site_id IS NULL OR site_id = ANY ($1))
+      AND coalesce(site_id, 0) <> ALL ({set_aside}) AND (
         (kind IN ('fetch_failing_repeatedly', 'store_rate_limited', 'price_jump', 'pattern_low_confidence')
             AND NOT EXISTS (SELECT 1 FROM due WHERE due.kind = flag.kind AND due.site_id IS NOT DISTINCT FROM flag.site_id
                 AND due.product_url_id IS NOT DISTINCT FROM flag.product_url_id)
@@ -53,6 +57,7 @@ WITH tried AS (
 ), repaired AS (
     UPDATE site AS item SET {set}
     WHERE coalesce(pattern_status, '') NOT IN ('Queued', 'Processing') AND enabled
+      AND ($1::bigint[] IS NULL OR id = ANY ($1)) AND id <> ALL ({set_aside})
       AND (extraction_failures >= 3 OR id IN (SELECT site_id FROM due WHERE kind = 'pattern_low_confidence'))
     RETURNING id
 )

@@ -8,7 +8,7 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use diesel::sql_types::{BigInt, Double, Nullable, SmallInt, Text};
+use diesel::sql_types::{Array, BigInt, Double, Nullable, SmallInt, Text};
 use diesel::{QueryResult, QueryableByName};
 use diesel_async::AsyncPgConnection;
 use futures_util::future::BoxFuture;
@@ -18,9 +18,12 @@ use tracing::{debug, info};
 
 use super::Queue;
 use crate::app::state::Shared;
-use crate::db::statement::statement;
+use crate::db;
+use crate::db::halves::Halves;
+use crate::db::statement::{seconds, sql_query, statement};
 use crate::prices::auto_record::{AutoRecord, RESULTS};
 use crate::prices::metrics;
+use crate::store::aside::{self, Key, Work};
 use crate::store::schedule;
 use crate::store::stage::Request;
 use crate::workflow::Workflow;
@@ -33,8 +36,15 @@ const SETTLED_AFTER: f64 = 2.0;
 const LIST_BOUND: usize = 100_000;
 
 /// Queues failed results again; see its file.
-static REVIVE: LazyLock<String> =
-    LazyLock::new(|| RESULTS.ask(include_str!("revive.sql"), &[Request::Queue]));
+static REVIVE: LazyLock<String> = LazyLock::new(|| {
+    let template = include_str!("revive.sql").replace("{takes}", &REVIVING.takes("id"));
+    RESULTS.ask(&template, &[Request::Queue])
+});
+
+const REVIVING: Work<'_> = Work {
+    name: "queue-reconciler",
+    table: "crawl_result",
+};
 
 pub(crate) struct Watch {
     shared: Arc<Shared>,
@@ -77,12 +87,6 @@ pub(crate) struct Reconciler {
     queue: Queue,
 }
 
-#[derive(QueryableByName)]
-struct Id {
-    #[diesel(sql_type = BigInt)]
-    id: i64,
-}
-
 impl Reconciler {
     /// Over this queue.
     #[must_use]
@@ -101,22 +105,29 @@ impl Reconciler {
         let every = config.redis.reconcile_interval.mul_f64(0.9);
         let is_mine = schedule::is_mine(&mut conn, "queue-reconciler", every, self.shared.node)
             .await
-            .map_err(PortError::unavailable)?;
+            .map_err(db::port_error)?;
         if !is_mine {
             return Ok(());
         }
+        let mut refusal = None;
         if !options.revive_after.is_zero() {
-            let revived = revive(&mut conn, options.revive_after, options.revive_times)
-                .await
-                .map_err(PortError::unavailable)?;
+            let revived = revive(&mut conn, options.revive_after, options.revive_times).await;
+            let revived = match revived {
+                Err(error) if !db::is_trouble(&error) => {
+                    // The list is filled all the same.
+                    refusal = Some(db::port_error(error));
+                    0
+                }
+                revived => revived.map_err(db::port_error)?,
+            };
             if revived > 0 {
                 info!(items = revived, "queued failed results again, as scheduled");
             }
         }
         if !queue.is_on() {
-            return Ok(());
+            return refusal.map_or(Ok(()), Err);
         }
-        let due = due(&mut conn).await.map_err(PortError::unavailable)?;
+        let due = due(&mut conn).await.map_err(db::port_error)?;
         drop(conn);
         let expired = queue.expire().await;
         if expired > 0 {
@@ -130,12 +141,12 @@ impl Reconciler {
         let age = match queue.head().await {
             Some(head) => {
                 let mut conn = self.shared.connection().await?;
-                age(&mut conn, head).await.map_err(PortError::unavailable)?
+                age(&mut conn, head).await.map_err(db::port_error)?
             }
             None => None,
         };
         metrics::record_head(age.unwrap_or(0.0));
-        Ok(())
+        refusal.map_or(Ok(()), Err)
     }
 }
 
@@ -147,7 +158,7 @@ impl Tick for Reconciler {
 
 /// Results that are due for a while, in the order of the claim.
 async fn due(conn: &mut AsyncPgConnection) -> QueryResult<Vec<i64>> {
-    let rows: Vec<Id> = statement(
+    let rows: Vec<Key> = statement(
         "SELECT id FROM crawl_result WHERE auto_record_status = 'Queued' AND auto_record_due_at < now() - make_interval(secs => $1) \
          ORDER BY auto_record_priority DESC, auto_record_due_at, id LIMIT $2",
     )
@@ -155,15 +166,44 @@ async fn due(conn: &mut AsyncPgConnection) -> QueryResult<Vec<i64>> {
     .bind::<BigInt, _>(i64::try_from(LIST_BOUND).unwrap_or(i64::MAX))
     .load(conn)
     .await?;
-    Ok(rows.into_iter().map(|row| row.id).collect())
+    Ok(Key::numbers(&rows))
 }
 
-/// Queues failed results again, each `after` its first failure, twice that after its second, and so on, at most `times` times.
+/// Queues failed results again, each `after` its first failure, twice that after its second, and so on, at most `times` times. One
+/// that cannot be queued is set aside.
 async fn revive(conn: &mut AsyncPgConnection, after: Duration, times: u8) -> QueryResult<usize> {
+    match revive_of(conn, after, times, None).await {
+        Err(error) if db::is_of_a_row(&error) => {}
+        done => return done,
+    }
+    let failed: Vec<Key> = sql_query(format!(
+        "SELECT id FROM crawl_result WHERE auto_record_status = 'Error' AND {} ORDER BY id LIMIT 10000",
+        REVIVING.takes("id")
+    ))
+    .load(conn)
+    .await?;
+    let (failed, mut revived) = (Key::numbers(&failed), 0);
+    let mut halves = Halves::of(&failed);
+    while let Some(part) = halves.next_part() {
+        match revive_of(conn, after, times, Some(part)).await {
+            Ok(some) => revived += some,
+            Err(error) => aside::refused(conn, REVIVING, &mut halves, part, error).await?,
+        }
+    }
+    Ok(revived)
+}
+
+async fn revive_of(
+    conn: &mut AsyncPgConnection,
+    after: Duration,
+    times: u8,
+    only: Option<&[i64]>,
+) -> QueryResult<usize> {
     statement(&REVIVE)
-        .bind::<Double, _>(after.as_secs_f64())
+        .bind::<Double, _>(seconds(after))
         .bind::<SmallInt, _>(i16::from(times))
         .bind::<Text, _>(AutoRecord::stage().name())
+        .bind::<Nullable<Array<BigInt>>, _>(only)
         .execute(conn)
         .await
 }
@@ -176,7 +216,7 @@ async fn age(conn: &mut AsyncPgConnection, id: i64) -> QueryResult<Option<f64>> 
         seconds: Option<f64>,
     }
     let rows: Vec<Row> = statement(
-        "SELECT extract(epoch FROM now() - created_at)::float8 AS seconds FROM crawl_result WHERE id = $1",
+        "SELECT extract(epoch FROM now() - CASE WHEN isfinite(created_at) THEN created_at END)::float8 AS seconds FROM crawl_result WHERE id = $1",
     )
     .bind::<BigInt, _>(id)
     .load(conn)

@@ -4,13 +4,15 @@
 -- $3 bigint       and this key
 -- $4 bigint       examine at most so many
 -- $5 boolean      false: only count
+-- $6 text         the work under whose name rows are set aside
 WITH examined AS MATERIALIZED (
     SELECT id, created_at AS at, success FROM crawl_result
     WHERE created_at < now() - make_interval(secs => $1) AND (created_at, id) > ($2, $3)
     ORDER BY created_at, id
     LIMIT $4
 ), doomed AS MATERIALIZED (
-    SELECT id FROM examined WHERE NOT success
+    SELECT id FROM examined
+    WHERE NOT success AND id <> ALL (ARRAY(SELECT row_id FROM set_aside WHERE work = $6 AND table_name = 'crawl_result' AND until > now()))
 ), gone AS (
     DELETE FROM crawl_result WHERE $5 AND id = ANY (ARRAY(SELECT id FROM doomed))
 )

@@ -4,6 +4,7 @@
 -- $3 bigint       after this URL
 -- $4 bigint       at most so many URLs
 -- $5 boolean      false: only count
+-- $6 text         the work under whose name URLs are set aside
 -- The last of a URL's old prices stays, whatever follows it. A price that stays takes over when those after it, which go, were
 -- last confirmed.
 WITH examined AS MATERIALIZED (
@@ -19,6 +20,7 @@ WITH examined AS MATERIALIZED (
                 ORDER BY h.scraped_at, h.id) = 1 AS is_extreme
     FROM price_history h
     WHERE h.product_url_id = ANY (ARRAY(SELECT id FROM examined)) AND h.scraped_at < now() - make_interval(secs => $1)
+      AND h.product_url_id <> ALL (ARRAY(SELECT row_id FROM set_aside WHERE work = $6 AND table_name = 'product_url' AND until > now()))
     WINDOW course AS (PARTITION BY h.product_url_id ORDER BY h.scraped_at, h.id),
         day AS (PARTITION BY h.product_url_id, (h.scraped_at AT TIME ZONE 'UTC')::date)
 ), marked AS (

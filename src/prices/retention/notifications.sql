@@ -4,6 +4,7 @@
 -- $3 bigint       and this key
 -- $4 bigint       examine at most so many
 -- $5 boolean      false: only count
+-- $6 text         the work under whose name rows are set aside
 WITH examined AS MATERIALIZED (
     SELECT id, created_at AS at, delivery_status FROM notification
     WHERE created_at < now() - make_interval(secs => $1) AND (created_at, id) > ($2, $3)
@@ -11,6 +12,7 @@ WITH examined AS MATERIALIZED (
     LIMIT $4
 ), doomed AS MATERIALIZED (
     SELECT id FROM examined WHERE coalesce(delivery_status, '') NOT IN ('Queued', 'Processing')
+      AND id <> ALL (ARRAY(SELECT row_id FROM set_aside WHERE work = $6 AND table_name = 'notification' AND until > now()))
 ), gone AS (
     DELETE FROM notification WHERE $5 AND id = ANY (ARRAY(SELECT id FROM doomed))
 )

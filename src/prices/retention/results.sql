@@ -4,6 +4,7 @@
 -- $3 bigint       and this key
 -- $4 bigint       examine at most so many
 -- $5 boolean      false: only count
+-- $6 text         the work under whose name rows are set aside
 WITH examined AS MATERIALIZED (
     SELECT id, created_at AS at, success, auto_record_status FROM crawl_result
     WHERE created_at < now() - make_interval(secs => $1) AND (created_at, id) > ($2, $3)
@@ -12,6 +13,7 @@ WITH examined AS MATERIALIZED (
 ), doomed AS MATERIALIZED (
     SELECT id FROM examined
     WHERE success AND coalesce(auto_record_status, '') NOT IN ('Queued', 'Processing')
+      AND id <> ALL (ARRAY(SELECT row_id FROM set_aside WHERE work = $6 AND table_name = 'crawl_result' AND until > now()))
       AND NOT EXISTS (
           SELECT 1 FROM price_history h WHERE h.crawl_result_id = examined.id
           AND NOT EXISTS (SELECT 1 FROM price_history later WHERE later.product_url_id = h.product_url_id

@@ -12,7 +12,7 @@ wanted_trigger AS (
 ),
 wanted_privilege AS (
     SELECT DISTINCT tbl, privilege FROM stage, unnest('{SELECT,UPDATE,INSERT}'::text[]) AS privilege
-    UNION ALL SELECT tbl, privilege FROM unnest('{node,lease,attempt,workflow_control,schedule}'::text[]) AS tbl,
+    UNION ALL SELECT tbl, privilege FROM unnest('{node,lease,attempt,workflow_control,schedule,set_aside}'::text[]) AS tbl,
         unnest('{SELECT,INSERT}'::text[]) AS privilege
 )
 SELECT format('column %s.%s%s', tbl, stage, suffix) AS missing

@@ -1,14 +1,16 @@
 -- Takes back rows whose lease has ended, whoever held them. Safe on any number of nodes at once: each row is freed by one.
 -- $1 smallint  max_attempts
 -- $2 bigint    at most this many
+-- $3 bigint[]  of these only, NULL for any
 -- What was being worked goes before what has waited, or a long queue would keep it waiting as long again.
 WITH head AS MATERIALIZED (
-    SELECT least(now(), (SELECT {stage}_due_at - interval '1 microsecond' FROM {table} WHERE {stage}_status = 'Queued'
+    SELECT least(now(), (SELECT greatest({stage}_due_at, '1900-01-01Z') - interval '1 microsecond' FROM {table} WHERE {stage}_status = 'Queued'
         ORDER BY {stage}_priority DESC, {stage}_due_at, id LIMIT 1)) AS due_at
 ), lost AS MATERIALIZED (
     SELECT id FROM {table} AS item
     WHERE {stage}_lease IS NOT NULL
       AND NOT EXISTS (SELECT 1 FROM lease WHERE lease.id = item.{stage}_lease AND lease.expires_at > now())
+      AND {takes} AND ($3::bigint[] IS NULL OR item.id = ANY ($3))
     LIMIT $2
     FOR UPDATE SKIP LOCKED
 ), freed AS (

@@ -2,10 +2,12 @@
 -- The trigger stamped {stage}_due_at at that moment; a row from before the trigger is stamped here and waits from now on.
 -- $1 float8  age in seconds
 -- $2 bigint  at most this many
+-- $3 bigint[]  of these only, NULL for any
 WITH stuck AS MATERIALIZED (
-    SELECT id, {stage}_due_at AS since FROM {table}
+    SELECT id, {stage}_due_at AS since FROM {table} AS item
     WHERE {stage}_status = 'Processing' AND {stage}_lease IS NULL
       AND ({stage}_due_at IS NULL OR {stage}_due_at < now() - make_interval(secs => $1))
+      AND {takes} AND ($3::bigint[] IS NULL OR item.id = ANY ($3))
     LIMIT $2
     FOR UPDATE SKIP LOCKED
 ), freed AS (

@@ -5,12 +5,13 @@
 -- $3 smallint  max_attempts
 -- $4 text      outcome for the history: rescued or released
 -- $5 bigint[]  rows to leave alone
+-- $6 bigint[]  of these only, NULL for any
 -- What was being worked goes before what has waited, or a long queue would keep it waiting as long again.
 WITH head AS MATERIALIZED (
-    SELECT least(now(), (SELECT {stage}_due_at - interval '1 microsecond' FROM {table} WHERE {stage}_status = 'Queued'
+    SELECT least(now(), (SELECT greatest({stage}_due_at, '1900-01-01Z') - interval '1 microsecond' FROM {table} WHERE {stage}_status = 'Queued'
         ORDER BY {stage}_priority DESC, {stage}_due_at, id LIMIT 1)) AS due_at
 ), held AS MATERIALIZED (
-    SELECT id FROM {table} WHERE {stage}_lease = $1 AND id <> ALL ($5) ORDER BY id FOR UPDATE
+    SELECT id FROM {table} WHERE {stage}_lease = $1 AND id <> ALL ($5) AND ($6::bigint[] IS NULL OR id = ANY ($6)) ORDER BY id FOR UPDATE
 ), freed AS (
     UPDATE {table} AS item
     SET {stage}_status = CASE WHEN item.{stage}_status IS DISTINCT FROM 'Processing' THEN item.{stage}_status

@@ -8,6 +8,7 @@ use gleaner::db::connect::Connector;
 use gleaner::db::{DbError, migrations};
 
 use crate::support::TestDatabase;
+use crate::support::refuse::refuse;
 
 /// Everything in the schema that a migration may make, in words.
 const CATALOGUE: &str = "
@@ -48,6 +49,10 @@ const SEEDS: &[(&str, &str)] = &[
     (
         "schedule",
         "INSERT INTO schedule (name, next_at) VALUES ('housekeeping', now())",
+    ),
+    (
+        "set_aside",
+        "INSERT INTO set_aside (work, table_name, row_id, reason, until) VALUES ('crawl-plan', 'crawl_job', 1, 'r', now())",
     ),
     (
         "place",
@@ -327,6 +332,88 @@ async fn a_curation_made_before_goes_on_and_takes_another_stage() {
             .await,
         ["QueuedQueued"]
     );
+}
+
+/// Numbers from before the bounds are brought to them; a row that does not let itself be written keeps nobody from migrating.
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_beyond_the_bounds_are_brought_to_them() {
+    let database = TestDatabase::empty().await;
+    run(&database).await;
+    let all: Vec<Box<dyn diesel::migration::Migration<Pg>>> =
+        migrations::MIGRATIONS.migrations().unwrap();
+    let after = all
+        .iter()
+        .filter(|own| own.name().to_string().as_str() >= "2026-11-30-120000_set_rows_aside")
+        .count();
+    revert(&database, after).await;
+    database
+        .run(
+            "INSERT INTO crawl_policy (name, selection, target, frequency, retry_backoff) VALUES
+                 ('far', 'all', '', '170000000 years', '170000000 years'), ('kept', 'all', '', '9 years', '1 year'), ('stuck', 'all', '', '20 years', '1s');
+             ALTER TABLE crawl_policy DISABLE TRIGGER crawl_policy_check;
+             INSERT INTO crawl_policy (name, selection, target, frequency) VALUES ('unreadable', 'url_regex', '(', '20 years');
+             ALTER TABLE crawl_policy ENABLE TRIGGER crawl_policy_check;
+             INSERT INTO site (domain, delay_seconds, extraction_failures) VALUES ('a.example', 'Infinity', 2147483647), ('b.example', 'NaN', -1), ('c.example', 0.5, 0);
+             INSERT INTO product_url (site_id, raw_url, url, url_hash) VALUES (1, 'u', 'u', 'u')",
+        )
+        .await;
+    database
+        .run(
+            "UPDATE crawl_job SET frequency = '-5 years', retry_backoff = '-1s', timeout = '3 years', failure_count = 2147483647;
+             UPDATE crawl_plan SET generation = 9223372036854775806;
+             INSERT INTO schedule (name, next_at) VALUES ('never', 'infinity'), ('long ago', '-infinity');
+             INSERT INTO extraction_pattern (site_id, version, pattern) VALUES (1, 2147483647, '{}')",
+        )
+        .await;
+    refuse(&database, "crawl_policy", "UPDATE", "NEW.name = 'stuck'").await;
+    assert_eq!(run(&database).await.len(), after);
+    assert_eq!(
+        database
+            .rows(
+                "SELECT concat_ws(' ', name, frequency, retry_backoff) FROM crawl_policy
+                 UNION ALL SELECT concat_ws(' ', domain, delay_seconds, extraction_failures) FROM site
+                 UNION ALL SELECT concat_ws(' ', id, frequency, retry_backoff, timeout, failure_count) FROM crawl_job
+                 UNION ALL SELECT concat_ws(' ', name, next_at AT TIME ZONE 'UTC') FROM schedule
+                 UNION ALL SELECT (generation < 2000000000000000000)::text FROM crawl_plan
+                 UNION ALL SELECT (version <= 1000000000)::text FROM extraction_pattern ORDER BY 1"
+            )
+            .await,
+        [
+            "1 00:00:01 00:00:01 1 day 1000000000",
+            "a.example 86400 1000000000",
+            "b.example 86400 0",
+            "c.example 0.5 0",
+            "far 3660 days 366 days",
+            "kept 9 years 1 year",
+            "long ago 1970-01-01 00:00:00",
+            "never 9999-12-31 00:00:00",
+            "stuck 20 years 00:00:01",
+            "true",
+            "true",
+            "unreadable 3660 days 00:05:00",
+        ]
+    );
+    assert_eq!(
+        database
+            .rows("SELECT conname FROM pg_constraint WHERE NOT convalidated ORDER BY 1")
+            .await,
+        ["crawl_policy_frequency_check"]
+    );
+    // From now on they hold.
+    let client = database.client().await;
+    for bad in [
+        "UPDATE site SET delay_seconds = 'NaN'",
+        "UPDATE site SET delay_seconds = 'Infinity'",
+        "UPDATE crawl_policy SET frequency = '11 years' WHERE name = 'kept'",
+        "UPDATE crawl_policy SET retry_backoff = '2 years' WHERE name = 'kept'",
+        "UPDATE crawl_job SET frequency = '0'",
+        "UPDATE crawl_job SET timeout = '2 days'",
+        "UPDATE schedule SET next_at = 'infinity'",
+    ] {
+        let refused = client.batch_execute(bad).await.unwrap_err();
+        let code = refused.code().map(tokio_postgres::error::SqlState::code);
+        assert_eq!(code, Some("23514"), "{bad}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -71,7 +71,7 @@ async fn policies_come_and_go() {
         ),
         (
             &["policy", "add", "x", "all", "--every", "5s"],
-            "--every is at least 1m",
+            "--every is 1m to 10years",
         ),
         (
             &["policy", "add", "x", "all", "--timeout", "2d"],
@@ -84,4 +84,48 @@ async fn policies_come_and_go() {
         assert!(ran.stderr.contains(text), "{ran:?}");
     }
     assert_eq!(database.count("SELECT count(*) FROM crawl_policy").await, 2);
+}
+
+/// Spans that nobody means, which no time can be reckoned with.
+#[tokio::test]
+async fn a_policy_beyond_all_bounds_is_refused_with_the_bound() {
+    let database = TestDatabase::new().await;
+    for (flag, value, bound) in [
+        ("--every", "170000000years", "--every is 1m to 10years"),
+        ("--every", "11years", "--every is 1m to 10years"),
+        ("--every", "59s", "--every is 1m to 10years"),
+        ("--every", "500000000000years", "--every is 1m to 10years"),
+        (
+            "--backoff",
+            "2years",
+            "--backoff is longer than zero, and 1year at most",
+        ),
+        (
+            "--backoff",
+            "0s",
+            "--backoff is longer than zero, and 1year at most",
+        ),
+        ("--timeout", "25h", "--timeout is 1s to 1d"),
+    ] {
+        let ran = gleaner(
+            Some(&database),
+            &["policy", "add", "odd", "all", flag, value],
+        );
+        assert_eq!(ran.code, 2, "{flag} {value}: {ran:?}");
+        assert!(ran.stderr.contains(bound), "{flag} {value}: {ran:?}");
+    }
+    let ran = gleaner(
+        Some(&database),
+        &[
+            "policy",
+            "add",
+            "slow",
+            "all",
+            "--every",
+            "10years",
+            "--backoff",
+            "1year",
+        ],
+    );
+    assert_eq!(ran.code, 0, "{ran:?}");
 }

@@ -6,6 +6,7 @@ use gleaner_actors::port::{Port as _, PortError, SettleReport};
 
 use super::pipeline::Bench;
 use super::{LONG, STATES};
+use crate::support::refuse::{SET_ASIDE, refuse};
 use crate::support::tools::skip;
 use crate::support::toy::Toy;
 
@@ -201,5 +202,55 @@ async fn what_is_recorded_before_an_outage_is_told() {
     assert_eq!(
         told.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
         [1, 2, 3, 4, 5, 6]
+    );
+}
+
+/// Rows that may not be given back are left to the timeout-checker: a worker that starts anew, or has lost an answer, goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_cannot_be_given_back_keeps_no_worker_from_going_on() {
+    let bench = Bench::new("a b c", Toy::new()).await;
+    let port = bench.port();
+    let first = port.open_lease(LONG, None).await.unwrap().id;
+    bench.run(&port, first).await;
+    refuse(
+        &bench.database,
+        "work",
+        "UPDATE",
+        "NEW.id = 2 AND NEW.toy_lease IS NULL",
+    )
+    .await;
+    let opened = port.open_lease(LONG, Some(first)).await.unwrap();
+    assert_eq!(opened.taken_back, 2);
+    let batch = bench.run(&port, opened.id).await;
+    assert_eq!(batch.len(), 2);
+    assert_eq!(port.settle(opened.id, &batch).await.unwrap().completed, 2);
+    assert_eq!(port.close_lease(opened.id).await.unwrap(), 0);
+}
+
+/// A row that may not be taken stays where it is, at the head of the queue, and keeps nobody from those behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_cannot_be_claimed_keeps_no_other_waiting() {
+    let bench = Bench::new("a b c d", Toy::new()).await;
+    refuse(
+        &bench.database,
+        "work",
+        "UPDATE",
+        "NEW.id = 1 AND NEW.toy_status = 'Processing'",
+    )
+    .await;
+    let port = bench.port();
+    let lease = port.open_lease(LONG, None).await.unwrap().id;
+    bench.toy.wanted.lock().unwrap().extend([1, 2]);
+    for expected in [3, 0] {
+        let batch = bench.run(&port, lease).await;
+        assert_eq!(
+            port.settle(lease, &batch).await.unwrap().completed,
+            expected
+        );
+    }
+    assert_eq!(bench.database.rows(STATES).await[0], "1 Queued 0");
+    assert_eq!(
+        bench.database.rows(SET_ASIDE).await,
+        ["claim work/toy work 1 1"]
     );
 }
