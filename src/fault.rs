@@ -7,7 +7,7 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -146,8 +146,7 @@ pub fn is_no_port(error: &(dyn Error + 'static)) -> bool {
     .is_some()
 }
 
-/// The first thing found along a chain. `std::io::Error` hides what it wraps from `source()` (it names the inner error's
-/// source), so it is opened by hand.
+/// The first thing found along a chain.
 pub fn find<'a, T>(
     error: &'a (dyn Error + 'static),
     look: impl Fn(&'a (dyn Error + 'static)) -> Option<T>,
@@ -157,15 +156,21 @@ pub fn find<'a, T>(
         if let Some(found) = look(error) {
             return Some(found);
         }
-        current = match error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref)
-        {
-            Some(inner) => Some(inner),
-            None => error.source(),
-        };
+        current = hidden(error).or_else(|| error.source());
     }
     None
+}
+
+/// What an error wraps and does not show: `std::io::Error` and a shared error name the source of what they hold, not that itself.
+fn hidden<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    if let Some(inner) = error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref)
+    {
+        return Some(inner);
+    }
+    let shared = error.downcast_ref::<Arc<dyn Error + Send + Sync>>()?;
+    Some(&**shared)
 }
 
 /// When it is worth asking again for what our own process lacks, where it was noticed first. Workflows wait longer each time.
@@ -258,6 +263,8 @@ mod tests {
             assert_eq!(of(&plain()), expected_fault, "{errno}");
             assert_eq!(of(&Around(Around(plain()))), expected_fault, "{errno}");
             let hidden = Around(io::Error::other(Around(plain())));
+            let shared: Arc<dyn Error + Send + Sync> = Arc::new(plain());
+            assert_eq!(of(&Around(shared)), expected_fault, "{errno}");
             assert_eq!(of(&hidden), expected_fault, "{errno}");
         }
         let spawn = io::Error::from_raw_os_error(Errno::EAGAIN as i32);
