@@ -43,6 +43,10 @@ pub struct Readiness {
     /// this alone does not make a process unready either.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pending_restart: Vec<String>,
+    /// Who keeps the server from clearing away row versions, since when, and what to do. Claims go on past them, so this alone does not make a
+    /// process unready either.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pinned_by: Vec<String>,
     /// Whether Redis answers; absent where none is configured. PostgreSQL serves without it, so this alone does not make a
     /// process unready either.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -109,6 +113,7 @@ pub fn judge(
         workflows,
         reload_failure,
         pending_restart: Vec::new(),
+        pinned_by: Vec::new(),
         redis: None,
     }
 }
@@ -241,6 +246,12 @@ pub fn judged(shared: &Shared, tree: Option<&TreeStatus>, database: Option<&str>
     Readiness {
         redis: shared.redis.as_ref().map(Redis::is_up),
         pending_restart: pending.iter().map(|change| change.key.clone()).collect(),
+        pinned_by: shared
+            .pins
+            .get()
+            .iter()
+            .map(|holder| format!("{}: {}", holder.describe(), holder.remedy()))
+            .collect(),
         ..judge(tree, &shared.queues(), database, failure)
     }
 }

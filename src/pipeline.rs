@@ -6,7 +6,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use diesel::result::Error as DieselError;
@@ -22,7 +22,7 @@ use crate::db;
 use crate::db::{Pool, PooledConnection};
 use crate::live::Live;
 use crate::store::lease;
-use crate::store::stage::{Claimed, Records, Stage};
+use crate::store::stage::{Claimed, Frontier, Records, Stage};
 use crate::telemetry::chain;
 use crate::workflow::erased::{Erased, Input, Output};
 use crate::workflow::{Done, Ended, ItemId, Settled, Workflow, WorkflowError};
@@ -35,6 +35,7 @@ pub struct Pipeline {
     pool: Pool,
     node: i64,
     settings: Live<Settings>,
+    frontier: Arc<Frontier>,
     in_hand: Mutex<InHand>,
 }
 
@@ -87,8 +88,16 @@ impl Pipeline {
             pool,
             node,
             settings,
+            frontier: Arc::default(),
             in_hand: Mutex::default(),
         }
+    }
+
+    /// Claims past this frontier, which somebody else tells who pins row versions.
+    #[must_use]
+    pub fn past(mut self, frontier: Arc<Frontier>) -> Self {
+        self.frontier = frontier;
+        self
     }
 
     async fn connection(&self) -> Result<PooledConnection, PortError> {
@@ -120,6 +129,7 @@ impl Pipeline {
             .map_err(unavailable)?;
         self.in_hand().is_uncertain = false;
         if freed.freed > 0 {
+            self.frontier.forget();
             warn!(
                 workflow = self.name,
                 items = freed.freed,
@@ -152,7 +162,8 @@ impl Pipeline {
         }
         let room = limit.saturating_sub(claimed.len());
         if room > 0 {
-            claimed.extend(self.stage.claim(conn, lease, room).await?);
+            let past = self.stage.claim_past(conn, lease, room, &self.frontier);
+            claimed.extend(past.await?);
         }
         Ok(claimed)
     }
@@ -311,6 +322,9 @@ impl Port for Pipeline {
             .await
             .map_err(unavailable)?;
         *self.in_hand() = InHand::default();
+        if opened.taken_back > 0 {
+            self.frontier.forget();
+        }
         Ok(opened)
     }
 

@@ -4,6 +4,7 @@
 //! the group as `{stage}`, filled in from the constants of a workflow, never from outside. Every write after a claim is
 //! fenced by lease and attempt. What others ask of rows they write through [`Group::ask`].
 
+mod frontier;
 mod request;
 
 use std::time::Duration;
@@ -14,9 +15,10 @@ use diesel::{QueryResult, QueryableByName};
 use diesel_async::AsyncPgConnection;
 use gleaner_actors::port::{ItemId, LeaseId, Settlement, Verdict};
 
-use super::lease::NEXT_EXPIRY;
+use super::lease::{GAPS, NEXT_EXPIRY};
 use crate::db::statement::statement;
 
+pub use frontier::{Frontier, Frontiers, LOOK_INTERVAL, Patrol, Ranges, are_in_use, patrol};
 pub use request::{Group, Request};
 
 /// Longest error text kept on a row or in the history, in bytes.
@@ -31,6 +33,8 @@ pub struct Stage {
     table: &'static str,
     stage: &'static str,
     claim: String,
+    claim_past: String,
+    look: String,
     claim_these: String,
     settle: String,
     disown: String,
@@ -125,6 +129,8 @@ impl Stage {
             table,
             stage,
             claim: fill(&group.claim_under(include_str!("stage/claim.sql"), "$1")),
+            claim_past: fill(&group.claim_under(include_str!("stage/claim_past.sql"), "$1")),
+            look: fill(include_str!("stage/look.sql")),
             claim_these: fill(&group.claim_under(include_str!("stage/claim_these.sql"), "$1")),
             settle: fill(include_str!("stage/settle.sql")),
             disown: fill(include_str!("stage/disown.sql")),
@@ -431,7 +437,7 @@ pub async fn in_need<'a>(
         next_expiry: Option<f64>,
     }
     let mut stages: Vec<&Stage> = stages.into_iter().collect();
-    let mut sql = format!("SELECT NULL AS stage, {NEXT_EXPIRY} AS next_expiry");
+    let mut sql = format!("WITH {GAPS} SELECT NULL AS stage, {NEXT_EXPIRY} AS next_expiry");
     for stage in &stages {
         let (name, needs_rescue) = (stage.name(), stage.needs_rescue());
         sql.push_str(&format!(
@@ -574,6 +580,8 @@ mod tests {
         let stage = Stage::new("place", "deep_scan", true);
         for text in [
             &stage.claim,
+            &stage.claim_past,
+            &stage.look,
             &stage.claim_these,
             &stage.settle,
             &stage.disown,

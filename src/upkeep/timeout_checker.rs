@@ -60,6 +60,7 @@ impl TimeoutChecker {
                 rescued.freed += foreign.freed;
             }
             if rescued.freed > 0 {
+                self.shared.frontiers.get(&workflow.stage).forget();
                 warn!(
                     workflow = workflow.name,
                     items = rescued.freed,

@@ -14,6 +14,7 @@ mod embedded;
 mod freeze;
 mod kill;
 mod misuse;
+mod pin;
 mod record;
 mod reload;
 mod supervisord;
