@@ -96,7 +96,6 @@ async fn claims_stay_cheap(queue: &str) {
     let fresh = fresh[fresh.len() / 2];
     let (claimed, pages) = measured(&mut conn, lease, &frontier, false).await;
     let (all, pages_of_all) = measured(&mut conn, lease, &Frontier::default(), false).await;
-    println!("pages: {fresh} fresh, {pages} past the frontier, {pages_of_all} reading everything");
     assert_eq!(ids(&claimed), ids(&all), "the same rows are next");
     assert!(pages <= 3 * fresh, "{pages} pages, {fresh} at first");
     // Or the transaction would have pinned nothing.
