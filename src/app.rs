@@ -122,8 +122,21 @@ impl App {
                 .await
                 .context("cannot register this process")?
         };
-        let (registry, mut members) =
-            Registry::build(areas.workflows(), &config, &services, &pool, node);
+        let shared = Shared::new(
+            pool.clone(),
+            node,
+            Live::new(config.clone()),
+            redis,
+            areas.workflows(),
+        );
+        let (registry, mut members) = Registry::build(
+            areas.workflows(),
+            &config,
+            &services,
+            &pool,
+            node,
+            &shared.frontiers,
+        );
         let tree_settings = config.engine.tree_settings();
         let (listen, http_address) = (config.database.listen, config.http.address()?);
         let outside_addresses: Vec<_> = areas
@@ -131,7 +144,6 @@ impl App {
             .map(|area| (area.outside)(&config))
             .collect::<Result<_, _>>()?;
         let admin_token = config.http.admin_token.clone();
-        let shared = Shared::new(pool, node, Live::new(config), redis, areas.workflows());
         members.extend(upkeep::members(&shared, areas.kept()));
         members.extend(areas.iter().flat_map(|area| (area.tickers)(&shared)));
         if listen {

@@ -56,6 +56,10 @@ pub struct Readiness {
     /// Keys that the file of the last reload no longer set, so that their defaults hold.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub taken_away: Vec<String>,
+    /// Who keeps the server from clearing away row versions, since when, and what to do. Claims go on past them, so this alone does not make a
+    /// process unready either.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pinned_by: Vec<String>,
     /// Whether Redis answers; absent where none is configured. PostgreSQL serves without it, so this alone does not make a
     /// process unready either.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -124,6 +128,7 @@ pub fn judge(
         reload_failure,
         pending_restart: Vec::new(),
         taken_away: Vec::new(),
+        pinned_by: Vec::new(),
         redis: None,
     }
 }
@@ -351,6 +356,11 @@ pub fn judged(
     readiness.redis = shared.redis.as_ref().map(Redis::is_up);
     readiness.pending_restart = pending.iter().map(|change| change.key.clone()).collect();
     readiness.taken_away = shared.taken_away.get().as_ref().clone();
+    let pins = shared.pins.get();
+    let told = pins
+        .iter()
+        .map(|holder| format!("{}: {}", holder.describe(), holder.remedy()));
+    readiness.pinned_by = told.collect();
     blame(readiness, locked_by)
 }
 

@@ -6,7 +6,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use diesel::result::Error as DieselError;
@@ -23,7 +23,7 @@ use crate::db::halves::Halves;
 use crate::db::{Pool, PooledConnection, locks};
 use crate::live::Live;
 use crate::store::lease;
-use crate::store::stage::{Claimed, Records, Stage};
+use crate::store::stage::{Claimed, Frontier, Records, Stage};
 use crate::telemetry::chain;
 use crate::workflow::erased::{Erased, Input, Output};
 use crate::workflow::{Done, Ended, ItemId, Settled, Workflow, WorkflowError};
@@ -49,6 +49,7 @@ pub struct Pipeline {
     pool: Pool,
     node: i64,
     settings: Live<Settings>,
+    frontier: Arc<Frontier>,
     in_hand: Mutex<InHand>,
 }
 
@@ -104,8 +105,16 @@ impl Pipeline {
             pool,
             node,
             settings,
+            frontier: Arc::default(),
             in_hand: Mutex::default(),
         }
+    }
+
+    /// Claims past this frontier, which somebody else tells who pins row versions.
+    #[must_use]
+    pub fn past(mut self, frontier: Arc<Frontier>) -> Self {
+        self.frontier = frontier;
+        self
     }
 
     async fn connection(&self) -> Result<PooledConnection, PortError> {
@@ -163,6 +172,7 @@ impl Pipeline {
         // A row that somebody else has locked may be one of them.
         self.in_hand().is_uncertain = freed.locked > 0;
         if freed.freed > 0 {
+            self.frontier.forget();
             warn!(
                 workflow = self.name,
                 items = freed.freed,
@@ -199,7 +209,8 @@ impl Pipeline {
         }
         let room = limit.saturating_sub(claimed.len());
         if room > 0 {
-            claimed.extend(match self.stage.claim(conn, lease, room).await {
+            let past = self.stage.claim_past(conn, lease, room, &self.frontier);
+            claimed.extend(match past.await {
                 Err(error) if db::is_of_a_row(&error) => {
                     self.stage.claim_around(conn, lease, room).await?
                 }
@@ -442,6 +453,9 @@ impl Port for Pipeline {
             .await
             .map_err(db::port_error)?;
         *self.in_hand() = InHand::default();
+        if opened.taken_back > 0 {
+            self.frontier.forget();
+        }
         Ok(opened)
     }
 

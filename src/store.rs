@@ -11,6 +11,7 @@ pub mod items;
 pub mod lease;
 pub mod node;
 pub mod overview;
+pub mod pin;
 pub mod prune;
 pub mod schedule;
 pub mod stage;

@@ -6,6 +6,7 @@
 mod controls;
 mod gauges;
 mod housekeeping;
+mod lookout;
 mod retention;
 mod timeout_checker;
 
@@ -21,6 +22,7 @@ pub use timeout_checker::TimeoutChecker;
 
 use crate::app::state::Shared;
 use crate::store::prune;
+use crate::store::stage::LOOK_INTERVAL;
 
 /// How often operators' requests are looked for where no notification tells of them.
 const CONTROLS_INTERVAL: Duration = Duration::from_secs(10);
@@ -47,6 +49,11 @@ pub fn members(
             "gauges",
             engine.gauges_interval,
             Arc::new(Gauges::new(Arc::clone(shared))),
+        ),
+        Member::ticker(
+            "lookout",
+            LOOK_INTERVAL,
+            Arc::new(lookout::Lookout::new(Arc::clone(shared))),
         ),
         Member::ticker(
             "controls",

@@ -9,7 +9,7 @@ use crate::config::{Config, Declared};
 use crate::db::Pool;
 use crate::live::Live;
 use crate::pipeline::Pipeline;
-use crate::store::stage::Stage;
+use crate::store::stage::{Frontiers, Stage};
 use crate::workflow::{Configured, Services};
 
 /// A workflow of the program.
@@ -34,6 +34,7 @@ struct Surroundings<'a> {
     services: &'a Services,
     pool: &'a Pool,
     node: i64,
+    frontiers: &'a Frontiers,
 }
 
 impl Known {
@@ -101,7 +102,8 @@ fn build<W: Configured>(around: &Surroundings<'_>) -> (Box<dyn Replace>, Member)
         around.pool.clone(),
         around.node,
         running.settings.clone(),
-    );
+    )
+    .past(around.frontiers.get(&W::stage()));
     let member = Member::workflow(W::NAME, Arc::new(port), settings);
     (Box::new(running), member)
 }
@@ -118,12 +120,14 @@ impl Registry {
         services: &Services,
         pool: &Pool,
         node: i64,
+        frontiers: &Frontiers,
     ) -> (Self, Vec<Member>) {
         let around = Surroundings {
             config,
             services,
             pool,
             node,
+            frontiers,
         };
         let (running, members) = workflows
             .iter()

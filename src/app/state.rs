@@ -12,7 +12,8 @@ use crate::config::{Change, Config};
 use crate::db::{Pool, PooledConnection};
 use crate::live::Live;
 use crate::redis::Redis;
-use crate::store::stage::Gauge;
+use crate::store::pin::Holder;
+use crate::store::stage::{Frontiers, Gauge};
 use crate::workflows::Known;
 
 /// What the tickers share with each other, with the listener and with the HTTP side.
@@ -33,6 +34,10 @@ pub struct Shared {
     pub redis: Option<Redis>,
     /// All workflows of the program.
     pub workflows: &'static [Known],
+    /// From where this process claims the rows of each stage.
+    pub frontiers: Frontiers,
+    /// Who pins row versions, as last seen.
+    pub pins: Live<Vec<Holder>>,
     /// The tree, once it stands: its tickers are built before it.
     tree: OnceLock<Tree>,
     queues: Mutex<HashMap<&'static str, Gauge>>,
@@ -60,6 +65,8 @@ impl Shared {
             reload_failure: Live::new(None),
             redis,
             workflows,
+            frontiers: Frontiers::of(workflows.iter().map(|workflow| &workflow.stage)),
+            pins: Live::new(Vec::new()),
             tree: OnceLock::new(),
             queues: Mutex::default(),
             controls: tokio::sync::Mutex::default(),

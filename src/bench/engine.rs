@@ -7,7 +7,9 @@ use std::time::Duration;
 use diesel::sql_types::{Array, BigInt};
 use diesel::{QueryResult, QueryableByName};
 use diesel_async::AsyncPgConnection;
-use gleaner_actors::{Event, Member, Observer, Settings, Tree, TreeSettings};
+use futures_util::future::BoxFuture;
+use gleaner_actors::port::PortError;
+use gleaner_actors::{Event, Member, Observer, Settings, Tick, Tree, TreeSettings};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -21,7 +23,8 @@ use crate::metrics::EngineMetrics;
 use crate::pipeline::Pipeline;
 use crate::store::lease::LeaseHeart;
 use crate::store::node;
-use crate::store::stage::Stage;
+use crate::store::stage;
+use crate::store::stage::{Frontier, LOOK_INTERVAL, Stage};
 use crate::workflow::{Done, ItemId, Workflow, WorkflowError};
 
 /// How the engine is set for a benchmark.
@@ -141,6 +144,7 @@ pub(super) struct Engine {
     pool: db::Pool,
     completed: watch::Receiver<u64>,
     others: watch::Receiver<u64>,
+    frontier: Arc<Frontier>,
 }
 
 impl Engine {
@@ -167,9 +171,21 @@ impl Engine {
             node::register(&mut conn).await?
         };
         let settings = load.settings();
-        let port = Pipeline::new(workflow, pool.clone(), node, Live::new(settings.clone()));
-        let mut members = vec![Member::workflow(W::NAME, Arc::new(port), settings)];
+        let frontier: Arc<Frontier> = Arc::default();
+        let port = Pipeline::new(workflow, pool.clone(), node, Live::new(settings.clone()))
+            .past(Arc::clone(&frontier));
         let tree_of_listener: Live<Option<Tree>> = Live::new(None);
+        let lookout = Lookout {
+            pool: pool.clone(),
+            workflow: W::NAME,
+            stage: W::stage(),
+            frontier: Arc::clone(&frontier),
+            tree: tree_of_listener.clone(),
+        };
+        let mut members = vec![
+            Member::workflow(W::NAME, Arc::new(port), settings),
+            Member::ticker("lookout", LOOK_INTERVAL, Arc::new(lookout)),
+        ];
         if listens {
             members.push(listener(scratch, &tree_of_listener));
         }
@@ -184,7 +200,13 @@ impl Engine {
             pool,
             completed: completed_seen,
             others: others_seen,
+            frontier,
         })
+    }
+
+    /// From where it claims.
+    pub(super) fn frontier(&self) -> Arc<Frontier> {
+        Arc::clone(&self.frontier)
     }
 
     /// How many rows were completed so far.
@@ -226,11 +248,41 @@ impl Engine {
     }
 }
 
+/// The lookout as in production, for one stage.
+struct Lookout {
+    pool: db::Pool,
+    workflow: &'static str,
+    stage: Stage,
+    frontier: Arc<Frontier>,
+    tree: Live<Option<Tree>>,
+}
+
+impl Tick for Lookout {
+    fn tick(&self) -> BoxFuture<'_, Result<(), PortError>> {
+        Box::pin(async {
+            let places = [(&self.stage, Arc::clone(&self.frontier))];
+            if !stage::are_in_use(&places) {
+                return Ok(());
+            }
+            let mut conn = self.pool.get().await.map_err(PortError::unavailable)?;
+            let patrol = stage::patrol(&mut conn, &places)
+                .await
+                .map_err(PortError::unavailable)?;
+            if !patrol.waiting.is_empty()
+                && let Some(tree) = self.tree.get().as_ref()
+            {
+                tree.wake(self.workflow);
+            }
+            Ok(())
+        })
+    }
+}
+
 /// LISTEN as in production: a notification of our stage wakes our workflow.
 fn listener(scratch: &Scratch, tree: &Live<Option<Tree>>) -> Member {
     let tree = tree.clone();
     let ours = stage().name();
-    let hear = move |heard: Heard| -> futures_util::future::BoxFuture<'static, ()> {
+    let hear = move |heard: Heard| -> BoxFuture<'static, ()> {
         if let Some(tree) = tree.get().as_ref() {
             match heard {
                 Heard::Connected => tree.wake_all(),

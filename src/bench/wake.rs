@@ -119,37 +119,18 @@ pub async fn wake(scratch: &mut Scratch, what: &Wake) -> Result<Waked, BenchErro
         .unwrap_or_else(PoisonError::into_inner)
         .clear();
 
-    let rows_per_insert = rows_per_insert(rate);
-    let gap = number(rows_per_insert) / rate;
-    let mut sent: HashMap<i64, Instant> = HashMap::new();
-    let begin = Instant::now();
-    let mut at = begin;
-    let mut next_id = 1_i64;
-    loop {
-        // Arrivals of a Poisson process: independent of each other, and of how the engine is doing.
-        at += Duration::from_secs_f64(-gap * (1.0 - rand::random::<f64>()).ln());
-        if at >= begin + what.duration {
-            break;
-        }
-        sleep_until(at).await;
-        let last = next_id + i64::try_from(rows_per_insert).unwrap_or(0) - 1;
-        let now = Instant::now();
-        sent.extend((next_id..=last).map(|id| (id, now)));
-        inserter.insert(next_id, last).await?;
-        next_id = last + 1;
-    }
-    let inserting = begin.elapsed().max(what.duration);
+    let Inserted {
+        sent,
+        inserting,
+        rows_per_insert,
+    } = inserter.steadily(rate, what.duration).await?;
     let completed = engine
         .until_completed(number_of(sent.len()).saturating_add(1))
         .await;
     engine.stop().await;
     completed?;
 
-    let mut millis: Vec<f64> = waits(&starts, &sent)
-        .iter()
-        .map(|waited| waited.as_secs_f64() * 1_000.0)
-        .collect();
-    millis.sort_by(f64::total_cmp);
+    let millis = sorted_millis(waits(&starts, &sent).iter().map(|(_, waited)| *waited));
     Ok(Waked {
         p50_ms: rounded(percentile(&millis, 50)),
         p95_ms: rounded(percentile(&millis, 95)),
@@ -165,17 +146,27 @@ pub async fn wake(scratch: &mut Scratch, what: &Wake) -> Result<Waked, BenchErro
     })
 }
 
-/// How long each row waited.
-fn waits(starts: &Starts, sent: &HashMap<i64, Instant>) -> Vec<Duration> {
+/// These times in milliseconds, the shortest first.
+pub(super) fn sorted_millis(times: impl Iterator<Item = Duration>) -> Vec<f64> {
+    let mut millis: Vec<f64> = times.map(|time| time.as_secs_f64() * 1_000.0).collect();
+    millis.sort_by(f64::total_cmp);
+    millis
+}
+
+/// How long each row waited, with when it was sent.
+pub(super) fn waits(starts: &Starts, sent: &HashMap<i64, Instant>) -> Vec<(Instant, Duration)> {
     starts
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .iter()
-        .filter_map(|(id, started)| Some(started.duration_since(*sent.get(id)?)))
+        .filter_map(|(id, started)| {
+            let sent = *sent.get(id)?;
+            Some((sent, started.duration_since(sent)))
+        })
         .collect()
 }
 
-fn number_of(length: usize) -> u64 {
+pub(super) fn number_of(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
 
@@ -212,13 +203,22 @@ async fn capacity(scratch: &mut Scratch, load: &Load) -> Result<f64, BenchError>
 }
 
 /// Somebody else's program that queues rows.
-struct Inserter {
+pub(super) struct Inserter {
     client: tokio_postgres::Client,
     insert: tokio_postgres::Statement,
 }
 
+/// What it has queued.
+pub(super) struct Inserted {
+    /// When each row's INSERT was sent.
+    pub(super) sent: HashMap<i64, Instant>,
+    /// How long all of that took.
+    pub(super) inserting: Duration,
+    pub(super) rows_per_insert: u64,
+}
+
 impl Inserter {
-    async fn new(scratch: &Scratch) -> Result<Self, BenchError> {
+    pub(super) async fn new(scratch: &Scratch) -> Result<Self, BenchError> {
         let client = scratch.connector().raw().await?;
         let insert = client
             .prepare(
@@ -230,8 +230,40 @@ impl Inserter {
         Ok(Self { client, insert })
     }
 
+    /// Queues rows with the keys from 1 on, at this rate and for so long.
+    pub(super) async fn steadily(
+        &self,
+        rate: f64,
+        duration: Duration,
+    ) -> Result<Inserted, BenchError> {
+        let rows_per_insert = rows_per_insert(rate);
+        let gap = number(rows_per_insert) / rate;
+        let mut sent: HashMap<i64, Instant> = HashMap::new();
+        let begin = Instant::now();
+        let mut at = begin;
+        let mut next_id = 1_i64;
+        loop {
+            // Arrivals of a Poisson process: independent of each other, and of how the engine is doing.
+            at += Duration::from_secs_f64(-gap * (1.0 - rand::random::<f64>()).ln());
+            if at >= begin + duration {
+                break;
+            }
+            sleep_until(at).await;
+            let last = next_id + i64::try_from(rows_per_insert).unwrap_or(0) - 1;
+            let now = Instant::now();
+            sent.extend((next_id..=last).map(|id| (id, now)));
+            self.insert(next_id, last).await?;
+            next_id = last + 1;
+        }
+        Ok(Inserted {
+            sent,
+            inserting: begin.elapsed().max(duration),
+            rows_per_insert,
+        })
+    }
+
     /// Queues the rows with these keys.
-    async fn insert(&self, first: i64, last: i64) -> Result<(), BenchError> {
+    pub(super) async fn insert(&self, first: i64, last: i64) -> Result<(), BenchError> {
         self.client.execute(&self.insert, &[&first, &last]).await?;
         Ok(())
     }

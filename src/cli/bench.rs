@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::run::start_private;
 use crate::bench::{
-    self, Drain, Load, Pulls, Rate, Record, Renders, Schedule, Scratch, Sitemaps, Wake,
+    self, Drain, Load, Pin, Pulls, Rate, Record, Renders, Schedule, Scratch, Sitemaps, Wake,
 };
 use crate::config::Config;
 use crate::console::{Global, OK, print};
@@ -64,6 +64,17 @@ enum What {
         /// Rows per claim.
         #[arg(long, value_name = "N", default_value_t = 10)]
         batch: usize,
+    },
+    /// What somebody else's open transaction costs: a steady load without one, and the same with one.
+    Pin {
+        /// Rows inserted per second.
+        #[arg(long, value_name = "RATE", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        rate: u32,
+        /// For how long, each time.
+        #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+        seconds: u64,
+        #[command(flatten)]
+        sizes: Sizes,
     },
     /// How fast results are judged and recorded from a full queue in Redis, and how near that is to bare SQL.
     Record {
@@ -231,6 +242,18 @@ async fn measure(scratch: &mut Scratch, config: &Config, what: &What) -> anyhow:
         What::Claim { queued, batch } => {
             let claims = bench::claim(scratch, queued, (*batch).max(1)).await?;
             json!({ "claims": claims })
+        }
+        What::Pin {
+            rate,
+            seconds,
+            sizes,
+        } => {
+            let pin = Pin {
+                rate: f64::from(*rate),
+                duration: Duration::from_secs(*seconds),
+                load: sizes.load(config),
+            };
+            object(&bench::pin(scratch, &pin).await?)?
         }
         What::Record {
             results,

@@ -24,6 +24,8 @@ use crate::store::doctor;
 use crate::store::doctor::{History, LongTransaction, Server, Stuck, Vacuum};
 use crate::store::node;
 use crate::store::node::Node;
+use crate::store::pin;
+use crate::store::pin::Holder;
 use crate::store::stage::Stage;
 use crate::telemetry::chain;
 
@@ -87,6 +89,7 @@ async fn examine(config: &Config, checks: &mut Vec<Check>) -> Result<(), DbError
     checks.push(vacuum(&server, &doctor::vacuum(connection, &tables).await?));
     let long = doctor::long_transactions(connection).await?;
     checks.push(transactions(&server, &long));
+    checks.push(pins(&pin::holders(connection).await?));
     let all = node::recent(connection).await?;
     let is_up = |node: &&Node| nodes::is_up(node, config.engine.gauges_interval);
     let up: Vec<&Node> = all.iter().filter(is_up).collect();
@@ -379,6 +382,32 @@ fn transactions(server: &Server, long: &[LongTransaction]) -> Check {
         } else {
             "none of our own is long; GRANT pg_monitor to see those of others"
         },
+    )
+}
+
+/// Who keeps dead row versions, however long that has been in time: what counts is what was written since.
+fn pins(holders: &[Holder]) -> Check {
+    const NAME: &str = "row versions";
+    let told: Vec<&Holder> = holders.iter().filter(|holder| holder.is_told()).collect();
+    let describe = |holder: &&Holder| {
+        let what = if holder.pins_rows() {
+            "all"
+        } else {
+            "those of the catalogue"
+        };
+        format!("{what} kept for {}", plain(&holder.describe()))
+    };
+    let Some(worst) = told.first() else {
+        return Check::ok(NAME, "nobody keeps those that are dead");
+    };
+    let found: Vec<String> = told.iter().map(describe).collect();
+    Check::warn(
+        NAME,
+        found.join("; "),
+        &format!(
+            "tables and indexes grow until it ends, and rows that are put back out of their order may wait some seconds: {}",
+            worst.remedy()
+        ),
     )
 }
 

@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::result::Error as DieselError;
-use diesel::sql_types::{Array, BigInt, Bool, Double, Nullable, SmallInt, Text, Timestamptz};
+use diesel::sql_types::{
+    Array, BigInt, Bool, Double, Integer, Nullable, SmallInt, Text, Timestamptz,
+};
 use diesel::{QueryResult, QueryableByName};
 use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 use gleaner_actors::port::LeaseId;
@@ -26,15 +28,30 @@ pub use report::{Done, Refusal, Report, Reported, report};
 use crate::db::statement::statement;
 use crate::prices::crawl::JOBS;
 use crate::prices::price_fetch::PriceFetch;
-use crate::store::stage::Stage;
+use crate::store::stage::{Frontier, Stage};
 use crate::workflow::Workflow as _;
 
 /// The stage whose jobs are handed out: that of the workflow whose place the bots take.
 pub(crate) static STAGE: LazyLock<Stage> = LazyLock::new(PriceFetch::stage);
 
-/// The hand-out.
-static PULL: LazyLock<String> =
-    LazyLock::new(|| JOBS.claim_under(include_str!("bot/pull.sql"), "opening.lease"));
+/// The hand-out, reading the whole queue.
+static PULL: LazyLock<String> = LazyLock::new(|| {
+    hand_out(
+        "crawl_job AS job",
+        "job.crawl_priority DESC, job.crawl_due_at, job.id",
+    )
+});
+
+/// The hand-out, reading the queue from a frontier on.
+static PULL_PAST: LazyLock<String> =
+    LazyLock::new(|| hand_out(include_str!("bot/past.sql"), "range.place"));
+
+fn hand_out(queue: &str, order: &str) -> String {
+    let template = include_str!("bot/pull.sql")
+        .replace("{queue}", queue)
+        .replace("{order}", order);
+    JOBS.claim_under(&template, "opening.lease")
+}
 
 /// One of the pulls that a claim answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +64,7 @@ pub struct Pull {
 }
 
 /// Among which jobs a claim looks.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Among<'a> {
     /// Only of this domain and what is below it.
     pub domain: Option<&'a str>,
@@ -55,6 +72,8 @@ pub struct Among<'a> {
     pub sites: &'a [String],
     /// Between two jobs of a site that says nothing itself.
     pub pace: Duration,
+    /// From where on they are read.
+    pub frontier: &'a Frontier,
 }
 
 /// The right to one job.
@@ -105,6 +124,10 @@ struct PulledRow {
     #[diesel(sql_type = Nullable<Text>)]
     url: Option<String>,
     #[diesel(sql_type = Nullable<SmallInt>)]
+    crawl_priority: Option<i16>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    crawl_due_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<SmallInt>)]
     priority: Option<i16>,
     #[diesel(sql_type = Nullable<SmallInt>)]
     max_retries: Option<i16>,
@@ -141,6 +164,11 @@ impl PulledRow {
 const PLAN_OF_PULLS: &str =
     "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_sort = off";
 
+/// The same from a frontier on: each job that comes up is looked up by its key, in the order of the queue. Left to itself the planner
+/// reads the whole table for that, and the queue by an index that also has what lies before the frontier.
+const PLAN_OF_PULLS_PAST: &str = "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_sort = off; \
+    SET LOCAL enable_incremental_sort = off; SET LOCAL enable_seqscan = off";
+
 /// Hands due jobs to bots, in one statement for all these pulls; what each yields is in their order.
 ///
 /// A bot never gets what it may not have: its rate, its cap, and the sites' own switches and paces are part of that statement,
@@ -157,10 +185,15 @@ pub async fn pull(
     let bots: Vec<i64> = pulls.iter().map(|pull| pull.bot).collect();
     let jobs: Vec<i64> = pulls.iter().map(|pull| pull.jobs.max(0)).collect();
     let counts: Vec<bool> = pulls.iter().map(|pull| pull.counts).collect();
+    let ranges = among.frontier.ranges_for_choice();
     let rows = conn
         .transaction::<Vec<PulledRow>, DieselError, _>(async |conn| {
-            conn.batch_execute(PLAN_OF_PULLS).await?;
-            statement(&PULL)
+            let plan = match ranges {
+                Some(_) => PLAN_OF_PULLS_PAST,
+                None => PLAN_OF_PULLS,
+            };
+            conn.batch_execute(plan).await?;
+            let asked = statement(if ranges.is_some() { &PULL_PAST } else { &PULL })
                 .bind::<Array<BigInt>, _>(&bots)
                 .bind::<Array<BigInt>, _>(&jobs)
                 .bind::<Array<Bool>, _>(&counts)
@@ -168,11 +201,26 @@ pub async fn pull(
                 .bind::<Nullable<Text>, _>(among.domain)
                 .bind::<Array<Text>, _>(among.sites)
                 .bind::<Double, _>(among.pace.as_secs_f64())
-                .bind::<Text, _>(PriceFetch::NAME)
+                .bind::<Text, _>(PriceFetch::NAME);
+            let Some(ranges) = ranges else {
+                return asked.load(conn).await;
+            };
+            asked
+                .bind::<Array<Integer>, _>(ranges.above)
+                .bind::<Array<Integer>, _>(ranges.upto)
+                .bind::<Array<SmallInt>, _>(ranges.kinds)
+                .bind::<Array<Nullable<Timestamptz>>, _>(ranges.due_at)
+                .bind::<Array<Nullable<BigInt>>, _>(ranges.ids)
+                .bind::<Array<BigInt>, _>(ranges.strays)
                 .load(conn)
                 .await
         })
         .await?;
+    let handed_out: Vec<(i64, i16, DateTime<Utc>)> = rows
+        .iter()
+        .filter_map(|row| Some((row.id?, row.crawl_priority?, row.crawl_due_at?)))
+        .collect();
+    among.frontier.handed_out(&handed_out);
     let mut yields = vec![Pulled::Missing; pulls.len()];
     for row in rows {
         let place = usize::try_from(row.pull - 1).unwrap_or(usize::MAX);

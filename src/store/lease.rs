@@ -95,6 +95,14 @@ pub async fn renew(
 /// regular look.
 pub(super) const NEXT_EXPIRY: &str = "(SELECT extract(epoch FROM min(least(expires_at, now() + interval '1 day')) - now())::float8 FROM lease WHERE node_id <> $1 AND expires_at > now())";
 
+/// What lies between the leases that stand, as `gap (above, below)`, both excluded: a common table expression. Whatever bears a
+/// lease from there has nobody any more.
+pub(super) const GAPS: &str = "gap AS MATERIALIZED (\
+    SELECT above, below FROM (\
+        SELECT lag(id, 1, -1::bigint) OVER (ORDER BY id) AS above, id AS below FROM lease WHERE expires_at > now() \
+        UNION ALL SELECT coalesce(max(id), -1), 9223372036854775807 FROM lease WHERE expires_at > now()\
+    ) AS pair WHERE above + 1 < below)";
+
 /// Forgets leases that ended over an hour ago. Rows still stamped with one are rescued all the same.
 ///
 /// # Errors

@@ -4,6 +4,7 @@
 //! the group as `{stage}`, filled in from the constants of a workflow, never from outside. Every write after a claim is
 //! fenced by lease and attempt. What others ask of rows they write through [`Group::ask`].
 
+mod frontier;
 mod request;
 
 use std::time::Duration;
@@ -15,12 +16,13 @@ use diesel_async::{AsyncConnection, AsyncPgConnection};
 use gleaner_actors::port::{ItemId, LeaseId, Settlement, Verdict};
 
 use super::aside::{self, Key, Work};
-use super::lease::NEXT_EXPIRY;
+use super::lease::{GAPS, NEXT_EXPIRY};
 use crate::db;
 use crate::db::halves::Halves;
 use crate::db::locks;
 use crate::db::statement::{seconds, statement};
 
+pub use frontier::{Frontier, Frontiers, LOOK_INTERVAL, Patrol, Ranges, are_in_use, patrol};
 pub use request::{Group, Request};
 
 /// Longest error text kept on a row or in the history, in bytes.
@@ -38,6 +40,8 @@ pub struct Stage {
     table: &'static str,
     stage: &'static str,
     claim: String,
+    claim_past: String,
+    look: String,
     claim_these: String,
     settle: String,
     locked: String,
@@ -164,6 +168,8 @@ impl Stage {
             table,
             stage,
             claim: fill(&group.claim_under(include_str!("stage/claim.sql"), "$1")),
+            claim_past: fill(&group.claim_under(include_str!("stage/claim_past.sql"), "$1")),
+            look: fill(include_str!("stage/look.sql")),
             claim_these: fill(&group.claim_under(include_str!("stage/claim_these.sql"), "$1")),
             settle: fill(include_str!("stage/settle.sql")),
             locked: fill(include_str!("stage/locked.sql")),
@@ -694,7 +700,7 @@ async fn look<'a>(
         #[diesel(sql_type = Nullable<Double>)]
         next_expiry: Option<f64>,
     }
-    let mut sql = format!("SELECT NULL AS stage, {NEXT_EXPIRY} AS next_expiry");
+    let mut sql = format!("WITH {GAPS} SELECT NULL AS stage, {NEXT_EXPIRY} AS next_expiry");
     for stage in &stages {
         let (name, needs_rescue) = (stage.name(), stage.needs_rescue());
         sql.push_str(&format!(
@@ -865,6 +871,8 @@ mod tests {
         let stage = Stage::new("place", "deep_scan", true);
         for text in [
             &stage.claim,
+            &stage.claim_past,
+            &stage.look,
             &stage.claim_these,
             &stage.settle,
             &stage.locked,

@@ -68,6 +68,7 @@ impl TimeoutChecker {
                 }
             };
             if rescued.freed > 0 {
+                self.shared.frontiers.get(&workflow.stage).forget();
                 warn!(
                     workflow = workflow.name,
                     items = rescued.freed,

@@ -16,6 +16,7 @@ mod freeze;
 mod kill;
 mod locks;
 mod misuse;
+mod pin;
 mod record;
 mod reload;
 mod shortage;

@@ -98,6 +98,63 @@ fn the_server_is_judged() {
 }
 
 #[test]
+fn who_keeps_dead_row_versions_is_named_with_what_to_do() {
+    let holder = |kind: &str, pid, seconds, only_catalogue| Holder {
+        kind: kind.into(),
+        pid,
+        user: Some("ann".into()),
+        name: Some("rep\u{7}ort".into()),
+        address: None,
+        state: None,
+        seconds,
+        transactions: 5_000,
+        only_catalogue,
+    };
+    for (holders, expected, texts) in [
+        (vec![], Grade::Ok, vec![]),
+        (
+            vec![holder("session", Some(7), Some(1.0), false)],
+            Grade::Ok,
+            vec![],
+        ),
+        (
+            vec![holder("session", Some(7), Some(60.0), false)],
+            Grade::Warn,
+            vec![
+                "session 7 (ann, rep\u{fffd}ort) for 60 s, 5000 transactions ago",
+                "pg_terminate_backend",
+            ],
+        ),
+        (
+            vec![holder("prepared transaction", None, Some(60.0), false)],
+            Grade::Warn,
+            vec!["prepared transaction (ann", "ROLLBACK PREPARED"],
+        ),
+        (
+            vec![holder("replica", Some(7), Some(60.0), false)],
+            Grade::Warn,
+            vec!["hot_standby_feedback"],
+        ),
+        (
+            vec![holder("replication slot", None, None, true)],
+            Grade::Warn,
+            vec![
+                "those of the catalogue",
+                "since a time that is not shown",
+                "pg_drop_replication_slot",
+            ],
+        ),
+    ] {
+        let check = pins(&holders);
+        assert_eq!(check.outcome, expected, "{check:?}");
+        let told = format!("{} {}", check.found, check.advice.unwrap_or_default());
+        for text in texts {
+            assert!(told.contains(text), "{text}: {told}");
+        }
+    }
+}
+
+#[test]
 fn vacuum_is_judged() {
     for (is_on, tables, expected) in [
         (true, vec![], Grade::Ok),

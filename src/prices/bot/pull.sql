@@ -13,6 +13,7 @@
 -- somebody else has locked, or that is gone, is missing from the answer; the others do not wait for it. A site that another
 -- hand-out has in its hands at this moment is left to it: the site's next turn is moved on by exactly what was handed out.
 -- A job is taken under opening.lease, as by a claim; see Group::claim_under.
+-- From where the jobs are read, and in what order, is filled in: the table, or what of it lies past the frontier, which takes $9 and on.
 WITH gate AS MATERIALIZED (
     SELECT id, bot_id, max_jobs_per_pull, lock_ttl_seconds * interval '1 second' AS own_ttl, rate_limit_per_minute,
         least(greatest(window_started_at, now() - interval '1 minute'), now()) AS since,
@@ -30,15 +31,14 @@ WITH gate AS MATERIALIZED (
 ), due AS MATERIALIZED (
     SELECT job.id, job.site_id, page.url, job.timeout, job.crawl_priority, job.crawl_due_at, site.rate_per_minute,
         least(coalesce(greatest(site.delay_seconds, 60.0 / site.rate_per_minute), $7), 86400) AS pace
-    FROM crawl_job AS job
-    JOIN site ON site.id = job.site_id
+    FROM {queue} JOIN site ON site.id = job.site_id
     JOIN product_url AS page ON page.id = job.product_url_id
     WHERE job.crawl_status = 'Queued' AND job.crawl_due_at <= now() AND site.enabled AND site.next_pull_at <= now() AND page.is_active
       AND (cardinality($6) = 0 OR site.domain = ANY ($6))
       AND ($5 IS NULL OR site.domain = $5 OR (right($5, length(site.domain) + 1) = '.' || site.domain
           AND right('.' || substring(page.url FROM '^https?://([^/:?#]+)'), length($5) + 1) = '.' || $5))
       AND (SELECT count(*) FROM share) > 0
-    ORDER BY job.crawl_priority DESC, job.crawl_due_at, job.id
+    ORDER BY {order}
     LIMIT $4
     FOR UPDATE OF job SKIP LOCKED
 ), ranked AS MATERIALIZED (
@@ -68,7 +68,7 @@ WITH gate AS MATERIALIZED (
     SET {set}, locked_lease = opening.lease, locked_by = taken.bot_id, updated_at = now()
     FROM taken JOIN opening USING (pull, ttl)
     WHERE item.id = taken.id
-    RETURNING taken.pull, taken.turn, item.id, taken.url, item.priority, item.max_retries, item.crawl_attempts AS attempt, opening.lease,
+    RETURNING taken.pull, taken.turn, item.id, taken.url, taken.crawl_priority, greatest(taken.crawl_due_at, 'epoch') AS crawl_due_at, item.priority, item.max_retries, item.crawl_attempts AS attempt, opening.lease,
         now() + taken.ttl AS locked_until, extract(epoch FROM taken.ttl)::bigint AS timeout_seconds
 ), counted AS (
     UPDATE bot SET window_started_at = CASE WHEN gate.pulls = 0 THEN now() ELSE bot.window_started_at END,
@@ -79,7 +79,7 @@ WITH gate AS MATERIALIZED (
     ) AS own ON own.bot = gate.id
     WHERE bot.id = gate.id AND (own.pulls > 0 OR own.jobs > 0)
 )
-SELECT asked.pull, asked.is_open, asked.opens_in, claimed.id, claimed.url, claimed.priority, claimed.max_retries, claimed.attempt,
+SELECT asked.pull, asked.is_open, asked.opens_in, claimed.id, claimed.url, claimed.crawl_priority, claimed.crawl_due_at, claimed.priority, claimed.max_retries, claimed.attempt,
     claimed.lease, claimed.locked_until, claimed.timeout_seconds
 FROM asked LEFT JOIN claimed ON claimed.pull = asked.pull
 ORDER BY asked.pull, claimed.turn

@@ -38,6 +38,7 @@ async fn a_whole_database_is_well() {
         "schema",
         "workflows",
         "rows in hand",
+        "row versions",
         "history",
     ] {
         assert_eq!(check(&report, name)["outcome"], "ok", "{report}");

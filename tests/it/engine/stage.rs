@@ -4,6 +4,7 @@
 
 mod claim;
 mod curation;
+mod frontier;
 mod locked;
 mod pipeline;
 mod request;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed set-up is a failed test")]
 
 mod api;
+mod pull;
 mod scheduler;
 mod submit;
 

@@ -20,6 +20,7 @@ use super::{Login, Trouble, let_in};
 use crate::app::state::Shared;
 use crate::prices::bot;
 use crate::prices::bot::{Account, Among, Job, Pull, Pulled};
+use crate::store::stage::Frontier;
 use crate::telemetry::chain;
 
 /// Claims under way at a time: while one is committed the next is run. Measured: three at a time hand out a tenth less.
@@ -126,6 +127,7 @@ impl Desk {
             .await
             .map_err(|error| Trouble::database(&error))?;
         let pace = self.shared.config.get().fetch.per_host_delay;
+        let frontier = self.shared.frontiers.get(&bot::STAGE);
         let served = conn
             .transaction(async |conn| {
                 bot::hold(conn, &ask.login.bot_id).await?;
@@ -134,7 +136,8 @@ impl Desk {
                     return Ok(Served::Refused(Trouble::stranger()));
                 };
                 let pulls = [ask.pull(account)];
-                let pulled = bot::pull(conn, &pulls, &ask.among(account, pace)).await?;
+                let among = ask.among(account, pace, &frontier);
+                let pulled = bot::pull(conn, &pulls, &among).await?;
                 let pulled = pulled.into_iter().next().unwrap_or(Pulled::Missing);
                 Ok(Served::new(account.id, pulled))
             })
@@ -158,11 +161,17 @@ impl Ask {
         }
     }
 
-    fn among<'a>(&'a self, account: &'a Account, pace: Duration) -> Among<'a> {
+    fn among<'a>(
+        &'a self,
+        account: &'a Account,
+        pace: Duration,
+        frontier: &'a Frontier,
+    ) -> Among<'a> {
         Among {
             domain: self.domain.as_deref(),
             sites: &account.allowed_domains,
             pace,
+            frontier,
         }
     }
 }
@@ -234,7 +243,8 @@ async fn serve_together(shared: &Shared, waiting: Vec<Waiting>) {
     };
     let pace = shared.config.get().fetch.per_host_delay;
     let asks: Vec<&Ask> = waiting.iter().map(|own| &own.ask).collect();
-    let served = claim(&mut conn, pace, &asks, &accounts).await;
+    let frontier = shared.frontiers.get(&bot::STAGE);
+    let served = claim(&mut conn, pace, &frontier, &asks, &accounts).await;
     for (own, served) in waiting.into_iter().zip(served) {
         if let Err(Served::Jobs { bot, jobs }) = own.answer.send(served)
             && !jobs.is_empty()
@@ -260,6 +270,7 @@ type Choice<'a> = (Option<&'a str>, &'a [String]);
 async fn claim(
     conn: &mut AsyncPgConnection,
     pace: Duration,
+    frontier: &Frontier,
     asks: &[&Ask],
     accounts: &[Account],
 ) -> Vec<Served> {
@@ -282,6 +293,7 @@ async fn claim(
             domain,
             sites,
             pace,
+            frontier,
         };
         let pulls: Vec<Pull> = members
             .iter()
