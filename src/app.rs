@@ -155,9 +155,9 @@ impl App {
 
         let mut outside_listeners = Vec::new();
         for address in outside_addresses {
-            outside_listeners.extend(bind(address).await?);
+            outside_listeners.extend(bind(address)?);
         }
-        let http_listener = bind(http_address).await?;
+        let http_listener = bind(http_address)?;
         metrics::announce(areas.workflows().iter().map(|workflow| workflow.name));
         areas.iter().for_each(|area| (area.metrics)());
         let mut heart = LeaseHeart::new(direct, node);
@@ -393,9 +393,9 @@ impl App {
     }
 }
 
-async fn bind(address: Option<SocketAddr>) -> anyhow::Result<Option<TcpListener>> {
+fn bind(address: Option<SocketAddr>) -> anyhow::Result<Option<TcpListener>> {
     match address {
-        Some(address) => Ok(Some(crate::http::Server::bind(address).await?)),
+        Some(address) => Ok(Some(crate::http::Server::bind(address)?)),
         None => Ok(None),
     }
 }

@@ -319,6 +319,9 @@ impl Observer for EngineMetrics {
 
 /// Shows every workflow's counters from the start, at zero, so that a rate over them is right from the first event.
 pub fn announce(workflows: impl Iterator<Item = &'static str>) {
+    for done in ["hung_up", "spared", "refused"] {
+        counter!(HTTP_TURNED_AWAY, "done" => done).increment(0);
+    }
     for workflow in workflows {
         for outcome in [
             "completed",

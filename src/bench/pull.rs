@@ -82,7 +82,7 @@ pub async fn pull(
         let routes = vec![(prices::AREA.routes)(&shared)];
         State::new(shared, None, secret::Secret::new(""), routes, Vec::new())
     };
-    let listener = Server::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await;
+    let listener = Server::bind(SocketAddr::from(([127, 0, 0, 1], 0)));
     let server = listener
         .and_then(|listener| Server::start_outside(listener, &state, &threads))
         .map_err(|error| BenchError::Stuck(format!("{error:#}")))?;

@@ -8,6 +8,7 @@
 //!
 //! A proxy is one address for all who come through it; so those that the configuration names have no share.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -207,13 +208,6 @@ impl Drop for Place {
     }
 }
 
-fn count_of(lines: &Lines, holder: Holder) -> usize {
-    lines
-        .values()
-        .filter(|line| !line.is_spare && line.holder == holder)
-        .count()
-}
-
 /// Room among the general places for somebody from here.
 fn general_room(
     lines: &Lines,
@@ -221,23 +215,25 @@ fn general_room(
     (most, share): (usize, usize),
     now: Instant,
 ) -> Room {
-    let general = lines.values().filter(|line| !line.is_spare).count();
-    let has_its_share = holder.is_some() && count_of(lines, holder) >= share;
-    if general < most && !has_its_share {
+    let mut held: BTreeMap<Holder, usize> = BTreeMap::new();
+    for line in lines.values().filter(|line| !line.is_spare) {
+        *held.entry(line.holder).or_default() += 1;
+    }
+    let held_by = |holder: Holder| held.get(&holder).copied().unwrap_or_default();
+    let has_its_share = holder.is_some() && held_by(holder) >= share;
+    if held.values().sum::<usize>() < most && !has_its_share {
         return Room::Free;
     }
     let in_arrears = lines.iter().filter_map(|(number, line)| {
         let since = line.owes_since.filter(|_| !line.is_spare)?;
         let is_due = now.duration_since(since) >= GRACE;
         let may_go = !has_its_share || line.holder == holder;
-        (is_due && may_go).then_some((*number, line, since))
+        (is_due && may_go).then_some((Reverse(held_by(line.holder)), since, *number))
     });
     // Of those who hold the most, who has owed the longest.
-    let oldest = in_arrears.min_by_key(|(_, line, since)| {
-        let held = count_of(lines, line.holder);
-        (std::cmp::Reverse(held), *since)
-    });
-    oldest.map_or(Room::Nowhere, |(number, ..)| Room::InPlaceOf(number))
+    in_arrears
+        .min()
+        .map_or(Room::Nowhere, |(.., number)| Room::InPlaceOf(number))
 }
 
 /// Room among the spare places.

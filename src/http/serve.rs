@@ -4,6 +4,7 @@
 //! or never reads the answer, is cut off. How many there may be is the business of `places.rs`.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
@@ -36,6 +37,9 @@ const MAX_AGE: Duration = Duration::from_secs(300);
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Largest head of a request, and most that is read ahead of it or of a body, in bytes.
 const MAX_HEAD: usize = 64 * 1024;
+/// Connections that the system keeps until they are accepted. With fewer, a burst has those that come after it try again after a
+/// second, health checks among them.
+const BACKLOG: u32 = 4096;
 /// Pause after a failed accept: the process is out of file descriptors, which passes.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -56,8 +60,8 @@ impl Server {
     ///
     /// # Errors
     /// When the address cannot be bound.
-    pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-        TcpListener::bind(address).await.with_context(|| {
+    pub fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+        listen(address).with_context(|| {
             format!("cannot serve HTTP on {address} (http.listen, or bots.listen)")
         })
     }
@@ -148,6 +152,17 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // Connections of a process before this one, that linger, do not keep the address.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// What is answered in a place, and what in a spare one.

@@ -118,7 +118,7 @@ async fn bodies_of_strangers_cost_next_to_nothing() {
             ),
         ),
         (
-            64,
+            32,
             Shape::post(
                 "a wrong token in the header",
                 "submit-batch/",
@@ -127,7 +127,7 @@ async fn bodies_of_strangers_cost_next_to_nothing() {
             ),
         ),
         (
-            64,
+            32,
             Shape::post(
                 "one text",
                 "submit/",
@@ -136,11 +136,11 @@ async fn bodies_of_strangers_cost_next_to_nothing() {
             ),
         ),
         (
-            64,
+            32,
             Shape::post("one key", "submit/", "", filled("{\"", "\\u0041", "\":0}")),
         ),
         (
-            64,
+            32,
             Shape::post(
                 "depth",
                 "submit/",
@@ -149,7 +149,7 @@ async fn bodies_of_strangers_cost_next_to_nothing() {
             ),
         ),
         (
-            64,
+            32,
             Shape::post(
                 "one field over and over",
                 "submit/",
@@ -158,7 +158,7 @@ async fn bodies_of_strangers_cost_next_to_nothing() {
             ),
         ),
         (
-            64,
+            32,
             Shape::post(
                 "a field of lists",
                 "submit-batch/",
@@ -167,7 +167,7 @@ async fn bodies_of_strangers_cost_next_to_nothing() {
             ),
         ),
         (
-            64,
+            32,
             Shape::post(
                 "what looks packed",
                 "submit/",
@@ -177,7 +177,7 @@ async fn bodies_of_strangers_cost_next_to_nothing() {
         ),
         (64, Shape::post("a pull", "pull/", "", keys())),
         (
-            64,
+            32,
             Shape::post(
                 "a heartbeat",
                 "heartbeat/",
@@ -185,7 +185,7 @@ async fn bodies_of_strangers_cost_next_to_nothing() {
                 filled("{\"jobs\":[", "{\"job_id\":#},", "{}]}"),
             ),
         ),
-        (64, unasked),
+        (32, unasked),
     ];
     for (connections, shape) in shapes {
         let siege = flood(process.address(), connections, &shape);

@@ -35,6 +35,8 @@ const ROOM_PATIENCE: Duration = Duration::from_secs(10);
 /// How long, and how much of it, in bytes, a body is heard out that nobody wants, so that its sender gets to read why.
 const HEARING: Duration = Duration::from_secs(5);
 const MOST_HEARD: usize = 16 << 20;
+/// So many at a time, of all ports: more would keep others from being heard who have something to say.
+static HEARERS: Semaphore = Semaphore::const_new(16);
 /// Others come to their turn after so many bytes: with a body on each connection of a port, a health check waits for as many turns.
 const TURN: usize = 32 * 1024;
 /// What is smaller than this is parsed where it is; the rest beside the network's threads.
@@ -335,6 +337,7 @@ impl Reading {
         }
         self.clients_turn();
         let hearing = async {
+            let _hearer = HEARERS.acquire().await;
             let (mut heard, mut turn) = (0, 0);
             while let Some(Ok(chunk)) = self.stream.next().await {
                 heard += chunk.len();

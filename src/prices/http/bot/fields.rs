@@ -413,34 +413,34 @@ mod tests {
     #[test]
     fn mistakes_are_named_by_their_field() {
         let fields = Fields::parse(
-            br#"{"a": 7, "b": "x", "c": null, "d": [1], "e": "a\u0000b", "f": "long", "job_id": "x", "lease_token": "7"}"#,
+            br#"{"max_jobs": 7, "title": "x", "currency": null, "results": [1], "error_msg": "a\u0000b", "domain": "long", "job_id": "x", "lease_token": "7"}"#,
         )
         .expect("an object");
         let detail = |trouble: Trouble| trouble.detail;
         assert_eq!(
-            fields.text("a", 9).map_err(detail),
-            Err("a: must be a text".to_owned())
+            fields.text("max_jobs", 9).map_err(detail),
+            Err("max_jobs: must be a text".to_owned())
         );
-        assert_eq!(fields.text("b", 9), Ok(Some("x".to_owned())));
-        assert_eq!(fields.text("c", 9), Ok(None));
+        assert_eq!(fields.text("title", 9), Ok(Some("x".to_owned())));
+        assert_eq!(fields.text("currency", 9), Ok(None));
         assert_eq!(
-            fields.text("e", 9).map_err(detail),
-            Err("e: must not hold NUL".to_owned())
+            fields.text("error_msg", 9).map_err(detail),
+            Err("error_msg: must not hold NUL".to_owned())
         );
         assert_eq!(
-            fields.text("f", 3).map_err(detail),
-            Err("f: must have at most 3 characters".to_owned())
+            fields.text("domain", 3).map_err(detail),
+            Err("domain: must have at most 3 characters".to_owned())
         );
-        assert_eq!(fields.integer("a", 1..=7), Ok(Some(7)));
-        for (name, range) in [("a", 1..=6), ("b", 1..=9), ("d", 0..=9)] {
+        assert_eq!(fields.integer("max_jobs", 1..=7), Ok(Some(7)));
+        for (name, range) in [("max_jobs", 1..=6), ("title", 1..=9), ("results", 0..=9)] {
             assert!(fields.integer(name, range).is_err(), "{name}");
         }
         assert_eq!(
-            fields.boolean("a").map_err(detail),
-            Err("a: must be true or false".to_owned())
+            fields.boolean("max_jobs").map_err(detail),
+            Err("max_jobs: must be true or false".to_owned())
         );
-        assert!(fields.list("d", 9).is_err());
-        assert!(fields.list("z", 9).is_err());
+        assert!(fields.list("results", 9).is_err());
+        assert!(fields.list("jobs", 9).is_err());
         assert_eq!(
             fields.job().map_err(detail),
             Err("job_id: must be a UUID".to_owned())

@@ -389,7 +389,7 @@ fn outcome(reported: &Result<Reported, Refusal>) -> &'static str {
 pub(super) async fn submit(Held(state): Held<State>, sent: Sent) -> Answered {
     let limits = state.limits();
     let admitted = sent.admitted(&state, limits.max_body_bytes).await?;
-    in_time(async {
+    in_time(Box::pin(async {
         let account = admitted.account.clone();
         let read = move |fields: &Fields<'_>| {
             Submit::read(fields, limits.max_html_bytes, &mut Budget::new())
@@ -409,7 +409,7 @@ pub(super) async fn submit(Held(state): Held<State>, sent: Sent) -> Answered {
                 .insert(REPLAYED, HeaderValue::from_static("true"));
         }
         Ok(response)
-    })
+    }))
     .await
 }
 
