@@ -8,6 +8,8 @@ use crate::config::Config;
 use crate::db::DbError;
 use crate::leads::deep_scan::DeepScan;
 use crate::leads::sitemap_budget;
+use crate::leads::sitemap_import::SitemapImport;
+use crate::workflow::Configured as _;
 
 /// Whether the deep scan has its key.
 pub(super) fn key(config: &Config) -> Check {
@@ -35,7 +37,10 @@ pub(super) async fn budgets(conn: &mut AsyncPgConnection) -> Result<Check, DbErr
         text("ended_by"),
         text("scope")
     );
-    let advice = "look at sitemap_budget and sitemap_file.stopped_by: a trap is left as it is; for a site that is \
-                  wanted whole raise the budget under [workflows.sitemap-import.options] and queue those sitemaps again";
-    Ok(Check::warn(NAME, found, advice))
+    let advice = format!(
+        "look at sitemap_budget and sitemap_file.stopped_by: a trap is left as it is; for a site that is wanted whole raise \
+         the budget ({} and the like) and queue those sitemaps again",
+        SitemapImport::option("max_root_files")
+    );
+    Ok(Check::warn(NAME, found, &advice))
 }
