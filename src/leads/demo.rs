@@ -63,11 +63,11 @@ impl Rehearsal for Part {
     }
 
     fn score<'a>(&'a self, conn: &'a mut AsyncPgConnection) -> Step<'a, Scored> {
-        Box::pin(async move { Ok(told(score(self.web.truth(), &found(conn).await?))) })
+        Box::pin(async move { Ok(told(&score(self.web.truth(), &found(conn).await?))) })
     }
 }
 
-fn told(score: Score) -> Scored {
+fn told(score: &Score) -> Scored {
     let row = |name: &str, own: &KindScore| {
         format!(
             "{name:<18} {:>10} {:>10} {:>10} {:>10}",

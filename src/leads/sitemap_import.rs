@@ -510,6 +510,9 @@ impl Workflow for SitemapImport {
     }
 }
 
+/// An address, and where in the list it stands.
+type Placed = (u32, String);
+
 impl SitemapImport {
     /// The sitemaps that an index lists and may list, in its own order.
     async fn take_children(
@@ -520,13 +523,13 @@ impl SitemapImport {
         mut collected: Collected,
         options: &Options,
     ) {
-        let mut listed: Vec<(u32, String)> = mem::take(&mut collected.pages)
+        let mut listed: Vec<Placed> = mem::take(&mut collected.pages)
             .into_iter()
             .map(|(url, listed)| (listed.place, url))
             .collect();
         listed.sort_unstable();
         let (site, beside) = (input.host.clone(), host_of(landed).to_owned());
-        let (mut own, foreign): (Vec<(u32, String)>, Vec<(u32, String)>) = compute(move || {
+        let (mut own, foreign): (Vec<Placed>, Vec<Placed>) = compute(move || {
             let mut hosts = Hosts::default();
             listed.into_iter().partition(|(_, url)| {
                 hosts.asked(url, |host| host == beside || is_same_site(host, &site))

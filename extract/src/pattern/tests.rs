@@ -312,7 +312,7 @@ fn a_pattern_s_selectors_share_a_budget() {
     for selector in [json, regex] {
         let fields: Vec<String> = (0..50)
             .map(|n| {
-                let fallbacks = vec![selector; 10].join(",");
+                let fallbacks = [selector; 10].join(",");
                 format!(r#""f{n}":{{"primary":{selector},"fallbacks":[{fallbacks}]}}"#)
             })
             .collect();
