@@ -5,6 +5,7 @@
 //! fenced by lease and attempt. What others ask of rows they write through [`Group::ask`].
 
 mod frontier;
+mod records;
 mod request;
 
 use std::time::Duration;
@@ -13,7 +14,7 @@ use crate::db::statement::sql_query;
 use diesel::sql_types::{Array, BigInt, Double, Integer, Nullable, SmallInt, Text};
 use diesel::{QueryResult, QueryableByName};
 use diesel_async::{AsyncConnection, AsyncPgConnection};
-use gleaner_actors::port::{ItemId, LeaseId, Settlement, Verdict};
+use gleaner_actors::port::{ItemId, LeaseId};
 
 use super::aside::{self, Key, Work};
 use super::lease::{GAPS, NEXT_EXPIRY};
@@ -23,10 +24,9 @@ use crate::db::locks;
 use crate::db::statement::{seconds, statement};
 
 pub use frontier::{Frontier, Frontiers, LOOK_INTERVAL, Patrol, Ranges, are_in_use, patrol};
+pub use records::Records;
+pub(crate) use records::bounded;
 pub use request::{Group, Request};
-
-/// Longest error text kept on a row or in the history, in bytes.
-const MAX_ERROR_BYTES: usize = 2_000;
 
 /// Rows freed by one rescue statement.
 const RESCUE_BATCH: i64 = 1_000;
@@ -777,93 +777,8 @@ async fn count(
         .await
 }
 
-/// Verdicts of a batch as the columns that `settle.sql` takes.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Records {
-    ids: Vec<i64>,
-    attempts: Vec<i16>,
-    statuses: Vec<&'static str>,
-    after_seconds: Vec<f64>,
-    errors: Vec<Option<String>>,
-    given_back: Vec<i16>,
-    outcomes: Vec<&'static str>,
-    classes: Vec<Option<&'static str>>,
-    elapsed_ms: Vec<i32>,
-}
-
-impl Records {
-    /// The columns for these settlements, in the order of the rows' keys: whoever else locks rows in that order, as bulk
-    /// updates mostly do, waits for us instead of dying in a deadlock.
-    #[must_use]
-    pub fn of<'a, O: 'a>(batch: impl IntoIterator<Item = &'a Settlement<O>>) -> Self {
-        let mut records = Self::default();
-        let mut batch: Vec<&Settlement<O>> = batch.into_iter().collect();
-        batch.sort_by_key(|settlement| settlement.item);
-        for settlement in batch {
-            let (status, after, error, given_back, outcome, class) = match &settlement.verdict {
-                Verdict::Complete(_) => ("Completed", 0.0, None, 0, "completed", None),
-                Verdict::Filter { reason, .. } => {
-                    ("Filtered", 0.0, Some(bounded(reason)), 0, "filtered", None)
-                }
-                Verdict::Retry { after, failure, .. } => (
-                    "Queued",
-                    after.as_secs_f64(),
-                    Some(bounded(&format!("{}: {}", failure.class, failure.message))),
-                    0,
-                    "retried",
-                    Some(failure.class),
-                ),
-                Verdict::Snooze { after, reason } => (
-                    "Queued",
-                    after.as_secs_f64(),
-                    Some(bounded(reason)),
-                    1,
-                    "snoozed",
-                    None,
-                ),
-                Verdict::Fail { failure, .. } => (
-                    "Error",
-                    0.0,
-                    Some(bounded(&format!("{}: {}", failure.class, failure.message))),
-                    0,
-                    "failed",
-                    Some(failure.class),
-                ),
-                Verdict::Release => ("Queued", 0.0, None, 1, "released", None),
-            };
-            records.ids.push(settlement.item);
-            records.attempts.push(settlement.attempt);
-            records.statuses.push(status);
-            records.after_seconds.push(after);
-            records.errors.push(error);
-            records.given_back.push(given_back);
-            records.outcomes.push(outcome);
-            records.classes.push(class);
-            let millis = i32::try_from(settlement.elapsed.as_millis()).unwrap_or(i32::MAX);
-            records.elapsed_ms.push(millis);
-        }
-        records
-    }
-}
-
-/// Texts from outside may be long and may hold NUL, which PostgreSQL does not store.
-pub(crate) fn bounded(text: &str) -> String {
-    let mut kept: String = text.replace('\0', "\u{fffd}");
-    if kept.len() > MAX_ERROR_BYTES {
-        let end = (0..=MAX_ERROR_BYTES)
-            .rev()
-            .find(|at| kept.is_char_boundary(*at))
-            .unwrap_or(0);
-        kept.truncate(end);
-        kept.push('…');
-    }
-    kept
-}
-
 #[cfg(test)]
 mod tests {
-    use gleaner_actors::port::Failure;
-
     use super::*;
 
     #[test]
@@ -888,35 +803,5 @@ mod tests {
         }
         assert!(stage.claim.contains("updated_at = now()"));
         assert_eq!(stage.name(), "place/deep_scan");
-    }
-
-    #[test]
-    fn verdicts_become_columns() {
-        let settle = |verdict| Settlement::<()> {
-            item: 7,
-            attempt: 2,
-            elapsed: Duration::from_millis(5),
-            verdict,
-        };
-        let records = Records::of(&[
-            settle(Verdict::Complete(())),
-            settle(Verdict::Retry {
-                after: Duration::from_secs(3),
-                failure: Failure::new("http", "503"),
-                output: None,
-            }),
-            settle(Verdict::Release),
-        ]);
-        assert_eq!(records.statuses, ["Completed", "Queued", "Queued"]);
-        assert_eq!(records.after_seconds, [0.0, 3.0, 0.0]);
-        assert_eq!(records.given_back, [0, 0, 1]);
-        assert_eq!(records.errors[1].as_deref(), Some("http: 503"));
-    }
-
-    #[test]
-    fn texts_are_bounded_and_storable() {
-        assert_eq!(bounded("a\0b"), "a\u{fffd}b");
-        let long = bounded(&"é".repeat(5_000));
-        assert!(long.len() <= MAX_ERROR_BYTES + 4 && long.ends_with('…'));
     }
 }

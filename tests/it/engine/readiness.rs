@@ -87,11 +87,11 @@ async fn what_waits_for_a_restart_is_named_and_not_in_force() {
     let in_force = app.app().shared().config.get();
     let mut config = (*in_force).clone();
     config.engine.rescue_interval = std::time::Duration::from_secs(77);
-    config.section_mut::<Bots>().max_body_bytes = 2_048;
+    config.section_mut::<Bots>().max_bytes_in_flight = 64 << 20;
     config.http.admin_token = Secret::new("hunter2");
     config.engine.foreign_processing_after = std::time::Duration::from_secs(1_234);
     let waiting = [
-        "bots.max_body_bytes",
+        "bots.max_bytes_in_flight",
         "engine.rescue_interval",
         "http.admin_token",
     ];
@@ -103,8 +103,8 @@ async fn what_waits_for_a_restart_is_named_and_not_in_force() {
             "{round}"
         );
         assert_eq!(
-            now.section::<Bots>().max_body_bytes,
-            in_force.section::<Bots>().max_body_bytes,
+            now.section::<Bots>().max_bytes_in_flight,
+            in_force.section::<Bots>().max_bytes_in_flight,
             "{round}"
         );
         assert_eq!(now.engine.foreign_processing_after.as_secs(), 1_234);
