@@ -7,7 +7,7 @@ use super::deobfuscate;
 use super::finding::{Email, EmailKind, Source, best_first};
 use super::mailbox::{
     MAX_CANDIDATES, checked, find, is_free, is_no_reply, is_plausible, is_service_local,
-    registrable,
+    registrable, unglued,
 };
 use super::structured::{self, Property, Structured};
 use crate::html::{Attributes, INLINE_BOUNDARY, Page};
@@ -103,7 +103,8 @@ impl Found {
         let Some((local, domain)) = value.rsplit_once('@') else {
             return;
         };
-        let Some(value) = checked(local, domain) else {
+        // Whichever way it was hidden, what it runs into is cut off as it is in a text.
+        let Some(value) = checked(unglued(local.trim()), domain) else {
             return;
         };
         let Some((local, domain)) = value.rsplit_once('@') else {

@@ -160,11 +160,14 @@ fn is_irish(before: &str) -> bool {
         && back.next().is_none_or(|c| !c.is_alphanumeric())
 }
 
-/// The local part without the label or number that it runs into: `E-mailinfo`, `0301234567info`.
-fn unglued(local: &str) -> &str {
-    let label = ["E-mail", "E-Mail", "e-mail", "Email"]
-        .iter()
-        .find_map(|label| local.strip_prefix(label));
+/// The local part without the label or number that it runs into: `E-mailinfo`, `0301234567info`. What is left is left as it is
+/// a second time, in lower case too.
+pub(super) fn unglued(local: &str) -> &str {
+    let label = local
+        .split_at_checked("e-mail".len())
+        .filter(|(label, _)| label.eq_ignore_ascii_case("e-mail"))
+        .map(|(_, rest)| rest)
+        .or_else(|| local.strip_prefix("Email"));
     let number = local
         .find(|c: char| c.is_ascii_alphabetic())
         .filter(|end| *end >= 5)

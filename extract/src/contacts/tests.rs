@@ -188,6 +188,43 @@ fn an_address_is_cut_out_of_what_it_runs_into() {
     check("git@firm.com:acme/x", &["git@firm.com"]);
 }
 
+/// However an address was written, what runs into it is cut off, so that it is the same when it is read again.
+#[test]
+fn what_runs_into_a_hidden_address_is_cut_off_too() {
+    for (html, expected) in [
+        ("Tel: 030 00000info@da.de<.>a", "info@da.de"),
+        ("Tel: 030 1234567info [at] firm [dot] de", "info@firm.de"),
+        ("030-7654321sales (at) firm.de", "sales@firm.de"),
+        ("E-Mail: 0301234567info @ firm.de", "info@firm.de"),
+        (
+            "<a href='http://0301234567info@firm.de'>x</a>",
+            "info@firm.de",
+        ),
+        (
+            "<a href='mailto:0301234567info(at)firm.de'>x</a>",
+            "info@firm.de",
+        ),
+        (
+            "<p data-user='0301234567info' data-domain='firm.de'>",
+            "info@firm.de",
+        ),
+        (
+            "<p title='0301234567info (at) firm.de' data-x='0301234567info (at) firm.de'>",
+            "info@firm.de",
+        ),
+        ("<span>ed.mrif@ofni7654321030</span>", "info@firm.de"),
+        ("E-MAILinfo@firm.de", "info@firm.de"),
+        ("E-MAILINFO (at) firm.de", "info@firm.de"),
+        // A number that belongs to the name stays.
+        ("12345jo (at) firm.de", "12345jo@firm.de"),
+        ("1234info (at) firm.de", "1234info@firm.de"),
+    ] {
+        assert_eq!(emails(html), [expected], "{html}");
+        let again = format!("<a href='mailto:{expected}'>x</a>");
+        assert_eq!(emails(&again), [expected], "{html}");
+    }
+}
+
 #[test]
 fn what_only_looks_like_an_address_is_refused() {
     let all = "logo@2x.png icon@3x.jpg logo@2x-1.webp a@2x.zip jquery@3.6.0 user@localhost you@domain.com \

@@ -4,6 +4,8 @@
 //! bound stands there: once a selector has used up its budget, an element has no neighbours any more and nothing fits it, and
 //! the matcher comes to its end by itself.
 
+use std::collections::{BTreeSet, HashMap};
+
 use html5ever::Namespace;
 use scraper::ElementRef;
 use scraper::selector::{CssLocalName, CssString, NonTSPseudoClass, Parser, PseudoElement, Simple};
@@ -13,7 +15,7 @@ use selectors::matching::{
     self, ElementSelectorFlags, MatchingContext, MatchingForInvalidation, MatchingMode,
     NeedsSelectorFlags, QuirksMode, SelectorCaches,
 };
-use selectors::parser::{ParseRelative, SelectorList};
+use selectors::parser::{Component, ParseRelative, SelectorList};
 use selectors::{Element, OpaqueElement};
 
 use super::limits::MAX_SELECTOR_BYTES;
@@ -26,6 +28,9 @@ const SELECTOR_BYTES_PER_STEP: usize = 8;
 /// Bytes of an attribute that a test goes through in a step.
 const VALUE_BYTES_PER_STEP: usize = 32;
 
+/// What it costs to note the position of an element.
+const POSITION_STEPS: u64 = 4;
+
 /// The first element that a selector fits; `None` also where it is no selector, or has used up its budget.
 pub(super) fn first<'a>(selector: &str, page: &'a Page, work: &Work) -> Option<ElementRef<'a>> {
     // What looks below every element is not for pages that anybody may have written: the matcher keeps notes on all it has seen.
@@ -36,8 +41,12 @@ pub(super) fn first<'a>(selector: &str, page: &'a Page, work: &Work) -> Option<E
     let parsed: SelectorList<Simple> =
         SelectorList::parse(&Parser, &mut parser, ParseRelative::No).ok()?;
     let visit = 1 + u64::try_from(selector.len() / SELECTOR_BYTES_PER_STEP).unwrap_or(u64::MAX);
-    // Positions among siblings are remembered from element to element.
+    let mut positions = BTreeSet::new();
+    add_positions(parsed.slice(), &mut positions);
     let mut caches = SelectorCaches::default();
+    if !note_positions(page, &positions, &mut caches, work) {
+        return None;
+    }
     for node in page.document().tree.nodes() {
         let Some(element) = ElementRef::wrap(node) else {
             continue;
@@ -73,6 +82,76 @@ pub(super) fn first<'a>(selector: &str, page: &'a Page, work: &Work) -> Option<E
         }
     }
     None
+}
+
+/// A way to count an element among its siblings.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Position {
+    is_of_type: bool,
+    is_from_end: bool,
+}
+
+/// Adds the positions that selectors ask for, those within `:not()`, `:is()` and `:where()` too.
+fn add_positions(selectors: &[selectors::parser::Selector<Simple>], all: &mut BTreeSet<Position>) {
+    for component in selectors.iter().flat_map(|own| own.iter_raw_match_order()) {
+        match component {
+            Component::Nth(data) => {
+                let is_of_type = data.ty.is_of_type();
+                // `:first-child`, `:last-child` and `:only-child` are seen without counting.
+                if !data.is_simple_edge() && (is_of_type || !data.ty.is_only()) {
+                    let ends = [false, true].into_iter();
+                    all.extend(
+                        ends.filter(|end| data.ty.is_only() || *end == data.ty.is_from_end())
+                            .map(|is_from_end| Position {
+                                is_of_type,
+                                is_from_end,
+                            }),
+                    );
+                }
+            }
+            Component::Negation(list) | Component::Is(list) | Component::Where(list) => {
+                add_positions(list.slice(), all);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Counts all siblings once, and notes their positions where the matcher looks for them; `false` if the budget does not reach.
+///
+/// Left to itself the matcher counts an element's siblings up to the nearest whose position it knows. That is one step when it
+/// goes through the page in order, but a combinator leads it backwards (`b:nth-of-type(3) ~ i`), and then it counts all of them
+/// for each.
+fn note_positions<'a>(
+    page: &'a Page,
+    positions: &BTreeSet<Position>,
+    caches: &mut SelectorCaches,
+    work: &Work,
+) -> bool {
+    positions.iter().all(|position| {
+        let cache = caches
+            .nth_index
+            .get::<Simple>(position.is_of_type, position.is_from_end, &[]);
+        page.document().tree.nodes().all(|parent| {
+            let mut counts = HashMap::new();
+            let note = |node: NodeRef<'a>| {
+                let Some(element) = ElementRef::wrap(node) else {
+                    return work.spend(1);
+                };
+                let name = position.is_of_type.then(|| &element.value().name);
+                let count: &mut i32 = counts.entry(name).or_default();
+                *count = count.saturating_add(1);
+                cache.insert(element.opaque(), *count);
+                work.spend(POSITION_STEPS)
+            };
+            let mut children = parent.children();
+            if position.is_from_end {
+                children.rev().all(note)
+            } else {
+                children.all(note)
+            }
+        })
+    })
 }
 
 /// An element that counts what is asked of it.

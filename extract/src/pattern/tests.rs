@@ -237,6 +237,12 @@ fn beside(kind: &str, selector: &str) -> Pattern {
     ))
 }
 
+/// As deep as elements may nest (what is deeper is dropped), sixty times beside each other: 30,000 elements.
+fn towers() -> String {
+    let up = "<div><p></p>".repeat(250);
+    (up + &"</div>".repeat(250)).repeat(60)
+}
+
 /// What is long in a program that is not optimised, on a busy machine. Before it was counted each took minutes, or seconds at best.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -245,7 +251,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 fn selectors_that_cost_too_much_are_given_up_by_name() {
     let title = "<title>Mug</title>";
     let flat = format!("{title}<body>{}", "<b>x</b>".repeat(31_000));
-    let deep = format!("{title}{}", "<div><p></p>".repeat(250)).repeat(60);
+    let deep = format!("{title}{}", towers());
+    let low = format!("{title}{}{}", "<div>".repeat(240), "<p></p>".repeat(30_000));
     let long = format!(
         "{title}<body data-x='{}'>{}",
         "y".repeat(1_000_000),
@@ -254,23 +261,19 @@ fn selectors_that_cost_too_much_are_given_up_by_name() {
     let quiet = format!("{title}<body>{}<u>1</u>", "<b>x</b><!---->".repeat(60_000));
     let letters = "abcdefghijklmnopqrstuvwxyz".repeat(8);
     let turned = format!("//b[contains(translate(/html/body, '{letters}', '{letters}'), 'zz')]");
-    let joined = format!(
-        "//b[contains(concat({}), 'zz')]",
-        vec!["/html/body"; 60].join(",")
-    );
-    let listed = format!("{} u", ":is(:not(:not(*)),:not(:not(*)))".repeat(25));
+    let twenty = format!("concat({})", ["/html/body"; 20].join(","));
+    let joined = format!("//b[contains(concat({twenty},{twenty},{twenty}), 'zz')]");
+    let listed = format!("u {}", ":is(:not(:not(*)),:not(:not(*)))".repeat(25));
     for (kind, selector, html) in [
         ("css", "u ~ b", &flat),
         ("css", "b:not(:not(u ~ b))", &flat),
         ("css", "u ~ u, u + b, u ~ b", &quiet),
-        (
-            "css",
-            "p:not(p p div p div p ~ p)>u,div p div p div p div p div p div i",
-            &deep,
-        ),
+        ("css", ":is(:is(:is(:is(u *) *) *) *) p", &deep),
+        ("css", "u div p, div p:not(:not(u div p ~ p))", &low),
+        ("css", "p:nth-of-type(30000) ~ p", &low),
         ("css", "[data-x*='yz'] b", &long),
         ("css", listed.as_str(), &flat),
-        ("meta", "u ~ b[content]", &flat),
+        ("meta", "u ~ b:not([content])", &flat),
         ("xpath", "//i | //b[count(//b[count(//b) > 0]) > 0]", &flat),
         ("xpath", turned.as_str(), &flat),
         ("xpath", joined.as_str(), &flat),
@@ -308,7 +311,7 @@ fn a_pattern_s_selectors_share_a_budget() {
     );
     let page = Page::parse(&big);
     let json = r##"{"type":"json","selector":"#s","json_path":"none","confidence":1}"##;
-    let regex = r#"{"type":"css","selector":"title","confidence":1,"post_process":[{"regex":"(\w{1,9}\W){3}x"}]}"#;
+    let regex = r#"{"type":"css","selector":"title","confidence":1,"post_process":[{"regex":"([a-z]{1,99}[0-9]{1,99}){2}x"}]}"#;
     for selector in [json, regex] {
         let fields: Vec<String> = (0..50)
             .map(|n| {
@@ -338,17 +341,36 @@ fn selectors_that_only_look_costly_are_tried() {
         "<body>{}<i>last</i>",
         (1..=60_000).fold(String::new(), |all, n| all + &format!("<b>{n}</b>"))
     );
-    let page = Page::parse(&html);
-    for (selector, expected) in [
-        ("b:nth-child(50000)", "50000"),
-        ("b:last-of-type", "60000"),
-        ("b:nth-of-type(3) ~ i", "last"),
-        ("i:not(b):not(u)", "last"),
+    let (page, deep) = (Page::parse(&html), Page::parse(&towers()));
+    for (selector, page, expected) in [
+        ("b:nth-child(50000)", &page, Some("50000")),
+        ("b:last-of-type", &page, Some("60000")),
+        ("b:nth-of-type(3) ~ i", &page, Some("last")),
+        ("b:nth-child(3) ~ i", &page, Some("last")),
+        ("b:nth-last-child(60000) ~ i", &page, Some("last")),
+        (
+            "b:not(:not(:nth-last-of-type(59999))) ~ i:only-of-type",
+            &page,
+            Some("last"),
+        ),
+        ("b:only-of-type ~ i", &page, None),
+        ("i:not(b):not(u)", &page, Some("last")),
+        (
+            "p:not(p p div p div p ~ p)>u,div p div p div p div p div p div i",
+            &deep,
+            None,
+        ),
     ] {
-        let found = beside("css", selector).apply(&page, None);
+        let found = beside("css", selector).apply(page, None);
         assert_eq!(found.given_up, [], "{selector}");
-        assert_eq!(found.value("a_costly"), Some(expected), "{selector}");
+        assert_eq!(found.value("a_costly"), expected, "{selector}");
     }
+}
+
+/// The first element that a selector fits, found by scraper, which counts positions itself.
+fn first_by_scraper<'a>(selector: &str, page: &'a Page) -> Option<scraper::ElementRef<'a>> {
+    let selector = scraper::Selector::parse(selector).unwrap();
+    page.document().select(&selector).next()
 }
 
 fn selectors() -> impl Strategy<Value = Selector> {
@@ -407,6 +429,31 @@ proptest! {
         drop(Pattern::parse(&json));
         let page = Page::parse(HTML);
         drop(xpath::first(&expression, &page, &work::Work::new(MAX_SELECTOR_STEPS)));
+    }
+
+    #[test]
+    fn positions_are_those_of_the_matcher(
+        html in "(<b>|<i>|<div>|</div>|</b>|</i>|<br>|text|<!--c-->){0,30}",
+        positions in prop::collection::vec(
+            ("b|i|br|div|\\*", "(nth|nth-last)-(child|of-type)\\((1|2|3|2n|-n\\+2|odd)\\)|(only|first|last)-(child|of-type)", "| > | \\+ | ~ "),
+            1..4,
+        ),
+        within in prop::sample::select(vec!["", ":not", ":is", ":where"]),
+    ) {
+        let compounds: Vec<String> = positions
+            .iter()
+            .map(|(name, position, combinator)| match within {
+                "" => format!("{combinator}{name}:{position}"),
+                _ => format!("{combinator}{name}{within}(:{position})"),
+            })
+            .collect();
+        let joined = compounds.join(" ");
+        let selector = joined.trim_start_matches([' ', '>', '+', '~']);
+        let selector = selector.replace("  ", " ");
+        let page = Page::parse(&html);
+        let work = work::Work::new(MAX_SELECTOR_STEPS);
+        let found = css::first(&selector, &page, &work).map(|element| element.id());
+        prop_assert_eq!(found, first_by_scraper(&selector, &page).map(|element| element.id()), "{}", selector);
     }
 
     #[test]
