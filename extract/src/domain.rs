@@ -410,6 +410,22 @@ struct PublicSuffix {
     is_private: bool,
 }
 
+/// What the list of public suffixes says of a host in lower case and Unicode.
+///
+/// Nobody else asks it: the list is code, a third of this crate's, and would be compiled again for each part of it that did.
+#[inline(never)]
+pub(crate) fn suffix(host: &str) -> Option<psl::Suffix<'_>> {
+    psl::suffix(host.as_bytes())
+}
+
+/// The registrable domain of such a host: its public suffix, listed or not, and the label before it.
+pub(crate) fn below_suffix(host: &str) -> Option<&str> {
+    let start = host.len().checked_sub(suffix(host)?.as_bytes().len())?;
+    let own = label_before(host, start)?;
+    // `.com` has a dot there and no label.
+    host.get(own..).filter(|_| own + 1 < start)
+}
+
 /// Finds the longest public suffix that is really listed.
 fn public_suffix(host: &str) -> Option<PublicSuffix> {
     // The list is in Unicode.
@@ -418,7 +434,7 @@ fn public_suffix(host: &str) -> Option<PublicSuffix> {
     } else {
         None
     };
-    let suffix = psl::suffix(unicode.as_deref().unwrap_or(host).as_bytes())?;
+    let suffix = suffix(unicode.as_deref().unwrap_or(host))?;
     if !suffix.is_known() {
         return None;
     }

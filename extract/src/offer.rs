@@ -26,6 +26,7 @@ use self::meta::Meta;
 use self::name::Names;
 use self::product::{Context, Product};
 use self::visible::{Seen, Visible};
+use super::domain::below_suffix;
 use super::html::{Attributes, Page, folded, node_text};
 use super::price::{Amount, Currency, Hints};
 use super::structured::json_ld;
@@ -357,8 +358,7 @@ fn title(
 fn shop_label(url: &Url) -> Option<&str> {
     let host = url.host_str()?;
     let host = host.strip_prefix("www.").unwrap_or(host);
-    let domain = psl::domain_str(host)?;
-    domain.split('.').next()
+    below_suffix(host)?.split('.').next()
 }
 
 /// The text of `<title>`.

@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use psl::Psl;
-
+use crate::domain::{below_suffix, suffix};
 use crate::html::INLINE_BOUNDARY;
 use crate::table::rows;
 
@@ -341,9 +340,8 @@ fn canonical_domain(domain: &str) -> Option<String> {
     if !is_well_formed || is_asset(&domain) {
         return None;
     }
-    let suffix = psl::List.suffix(domain.as_bytes())?;
-    let has_name = psl::List.domain(domain.as_bytes()).is_some();
-    (suffix.is_known() && has_name).then_some(domain)
+    let is_listed = suffix(&domain)?.is_known();
+    (is_listed && below_suffix(&domain).is_some()).then_some(domain)
 }
 
 /// `logo@2x.png` and its like: a file name with a scale. Most file extensions are no public
@@ -419,10 +417,5 @@ pub(super) fn is_service_local(local: &str) -> bool {
 
 /// The registrable domain of a host, by the public suffix list.
 pub(super) fn registrable(host: &str) -> Option<String> {
-    let host = host.to_ascii_lowercase();
-    psl::List.domain(host.as_bytes()).and_then(|domain| {
-        std::str::from_utf8(domain.as_bytes())
-            .ok()
-            .map(str::to_owned)
-    })
+    below_suffix(&host.to_ascii_lowercase()).map(str::to_owned)
 }
