@@ -44,6 +44,7 @@ macro_rules! areas {
 areas! {
     Leads = leads;
     Prices = prices;
+    Documents = documents;
 }
 
 /// All of them, and what they bring together.

@@ -14,6 +14,7 @@ pub mod console;
 pub mod db;
 pub mod demo;
 pub mod descriptors;
+pub mod documents;
 pub mod embedded;
 pub mod fault;
 pub mod health;

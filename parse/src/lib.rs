@@ -1,0 +1,6 @@
+//! Reads one document: bytes in, pages of text and pieces of them out.
+//!
+//! What is read is hostile until proven otherwise, so all of it happens in a process of its own, `gleaner parse`, which holds
+//! nothing but that document and may do nothing but read it and answer ([`protocol`]).
+
+pub mod protocol;

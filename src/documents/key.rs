@@ -1,0 +1,132 @@
+//! API keys: how tenants' programs say who they are.
+//!
+//! A key is 32 random bytes, shown once. What is stored is its SHA-256: for a random key nothing slower is needed.
+
+use diesel::sql_types::{BigInt, Binary, Nullable, Text, Timestamptz};
+use diesel::{OptionalExtension as _, QueryResult, QueryableByName};
+use diesel_async::AsyncPgConnection;
+use chrono::{DateTime, Utc};
+use rand::TryRngCore as _;
+use ring::digest::{SHA256, digest};
+use serde::Serialize;
+
+use super::scope::TenantId;
+use crate::db::statement::{sql_query, statement};
+use crate::secret::Secret;
+
+/// What every key begins with, so that it is known where it is found.
+pub const PREFIX: &str = "gld_";
+
+/// What a key, or a session, may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// Look, search, download.
+    Read,
+    /// Upload, change and delete as well.
+    Write,
+}
+
+impl Scope {
+    /// As the database has it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
+}
+
+/// Whose a key is, and what it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    pub tenant: TenantId,
+    pub scope: Scope,
+}
+
+#[derive(QueryableByName)]
+struct Found {
+    #[diesel(sql_type = BigInt)]
+    tenant_id: i64,
+    #[diesel(sql_type = Text)]
+    scope: String,
+}
+
+/// A new key.
+///
+/// # Errors
+/// When the system has no random bytes.
+pub fn generate() -> Result<Secret, rand::rand_core::OsError> {
+    let mut bytes = [0_u8; 32];
+    rand::rngs::OsRng.try_fill_bytes(&mut bytes)?;
+    let mut key = PREFIX.to_owned();
+    for byte in bytes {
+        key.push_str(&format!("{byte:02x}"));
+    }
+    Ok(Secret::new(&key))
+}
+
+/// What is stored of a key.
+#[must_use]
+pub fn hash(key: &str) -> Vec<u8> {
+    digest(&SHA256, key.as_bytes()).as_ref().to_vec()
+}
+
+/// Who comes with this key; nobody, if it is unknown, revoked or expired, or its tenant is shut out. Takes note of its use once a minute.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn find(conn: &mut AsyncPgConnection, key: &str) -> QueryResult<Option<Holder>> {
+    let found: Option<Found> = statement(
+        "WITH found AS ( \
+             SELECT api_key.id, tenant_id, scope, last_used_at FROM api_key JOIN tenant ON tenant.id = tenant_id \
+             WHERE digest = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now()) AND disabled_at IS NULL \
+         ), noted AS ( \
+             UPDATE api_key SET last_used_at = now() FROM found \
+             WHERE api_key.id = found.id AND (found.last_used_at IS NULL OR found.last_used_at < now() - interval '1 minute') \
+         ) SELECT tenant_id, scope FROM found",
+    )
+    .bind::<Binary, _>(&hash(key))
+    .get_result(conn)
+    .await
+    .optional()?;
+    Ok(found.map(|found| Holder {
+        tenant: found.tenant_id,
+        scope: if found.scope == Scope::Write.as_str() {
+            Scope::Write
+        } else {
+            Scope::Read
+        },
+    }))
+}
+
+/// Stores a key of this tenant, and tells its name.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn store(
+    conn: &mut AsyncPgConnection,
+    tenant: TenantId,
+    key: &Secret,
+    name: &str,
+    scope: Scope,
+    expires_at: Option<DateTime<Utc>>,
+) -> QueryResult<String> {
+    #[derive(QueryableByName)]
+    struct Stored {
+        #[diesel(sql_type = Text)]
+        uid: String,
+    }
+    let stored: Stored = sql_query(
+        "INSERT INTO api_key (tenant_id, name, digest, scope, expires_at) VALUES ($1, $2, $3, $4, $5) RETURNING uid::text AS uid",
+    )
+    .bind::<BigInt, _>(tenant)
+    .bind::<Text, _>(name)
+    .bind::<Binary, _>(&hash(key.expose()))
+    .bind::<Text, _>(scope.as_str())
+    .bind::<Nullable<Timestamptz>, _>(expires_at)
+    .get_result(conn)
+    .await?;
+    Ok(stored.uid)
+}
