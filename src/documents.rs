@@ -6,13 +6,14 @@
 pub mod blob;
 pub mod cli;
 pub mod config;
+mod http;
 pub mod key;
 pub mod scope;
+pub mod storage;
 pub mod tenant;
 
 use crate::area::Area;
 use crate::config::Declared;
-use crate::http::Routes;
 
 use self::config::Documents;
 
@@ -23,7 +24,7 @@ pub static AREA: Area = Area {
     check: |_config| Ok(()),
     tickers: |_shared| Vec::new(),
     kept: &[],
-    routes: |_shared| Routes::default(),
+    routes: http::routes,
     outside: |config| config.section::<Documents>().address(),
     status: None,
     waits_elsewhere: |_shared| Box::pin(std::future::ready(Vec::new())),

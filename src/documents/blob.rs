@@ -72,6 +72,7 @@ pub trait Blobs: Send + Sync + fmt::Debug {
     /// Whether files can be written and read; for health checks.
     fn check(&self) -> BoxFuture<'_, io::Result<()>>;
 
-    /// The folder on this machine for drafts. Beside the files, where these lie on this machine, so that keeping one is a rename.
-    fn drafts(&self) -> &Path;
+    /// The folder on this machine for drafts, which is made if it is not there. Beside the files, where these lie on this machine, so that
+    /// keeping one is a rename.
+    fn drafts(&self) -> BoxFuture<'_, io::Result<&Path>>;
 }

@@ -2,10 +2,10 @@
 //!
 //! A key is 32 random bytes, shown once. What is stored is its SHA-256: for a random key nothing slower is needed.
 
+use chrono::{DateTime, Utc};
 use diesel::sql_types::{BigInt, Binary, Nullable, Text, Timestamptz};
 use diesel::{OptionalExtension as _, QueryResult, QueryableByName};
 use diesel_async::AsyncPgConnection;
-use chrono::{DateTime, Utc};
 use rand::TryRngCore as _;
 use ring::digest::{SHA256, digest};
 use serde::Serialize;

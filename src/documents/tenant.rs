@@ -1,9 +1,9 @@
 //! Tenants: whose documents they are.
 
+use chrono::{DateTime, Utc};
 use diesel::sql_types::{BigInt, Nullable, Text, Timestamptz};
 use diesel::{OptionalExtension as _, QueryResult, QueryableByName};
 use diesel_async::AsyncPgConnection;
-use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::scope::TenantId;

@@ -22,17 +22,13 @@ pub struct Local {
 }
 
 impl Local {
-    /// In this folder, which is made if it is not there.
-    ///
-    /// # Errors
-    /// When it cannot be made.
-    pub fn open(root: &Path) -> io::Result<Self> {
-        let drafts = root.join(DRAFTS);
-        make_folder(&drafts)?;
-        Ok(Self {
-            root: root.to_owned(),
-            drafts,
-        })
+    /// In this folder, which is made when it is first written to.
+    #[must_use]
+    pub fn new(root: PathBuf) -> Self {
+        Self {
+            drafts: root.join(DRAFTS),
+            root,
+        }
     }
 
     fn path(&self, key: &Key) -> PathBuf {
@@ -109,25 +105,33 @@ impl Blobs for Local {
     }
 
     fn check(&self) -> BoxFuture<'_, io::Result<()>> {
-        let path = self
-            .drafts
-            .join(format!("check-{:016x}", rand::random::<u64>()));
+        let drafts = self.drafts.clone();
+        let path = drafts.join(format!("check-{:016x}", rand::random::<u64>()));
         Box::pin(blocking(move || {
+            make_folder(&drafts)?;
             let written = File::create_new(&path).and_then(|mut file| file.write_all(b"ok"));
             let removed = fs::remove_file(&path);
             written.and(removed)
         }))
     }
 
-    fn drafts(&self) -> &Path {
-        &self.drafts
+    fn drafts(&self) -> BoxFuture<'_, io::Result<&Path>> {
+        let drafts = self.drafts.clone();
+        Box::pin(async move {
+            blocking(move || make_folder(&drafts)).await?;
+            Ok(self.drafts.as_path())
+        })
     }
 }
 
 /// Sends all files below, a batch at a time, until nobody listens any more. What is no file of ours is passed over.
 fn walk(root: &Path, sender: &tokio::sync::mpsc::Sender<Vec<Stored>>) -> io::Result<()> {
     let mut batch = Vec::new();
-    for tenant in fs::read_dir(root)? {
+    let tenants = match fs::read_dir(root) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        tenants => tenants?,
+    };
+    for tenant in tenants {
         let tenant = tenant?;
         let Some(name) = tenant.file_name().to_str().map(str::to_owned) else {
             continue;
@@ -157,8 +161,7 @@ fn walk(root: &Path, sender: &tokio::sync::mpsc::Sender<Vec<Stored>>) -> io::Res
                     bytes: about.len(),
                     modified_at: about.modified()?,
                 });
-                if batch.len() == BATCH
-                    && sender.blocking_send(std::mem::take(&mut batch)).is_err()
+                if batch.len() == BATCH && sender.blocking_send(std::mem::take(&mut batch)).is_err()
                 {
                     return Ok(());
                 }

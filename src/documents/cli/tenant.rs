@@ -53,7 +53,10 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
             let secret = key::generate().context("the system gives no random bytes")?;
             key::store(&mut conn, created.id, &secret, "", Scope::Write, None).await?;
             if global.json {
-                print(&json!({ "tenant": created.uid, "name": created.name, "key": secret.expose() }).to_string());
+                print(
+                    &json!({ "tenant": created.uid, "name": created.name, "key": secret.expose() })
+                        .to_string(),
+                );
             } else {
                 print(&format!("tenant {}", created.uid));
                 print(&format!("key    {}", secret.expose()));
