@@ -7,8 +7,10 @@ pub mod blob;
 pub mod cli;
 pub mod config;
 mod http;
+pub mod identity;
 pub mod key;
 pub mod scope;
+pub mod session;
 pub mod storage;
 pub mod tenant;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::secret::Secret;
 use crate::settings::{ConfigError, Options, Problem, Section, inconsistent};
 
 /// Tenants' API and page, and what may be uploaded.
@@ -26,7 +27,16 @@ pub struct Documents {
     pub max_uploads: usize,
     /// Event streams that are held open at a time.
     pub max_streams: usize,
+    /// Signs the sessions of the page; empty for one of each process's own.
+    pub session_secret: Secret,
+    /// Of the bot by which people log in with Telegram; empty: nobody does.
+    pub telegram_bot_token: Secret,
+    /// Whether somebody at Telegram who is no tenant yet becomes one by logging in.
+    pub telegram_sign_up: bool,
 }
+
+/// A shorter secret could be guessed.
+const SHORTEST_SECRET: usize = 32;
 
 impl Section for Documents {
     const NAME: &'static str = "documents";
@@ -52,6 +62,14 @@ impl Options for Documents {
         if !(1..=100_000).contains(&self.max_streams) {
             return refuse("max_streams", "must be 1 to 100000");
         }
+        let secret = self.session_secret.expose();
+        if !secret.is_empty() && secret.len() < SHORTEST_SECRET {
+            return refuse("session_secret", "must have 32 characters at least");
+        }
+        let token = self.telegram_bot_token.expose();
+        if !token.is_empty() && bot_of(token).is_none() {
+            return refuse("telegram_bot_token", "must be NUMBER:TEXT, as BotFather gave it");
+        }
         Ok(())
     }
 }
@@ -75,4 +93,11 @@ impl Documents {
             .map(Some)
             .map_err(|error| format!("is not IP:PORT ({error})"))
     }
+}
+
+/// The number of the bot whose token this is.
+pub(super) fn bot_of(token: &str) -> Option<&str> {
+    let (bot, key) = token.split_once(':')?;
+    let is_number = (1..=20).contains(&bot.len()) && bot.bytes().all(|byte| byte.is_ascii_digit());
+    (is_number && !key.is_empty()).then_some(bot)
 }

@@ -51,6 +51,38 @@ struct Found {
     tenant_id: i64,
     #[diesel(sql_type = Text)]
     scope: String,
+    #[diesel(sql_type = Text)]
+    uid: String,
+}
+
+impl Found {
+    fn holder(&self) -> Holder {
+        Holder {
+            tenant: self.tenant_id,
+            scope: if self.scope == Scope::Write.as_str() {
+                Scope::Write
+            } else {
+                Scope::Read
+            },
+        }
+    }
+}
+
+/// The key of which this holds, if it works; takes note of its use once a minute.
+macro_rules! found {
+    ($by:literal) => {
+        concat!(
+            "WITH found AS ( \
+                 SELECT api_key.id, api_key.uid, tenant_id, scope, last_used_at FROM api_key JOIN tenant ON tenant.id = tenant_id \
+                 WHERE ",
+            $by,
+            " AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now()) AND disabled_at IS NULL \
+             ), noted AS ( \
+                 UPDATE api_key SET last_used_at = now() FROM found \
+                 WHERE api_key.id = found.id AND (found.last_used_at IS NULL OR found.last_used_at < now() - interval '1 minute') \
+             ) SELECT tenant_id, scope, uid::text AS uid FROM found"
+        )
+    };
 }
 
 /// A new key.
@@ -78,27 +110,37 @@ pub fn hash(key: &str) -> Vec<u8> {
 /// # Errors
 /// Whatever the database answers.
 pub async fn find(conn: &mut AsyncPgConnection, key: &str) -> QueryResult<Option<Holder>> {
-    let found: Option<Found> = statement(
-        "WITH found AS ( \
-             SELECT api_key.id, tenant_id, scope, last_used_at FROM api_key JOIN tenant ON tenant.id = tenant_id \
-             WHERE digest = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now()) AND disabled_at IS NULL \
-         ), noted AS ( \
-             UPDATE api_key SET last_used_at = now() FROM found \
-             WHERE api_key.id = found.id AND (found.last_used_at IS NULL OR found.last_used_at < now() - interval '1 minute') \
-         ) SELECT tenant_id, scope FROM found",
-    )
-    .bind::<Binary, _>(&hash(key))
-    .get_result(conn)
-    .await
-    .optional()?;
-    Ok(found.map(|found| Holder {
-        tenant: found.tenant_id,
-        scope: if found.scope == Scope::Write.as_str() {
-            Scope::Write
-        } else {
-            Scope::Read
-        },
-    }))
+    let found = find_named(conn, key).await?;
+    Ok(found.map(|(holder, _uid)| holder))
+}
+
+/// The same, and the key's uid.
+///
+/// # Errors
+/// As [`find`].
+pub async fn find_named(
+    conn: &mut AsyncPgConnection,
+    key: &str,
+) -> QueryResult<Option<(Holder, String)>> {
+    let found: Option<Found> = statement(found!("digest = $1"))
+        .bind::<Binary, _>(&hash(key))
+        .get_result(conn)
+        .await
+        .optional()?;
+    Ok(found.map(|found| (found.holder(), found.uid)))
+}
+
+/// Who holds the key with this uid, on the same conditions.
+///
+/// # Errors
+/// Whatever the database answers; also when it is no uuid.
+pub async fn find_by_uid(conn: &mut AsyncPgConnection, uid: &str) -> QueryResult<Option<Holder>> {
+    let found: Option<Found> = statement(found!("api_key.uid = $1::text::uuid"))
+        .bind::<Text, _>(uid)
+        .get_result(conn)
+        .await
+        .optional()?;
+    Ok(found.map(|found| found.holder()))
 }
 
 /// Stores a key of this tenant, and tells its name.

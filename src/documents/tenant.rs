@@ -69,6 +69,18 @@ pub async fn find(conn: &mut AsyncPgConnection, name: &str) -> QueryResult<Optio
     .optional()
 }
 
+/// The one with this key.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn by_id(conn: &mut AsyncPgConnection, id: TenantId) -> QueryResult<Option<Tenant>> {
+    sql_query(format!("SELECT {COLUMNS} FROM tenant WHERE id = $1"))
+        .bind::<BigInt, _>(id)
+        .get_result(conn)
+        .await
+        .optional()
+}
+
 /// All of them, by name.
 ///
 /// # Errors

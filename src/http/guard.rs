@@ -99,7 +99,7 @@ fn host_name(host: &str) -> Option<&str> {
 }
 
 /// Whether a `Host` names this machine's loopback.
-fn is_loopback_host(host: &str) -> bool {
+pub(crate) fn is_loopback_host(host: &str) -> bool {
     let Some(name) = host_name(host) else {
         return false;
     };
@@ -142,7 +142,7 @@ pub(crate) async fn loopback_host_only(request: Request, next: Next) -> Response
 ///
 /// Source of the rules: <https://www.w3.org/TR/fetch-metadata/> for `Sec-Fetch-Site`, which browsers set and pages cannot;
 /// the CORS-safelisted request headers of <https://fetch.spec.whatwg.org/> for what a page may send without asking.
-fn foreign(headers: &HeaderMap) -> Option<&'static str> {
+pub(crate) fn foreign(headers: &HeaderMap) -> Option<&'static str> {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     // Of two of these, whoever else reads them may take the other.
     let judged = [

@@ -14,6 +14,7 @@ pub(crate) mod smtp;
 pub(crate) mod tools;
 pub(crate) mod toy;
 pub(crate) mod wait;
+pub(crate) mod window;
 
 pub(crate) use app::TestApp;
 pub(crate) use database::TestDatabase;

@@ -2,13 +2,17 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use chrono::Utc;
 
 use super::State;
+use super::cookie;
 use super::trouble::Trouble;
 use crate::db::PooledConnection;
-use crate::documents::key;
 use crate::documents::key::{Holder, Scope};
 use crate::documents::scope::TenantId;
+use crate::documents::session::Session;
+use crate::documents::{key, session};
 use crate::http::guard;
 
 /// Longest key that is looked up.
@@ -43,13 +47,54 @@ impl FromRequestParts<State> for Writer {
 }
 
 async fn holder(parts: &Parts, state: &State) -> Result<Holder, Trouble> {
-    let key = guard::bearer(&parts.headers)
-        .filter(|key| key.starts_with(key::PREFIX) && key.len() <= LONGEST_KEY)
-        .ok_or_else(Trouble::stranger)?;
+    let known = known(&parts.headers, state).await?;
+    let (holder, session) = known.ok_or_else(Trouble::stranger)?;
+    // A browser sends its cookie with whatever page has it send something.
+    if session.is_some() {
+        own_pages_only(&parts.method, &parts.headers)?;
+    }
+    Ok(holder)
+}
+
+/// Who comes with these headers: with a key, or else with a session. A key that does not work is not made good by a cookie.
+pub(super) async fn known(
+    headers: &HeaderMap,
+    state: &State,
+) -> Result<Option<(Holder, Option<Session>)>, Trouble> {
+    if headers.contains_key(header::AUTHORIZATION) {
+        let Some(key) = guard::bearer(headers).filter(|key| is_key(key)) else {
+            return Ok(None);
+        };
+        let mut conn = connection(state).await?;
+        let found = key::find(&mut conn, key).await?;
+        return Ok(found.map(|holder| (holder, None)));
+    }
+    let now = Utc::now().timestamp();
+    let Some(session) = cookie::values(headers).find_map(|text| state.sessions.open(text, now))
+    else {
+        return Ok(None);
+    };
     let mut conn = connection(state).await?;
-    key::find(&mut conn, key)
-        .await?
-        .ok_or_else(Trouble::stranger)
+    let found = session::holder(&mut conn, &session).await?;
+    Ok(found.map(|holder| (holder, Some(session))))
+}
+
+/// Whether a text can be a key.
+pub(super) fn is_key(text: &str) -> bool {
+    text.starts_with(key::PREFIX) && text.len() <= LONGEST_KEY
+}
+
+/// Refuses what would change something and may come from a page that is not ours.
+pub(super) fn own_pages_only(method: &Method, headers: &HeaderMap) -> Result<(), Trouble> {
+    let is_reading = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+    match guard::foreign(headers).filter(|_| !is_reading) {
+        None => Ok(()),
+        Some(reason) => Err(Trouble::new(
+            StatusCode::FORBIDDEN,
+            "cross_site",
+            format!("the request is refused: {reason}"),
+        )),
+    }
 }
 
 /// A connection of the pool.

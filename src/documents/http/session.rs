@@ -1,0 +1,300 @@
+//! Signing in and out: what the page is told about whoever is in front of it.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /api/session` | who is signed in, with quota and limits; or the ways to sign in |
+//! | `POST /api/session` `{"key"}` | a session that may do what the key may |
+//! | `DELETE /api/session` | the session is forgotten |
+//! | `POST /api/auth/telegram` | a session for whomever Telegram's fields speak of |
+//! | `GET /api/auth/telegram?…` | the same, by redirect to the page |
+
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, Path, Query, State as Held};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router, middleware};
+use chrono::{DateTime, Utc};
+use diesel::result::Error as DieselError;
+use diesel_async::AsyncConnection as _;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::State;
+use super::caller::{connection, is_key, known, own_pages_only};
+use super::cookie;
+use super::page::PAGE;
+use super::trouble::Trouble;
+use crate::documents::config::Documents;
+use crate::documents::identity::{Disbelief, Entry, Fields, IdentityProvider};
+use crate::documents::key::{Holder, Scope};
+use crate::documents::session::{Origin, Session};
+use crate::documents::{identity, key, scope, tenant};
+use crate::http::guard;
+
+/// Largest body, in bytes: a key, or what a provider says of somebody.
+const MAX_BODY: usize = 16 * 1024;
+
+pub(super) fn routes() -> Router<State> {
+    Router::new()
+        .route("/api/session", get(look).post(sign_in).delete(sign_out))
+        .route("/api/auth/{provider}", get(come_back).post(come))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn(guard::small_body))
+        .layer(middleware::from_fn(guard::in_time))
+}
+
+/// What signs somebody in.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Exchange {
+    key: String,
+}
+
+async fn look(Held(state): Held<State>, headers: HeaderMap) -> Result<Response, Trouble> {
+    let Some((holder, session)) = known(&headers, &state).await? else {
+        let body = json!({ "success": true, "signed_in": false, "login": ways(&state, &headers) });
+        return Ok(Json(body).into_response());
+    };
+    let now = Utc::now().timestamp();
+    let renewed = session
+        .as_ref()
+        .filter(|session| session.is_old(now))
+        .map(|session| Session {
+            since: now,
+            ..session.clone()
+        });
+    let session = renewed.as_ref().or(session.as_ref());
+    let mut response = Json(told(&state, holder, session).await?).into_response();
+    if let Some(session) = &renewed {
+        keep(&state, &headers, session, &mut response)?;
+    }
+    Ok(response)
+}
+
+async fn sign_in(
+    Held(state): Held<State>,
+    headers: HeaderMap,
+    body: Result<Json<Exchange>, JsonRejection>,
+) -> Result<Response, Trouble> {
+    own_pages_only(&Method::POST, &headers)?;
+    let Json(Exchange { key }) = body.map_err(|_rejection| {
+        Trouble::invalid("the body must be JSON: {\"key\": an API key}")
+    })?;
+    let found = match key.trim() {
+        key if is_key(key) => key::find_named(&mut *connection(&state).await?, key).await?,
+        _ => None,
+    };
+    let (holder, uid) = found.ok_or_else(|| {
+        Trouble::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            "this key is unknown, revoked or expired",
+        )
+    })?;
+    begin(&state, &headers, holder, Origin::Key(uid)).await
+}
+
+async fn sign_out(headers: HeaderMap) -> Result<Response, Trouble> {
+    own_pages_only(&Method::DELETE, &headers)?;
+    let mut response = Json(json!({ "success": true })).into_response();
+    if let Some(line) = cookie::clear(&headers) {
+        response.headers_mut().insert(header::SET_COOKIE, line);
+    }
+    Ok(response)
+}
+
+async fn come(
+    Held(state): Held<State>,
+    Path(provider): Path<String>,
+    headers: HeaderMap,
+    body: Result<Json<Map<String, Value>>, JsonRejection>,
+) -> Result<Response, Trouble> {
+    let provider = of_name(&state, &provider)?;
+    own_pages_only(&Method::POST, &headers)?;
+    let malformed = || Trouble::invalid("the body must be a JSON object of texts and numbers");
+    let Json(body) = body.map_err(|_rejection| malformed())?;
+    let mut fields = Fields::new();
+    for (name, value) in body {
+        let text = match value {
+            Value::String(text) => text,
+            Value::Number(number) => number.to_string(),
+            _ => return Err(malformed()),
+        };
+        fields.insert(name, text);
+    }
+    enter(&state, &headers, provider, &fields).await
+}
+
+async fn come_back(
+    Held(state): Held<State>,
+    Path(provider): Path<String>,
+    headers: HeaderMap,
+    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
+) -> Result<Response, Trouble> {
+    let provider = of_name(&state, &provider)?;
+    let malformed = || Trouble::invalid("the query cannot be read");
+    let Query(pairs) = query.map_err(|_rejection| malformed())?;
+    let mut fields = Fields::new();
+    for (name, value) in pairs {
+        if fields.insert(name, value).is_some() {
+            return Err(malformed());
+        }
+    }
+    let mut response = enter(&state, &headers, provider, &fields).await?;
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    let headers = response.headers_mut();
+    headers.insert(header::LOCATION, HeaderValue::from_static(PAGE));
+    Ok(response)
+}
+
+fn of_name<'a>(state: &'a State, name: &str) -> Result<&'a dyn IdentityProvider, Trouble> {
+    let found = state.providers.iter().find(|known| known.name() == name);
+    found.map(AsRef::as_ref).ok_or_else(|| {
+        Trouble::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "there is no such way to sign in here",
+        )
+    })
+}
+
+/// A session for whomever these fields speak of.
+async fn enter(
+    state: &State,
+    headers: &HeaderMap,
+    provider: &dyn IdentityProvider,
+    fields: &Fields,
+) -> Result<Response, Trouble> {
+    let refused = |status, code, detail| Err(Trouble::new(status, code, detail));
+    let person = match provider.judge(fields, Utc::now()) {
+        Ok(person) => person,
+        Err(Disbelief::Malformed) => {
+            return Err(Trouble::invalid(
+                "these are not the fields of a login, or not as they were sent",
+            ));
+        }
+        Err(Disbelief::Unsigned) => {
+            return refused(
+                StatusCode::UNAUTHORIZED,
+                "unauthorized",
+                "the login is not signed by whom it should be",
+            );
+        }
+        Err(Disbelief::Stale) => {
+            return refused(
+                StatusCode::UNAUTHORIZED,
+                "login_expired",
+                "the login is too old, or of a time yet to come; sign in again",
+            );
+        }
+    };
+    let config = state.shared.config.get();
+    let section = config.section::<Documents>();
+    let quota = i64::try_from(section.quota_bytes).unwrap_or(i64::MAX);
+    let mut conn = connection(state).await?;
+    let entry = identity::enter(
+        &mut conn,
+        provider.name(),
+        &person,
+        section.telegram_sign_up,
+        quota,
+    )
+    .await?;
+    drop(conn);
+    match entry {
+        Entry::Disabled => refused(
+            StatusCode::FORBIDDEN,
+            "disabled",
+            "this account is shut out",
+        ),
+        Entry::Unknown => refused(
+            StatusCode::FORBIDDEN,
+            "no_account",
+            "you have no account here; ask whoever runs this server for one",
+        ),
+        Entry::Tenant(tenant) => {
+            let holder = Holder {
+                tenant,
+                scope: Scope::Write,
+            };
+            let origin = Origin::Identity {
+                provider: provider.name().to_owned(),
+                subject: person.subject,
+            };
+            begin(state, headers, holder, origin).await
+        }
+    }
+}
+
+/// Answers with a new session.
+async fn begin(
+    state: &State,
+    headers: &HeaderMap,
+    holder: Holder,
+    origin: Origin,
+) -> Result<Response, Trouble> {
+    let since = Utc::now().timestamp();
+    let session = Session { origin, since };
+    let mut response = Json(told(state, holder, Some(&session)).await?).into_response();
+    keep(state, headers, &session, &mut response)?;
+    Ok(response)
+}
+
+/// Has the browser keep a session.
+fn keep(
+    state: &State,
+    headers: &HeaderMap,
+    session: &Session,
+    response: &mut Response,
+) -> Result<(), Trouble> {
+    let sealed = state.sessions.seal(session);
+    let line = sealed.and_then(|text| cookie::set(headers, &text));
+    let line = line.ok_or_else(|| Trouble::unavailable("no session can be made here"))?;
+    response.headers_mut().insert(header::SET_COOKIE, line);
+    Ok(())
+}
+
+/// What the page shows of whoever is signed in.
+async fn told(state: &State, holder: Holder, session: Option<&Session>) -> Result<Value, Trouble> {
+    let mut conn = connection(state).await?;
+    let found = conn
+        .transaction::<_, DieselError, _>(async |conn| {
+            scope::enter(conn, holder.tenant).await?;
+            tenant::by_id(conn, holder.tenant).await
+        })
+        .await?;
+    let tenant = found.ok_or_else(Trouble::stranger)?;
+    let config = state.shared.config.get();
+    let expires = session.and_then(|session| DateTime::from_timestamp(session.expires(), 0));
+    Ok(json!({
+        "success": true,
+        "signed_in": true,
+        "tenant": { "id": tenant.uid, "name": tenant.name },
+        "scope": holder.scope,
+        "expires_at": expires,
+        "quota_bytes": tenant.quota_bytes,
+        "used_bytes": tenant.used_bytes,
+        "reserved_bytes": tenant.reserved_bytes,
+        "max_file_bytes": config.section::<Documents>().max_file_bytes,
+    }))
+}
+
+/// The addresses at which a browser can be told who is in front of it, by provider.
+fn ways(state: &State, headers: &HeaderMap) -> Value {
+    let Some(host) = cookie::host(headers) else {
+        return json!({});
+    };
+    let scheme = if cookie::is_secure(headers) {
+        "https"
+    } else {
+        "http"
+    };
+    let origin = format!("{scheme}://{host}");
+    let back = format!("{origin}{PAGE}");
+    let ways = state.providers.iter().map(|provider| {
+        let address = provider.address(&origin, &back);
+        (provider.name().to_owned(), Value::from(address))
+    });
+    Value::Object(ways.collect())
+}
