@@ -47,6 +47,7 @@ let events = null;
 let isLive = false;
 let lastReload = 0;
 let timer = 0;
+let round = 0;
 
 // ---- asking the server
 
@@ -438,43 +439,46 @@ function button(text, act, properties = {}) {
 
 /// In one form, whichever answer it comes from.
 function read(told) {
-  const from = told.document ?? told;
-  const error = from.error ?? {};
-  const failed = from.status === "failed";
+  const error = told.error ?? {};
+  const failed = told.status === "failed";
   return {
-    id: from.document_id ?? from.id,
-    filename: from.filename,
-    mime: from.mime_type,
-    size: from.file_size,
-    status: from.status,
-    progress: from.progress ?? from.processing_progress,
-    step: from.step,
-    pagesDone: from.pages_done,
-    pages: from.page_count,
-    chunks: from.total_chunks,
-    created: from.created_at,
-    position: from.queue_position,
-    eta: from.eta_seconds,
-    attempt: from.attempt,
-    without: from.pages_without_text,
-    code: failed ? (error.code ?? from.error_code) : null,
-    message: failed ? (error.message ?? from.error_message) : null,
-    retryable: failed ? (error.retryable ?? from.retryable) : null,
-    errorPages: failed ? (error.pages ?? from.error_pages) : null,
-    deleted: Boolean(from.deleted || from.deleted_at || from.status === "deleted"),
+    id: told.document_id ?? told.id,
+    filename: told.filename,
+    mime: told.mime_type,
+    size: told.file_size,
+    status: told.status,
+    progress: told.progress ?? told.processing_progress,
+    step: told.step,
+    pagesDone: told.pages_done,
+    pages: told.page_count,
+    chunks: told.total_chunks,
+    created: told.created_at,
+    position: told.queue_position,
+    eta: told.eta_seconds,
+    attempt: told.attempt,
+    without: told.pages_without_text,
+    code: failed ? (error.code ?? told.error_code) : null,
+    message: failed ? (error.message ?? told.error_message) : null,
+    retryable: failed ? (error.retryable ?? told.retryable) : null,
+    errorPages: failed ? (error.pages ?? told.error_pages) : null,
   };
 }
 
 /// Shows what is told of a document; what is not told stays as it was.
 function show(told) {
+  if (!session) return;
   const fresh = Object.fromEntries(Object.entries(read(told)).filter(([, value]) => value !== undefined));
   if (!fresh.id) return;
-  if (fresh.deleted) return forget(fresh.id);
   let entry = shown.get(fresh.id);
   // Of one that is not here yet, all must be known.
   if (!entry && (!fresh.filename || !fresh.created)) return void refresh(fresh.id).catch(() => undefined);
   const before = entry?.data;
   const data = { ...before, ...fresh };
+  // Events do not tell how long it will take; that holds until it is told anew.
+  if (before?.status === data.status) {
+    data.position ??= before.position;
+    data.eta ??= before.eta;
+  }
   const wanted = $("status").value;
   if (wanted && data.status !== wanted) {
     if (entry) forget(data.id);
@@ -652,9 +656,9 @@ async function list(from) {
   if ($("status").value) query.set("status", $("status").value);
   if (from) query.set("cursor", from);
   const told = await ask(`/api/documents?${query}`);
-  cursor = told.next_cursor ?? told.next ?? null;
+  cursor = told.next_cursor ?? null;
   $("more").hidden = !cursor;
-  return told.documents ?? told.items ?? (Array.isArray(told) ? told : []);
+  return told.documents;
 }
 
 $("more").addEventListener("click", async () => {
@@ -675,18 +679,22 @@ $("status").addEventListener("change", () => {
 function listen() {
   if (events) events.close();
   events = new EventSource("/api/documents/events");
-  const told = (event) => {
+  const on = (name, act) => events.addEventListener(name, (event) => {
     isLive = true;
-    let data;
     try {
-      data = JSON.parse(event.data);
+      act(JSON.parse(event.data));
     } catch {
-      return;
+      // What cannot be read tells nothing.
     }
-    const many = Array.isArray(data) ? data : (data.documents ?? [data]);
-    for (const each of many) show(each);
-  };
-  for (const name of ["list", "document", "documents", "message"]) events.addEventListener(name, told);
+  });
+  on("document", (told) => show(told));
+  on("deleted", (told) => forget(told.document_id));
+  // What there is, when it begins and after each break: of what is not here, the list knows more.
+  on("list", ({ documents }) => {
+    const known = documents.filter((told) => shown.has(told.document_id));
+    for (const told of known) show(told);
+    if (known.length < documents.length && Date.now() - lastReload > POLL) reload();
+  });
   events.addEventListener("open", () => {
     isLive = true;
   });
@@ -697,21 +705,23 @@ function listen() {
   timer = setTimeout(poll, POLL);
 }
 
-/// Where no events come: what is under way is asked for every two seconds, and the list now and then. No failure ends it.
+/// Where no events come, what is under way is asked for every two seconds, and the list now and then. Where they come, only how long it
+/// will yet take. No failure ends it.
 async function poll() {
   if (!session) return;
+  round += 1;
   try {
-    if (!isLive) {
-      const busy = [...shown.values()].filter(({ data }) => data.status === "queued" || data.status === "processing").slice(0, 10);
-      for (const { data } of busy) {
+    if (!isLive || round % 5 === 0) {
+      const isBusy = ({ data }) => data.status === "queued" || data.status === "processing";
+      for (const { data } of [...shown.values()].filter(isBusy).slice(-10)) {
         const told = await ask(`${one(data.id)}/status`).catch((error) => {
           if (error.status === 404) forget(data.id);
         });
-        if (told) show(told);
+        if (told && session) show(told);
       }
-      if (Date.now() - lastReload > RELOAD) await reload();
-      if (events?.readyState === EventSource.CLOSED && session) return listen();
     }
+    if (session && !isLive && Date.now() - lastReload > RELOAD) await reload();
+    if (session && events?.readyState === EventSource.CLOSED) return listen();
   } catch {
     // The next time will do.
   }
@@ -743,9 +753,8 @@ async function search() {
   if (hitsCursor) query.set("cursor", hitsCursor);
   try {
     const told = await ask(`/api/search?${query}`, { signal: searching.signal });
-    const hits = told.results ?? told.hits ?? (Array.isArray(told) ? told : []);
     hitsCursor = told.next_cursor ?? null;
-    $("hits").append(...hits.map(hit));
+    $("hits").append(...told.results.map(hit));
     $("more-hits").hidden = !hitsCursor;
     const count = $("hits").children.length;
     setText($("search-told"), count === 0 ? "Nothing was found." : `${many(count, "hit")}${hitsCursor ? " so far" : ""}.`);

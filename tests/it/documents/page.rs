@@ -105,7 +105,7 @@ impl Desk {
                      SELECT id, {number}, tenant_id, {start}, {chars}, '{text}' FROM documents WHERE filename = '{name}';
                  INSERT INTO chunk (tenant_id, document_id, seq, page_from, page_to, start_char, end_char, config, words, tsv)
                      SELECT tenant_id, id, {number}, {number}, {number}, {start}, {end}, 'english', 10, to_tsvector('english', '{text}')
-                     FROM documents WHERE filename = '{name}'"
+                     FROM documents WHERE filename = '{name}' AND {chars} > 0"
             ))
             .await;
             start = end + 1;
