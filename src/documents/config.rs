@@ -68,7 +68,10 @@ impl Options for Documents {
         }
         let token = self.telegram_bot_token.expose();
         if !token.is_empty() && bot_of(token).is_none() {
-            return refuse("telegram_bot_token", "must be NUMBER:TEXT, as BotFather gave it");
+            return refuse(
+                "telegram_bot_token",
+                "must be NUMBER:TEXT, as BotFather gave it",
+            );
         }
         Ok(())
     }

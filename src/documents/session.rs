@@ -254,14 +254,33 @@ mod tests {
             assert_eq!(sessions().open(&changed, NOW), None, "{changed}");
         }
         let long = "x".repeat(LONGEST + 1);
-        for text in ["", ".", "k", "k..1.00", "ä.ö", &text[..text.len() - 2], &long] {
+        for text in [
+            "",
+            ".",
+            "k",
+            "k..1.00",
+            "ä.ö",
+            &text[..text.len() - 2],
+            &long,
+        ] {
             assert_eq!(sessions().open(text, NOW), None, "{text}");
         }
         // What is well signed and means nothing.
-        for text in ["k.a.b", "k..1", "i.telegram.1", "x.a.1", "k.a b.1", "i.a.b.c.1"] {
+        for text in [
+            "k.a.b",
+            "k..1",
+            "i.telegram.1",
+            "x.a.1",
+            "k.a b.1",
+            "i.a.b.c.1",
+        ] {
             let mac = sessions().mac(text).unwrap().finalize().into_bytes();
             let mac: String = mac.iter().map(|byte| format!("{byte:02x}")).collect();
-            assert_eq!(sessions().open(&format!("{text}.{mac}"), NOW), None, "{text}");
+            assert_eq!(
+                sessions().open(&format!("{text}.{mac}"), NOW),
+                None,
+                "{text}"
+            );
         }
     }
 

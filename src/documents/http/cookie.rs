@@ -59,8 +59,7 @@ pub(super) fn clear(headers: &HeaderMap) -> Option<HeaderValue> {
 fn line(headers: &HeaderMap, value: &str, seconds: i64) -> Option<HeaderValue> {
     let secure = if is_secure(headers) { "; Secure" } else { "" };
     let name = name(headers);
-    let line =
-        format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}");
+    let line = format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}");
     HeaderValue::from_str(&line).ok()
 }
 
@@ -84,25 +83,42 @@ mod tests {
             (vec![(header::HOST, "docs.example")], true),
             (vec![(header::HOST, "localhost.docs.example")], true),
             (vec![], true),
-            (vec![(header::HOST, "localhost"), (FORWARDED_PROTO, "https")], true),
-            (vec![(header::HOST, "docs.example"), (FORWARDED_PROTO, "http")], true),
+            (
+                vec![(header::HOST, "localhost"), (FORWARDED_PROTO, "https")],
+                true,
+            ),
+            (
+                vec![(header::HOST, "docs.example"), (FORWARDED_PROTO, "http")],
+                true,
+            ),
         ] {
             let headers = headers(&lines);
             let line = set(&headers, "x").unwrap();
             let line = line.to_str().unwrap();
             assert_eq!(line.ends_with("; Secure"), expected, "{line}");
             assert_eq!(line.starts_with("__Host-"), expected, "{line}");
-            assert!(line.contains("; HttpOnly; SameSite=Lax; Max-Age=604800"), "{line}");
+            assert!(
+                line.contains("; HttpOnly; SameSite=Lax; Max-Age=604800"),
+                "{line}"
+            );
         }
         let gone = clear(&headers(&[(header::HOST, "localhost")])).unwrap();
-        assert_eq!(gone, "gleaner_session=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0");
+        assert_eq!(
+            gone,
+            "gleaner_session=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0"
+        );
     }
 
     #[test]
     fn it_is_found_among_others_and_under_its_own_name_only() {
-        let cookies = "a=b; gleaner_session=one;gleaner_session=two; x; __Host-gleaner_session=three";
+        let cookies =
+            "a=b; gleaner_session=one;gleaner_session=two; x; __Host-gleaner_session=three";
         let found = |host| {
-            let headers = headers(&[(header::HOST, host), (header::COOKIE, cookies), (header::COOKIE, "gleaner_session=four")]);
+            let headers = headers(&[
+                (header::HOST, host),
+                (header::COOKIE, cookies),
+                (header::COOKIE, "gleaner_session=four"),
+            ]);
             values(&headers).map(str::to_owned).collect::<Vec<_>>()
         };
         assert_eq!(found("localhost"), ["one", "two", "four"]);

@@ -80,7 +80,15 @@ mod tests {
                 assert!(!text.contains(foreign), "{file} has {foreign}");
             }
             // The policy allows neither, and texts from outside must never become markup.
-            for banned in ["style=", "onclick", "innerHTML", "outerHTML", "insertAdjacent", "eval(", "document.write"] {
+            for banned in [
+                "style=",
+                "onclick",
+                "innerHTML",
+                "outerHTML",
+                "insertAdjacent",
+                "eval(",
+                "document.write",
+            ] {
                 assert!(!text.contains(banned), "{file} has {banned}");
             }
         }

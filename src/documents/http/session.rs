@@ -78,9 +78,8 @@ async fn sign_in(
     body: Result<Json<Exchange>, JsonRejection>,
 ) -> Result<Response, Trouble> {
     own_pages_only(&Method::POST, &headers)?;
-    let Json(Exchange { key }) = body.map_err(|_rejection| {
-        Trouble::invalid("the body must be JSON: {\"key\": an API key}")
-    })?;
+    let Json(Exchange { key }) = body
+        .map_err(|_rejection| Trouble::invalid("the body must be JSON: {\"key\": an API key}"))?;
     let found = match key.trim() {
         key if is_key(key) => key::find_named(&mut *connection(&state).await?, key).await?,
         _ => None,

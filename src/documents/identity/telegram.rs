@@ -84,7 +84,9 @@ impl IdentityProvider for Telegram {
         }
         let field = |name: &str| fields.get(name).ok_or(Disbelief::Malformed);
         let hash = unhex(field("hash")?).ok_or(Disbelief::Malformed)?;
-        let id: u64 = field("id")?.parse().map_err(|_error| Disbelief::Malformed)?;
+        let id: u64 = field("id")?
+            .parse()
+            .map_err(|_error| Disbelief::Malformed)?;
         let signed_at: i64 = field("auth_date")?
             .parse()
             .map_err(|_error| Disbelief::Malformed)?;
@@ -205,12 +207,20 @@ mod tests {
             &[("id", "42\nid=43"), ("auth_date", &now)],
             &[("id", "-1"), ("auth_date", &now)],
             &[("id", "42"), ("auth_date", "1e9")],
-            &[("id", "42"), ("auth_date", &now), ("first_name", "a\nid=43")],
+            &[
+                ("id", "42"),
+                ("auth_date", &now),
+                ("first_name", "a\nid=43"),
+            ],
             &[("id", "42"), ("auth_date", &now), ("a=b", "c")],
             &[("id", "42"), ("auth_date", &now), ("", "c")],
             &[("id", "42"), ("auth_date", &now), ("first_name", &long)],
         ] {
-            assert_eq!(judge(&signed(TOKEN, pairs)), Err(Disbelief::Malformed), "{pairs:?}");
+            assert_eq!(
+                judge(&signed(TOKEN, pairs)),
+                Err(Disbelief::Malformed),
+                "{pairs:?}"
+            );
         }
         let mut many = signed(TOKEN, &[("id", "42"), ("auth_date", &now)]);
         many.extend((0..MOST_FIELDS).map(|at| (format!("f{at}"), String::new())));

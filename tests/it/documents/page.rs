@@ -45,7 +45,9 @@ impl Desk {
     }
 
     async fn sign_in(&self, key: &str) {
-        self.window.wait("document.activeElement.id === 'key'").await;
+        self.window
+            .wait("document.activeElement.id === 'key'")
+            .await;
         self.window.write(key).await;
         self.window.key("Enter").await;
     }
@@ -82,7 +84,12 @@ impl Desk {
     async fn no_scrolling_sideways(&self) {
         let wide = "[...document.querySelectorAll('body *')].filter((each) => each.checkVisibility() && !each.closest('.hidden, .skip')
             && each.getBoundingClientRect().right > innerWidth + 1).map((each) => each.outerHTML.slice(0, 200))";
-        let (found, width) = (self.window.eval(wide).await, self.window.eval("document.documentElement.scrollWidth <= innerWidth").await);
+        let (found, width) = (
+            self.window.eval(wide).await,
+            self.window
+                .eval("document.documentElement.scrollWidth <= innerWidth")
+                .await,
+        );
         assert_eq!((found, width), (json!([]), json!(true)));
     }
 
@@ -126,29 +133,46 @@ async fn people_sign_in_stay_and_sign_out() {
     };
     let window = &desk.window;
     desk.sign_in("gld_wrong").await;
-    window.wait("!document.getElementById('sign-in-error').hidden").await;
+    window
+        .wait("!document.getElementById('sign-in-error').hidden")
+        .await;
     window.wait("document.activeElement.id === 'key'").await;
     desk.no_scrolling_sideways().await;
     window.picture("sign-in-400").await;
     desk.sign_in(KEY).await;
-    window.wait("!content.hidden && tenant.textContent === 'acme'").await;
-    window.wait("document.getElementById('quota-text').textContent === '0 B of 500 MB used'").await;
+    window
+        .wait("!content.hidden && tenant.textContent === 'acme'")
+        .await;
+    window
+        .wait("document.getElementById('quota-text').textContent === '0 B of 500 MB used'")
+        .await;
     // No script can read who is signed in, and the key is nowhere.
     assert_eq!(window.eval("document.cookie").await, json!(""));
-    assert_eq!(window.eval("JSON.stringify({...localStorage, ...sessionStorage})").await, json!("{}"));
+    assert_eq!(
+        window
+            .eval("JSON.stringify({...localStorage, ...sessionStorage})")
+            .await,
+        json!("{}")
+    );
     window.go(&desk.app.http("/documents")).await;
     window.wait("tenant.textContent === 'acme'").await;
     window.press("Sign out").await;
-    window.wait("content.hidden && !document.getElementById('sign-in').hidden").await;
+    window
+        .wait("content.hidden && !document.getElementById('sign-in').hidden")
+        .await;
     window.go(&desk.app.http("/documents")).await;
     window.wait("document.activeElement.id === 'key'").await;
 
     // Who may only look is shown nothing that they may not.
     desk.sign_in(READER_KEY).await;
-    window.wait("!content.hidden && document.getElementById('upload-section').hidden").await;
+    window
+        .wait("!content.hidden && document.getElementById('upload-section').hidden")
+        .await;
     desk.run("UPDATE api_key SET revoked_at = now()").await;
     window.go(&desk.app.http("/documents")).await;
-    window.wait("!document.getElementById('sign-in').hidden").await;
+    window
+        .wait("!document.getElementById('sign-in').hidden")
+        .await;
     desk.app.stop().await;
 }
 
@@ -163,17 +187,27 @@ async fn what_cannot_be_read_is_refused_before_it_is_sent() {
     let liar = desk.file("liar.pdf", b"MZ\x90\0\x03\0\0\0\x04\0\0\0\xff\xff\0\0");
     desk.choose(&[&program, &empty, &liar]).await;
     let window = &desk.window;
-    window.wait("document.querySelectorAll('#uploads > li[data-state=refused]').length === 3").await;
-    window.wait("uploads.innerText.includes('Files of the type .exe cannot be read here')").await;
-    window.wait("uploads.innerText.includes('This file is empty')").await;
+    window
+        .wait("document.querySelectorAll('#uploads > li[data-state=refused]').length === 3")
+        .await;
+    window
+        .wait("uploads.innerText.includes('Files of the type .exe cannot be read here')")
+        .await;
+    window
+        .wait("uploads.innerText.includes('This file is empty')")
+        .await;
     window.picture("refused").await;
     for name in ["setup.exe", "empty.txt", "liar.pdf"] {
-        window.press(&format!("Close the message about {name}")).await;
+        window
+            .press(&format!("Close the message about {name}"))
+            .await;
     }
     window.wait("uploads.children.length === 0").await;
     assert_eq!(desk.count("SELECT count(*) FROM documents").await, 0);
     wait_until("nothing is set aside", async || {
-        desk.count("SELECT (used_bytes + reserved_bytes)::bigint FROM tenant").await == 0
+        desk.count("SELECT (used_bytes + reserved_bytes)::bigint FROM tenant")
+            .await
+            == 0
     })
     .await;
     desk.app.stop().await;
@@ -185,32 +219,67 @@ async fn a_file_is_followed_from_its_upload_to_its_end() {
         return;
     };
     let window = &desk.window;
-    let report = desk.file("report.txt", "Der Kessel <b>kocht</b> \u{1F600}.".as_bytes());
+    let report = desk.file(
+        "report.txt",
+        "Der Kessel <b>kocht</b> \u{1F600}.".as_bytes(),
+    );
     desk.choose(&[&report]).await;
     desk.wait_card("report.txt", "queued", "waiting").await;
     window.wait("uploads.children.length === 0").await;
     // Where it is, it moves.
-    desk.run("UPDATE documents SET process_status = 'Processing', process_attempts = 1").await;
+    desk.run("UPDATE documents SET process_status = 'Processing', process_attempts = 1")
+        .await;
     desk.wait_card("report.txt", "processing", "in work").await;
     for (done, progress) in [(1, 15), (4, 40), (9, 82)] {
         desk.run(&format!("UPDATE documents SET processing_progress = {progress}, pages_done = {done}, page_count = 10, step = 'read'"))
             .await;
-        desk.wait_card("report.txt", "processing", &format!("{progress} % · page {done} of 10")).await;
-        let bar = window.eval("document.querySelector('#list progress').value").await;
+        desk.wait_card(
+            "report.txt",
+            "processing",
+            &format!("{progress} % · page {done} of 10"),
+        )
+        .await;
+        let bar = window
+            .eval("document.querySelector('#list progress').value")
+            .await;
         assert_eq!(bar, json!(progress));
     }
     window.picture("processing").await;
-    desk.finish("report.txt", &["On the first page is nothing.", "😀 The kettle <b>boils</b> & sings.", ""]).await;
+    desk.finish(
+        "report.txt",
+        &[
+            "On the first page is nothing.",
+            "😀 The kettle <b>boils</b> & sings.",
+            "",
+        ],
+    )
+    .await;
     desk.wait_card("report.txt", "ready", "3 pages").await;
-    assert_eq!(window.eval("document.querySelectorAll('#list > li').length").await, json!(1));
-    assert_eq!(window.eval("document.querySelector('#list progress').checkVisibility()").await, json!(false));
+    assert_eq!(
+        window
+            .eval("document.querySelectorAll('#list > li').length")
+            .await,
+        json!(1)
+    );
+    assert_eq!(
+        window
+            .eval("document.querySelector('#list progress').checkVisibility()")
+            .await,
+        json!(false)
+    );
 
     // Found, on its page, with the hit marked, and no markup of the file's.
-    window.eval("document.getElementById('query').focus()").await;
+    window
+        .eval("document.getElementById('query').focus()")
+        .await;
     window.write("kettle boils").await;
     window.key("Enter").await;
-    window.wait("hits.children.length === 1 && hits.querySelector('mark').textContent === 'kettle'").await;
-    window.wait("hits.innerText.includes('<b>boils</b> & sings')").await;
+    window
+        .wait("hits.children.length === 1 && hits.querySelector('mark').textContent === 'kettle'")
+        .await;
+    window
+        .wait("hits.innerText.includes('<b>boils</b> & sings')")
+        .await;
     window.press("report.txt, page 2").await;
     window.wait("reader.open && document.getElementById('reader-text').textContent === '😀 The kettle <b>boils</b> & sings.'").await;
     assert_eq!(
@@ -224,21 +293,37 @@ async fn a_file_is_followed_from_its_upload_to_its_end() {
     window.wait("!reader.open").await;
 
     window.press("Rename report.txt").await;
-    window.wait("document.activeElement.id === 'ask-input'").await;
+    window
+        .wait("document.activeElement.id === 'ask-input'")
+        .await;
     window.write("kessel.txt").await;
     window.key("Enter").await;
     desk.wait_card("kessel.txt", "ready", "3 pages").await;
     // Nothing goes without a yes.
     window.press("Delete kessel.txt").await;
-    window.wait("ask.open && document.activeElement.id === 'ask-no'").await;
+    window
+        .wait("ask.open && document.activeElement.id === 'ask-no'")
+        .await;
     window.key("Enter").await;
     window.wait("!ask.open").await;
-    assert_eq!(desk.count("SELECT count(*) FROM documents WHERE deleted_at IS NULL").await, 1);
+    assert_eq!(
+        desk.count("SELECT count(*) FROM documents WHERE deleted_at IS NULL")
+            .await,
+        1
+    );
     window.press("Delete kessel.txt").await;
     window.click("#ask-yes").await;
-    window.wait("list.children.length === 0 && hits.children.length === 0 && !empty.hidden").await;
-    window.wait("document.getElementById('quota-text').textContent.startsWith('0 B of')").await;
-    assert_eq!(desk.count("SELECT count(*) FROM documents WHERE deleted_at IS NULL").await, 0);
+    window
+        .wait("list.children.length === 0 && hits.children.length === 0 && !empty.hidden")
+        .await;
+    window
+        .wait("document.getElementById('quota-text').textContent.startsWith('0 B of')")
+        .await;
+    assert_eq!(
+        desk.count("SELECT count(*) FROM documents WHERE deleted_at IS NULL")
+            .await,
+        0
+    );
     desk.app.stop().await;
 }
 
@@ -248,7 +333,8 @@ async fn failures_are_told_in_plain_words_and_can_be_tried_again() {
         return;
     };
     let window = &desk.window;
-    let files = ["bomb.docx.txt", "locked.txt", "scan.txt"].map(|name| desk.file(name, name.as_bytes()));
+    let files =
+        ["bomb.docx.txt", "locked.txt", "scan.txt"].map(|name| desk.file(name, name.as_bytes()));
     desk.choose(&[&files[0], &files[1], &files[2]]).await;
     for (name, code, is_retryable, pages) in [
         ("bomb.docx.txt", "security_limit", false, "{}"),
@@ -262,13 +348,26 @@ async fn failures_are_told_in_plain_words_and_can_be_tried_again() {
         ))
         .await;
     }
-    desk.wait_card("bomb.docx.txt", "failed", "unpacks to far more than it should").await;
-    desk.wait_card("locked.txt", "failed", "protected by a password").await;
-    desk.wait_card("scan.txt", "failed", "It is about pages 1, 2, 3.").await;
+    desk.wait_card(
+        "bomb.docx.txt",
+        "failed",
+        "unpacks to far more than it should",
+    )
+    .await;
+    desk.wait_card("locked.txt", "failed", "protected by a password")
+        .await;
+    desk.wait_card("scan.txt", "failed", "It is about pages 1, 2, 3.")
+        .await;
     let buttons = window.eval("[...document.querySelectorAll('#list button')].map((each) => each.getAttribute('aria-label'))").await;
     let buttons = buttons.as_array().unwrap();
-    assert!(!buttons.contains(&json!("Try again: bomb.docx.txt")), "{buttons:?}");
-    assert!(buttons.contains(&json!("Give the password of locked.txt")), "{buttons:?}");
+    assert!(
+        !buttons.contains(&json!("Try again: bomb.docx.txt")),
+        "{buttons:?}"
+    );
+    assert!(
+        buttons.contains(&json!("Give the password of locked.txt")),
+        "{buttons:?}"
+    );
     window.picture("failed").await;
     window.press("Try again: scan.txt").await;
     desk.wait_card("scan.txt", "queued", "waiting").await;
@@ -292,21 +391,31 @@ async fn an_upload_goes_on_where_it_stopped_after_the_page_is_loaded_anew() {
     window.slow_down(Some(8 << 20)).await;
     desk.choose(&[&large]).await;
     wait_until("a part of it is there", async || {
-        desk.count("SELECT coalesce(max(received), 0) FROM upload").await > 0
+        desk.count("SELECT coalesce(max(received), 0) FROM upload")
+            .await
+            > 0
     })
     .await;
-    window.wait("document.querySelector('#uploads progress').value > 0.3").await;
+    window
+        .wait("document.querySelector('#uploads progress').value > 0.3")
+        .await;
     window.press("Pause large.txt").await;
-    window.wait("document.querySelector('#uploads > li[data-state=paused]')").await;
+    window
+        .wait("document.querySelector('#uploads > li[data-state=paused]')")
+        .await;
     desk.no_scrolling_sideways().await;
     window.picture("paused-400").await;
     window.go(&desk.app.http("/documents")).await;
-    window.wait("unfinished.innerText.includes('large.txt')").await;
+    window
+        .wait("unfinished.innerText.includes('large.txt')")
+        .await;
     let received = desk.count("SELECT received FROM upload").await;
     window.slow_down(None).await;
     desk.choose(&[&large]).await;
     desk.wait_card("large.txt", "queued", "21 MB").await;
-    window.wait("unfinished.hidden && uploads.children.length === 0").await;
+    window
+        .wait("unfinished.hidden && uploads.children.length === 0")
+        .await;
     assert!(received > 0);
     // One upload, one document, charged once.
     assert_eq!(desk.count("SELECT count(*) FROM documents").await, 1);
@@ -327,7 +436,12 @@ async fn nothing_that_is_shown_becomes_markup() {
     let file = desk.file(name, b"text");
     desk.choose(&[&file]).await;
     desk.wait_card(name, "queued", "waiting").await;
-    assert_eq!(window.eval("document.querySelectorAll('main img, main script').length").await, json!(0));
+    assert_eq!(
+        window
+            .eval("document.querySelectorAll('main img, main script').length")
+            .await,
+        json!(0)
+    );
     desk.no_scrolling_sideways().await;
     desk.app.stop().await;
 }

@@ -79,7 +79,11 @@ fn signed(token: &str, pairs: &[(&str, String)]) -> Value {
     let key = ring::digest::digest(&ring::digest::SHA256, token.as_bytes());
     let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, key.as_ref());
     let tag = ring::hmac::sign(&key, lines.join("\n").as_bytes());
-    let hash: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash: String = tag
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     pairs.push(("hash", hash));
     let pairs = pairs.into_iter().map(|(k, v)| (k.to_owned(), v.into()));
     Value::Object(pairs.collect())
@@ -87,7 +91,14 @@ fn signed(token: &str, pairs: &[(&str, String)]) -> Value {
 
 fn ada(age: i64) -> Value {
     let at = Utc::now().timestamp() - age;
-    signed(BOT, &[("id", "42".to_owned()), ("first_name", "Ada".to_owned()), ("auth_date", at.to_string())])
+    signed(
+        BOT,
+        &[
+            ("id", "42".to_owned()),
+            ("first_name", "Ada".to_owned()),
+            ("auth_date", at.to_string()),
+        ],
+    )
 }
 
 async fn telegram(address: SocketAddr, fields: &Value) -> Answer {
@@ -100,34 +111,72 @@ async fn a_key_signs_in_and_may_do_no_more_than_before() {
     let told = exchange(address, "GET /api/session", &[]).await;
     assert_eq!(told.status, 200);
     assert_eq!(told.json()["signed_in"], false);
-    let way = told.json()["login"]["telegram"].as_str().unwrap().to_owned();
-    assert!(way.contains("bot_id=123456&origin=http%3A%2F%2Flocalhost&"), "{way}");
+    let way = told.json()["login"]["telegram"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(
+        way.contains("bot_id=123456&origin=http%3A%2F%2Flocalhost&"),
+        "{way}"
+    );
 
-    for wrong in ["", "gld_", "gld_00", &key.to_uppercase(), &format!("{key}0"), &"x".repeat(300)] {
+    for wrong in [
+        "",
+        "gld_",
+        "gld_00",
+        &key.to_uppercase(),
+        &format!("{key}0"),
+        &"x".repeat(300),
+    ] {
         let refused = sign_in(address, wrong).await;
         assert_eq!(refused.status, 401, "{wrong}");
         assert_eq!(refused.json()["code"], "unauthorized");
         assert_eq!(refused.header("set-cookie"), None);
     }
-    for body in [json!({}), json!([]), json!({ "key": 1 }), json!({ "key": key, "more": 1 })] {
+    for body in [
+        json!({}),
+        json!([]),
+        json!({ "key": 1 }),
+        json!({ "key": key, "more": 1 }),
+    ] {
         let refused = send(address, "POST /api/session", &[], &body).await;
-        assert_eq!((refused.status, &refused.json()["code"]), (400, &json!("invalid")), "{body}");
+        assert_eq!(
+            (refused.status, &refused.json()["code"]),
+            (400, &json!("invalid")),
+            "{body}"
+        );
     }
 
     let answer = sign_in(address, &format!(" {key}\n")).await;
     let line = answer.header("set-cookie").unwrap().to_owned();
     assert!(line.starts_with("gleaner_session=k."), "{line}");
-    assert!(line.ends_with("; Path=/; HttpOnly; SameSite=Lax; Max-Age=604800"), "{line}");
+    assert!(
+        line.ends_with("; Path=/; HttpOnly; SameSite=Lax; Max-Age=604800"),
+        "{line}"
+    );
     assert!(!line.contains(&key), "{line}");
     let told = answer.json();
     assert_eq!(told["scope"], "write");
-    assert_eq!((&told["quota_bytes"], &told["used_bytes"], &told["reserved_bytes"]), (&json!(5000), &json!(120), &json!(0)));
+    assert_eq!(
+        (
+            &told["quota_bytes"],
+            &told["used_bytes"],
+            &told["reserved_bytes"]
+        ),
+        (&json!(5000), &json!(120), &json!(0))
+    );
     let cookie = cookie(&answer);
     assert_eq!(who(address, &[&cookie]).await.as_deref(), Some("acme"));
     // Of a public host, cookies go over TLS, and by another name.
-    assert_eq!(who(address, &[&cookie, "X-Forwarded-Proto: https"]).await, None);
+    assert_eq!(
+        who(address, &[&cookie, "X-Forwarded-Proto: https"]).await,
+        None
+    );
     // A key that does not work is not made good by a cookie.
-    assert_eq!(who(address, &[&cookie, "Authorization: Bearer gld_00"]).await, None);
+    assert_eq!(
+        who(address, &[&cookie, "Authorization: Bearer gld_00"]).await,
+        None
+    );
     let bearer = format!("Authorization: Bearer {key}");
     assert_eq!(who(address, &[&bearer]).await.as_deref(), Some("acme"));
 
@@ -146,7 +195,9 @@ async fn what_ends_a_key_ends_its_sessions() {
         "UPDATE tenant SET disabled_at = now()",
         "DELETE FROM api_key",
     ] {
-        app.database.run("UPDATE tenant SET disabled_at = NULL").await;
+        app.database
+            .run("UPDATE tenant SET disabled_at = NULL")
+            .await;
         let key = key_of(&app, "acme", "read").await;
         let answer = sign_in(address, &key).await;
         assert_eq!(answer.json()["scope"], "read");
@@ -204,15 +255,35 @@ async fn whoever_telegram_speaks_of_is_one_tenant_for_good() {
     let first = telegram(address, &fields).await;
     let told = first.json();
     assert_eq!(told["tenant"]["name"], "telegram:42");
-    assert_eq!((&told["quota_bytes"], &told["scope"]), (&json!(1_000), &json!("write")));
+    assert_eq!(
+        (&told["quota_bytes"], &told["scope"]),
+        (&json!(1_000), &json!("write"))
+    );
     let cookie = cookie(&first);
-    assert_eq!(who(address, &[&cookie]).await.as_deref(), Some("telegram:42"));
+    assert_eq!(
+        who(address, &[&cookie]).await.as_deref(),
+        Some("telegram:42")
+    );
     // The same once more, a minute later, and ten at once: nothing is doubled.
-    assert_eq!(telegram(address, &fields).await.json()["tenant"], told["tenant"]);
-    let bob = signed(BOT, &[("id", "43".to_owned()), ("auth_date", Utc::now().timestamp().to_string())]);
+    assert_eq!(
+        telegram(address, &fields).await.json()["tenant"],
+        told["tenant"]
+    );
+    let bob = signed(
+        BOT,
+        &[
+            ("id", "43".to_owned()),
+            ("auth_date", Utc::now().timestamp().to_string()),
+        ],
+    );
     let many = futures_util::future::join_all((0..10).map(|_| telegram(address, &bob))).await;
     for answer in &many {
-        assert_eq!(answer.json()["tenant"], many[0].json()["tenant"], "{}", answer.body);
+        assert_eq!(
+            answer.json()["tenant"],
+            many[0].json()["tenant"],
+            "{}",
+            answer.body
+        );
     }
     let rows = app
         .database
@@ -227,16 +298,31 @@ async fn whoever_telegram_speaks_of_is_one_tenant_for_good() {
         .iter()
         .map(|(name, value)| format!("{name}={}", value.as_str().unwrap()))
         .collect();
-    let back = exchange(address, &format!("GET /api/auth/telegram?{}", query.join("&")), &[]).await;
-    assert_eq!((back.status, back.header("location")), (303, Some("/documents")));
-    assert!(back.header("set-cookie").unwrap().starts_with("gleaner_session=i.telegram.42."));
+    let back = exchange(
+        address,
+        &format!("GET /api/auth/telegram?{}", query.join("&")),
+        &[],
+    )
+    .await;
+    assert_eq!(
+        (back.status, back.header("location")),
+        (303, Some("/documents"))
+    );
+    assert!(
+        back.header("set-cookie")
+            .unwrap()
+            .starts_with("gleaner_session=i.telegram.42.")
+    );
 
     app.database
         .run("UPDATE tenant SET disabled_at = now() WHERE name = 'telegram:42'")
         .await;
     assert_eq!(who(address, &[&cookie]).await, None);
     let refused = telegram(address, &fields).await;
-    assert_eq!((refused.status, &refused.json()["code"]), (403, &json!("disabled")));
+    assert_eq!(
+        (refused.status, &refused.json()["code"]),
+        (403, &json!("disabled"))
+    );
     app.database
         .run("UPDATE tenant SET disabled_at = NULL; DELETE FROM tenant_identity WHERE subject = '42'")
         .await;
@@ -256,24 +342,53 @@ async fn what_telegram_has_not_said_just_now_signs_nobody_in() {
     repeated.push("id=43".to_owned());
     let old = Utc::now().timestamp() - 1_000;
     for (what, fields, expected) in [
-        ("a signature of 2001", signed(BOT, &[("id", "42".to_owned()), ("auth_date", "1000000000".to_owned())]), (401, "login_expired")),
+        (
+            "a signature of 2001",
+            signed(
+                BOT,
+                &[
+                    ("id", "42".to_owned()),
+                    ("auth_date", "1000000000".to_owned()),
+                ],
+            ),
+            (401, "login_expired"),
+        ),
         ("of yesterday", ada(25 * 3_600), (401, "login_expired")),
         ("of tomorrow", ada(-3_600), (401, "login_expired")),
         ("somebody else's name", changed, (401, "unauthorized")),
-        ("another bot's", signed("123456:other", &[("id", "42".to_owned()), ("auth_date", old.to_string())]), (401, "unauthorized")),
+        (
+            "another bot's",
+            signed(
+                "123456:other",
+                &[("id", "42".to_owned()), ("auth_date", old.to_string())],
+            ),
+            (401, "unauthorized"),
+        ),
         ("nothing", json!({}), (400, "invalid")),
         ("no object", json!([1]), (400, "invalid")),
         ("a list in it", json!({ "id": [1] }), (400, "invalid")),
     ] {
         let refused = telegram(address, &fields).await;
-        assert_eq!((refused.status, refused.json()["code"].as_str().unwrap()), expected, "{what}");
+        assert_eq!(
+            (refused.status, refused.json()["code"].as_str().unwrap()),
+            expected,
+            "{what}"
+        );
         assert_eq!(refused.header("set-cookie"), None, "{what}");
     }
     let twice = format!("GET /api/auth/telegram?{}", repeated.join("&"));
     assert_eq!(exchange(address, &twice, &[]).await.status, 400);
-    assert_eq!(app.database.count("SELECT count(*) FROM tenant_identity").await, 0);
+    assert_eq!(
+        app.database
+            .count("SELECT count(*) FROM tenant_identity")
+            .await,
+        0
+    );
     let other = send(address, "POST /api/auth/other", &[], &ada(0)).await;
-    assert_eq!((other.status, &other.json()["code"]), (404, &json!("not_found")));
+    assert_eq!(
+        (other.status, &other.json()["code"]),
+        (404, &json!("not_found"))
+    );
     app.stop().await;
 }
 
@@ -284,7 +399,10 @@ async fn without_sign_up_only_those_come_in_who_are_known() {
     })
     .await;
     let refused = telegram(address, &ada(0)).await;
-    assert_eq!((refused.status, &refused.json()["code"]), (403, &json!("no_account")));
+    assert_eq!(
+        (refused.status, &refused.json()["code"]),
+        (403, &json!("no_account"))
+    );
     app.database
         .run("INSERT INTO tenant (name, quota_bytes) VALUES ('telegram:42', 7)")
         .await;

@@ -132,7 +132,8 @@ impl Window {
 
     /// Makes it so many pixels wide.
     pub(crate) async fn resize(&self, width: u32) {
-        let params = json!({ "width": width, "height": 800, "deviceScaleFactor": 1, "mobile": false });
+        let params =
+            json!({ "width": width, "height": 800, "deviceScaleFactor": 1, "mobile": false });
         self.call("Emulation.setDeviceMetricsOverride", params)
             .await;
     }
@@ -171,7 +172,9 @@ impl Window {
 
     /// Waits until an expression is true.
     pub(crate) async fn wait(&self, condition: &str) {
-        let safe = format!("(() => {{ try {{ return Boolean({condition}); }} catch {{ return false; }} }})()");
+        let safe = format!(
+            "(() => {{ try {{ return Boolean({condition}); }} catch {{ return false; }} }})()"
+        );
         let is_so = async || self.eval(&safe).await == json!(true);
         let held = timeout(PATIENCE, wait_until_by(condition, PATIENCE, is_so)).await;
         if held.is_err() {
@@ -183,8 +186,10 @@ impl Window {
     /// Clicks what a selector finds, once it is there and can be clicked.
     pub(crate) async fn click(&self, selector: &str) {
         let element = format!("document.querySelector({})", json!(selector));
-        self.wait(&format!("{element} && !{element}.disabled && {element}.checkVisibility()"))
-            .await;
+        self.wait(&format!(
+            "{element} && !{element}.disabled && {element}.checkVisibility()"
+        ))
+        .await;
         self.eval(&format!("{element}.click()")).await;
     }
 
@@ -212,7 +217,8 @@ impl Window {
             "Escape" => (27, None),
             name => panic!("no key {name}"),
         };
-        let mut params = json!({ "type": "keyDown", "key": name, "code": name, "windowsVirtualKeyCode": code });
+        let mut params =
+            json!({ "type": "keyDown", "key": name, "code": name, "windowsVirtualKeyCode": code });
         if let Some(text) = text {
             params["text"] = text.into();
         }
@@ -246,7 +252,7 @@ impl Window {
 impl Drop for Window {
     fn drop(&mut self) {
         if let Some(id) = self.child.id() {
-            drop(killpg(Pid::from_raw(id.cast_signed()), Signal::SIGKILL));
+            killpg(Pid::from_raw(id.cast_signed()), Signal::SIGKILL).ok();
         }
     }
 }
