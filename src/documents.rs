@@ -6,9 +6,12 @@
 pub mod blob;
 pub mod cli;
 pub mod config;
+mod events;
 mod http;
 pub mod key;
+pub mod read;
 pub mod scope;
+pub mod search;
 pub mod storage;
 pub mod tenant;
 

@@ -5,15 +5,23 @@
 //! `{"success": false, "error": TEXT, "code": CODE}`. Nothing is answered from which one could learn what other tenants have: an
 //! id that is somebody else's is an id that nobody has.
 
+mod asked;
 mod caller;
+mod events;
+mod file;
+mod health;
+mod reading;
+mod searching;
 mod trouble;
 
 use std::sync::Arc;
 
 use axum::Router;
+use axum::routing::get;
 
 use crate::app::state::Shared;
 use crate::documents::blob::Blobs;
+use crate::documents::events::Hub;
 use crate::documents::storage;
 use crate::http::Routes;
 
@@ -23,6 +31,10 @@ pub(super) struct State {
     pub(super) shared: Arc<Shared>,
     /// Where the files are.
     pub(super) blobs: Arc<dyn Blobs>,
+    /// Those who watch documents change.
+    hub: Arc<Hub>,
+    /// What the health check last saw.
+    health: Arc<health::Seen>,
 }
 
 impl State {
@@ -30,6 +42,8 @@ impl State {
         Self {
             shared: Arc::clone(shared),
             blobs: storage::of(&shared.config.get()),
+            hub: Hub::new(shared),
+            health: Arc::default(),
         }
     }
 }
@@ -38,7 +52,24 @@ impl State {
 pub(super) fn routes(shared: &Arc<Shared>) -> Routes {
     let state = State::new(shared);
     Routes {
-        outsiders: Router::new().with_state(state),
+        outsiders: reads().with_state(state),
         ..Routes::default()
     }
+}
+
+/// Those that change nothing.
+fn reads() -> Router<State> {
+    Router::new()
+        .route("/api/documents", get(reading::list))
+        .route("/api/documents/events", get(events::of_tenant))
+        .route("/api/documents/{id}", get(reading::document))
+        .route("/api/documents/{id}/status", get(reading::status))
+        .route("/api/documents/{id}/events", get(events::of_document))
+        .route("/api/documents/{id}/text", get(reading::text))
+        .route("/api/documents/{id}/chunks", get(reading::chunks))
+        .route("/api/documents/{id}/file", get(file::file))
+        .route("/api/search", get(searching::search))
+        .route("/api/user/stats", get(reading::usage))
+        .route("/api/user/profile", get(reading::usage))
+        .route("/api/health", get(health::health))
 }

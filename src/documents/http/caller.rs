@@ -42,6 +42,13 @@ impl FromRequestParts<State> for Writer {
     }
 }
 
+/// Whether whoever sent this request may still read, and whose they are: for answers that take long.
+pub(super) async fn still_reads(parts: &mut Parts, state: &State) -> Result<TenantId, Trouble> {
+    Reader::from_request_parts(parts, state)
+        .await
+        .map(|Reader(tenant)| tenant)
+}
+
 async fn holder(parts: &Parts, state: &State) -> Result<Holder, Trouble> {
     let key = guard::bearer(&parts.headers)
         .filter(|key| key.starts_with(key::PREFIX) && key.len() <= LONGEST_KEY)
