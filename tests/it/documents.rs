@@ -1,0 +1,6 @@
+//! Documents, end to end: tenants, what they upload, and what becomes of it.
+
+mod events;
+mod isolation;
+mod read;
+mod search;
