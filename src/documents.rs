@@ -6,10 +6,13 @@
 pub mod blob;
 pub mod cli;
 pub mod config;
+mod events;
 mod http;
 pub mod identity;
 pub mod key;
+pub mod read;
 pub mod scope;
+pub mod search;
 pub mod session;
 pub mod storage;
 pub mod tenant;

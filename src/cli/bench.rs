@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use super::run::start_private;
 use crate::bench::{
-    self, Drain, Load, Pin, Pulls, Rate, Record, Renders, Schedule, Scratch, Sitemaps, Wake,
+    self, Drain, Load, Pin, Pulls, Rate, Record, Renders, Schedule, Scratch, Searches,
+    Sitemaps, Wake,
 };
 use crate::config::Config;
 use crate::console::{Global, OK, print};
@@ -134,6 +135,18 @@ enum What {
         /// Addresses in each.
         #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(1..=50_000))]
         urls: u32,
+    },
+    /// How good the search in documents is, on sets of questions with judged answers, and how fast among many pieces.
+    Search {
+        /// Folder of the sets (NAME.json.gz); without one only time is measured.
+        #[arg(value_name = "FOLDER")]
+        folder: Option<PathBuf>,
+        /// Pieces of a tenant that are made to be searched; 0 for none.
+        #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(0..=10_000_000))]
+        pieces: u32,
+        /// So many times as many pieces of another tenant's are added then, and the same is asked again.
+        #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=100))]
+        others: u32,
     },
     /// What a process costs that has nothing to do.
     Idle {
@@ -319,6 +332,18 @@ async fn measure(scratch: &mut Scratch, config: &Config, what: &What) -> anyhow:
                 urls: *urls,
             };
             object(&bench::sitemap(scratch, &this_program()?, sitemaps).await?)?
+        }
+        What::Search {
+            folder,
+            pieces,
+            others,
+        } => {
+            let searches = Searches {
+                folder: folder.clone(),
+                pieces: *pieces,
+                others: *others,
+            };
+            object(&bench::search(scratch, &searches).await?)?
         }
         What::Idle { seconds } => {
             let duration = Duration::from_secs(*seconds);

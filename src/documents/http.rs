@@ -6,19 +6,27 @@
 //! `{"success": false, "error": TEXT, "code": CODE}`. Nothing is answered from which one could learn what other tenants have: an
 //! id that is somebody else's is an id that nobody has.
 
+mod asked;
 mod caller;
 mod cookie;
+mod events;
+mod file;
+mod health;
 mod page;
+mod reading;
+mod searching;
 mod session;
 mod trouble;
 
 use std::sync::Arc;
 
 use axum::Router;
+use axum::routing::get;
 
 use crate::app::state::Shared;
 use crate::documents::blob::Blobs;
 use crate::documents::config::Documents;
+use crate::documents::events::Hub;
 use crate::documents::identity::IdentityProvider;
 use crate::documents::session::Sessions;
 use crate::documents::{identity, storage};
@@ -32,6 +40,10 @@ pub(super) struct State {
     pub(super) blobs: Arc<dyn Blobs>,
     sessions: Arc<Sessions>,
     providers: Arc<[Box<dyn IdentityProvider>]>,
+    /// Those who watch documents change.
+    hub: Arc<Hub>,
+    /// What the health check last saw.
+    health: Arc<health::Seen>,
 }
 
 impl State {
@@ -43,6 +55,8 @@ impl State {
             blobs: storage::of(&config),
             sessions: Arc::new(Sessions::new(&section.session_secret)),
             providers: identity::providers(section).into(),
+            hub: Hub::new(shared),
+            health: Arc::default(),
         }
     }
 }
@@ -51,7 +65,28 @@ impl State {
 pub(super) fn routes(shared: &Arc<Shared>) -> Routes {
     let state = State::new(shared);
     Routes {
-        outsiders: page::routes().merge(session::routes()).with_state(state),
+        outsiders: Router::new()
+            .merge(page::routes())
+            .merge(session::routes())
+            .merge(reads())
+            .with_state(state),
         ..Routes::default()
     }
+}
+
+/// Those that change nothing.
+fn reads() -> Router<State> {
+    Router::new()
+        .route("/api/documents", get(reading::list))
+        .route("/api/documents/events", get(events::of_tenant))
+        .route("/api/documents/{id}", get(reading::document))
+        .route("/api/documents/{id}/status", get(reading::status))
+        .route("/api/documents/{id}/events", get(events::of_document))
+        .route("/api/documents/{id}/text", get(reading::text))
+        .route("/api/documents/{id}/chunks", get(reading::chunks))
+        .route("/api/documents/{id}/file", get(file::file))
+        .route("/api/search", get(searching::search))
+        .route("/api/user/stats", get(reading::usage))
+        .route("/api/user/profile", get(reading::usage))
+        .route("/api/health", get(health::health))
 }

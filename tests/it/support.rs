@@ -4,6 +4,7 @@ pub(crate) mod app;
 pub(crate) mod browser;
 pub(crate) mod certificates;
 pub(crate) mod database;
+pub(crate) mod documents;
 pub(crate) mod exchange;
 pub(crate) mod http;
 pub(crate) mod nasty;

@@ -44,7 +44,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("areas", "area config console settings store workflows"),
     (
         "bench",
-        "app::state areas child config db gleaner_actors http leads live metrics pipeline prices redis secret store telemetry web workflow",
+        "app::state areas child config db documents gleaner_actors http leads live metrics pipeline prices redis secret store telemetry web workflow",
     ),
     ("child", ""),
     (

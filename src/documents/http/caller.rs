@@ -46,6 +46,13 @@ impl FromRequestParts<State> for Writer {
     }
 }
 
+/// Whether whoever sent this request may still read, and whose they are: for answers that take long.
+pub(super) async fn still_reads(parts: &mut Parts, state: &State) -> Result<TenantId, Trouble> {
+    Reader::from_request_parts(parts, state)
+        .await
+        .map(|Reader(tenant)| tenant)
+}
+
 async fn holder(parts: &Parts, state: &State) -> Result<Holder, Trouble> {
     let known = known(&parts.headers, state).await?;
     let (holder, session) = known.ok_or_else(Trouble::stranger)?;

@@ -1,0 +1,12 @@
+DROP TRIGGER tenant_notify_update ON tenant;
+DROP TRIGGER api_key_notify ON api_key;
+DROP FUNCTION gleaner_notify_keys;
+ALTER TABLE chunk FORCE ROW LEVEL SECURITY;
+ALTER TABLE chunk RESET (toast_tuple_target);
+ALTER TABLE chunk ALTER COLUMN tsv SET STORAGE EXTENDED, ALTER COLUMN tsv SET STATISTICS -1;
+DROP FUNCTION gleaner_search;
+DROP FUNCTION gleaner_any_word;
+DROP INDEX documents_recent_idx;
+DROP INDEX chunk_tenant_id_config_idx;
+DROP INDEX chunk_keys_idx;
+DROP FUNCTION gleaner_chunk_keys;

@@ -1,0 +1,202 @@
+-- Search: pieces of a tenant's documents by the words that they hold, ranked by BM25 over what that tenant has.
+--
+-- No tenant's search may read what others have, nor be slowed by it. An index on the words alone would hold everybody's pieces under
+-- each word, and row-level security would keep it from being used at all: what matches words is not leakproof. So words are indexed
+-- under a number made of tenant and word, and asked for by a function that has the owner's rights and takes the tenant from the
+-- transaction alone. What it finds are keys and scores; its caller reads the rows themselves, under the policies.
+--
+-- Locks: chunk and documents, SHARE, while the indexes are built: documents are new, so there is next to nothing in them.
+
+-- One piece in 32 stands under a second number for each word: how many there are in all is told from these where it is many.
+CREATE FUNCTION gleaner_chunk_keys(tenant bigint, chunk bigint, words tsvector) RETURNS bigint[] LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT array_agg(hashtextextended(word COLLATE "C", seed))
+    FROM unnest(array_append(tsvector_to_array(words), '')) AS word,
+        unnest(CASE WHEN chunk % 32 = 0 THEN ARRAY[tenant, -tenant] ELSE ARRAY[tenant] END) AS seed
+$$;
+COMMENT ON FUNCTION gleaner_chunk_keys IS 'Under which numbers a piece is indexed: one for each of its words, and one for none, made of tenant and word; in one piece of 32 as many again, of minus the tenant.';
+
+-- The list of what is new is read by every search, of whichever tenant: it stays short.
+CREATE INDEX chunk_keys_idx ON chunk USING gin (gleaner_chunk_keys(tenant_id, id, tsv)) WITH (gin_pending_list_limit = 512);
+-- Which configurations a tenant's pieces have, without reading them.
+CREATE INDEX chunk_tenant_id_config_idx ON chunk (tenant_id, config);
+-- Nothing is planned by what is in these; to collect it would call the function above for every row of the sample.
+ALTER INDEX chunk_keys_idx ALTER COLUMN 1 SET STATISTICS 0;
+ALTER TABLE chunk ALTER COLUMN tsv SET STATISTICS 0;
+-- Ranking reads the words of thousands of pieces: they stay in the row, and as they are.
+ALTER TABLE chunk ALTER COLUMN tsv SET STORAGE EXTERNAL, SET (toast_tuple_target = 4080);
+-- The policies of a table that is forced hold for its owner too, and would keep the function from the index. They hold for whoever
+-- serves a tenant, who is not the owner; what a piece says does not stand here.
+ALTER TABLE chunk NO FORCE ROW LEVEL SECURITY;
+
+-- How long the last documents took, for an estimate.
+CREATE INDEX documents_recent_idx ON documents (tenant_id, lane, processing_completed_at DESC) WHERE process_status = 'Completed' AND deleted_at IS NULL;
+
+CREATE FUNCTION gleaner_any_word(config regconfig, said text) RETURNS tsquery LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT coalesce(string_agg('''' || replace(replace(word, '\', '\\'), '''', '''''') || '''', '|'), '')::tsquery
+    FROM (SELECT word FROM unnest(tsvector_to_array(to_tsvector(config, said))) AS word LIMIT 64) AS bounded
+$$;
+COMMENT ON FUNCTION gleaner_any_word IS 'The query for pieces that hold any of the words of a text, 64 at most.';
+
+CREATE FUNCTION gleaner_search(
+    wanted text, phrases text[], unwanted text[], only_document bigint, not_before timestamptz, not_after timestamptz, only_page integer)
+RETURNS TABLE (chunk_id bigint, score double precision)
+LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 300
+SET enable_bitmapscan = on SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_custom_plan SET work_mem = '16MB'
+AS $$
+DECLARE
+    me CONSTANT bigint := gleaner_tenant_id();
+    -- Pieces that are ranked in the first place, those that are then ranked by BM25, and its parameters.
+    most_candidates CONSTANT integer := 4000;
+    most_ranked CONSTANT integer := 300;
+    k CONSTANT double precision := 0.9;
+    b CONSTANT double precision := 0.4;
+    configs regconfig[];
+    config regconfig;
+    phrase text;
+    one tsquery;
+    needed tsquery;
+    refused tsquery;
+    any_of tsquery[] := '{}';
+    all_of tsquery[] := '{}';
+    none_of tsquery[] := '{}';
+    pieces double precision;
+    average double precision;
+    term_configs regconfig[];
+    terms text[];
+    weights double precision[];
+    counts double precision[];
+    chosen bigint[];
+    every bigint[];
+    ids bigint[];
+BEGIN
+    IF me IS NULL THEN
+        RETURN;
+    END IF;
+    WITH RECURSIVE own AS (
+        (SELECT c.config FROM chunk AS c WHERE c.tenant_id = me ORDER BY c.config LIMIT 1)
+        UNION ALL
+        SELECT (SELECT c.config FROM chunk AS c WHERE c.tenant_id = me AND c.config > own.config ORDER BY c.config LIMIT 1)
+        FROM own WHERE own.config IS NOT NULL
+    )
+    SELECT array_agg(own.config) INTO configs FROM (SELECT own.config FROM own WHERE own.config IS NOT NULL LIMIT 8) AS own;
+    IF configs IS NULL THEN
+        RETURN;
+    END IF;
+
+    FOREACH config IN ARRAY configs LOOP
+        needed := NULL;
+        FOREACH phrase IN ARRAY phrases LOOP
+            one := phraseto_tsquery(config, phrase);
+            IF numnode(one) > 0 THEN
+                needed := coalesce(needed && one, one);
+            END IF;
+        END LOOP;
+        refused := NULL;
+        FOREACH phrase IN ARRAY unwanted LOOP
+            one := phraseto_tsquery(config, phrase);
+            IF numnode(one) > 0 THEN
+                refused := coalesce(refused || one, one);
+            END IF;
+        END LOOP;
+        any_of := any_of || gleaner_any_word(config, wanted);
+        all_of := all_of || needed;
+        none_of := none_of || refused;
+    END LOOP;
+
+    SELECT array_agg(own.config), array_agg(word) INTO term_configs, terms
+    FROM unnest(configs) AS own(config),
+        LATERAL (SELECT word FROM unnest(tsvector_to_array(to_tsvector(own.config, wanted))) AS word LIMIT 64) AS said;
+    IF terms IS NULL THEN
+        RETURN;
+    END IF;
+
+    SELECT 32 * count(*), avg(c.words) INTO pieces, average
+    FROM chunk AS c WHERE gleaner_chunk_keys(c.tenant_id, c.id, c.tsv) && ARRAY[hashtextextended('' COLLATE "C", -me)];
+    IF pieces < 2000 THEN
+        SELECT count(*), avg(c.words) INTO pieces, average
+        FROM chunk AS c WHERE gleaner_chunk_keys(c.tenant_id, c.id, c.tsv) && ARRAY[hashtextextended('' COLLATE "C", me)];
+    END IF;
+
+    SELECT array_agg(coalesce(nullif(counted.few, 0), counted.many) ORDER BY term.ordinality) INTO counts
+    FROM unnest(terms) WITH ORDINALITY AS term(word, ordinality), LATERAL (
+        SELECT 32 * count(*) AS many FROM chunk AS c
+        WHERE pieces >= 2000 AND gleaner_chunk_keys(c.tenant_id, c.id, c.tsv) && ARRAY[hashtextextended(term.word COLLATE "C", -me)]
+    ) AS sampled, LATERAL (
+        SELECT count(*) AS few, sampled.many FROM chunk AS c
+        WHERE sampled.many < 1300 AND gleaner_chunk_keys(c.tenant_id, c.id, c.tsv) && ARRAY[hashtextextended(term.word COLLATE "C", me)]
+    ) AS counted;
+    SELECT array_agg(ln(1 + (greatest(pieces, few) - few + 0.5) / (few + 0.5)) ORDER BY ordinality) INTO weights
+    FROM unnest(counts) WITH ORDINALITY AS counted(few, ordinality);
+
+    -- Who holds a phrase holds its rarest word. Without one, the rarest words of all are looked up, as long as they are not in too many.
+    SELECT array_agg(DISTINCT hashtextextended(term.word COLLATE "C", me)) INTO every
+    FROM unnest(term_configs, terms, counts) AS term(config, word, few) WHERE term.few > 0;
+    SELECT array_agg(DISTINCT key) INTO chosen FROM (
+        SELECT hashtextextended(term.word COLLATE "C", me) AS key,
+            sum(term.few) OVER (ORDER BY term.few, term.word, term.config) AS together,
+            row_number() OVER (ORDER BY term.few, term.word, term.config) AS place
+        FROM unnest(term_configs, terms, counts) AS term(config, word, few) WHERE term.few > 0
+    ) AS ordered
+    WHERE together <= most_candidates OR place = 1;
+
+    FOR round IN 1..2 LOOP
+        SELECT array_agg(id) INTO ids FROM (
+            SELECT candidate.id FROM (
+                SELECT c.id, c.tsv, asked.any_of FROM chunk AS c
+                JOIN unnest(configs, any_of, all_of, none_of) AS asked(config, any_of, all_of, none_of) ON asked.config = c.config
+                WHERE CASE WHEN only_document IS NULL THEN true ELSE c.document_id = only_document AND c.tsv @@ asked.any_of END
+                    AND (only_document IS NOT NULL OR gleaner_chunk_keys(c.tenant_id, c.id, c.tsv) && chosen)
+                    AND (c.tenant_id = me) IS TRUE
+                    AND (asked.all_of IS NULL OR c.tsv @@ asked.all_of)
+                    AND (asked.none_of IS NULL OR NOT c.tsv @@ asked.none_of)
+                    AND (only_page IS NULL OR only_page BETWEEN c.page_from AND c.page_to)
+                    AND (not_before IS NULL AND not_after IS NULL OR EXISTS (
+                        SELECT FROM documents AS d WHERE d.id = c.document_id
+                            AND d.created_at >= coalesce(not_before, '-infinity') AND d.created_at < coalesce(not_after, 'infinity')))
+                LIMIT 2 * most_candidates
+            ) AS candidate
+            ORDER BY ts_rank(candidate.tsv, candidate.any_of, 1) DESC, candidate.id LIMIT most_ranked
+        ) AS best;
+        -- What is filtered may leave too little of the rarest.
+        EXIT WHEN coalesce(cardinality(ids), 0) >= 50 OR cardinality(chosen) = cardinality(every) OR only_document IS NOT NULL;
+        chosen := every;
+    END LOOP;
+
+    RETURN QUERY
+    SELECT ranked.id, round((ranked.score * CASE WHEN ranked.held = asked.terms THEN 1.2 ELSE 1 END)::numeric, 6)::double precision
+    FROM (
+        SELECT c.id, c.config, count(*) AS held,
+            sum(term.weight * said.times / (said.times + k * (1 - b + b * c.words / greatest(average, 1)))) AS score
+        FROM chunk AS c,
+            LATERAL (SELECT word.lexeme, coalesce(cardinality(word.positions), 1)::double precision AS times FROM unnest(c.tsv) AS word
+                WHERE word.lexeme = ANY (terms)) AS said,
+            unnest(term_configs, terms, weights) AS term(config, word, weight)
+        WHERE c.id = ANY (ids) AND term.word = said.lexeme AND term.config = c.config
+        GROUP BY c.id
+    ) AS ranked
+    JOIN (SELECT term.config, count(*) AS terms FROM unnest(term_configs) AS term(config) GROUP BY term.config) AS asked ON asked.config = ranked.config;
+END $$;
+COMMENT ON FUNCTION gleaner_search IS 'Pieces of the documents of the tenant whom this transaction serves that hold any of the wanted words, all phrases and nothing unwanted, with their BM25 score: the best 300, in no order.';
+
+-- It has its owner's rights: names mean what they meant here, and only who serves a tenant may call it.
+DO $$
+BEGIN
+    EXECUTE format('ALTER FUNCTION gleaner_search SET search_path = pg_catalog, %I, pg_temp', current_schema());
+    REVOKE EXECUTE ON FUNCTION gleaner_search FROM PUBLIC;
+    IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'gleaner_tenant') THEN
+        EXECUTE format('GRANT USAGE ON SCHEMA %I TO gleaner_tenant', current_schema());
+        GRANT EXECUTE ON FUNCTION gleaner_search TO gleaner_tenant;
+    END IF;
+END $$;
+
+-- Who watches is to stop when the key is gone.
+CREATE FUNCTION gleaner_notify_keys() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('gleaner_document', (to_jsonb(coalesce(NEW, OLD)) ->> TG_ARGV[0]) || ':');
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION gleaner_notify_keys IS 'Tells every node that who may come for a tenant has changed: tenant: on gleaner_document.';
+CREATE TRIGGER api_key_notify AFTER DELETE OR UPDATE OF revoked_at, expires_at ON api_key
+    FOR EACH ROW EXECUTE FUNCTION gleaner_notify_keys('tenant_id');
+CREATE TRIGGER tenant_notify_update AFTER UPDATE ON tenant FOR EACH ROW
+    WHEN (OLD.disabled_at IS DISTINCT FROM NEW.disabled_at) EXECUTE FUNCTION gleaner_notify_keys('id');

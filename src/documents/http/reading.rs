@@ -1,0 +1,298 @@
+//! What a tenant reads of its documents: how far they are, lists, text, usage.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /api/documents/{id}/status` | how far it is; with an `ETag`, for those who ask every two seconds |
+//! | `GET /api/documents/{id}` | all that is known of it |
+//! | `GET /api/documents?status=&cursor=&limit=` | newest first |
+//! | `GET /api/documents/{id}/text?page=` | a page; without one all pages, some at a time (`after`), or as `text/plain` in one |
+//! | `GET /api/documents/{id}/chunks?cursor=&limit=` | the pieces that the search knows |
+//! | `GET /api/user/stats`, `GET /api/user/profile` | what the tenant has, and may have |
+
+use axum::body::Body;
+use axum::extract::State as Held;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::State;
+use super::asked::{Asked, Named, tagged};
+use super::caller::{Reader, connection};
+use super::trouble::Trouble;
+use crate::documents::read;
+use crate::documents::read::{Cursor, Document, LONGEST_LIST, Page, STATUSES, Uid, task_state};
+use crate::documents::scope::TenantId;
+
+/// Documents of a list, unless more are asked for.
+const LISTED: i64 = 50;
+/// Pieces of an answer, unless the request says, and at most.
+const PIECES: i64 = 50;
+const MOST_PIECES: i64 = 200;
+
+pub(super) async fn status(
+    Held(state): Held<State>,
+    Reader(tenant): Reader,
+    Named(uid): Named,
+    headers: HeaderMap,
+) -> Result<Response, Trouble> {
+    let mut conn = connection(&state).await?;
+    let status = read::status(&mut conn, tenant, &uid).await?;
+    let status = status.ok_or_else(Trouble::not_found)?;
+    Ok(tagged(&headers, &status))
+}
+
+/// A document in full.
+#[derive(Serialize)]
+struct Full<'a> {
+    #[serde(flatten)]
+    document: &'a Document,
+    id: &'a str,
+    task_status: &'static str,
+    ready: bool,
+}
+
+impl<'a> Full<'a> {
+    fn of(document: &'a Document) -> Self {
+        Self {
+            id: &document.document_id,
+            task_status: task_state(&document.status),
+            ready: document.status == "ready",
+            document,
+        }
+    }
+}
+
+pub(super) async fn document(
+    Held(state): Held<State>,
+    Reader(tenant): Reader,
+    Named(uid): Named,
+    headers: HeaderMap,
+) -> Result<Response, Trouble> {
+    let mut conn = connection(&state).await?;
+    let document = read::document(&mut conn, tenant, &uid).await?;
+    let document = document.ok_or_else(Trouble::not_found)?;
+    Ok(tagged(&headers, &Full::of(&document)))
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Listing {
+    status: String,
+    cursor: String,
+    limit: Option<i64>,
+}
+
+pub(super) async fn list(
+    Held(state): Held<State>,
+    Reader(tenant): Reader,
+    Asked(asked): Asked<Listing>,
+    headers: HeaderMap,
+) -> Result<Response, Trouble> {
+    let status = given(&asked.status);
+    if status.is_some_and(|status| !STATUSES.contains(&status)) {
+        let known = STATUSES.join(", ");
+        return Err(Trouble::invalid(format!("status must be one of {known}")));
+    }
+    let cursor = given(&asked.cursor)
+        .map(str::parse::<Cursor>)
+        .transpose()
+        .map_err(|error| Trouble::invalid(error.to_string()))?;
+    let limit = asked.limit.unwrap_or(LISTED).clamp(1, LONGEST_LIST);
+    let mut conn = connection(&state).await?;
+    let (documents, next) = read::list(&mut conn, tenant, status, cursor.as_ref(), limit).await?;
+    let documents: Vec<Full<'_>> = documents.iter().map(Full::of).collect();
+    let answer = json!({
+        "success": true,
+        "documents": documents,
+        "count": documents.len(),
+        "next_cursor": next.map(|next| next.to_string()),
+    });
+    Ok(tagged(&headers, &answer))
+}
+
+/// What is given, if it is not empty.
+pub(super) fn given(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Pages {
+    page: Option<i32>,
+    after: Option<i32>,
+}
+
+pub(super) async fn text(
+    Held(state): Held<State>,
+    Reader(tenant): Reader,
+    Named(uid): Named,
+    Asked(asked): Asked<Pages>,
+    headers: HeaderMap,
+) -> Result<Response, Trouble> {
+    let mut conn = connection(&state).await?;
+    let is_plain = wants_plain(&headers);
+    if let Some(number) = asked.page {
+        let page = read::page(&mut conn, tenant, &uid, number).await?;
+        let Some(page) = page else {
+            return Err(no_text(read::document(&mut conn, tenant, &uid).await?));
+        };
+        if is_plain {
+            return Ok(plain(Body::from(page.text)));
+        }
+        let mut answer = json!(page);
+        note(&mut answer, "document_id", json!(uid.as_str()));
+        return Ok(tagged(&headers, &answer));
+    }
+    let after = asked.after.unwrap_or(0).max(0);
+    let pages = read::pages(&mut conn, tenant, &uid, after).await?;
+    let Some(last) = pages.last() else {
+        return Err(no_text(read::document(&mut conn, tenant, &uid).await?));
+    };
+    if is_plain {
+        drop(conn);
+        return Ok(plain(all_pages(state, tenant, uid, pages)));
+    }
+    let last = last.page;
+    let goes_on = !read::pages(&mut conn, tenant, &uid, last).await?.is_empty();
+    let answer = json!({
+        "success": true,
+        "document_id": uid.as_str(),
+        "pages": pages,
+        "next_after": goes_on.then_some(last),
+    });
+    Ok(tagged(&headers, &answer))
+}
+
+fn note(answer: &mut Value, name: &str, value: Value) {
+    if let Some(fields) = answer.as_object_mut() {
+        fields.insert(name.to_owned(), value);
+    }
+}
+
+/// Why there is no such page.
+fn no_text(document: Option<Document>) -> Trouble {
+    match document {
+        None => Trouble::not_found(),
+        Some(document) if document.status == "ready" => Trouble::new(
+            StatusCode::NOT_FOUND,
+            "no_such_page",
+            "the document has no such page, or it could not be read",
+        ),
+        Some(document) => Trouble::new(
+            StatusCode::CONFLICT,
+            "not_ready",
+            format!("the document is {}: it has no text yet", document.status),
+        ),
+    }
+}
+
+/// Whether the text itself is asked for, rather than JSON.
+fn wants_plain(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|accept| accept.contains("text/plain") && !accept.contains("application/json"))
+}
+
+fn plain(body: Body) -> Response {
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    ([(header::CONTENT_TYPE, kind)], body).into_response()
+}
+
+/// The text of the document as it is sent: these pages, and those behind them, a form feed between two.
+fn all_pages(state: State, tenant: TenantId, uid: Uid, first: Vec<Page>) -> Body {
+    struct Sent {
+        state: State,
+        tenant: TenantId,
+        uid: Uid,
+        /// Those that are sent next, unless they are still to be looked up behind that page.
+        next: Result<Vec<Page>, i32>,
+        is_first: bool,
+    }
+    let sent = Sent {
+        state,
+        tenant,
+        uid,
+        next: Ok(first),
+        is_first: true,
+    };
+    let parts = stream::try_unfold(sent, |mut sent| async move {
+        let pages = match sent.next {
+            Ok(pages) => pages,
+            Err(behind) => {
+                let mut conn = sent
+                    .state
+                    .shared
+                    .pool
+                    .get()
+                    .await
+                    .map_err(std::io::Error::other)?;
+                let pages = read::pages(&mut conn, sent.tenant, &sent.uid, behind).await;
+                pages.map_err(std::io::Error::other)?
+            }
+        };
+        let Some(last) = pages.last().map(|last| last.page) else {
+            return Ok::<_, std::io::Error>(None);
+        };
+        let mut text = String::new();
+        for page in pages {
+            if !std::mem::take(&mut sent.is_first) {
+                text.push('\u{c}');
+            }
+            text.push_str(&page.text);
+        }
+        sent.next = Err(last);
+        Ok(Some((text, sent)))
+    });
+    Body::from_stream(parts)
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Pieces {
+    cursor: Option<i32>,
+    limit: Option<i64>,
+}
+
+pub(super) async fn chunks(
+    Held(state): Held<State>,
+    Reader(tenant): Reader,
+    Named(uid): Named,
+    Asked(asked): Asked<Pieces>,
+    headers: HeaderMap,
+) -> Result<Response, Trouble> {
+    let limit = asked.limit.unwrap_or(PIECES).clamp(1, MOST_PIECES);
+    let behind = asked.cursor.unwrap_or(-1);
+    let mut conn = connection(&state).await?;
+    let document = read::document(&mut conn, tenant, &uid).await?;
+    let document = document.ok_or_else(Trouble::not_found)?;
+    let mut pieces = read::pieces(&mut conn, tenant, &uid, behind, limit + 1).await?;
+    let most = usize::try_from(limit).unwrap_or(usize::MAX);
+    let goes_on = pieces.len() > most;
+    pieces.truncate(most);
+    let answer = json!({
+        "success": true,
+        "document_id": uid.as_str(),
+        "total_chunks": document.total_chunks,
+        "next_cursor": pieces.last().filter(|_| goes_on).map(|last| last.seq),
+        "chunks": pieces,
+    });
+    Ok(tagged(&headers, &answer))
+}
+
+pub(super) async fn usage(
+    Held(state): Held<State>,
+    Reader(tenant): Reader,
+) -> Result<Response, Trouble> {
+    let mut conn = connection(&state).await?;
+    let usage = read::usage(&mut conn, tenant).await?;
+    // It has been there a moment ago, when the key was looked up.
+    let usage = usage.ok_or_else(Trouble::stranger)?;
+    let free = (usage.quota_bytes - usage.used_bytes - usage.reserved_bytes).max(0);
+    let mut answer = json!(usage);
+    note(&mut answer, "success", json!(true));
+    note(&mut answer, "free_bytes", json!(free));
+    Ok(axum::Json(answer).into_response())
+}
