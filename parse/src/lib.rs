@@ -3,4 +3,8 @@
 //! What is read is hostile until proven otherwise, so all of it happens in a process of its own, `gleaner parse`, which holds
 //! nothing but that document and may do nothing but read it and answer ([`protocol`]).
 
+pub mod document;
+pub mod failure;
 pub mod protocol;
+pub mod reader;
+pub mod sniff;
