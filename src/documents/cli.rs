@@ -1,5 +1,7 @@
 //! The commands that are about documents and tenants.
 
+mod documents;
+mod sweep;
 mod tenant;
 
 use clap::Subcommand;
@@ -12,6 +14,8 @@ use crate::console::Global;
 pub enum Command {
     /// Create tenants, list them, set their quotas; make and revoke their keys.
     Tenant(tenant::Arguments),
+    /// Sweep away what is nobody's, reconcile accounts.
+    Documents(documents::Arguments),
 }
 
 impl Command {
@@ -22,6 +26,7 @@ impl Command {
     pub async fn run(self, global: &Global) -> anyhow::Result<u8> {
         match self {
             Self::Tenant(arguments) => tenant::run(global, arguments).await,
+            Self::Documents(arguments) => documents::run(global, arguments).await,
         }
     }
 }
