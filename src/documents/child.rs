@@ -8,6 +8,7 @@
 
 mod answer;
 mod lookup;
+mod ocr;
 mod process;
 mod trial;
 
@@ -23,6 +24,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 pub use self::lookup::find_pdfium;
+pub use self::ocr::Ocr;
 pub use self::trial::{examine, try_out};
 
 use self::answer::{Ending, Progress};
@@ -43,11 +45,6 @@ pub enum Event {
     PageFailed {
         number: u32,
         code: Code,
-    },
-    /// A page without text, drawn as a PNG; its text is to be recognised by whoever asked for pictures.
-    Picture {
-        number: u32,
-        png: Vec<u8>,
     },
     /// Something that was attached.
     Attachment {
@@ -106,6 +103,8 @@ pub struct Deadline {
     pub per_mib: Duration,
     /// On top of it for each page, once it is known how many there are.
     pub per_page: Duration,
+    /// On top of it for each page whose text is recognised from a picture of it.
+    pub per_picture: Duration,
     /// In no case longer.
     pub max: Duration,
 }
@@ -116,19 +115,21 @@ impl Default for Deadline {
             base: Duration::from_secs(30),
             per_mib: Duration::from_secs(2),
             per_page: Duration::from_secs(1),
+            per_picture: Duration::from_secs(20),
             max: Duration::from_secs(3_600),
         }
     }
 }
 
 impl Deadline {
-    /// Of a file of so many bytes and pages.
+    /// Of a file of so many bytes and pages, and so many of these to be recognised.
     #[must_use]
-    pub fn of(&self, bytes: u64, pages: u32) -> Duration {
+    pub fn of(&self, bytes: u64, pages: u32, pictures: u32) -> Duration {
         let mib = u32::try_from(bytes >> 20).unwrap_or(u32::MAX);
         self.base
             .saturating_add(self.per_mib.saturating_mul(mib))
             .saturating_add(self.per_page.saturating_mul(pages))
+            .saturating_add(self.per_picture.saturating_mul(pictures))
             .min(self.max)
     }
 }
@@ -137,6 +138,7 @@ impl Deadline {
 #[derive(Clone, Debug)]
 pub struct Reader {
     program: PathBuf,
+    ocr: Option<Ocr>,
 }
 
 impl Default for Reader {
@@ -144,6 +146,7 @@ impl Default for Reader {
     fn default() -> Self {
         Self {
             program: PathBuf::from("/proc/self/exe"),
+            ocr: None,
         }
     }
 }
@@ -154,7 +157,15 @@ impl Reader {
     pub fn by(program: impl Into<PathBuf>) -> Self {
         Self {
             program: program.into(),
+            ocr: None,
         }
+    }
+
+    /// Pages without text are looked at.
+    #[must_use]
+    pub fn with_ocr(mut self, ocr: Option<Ocr>) -> Self {
+        self.ocr = ocr;
+        self
     }
 
     /// What the children are.
@@ -163,7 +174,8 @@ impl Reader {
         &self.program
     }
 
-    /// Reads a document from its beginning, and tells what it finds. Dropping the future kills the child.
+    /// Reads a document from its beginning, and tells what it finds. Dropping the future kills the child. Whether pictures are asked
+    /// for is decided here, by whether anybody looks at them.
     ///
     /// # Errors
     /// [`ChildError`]: nothing is to be held against the document.
@@ -175,6 +187,7 @@ impl Reader {
         mut on_event: impl FnMut(Event) -> ControlFlow<()>,
     ) -> Result<Outcome, ChildError> {
         let bytes = file.metadata()?.len();
+        request.pictures = self.ocr.is_some();
         let began = Instant::now();
         let mut progress = Progress::new(began, bytes, deadline);
         loop {
@@ -204,7 +217,7 @@ impl Reader {
         on_event: &mut impl FnMut(Event) -> ControlFlow<()>,
     ) -> Result<Ending, ChildError> {
         let mut process = process::Process::start(&self.program, file)?;
-        let ending = answer::follow(&mut process, request, progress, on_event).await;
+        let ending = answer::follow(&mut process, self.ocr.as_ref(), request, progress, on_event).await;
         process.end().await;
         ending
     }
@@ -234,13 +247,15 @@ mod tests {
     #[test]
     fn a_deadline_grows_with_the_file_up_to_the_longest() {
         let deadline = Deadline::default();
-        for (bytes, pages, seconds) in [
-            (0, 0, 30),
-            (10 << 20, 0, 50),
-            (10 << 20, 500, 550),
-            (u64::MAX, u32::MAX, 3_600),
+        for (bytes, pages, pictures, seconds) in [
+            (0, 0, 0, 30),
+            (10 << 20, 0, 0, 50),
+            (10 << 20, 500, 0, 550),
+            (0, 2, 2, 72),
+            (u64::MAX, u32::MAX, u32::MAX, 3_600),
         ] {
-            assert_eq!(deadline.of(bytes, pages), Duration::from_secs(seconds));
+            let given = deadline.of(bytes, pages, pictures);
+            assert_eq!(given, Duration::from_secs(seconds));
         }
     }
 

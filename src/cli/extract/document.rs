@@ -103,10 +103,7 @@ impl Answer {
                 text: page.text,
             }),
             Event::PageFailed { number, .. } => self.pages_failed.push(number),
-            Event::Picture { .. }
-            | Event::Attachment { .. }
-            | Event::LeftOut { .. }
-            | Event::Chunk(_) => {}
+            Event::Attachment { .. } | Event::LeftOut { .. } | Event::Chunk(_) => {}
         }
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
 use super::process::{Death, Process};
-use super::{ChildError, Deadline, Event, Failed, Outcome, PDF};
+use super::{ChildError, Deadline, Event, Failed, Ocr, Outcome, PDF};
 use crate::fault::{Short, Shortage};
 
 /// What all frames together may come to, beyond the text and what is unpacked.
@@ -34,6 +34,8 @@ pub(super) struct Progress {
     is_pdf: bool,
     is_opened: bool,
     pages: u32,
+    /// How many of them were looked at as pictures, by all children.
+    pictures: u32,
     /// The last page that was told.
     told: u32,
 }
@@ -47,12 +49,13 @@ impl Progress {
             is_pdf: false,
             is_opened: false,
             pages: 0,
+            pictures: 0,
             told: 0,
         }
     }
 
     fn until(&self) -> Instant {
-        self.began + self.deadline.of(self.bytes, self.pages)
+        self.began + self.deadline.of(self.bytes, self.pages, self.pictures)
     }
 
     /// Whether another child can leave this page out.
@@ -94,6 +97,7 @@ enum Next {
 /// Tells the child what to do, and others what it answers.
 pub(super) async fn follow(
     process: &mut Process,
+    ocr: Option<&Ocr>,
     request: &Request,
     progress: &mut Progress,
     on_event: &mut impl FnMut(Event) -> ControlFlow<()>,
@@ -163,12 +167,23 @@ pub(super) async fn follow(
                 }
                 Event::PageFailed { number, code }
             }
-            Frame::Picture { number, .. } => {
-                last = number;
-                if !progress.is_new(last) {
-                    continue;
+            Frame::Picture { .. } => {
+                progress.pictures += 1;
+                let Some(ocr) = ocr else {
+                    process.kill();
+                    return Ok(Ending::Broke {
+                        code: Code::ParserCrashed,
+                        page: None,
+                    });
+                };
+                // Its own patience is shorter than any deadline; the deadline is seen to with the next frame.
+                let recognised = ocr.recognise(&bytes).await?;
+                message.clear();
+                send(&mut message, &recognised, &[])?;
+                if let Err(error) = process.socket.write_all(&message).await {
+                    debug!(%error, "the child did not take what was recognised");
                 }
-                Event::Picture { number, png: bytes }
+                continue;
             }
             Frame::Attachment { name, .. } => Event::Attachment { name, bytes },
             Frame::LeftOut { name, bytes } => Event::LeftOut { name, bytes },

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use gleaner::documents::child::{
-    ChildError, Deadline, Event, Outcome, Reader, find_pdfium, try_out,
+    ChildError, Deadline, Event, Ocr, Outcome, Reader, find_pdfium, try_out,
 };
 use gleaner_parse::child::Trying;
 use gleaner_parse::protocol::{Code, Limits, Password, Request};
@@ -211,6 +211,45 @@ async fn pictures_alone_are_no_success() {
         panic!("{read:?}");
     };
     assert_eq!((failed.code, &failed.pages), (Code::NoTextLayer, &vec![1, 2]));
+}
+
+#[tokio::test]
+async fn a_picture_is_shown_to_whoever_recognises_text() {
+    use std::io::Write as _;
+    use std::os::unix::fs::PermissionsExt as _;
+    if pdfium().is_none() {
+        return;
+    }
+    let content = pdf(&[Sheet::Text("typed words"), Sheet::Picture]);
+    let folder = tempfile::tempdir().unwrap();
+    for (name, script, expected) in [
+        // It says what form the picture has, and how many bytes.
+        ("says", "head -c 4 | tail -c 3; echo \" picture\"", Ok("PNG picture")),
+        ("blank", "cat >/dev/null", Ok("")),
+        ("fails", "exit 3", Err(Code::ParserCrashed)),
+    ] {
+        let program = folder.path().join(name);
+        let mut file = fs::File::create(&program).unwrap();
+        writeln!(file, "#!/bin/sh\nPATH=/bin:/usr/bin\n{script}").unwrap();
+        file.set_permissions(fs::Permissions::from_mode(0o755)).unwrap();
+        drop(file);
+        let reader = reader().with_ocr(Some(Ocr::by(&program, "eng")));
+        let (mut page, mut failed) = (None, None);
+        let outcome = reader
+            .read(&files::file(&content), request(), Deadline::default(), |event| {
+                match event {
+                    Event::Page(told) if told.number == 2 => page = Some(told.text),
+                    Event::PageFailed { number: 2, code } => failed = Some(code),
+                    _ => {}
+                }
+                ControlFlow::Continue(())
+            })
+            .await
+            .unwrap();
+        assert!(matches!(outcome, Outcome::Done(_)), "{name}: {outcome:?}");
+        assert_eq!(page.as_deref(), expected.ok(), "{name}");
+        assert_eq!(failed, expected.err(), "{name}");
+    }
 }
 
 #[tokio::test]
