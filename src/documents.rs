@@ -4,6 +4,7 @@
 //! are kept apart by the database: see `scope`.
 
 pub mod blob;
+pub mod child;
 pub mod cli;
 pub mod config;
 mod disk;

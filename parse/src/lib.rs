@@ -11,5 +11,5 @@ pub mod protocol;
 pub mod reader;
 pub mod sandbox;
 pub mod sniff;
-mod watch;
+pub mod watch;
 pub mod wire;

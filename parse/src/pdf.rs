@@ -1,6 +1,7 @@
 //! Reads PDFs, page by page, with pdfium ([`pdfium`]).
 
 mod pdfium;
+mod picture;
 mod text;
 
 use std::fs::File;
@@ -10,7 +11,7 @@ use std::path::Path;
 
 use self::pdfium::{Document, Library, Refusal};
 use crate::failure::Failure;
-use crate::protocol::{Code, Limits, Opened, Request};
+use crate::protocol::{Code, Limits, Opened, Recognised, Request};
 use crate::reader::Sink;
 use crate::sniff::Kind;
 use crate::watch::Watch;
@@ -87,12 +88,44 @@ pub(crate) fn read(
         let page = catch_unwind(AssertUnwindSafe(|| document.text(number)));
         watch.leave();
         match page {
+            Ok(Ok(text)) if request.pictures && is_blank(&text) => {
+                recognise(&document, number, watch, sink)?;
+            }
             Ok(Ok(text)) => sink.page(None, &text, &[])?,
             Ok(Err(code)) => sink.page_failed(None, code)?,
             Err(_) => sink.page_failed(None, Code::ParserCrashed)?,
         }
     }
     Ok(())
+}
+
+/// Whether a page has nothing that could be read.
+fn is_blank(text: &str) -> bool {
+    !text.chars().any(char::is_alphanumeric)
+}
+
+/// Has the text of a page recognised from a picture of it.
+fn recognise(
+    document: &Document<'_>,
+    number: u32,
+    watch: &Watch,
+    sink: &mut dyn Sink,
+) -> Result<(), Failure> {
+    watch.enter(number);
+    let drawn = catch_unwind(AssertUnwindSafe(|| document.draw(number)));
+    watch.leave();
+    let png = match drawn {
+        Ok(Ok(png)) => png,
+        Ok(Err(code)) => return sink.page_failed(None, code),
+        Err(_) => return sink.page_failed(None, Code::ParserCrashed),
+    };
+    let recognised = watch
+        .show(number, &png)
+        .map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
+    match recognised {
+        Recognised::Text(text) => sink.page(None, &text, &[]),
+        Recognised::Failed(code) => sink.page_failed(None, code),
+    }
 }
 
 /// Opens it, without a password and then with the one that was given.

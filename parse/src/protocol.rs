@@ -114,7 +114,8 @@ pub enum Frame {
     Page(Page),
     /// A page that could not be read, in the place of it.
     PageFailed { number: u32, code: Code },
-    /// A page without text, drawn: a PNG of so many bytes behind this frame. In the place of the page.
+    /// A page without text, drawn: a PNG of so many bytes behind this frame. The child waits for what is [`Recognised`], and then
+    /// tells the page.
     Picture { number: u32, bytes: u32 },
     /// Something that was attached: so many bytes behind this frame.
     Attachment { name: String, bytes: u32 },
@@ -134,6 +135,16 @@ pub enum Frame {
         /// The pages concerned, if it is about pages.
         pages: Vec<u32>,
     },
+}
+
+/// The parent's answer to a [`Frame::Picture`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recognised {
+    /// What stands on it; nothing, most likely, if it is empty.
+    Text(String),
+    /// It could not be looked at, and why.
+    Failed(Code),
 }
 
 /// What a file turned out to be.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::protocol::{Code, Frame, Limits};
+use crate::protocol::{Code, Frame, Limits, Recognised};
 use crate::wire;
 
 /// How often one looks.
@@ -87,6 +87,20 @@ impl Watch {
     /// Those of [`wire::send`].
     pub(crate) fn send(&self, frame: &Frame, bytes: &[u8]) -> io::Result<()> {
         wire::send(&mut self.lock().socket, frame, bytes)
+    }
+
+    /// Shows the parent a picture, and waits for what it recognises.
+    ///
+    /// # Errors
+    /// Those of [`wire::send`] and [`wire::receive`].
+    pub(crate) fn show(&self, number: u32, png: &[u8]) -> io::Result<Recognised> {
+        let bytes = u32::try_from(png.len()).map_err(io::Error::other)?;
+        let mut socket = {
+            let mut shared = self.lock();
+            wire::send(&mut shared.socket, &Frame::Picture { number, bytes }, png)?;
+            shared.socket.try_clone()?
+        };
+        wire::receive(&mut socket, wire::MAX_FRAME)
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {

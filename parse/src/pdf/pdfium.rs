@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use pdfium_render::prelude::{
-    PdfDocument, PdfDocumentMetadataTagType, PdfPage, PdfPageAnnotationCommon as _, Pdfium,
-    PdfiumError, PdfiumInternalError,
+    PdfBitmapFormat, PdfDocument, PdfDocumentMetadataTagType, PdfPage,
+    PdfPageAnnotationCommon as _, PdfRenderConfig, Pdfium, PdfiumError, PdfiumInternalError,
 };
 
-use super::Source;
 use super::text::Joined;
+use super::{Source, picture};
 use crate::protocol::Code;
 use crate::wire::MAX_PAGE_CHARS;
 
@@ -135,6 +135,29 @@ impl Document<'_> {
             }
         }
         Ok(joined.finish())
+    }
+
+    /// A picture of a page, in shades of grey, as fine as text recognition wants it; as a PNG.
+    ///
+    /// # Errors
+    /// That it cannot be drawn, or is too large.
+    pub(super) fn draw(&self, number: u32) -> Result<Vec<u8>, Code> {
+        let index = i32::try_from(number - 1).map_err(|_| Code::TooManyPages)?;
+        let page = self
+            .document
+            .pages()
+            .get(index)
+            .map_err(|_| Code::Corrupt)?;
+        let (width, height) = picture::size(page.width().value, page.height().value);
+        let config = PdfRenderConfig::new()
+            .set_fixed_size(width, height)
+            .set_format(PdfBitmapFormat::Gray)
+            .use_grayscale_rendering(true)
+            .set_reverse_byte_order(false);
+        let bitmap = page
+            .render_with_config(&config)
+            .map_err(|_| Code::Corrupt)?;
+        picture::png(width, height, &bitmap.as_raw_bytes()).ok_or(Code::Corrupt)
     }
 }
 
