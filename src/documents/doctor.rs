@@ -42,7 +42,7 @@ pub(super) async fn examine(
         checks.push(children_fit(wanted, memory));
     }
     let pdfium = find_pdfium(&options.pdfium, &config.embedded.data_dir());
-    let reader = reads::children(&options.reader);
+    let reader = reads::children(options);
     checks.extend(examine_children(&reader, options.sandbox, pdfium.as_deref()).await);
     Ok(checks)
 }

@@ -286,8 +286,7 @@ impl Taken {
                 self.read.page(&page).map_err(broken)?;
                 self.output.pages.push(page);
             }
-            // A picture is recognised before it comes here, or not at all.
-            Event::PageFailed { number, .. } | Event::Picture { number, .. } => {
+            Event::PageFailed { number, .. } => {
                 let page = self.read.failed(number).map_err(broken)?;
                 self.output.pages.push(page);
             }
@@ -443,7 +442,7 @@ impl Configured for DocumentProcessing {
 
     fn new(services: &Services, options: Live<Self::Options>) -> Self {
         let blobs = storage::at(services.sections.get(), &services.data_dir);
-        let reads = Arc::new(reads::children(&options.get().reader));
+        let reads = Arc::new(reads::children(&options.get()));
         Self::with(blobs, reads, options, services.data_dir.clone())
     }
 }

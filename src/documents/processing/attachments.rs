@@ -191,7 +191,11 @@ impl Found {
     ) -> QueryResult<Value> {
         let mut skipped = self.skipped.clone();
         if !self.kept.is_empty() {
-            let parent: Parent = statement("SELECT tenant_id, depth FROM documents WHERE id = $1")
+            // The tenant is locked before its blobs, as wherever both are.
+            let parent: Parent = statement(
+                "SELECT tenant_id, depth FROM documents JOIN tenant ON tenant.id = tenant_id \
+                 WHERE documents.id = $1 FOR NO KEY UPDATE OF tenant",
+            )
                 .bind::<BigInt, _>(document)
                 .get_result(conn)
                 .await?;

@@ -8,6 +8,16 @@ use serde::{Deserialize, Serialize};
 use crate::documents::child::Deadline;
 use crate::settings::{Options, Problem};
 
+/// What is done about pages that are pictures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recognition {
+    /// They have no text.
+    Off,
+    /// Their text is recognised where there is something that does it.
+    Auto,
+}
+
 /// What a document may cost, and how its text is cut.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -30,9 +40,12 @@ pub struct Processing {
     /// so much more for each MiB,
     #[serde(with = "humantime_serde")]
     pub time_per_mib: Duration,
-    /// and for each page,
+    /// for each page,
     #[serde(with = "humantime_serde")]
     pub time_per_page: Duration,
+    /// and for each page whose text is to be recognised,
+    #[serde(with = "humantime_serde")]
+    pub time_per_picture: Duration,
     /// but never more than this.
     #[serde(with = "humantime_serde")]
     pub longest_time: Duration,
@@ -44,6 +57,10 @@ pub struct Processing {
     pub pdfium: String,
     /// Whether children that the kernel cannot confine may work: best or required.
     pub sandbox: Sandbox,
+    /// Whether text on pages that are pictures is recognised: off or auto, where tesseract is installed.
+    pub ocr: Recognition,
+    /// Languages of that text, as tesseract names them.
+    pub ocr_languages: String,
     /// The program whose `parse` reads documents; empty for this one.
     pub reader: String,
     /// Attachments of one e-mail that become documents.
@@ -80,6 +97,7 @@ impl Options for Processing {
         for (key, time) in [
             ("time_per_mib", self.time_per_mib),
             ("time_per_page", self.time_per_page),
+            ("time_per_picture", self.time_per_picture),
         ] {
             if time > Duration::from_secs(3_600) {
                 return refuse(key, "must be at most one hour");
@@ -90,6 +108,10 @@ impl Options for Processing {
         }
         if self.chunk_overlap > self.chunk_chars / 2 {
             return refuse("chunk_overlap", "must be at most half of chunk_chars");
+        }
+        let is_language = |one: char| one.is_ascii_alphanumeric() || one == '_' || one == '+';
+        if self.ocr_languages.len() > 100 || !self.ocr_languages.chars().all(is_language) {
+            return refuse("ocr_languages", "must be names such as eng or eng+deu");
         }
         if self.attachments > 1_000 {
             return refuse("attachments", "must be at most 1000");
@@ -127,6 +149,7 @@ impl Processing {
             base: self.base_time,
             per_mib: self.time_per_mib,
             per_page: self.time_per_page,
+            per_picture: self.time_per_picture,
             max: self.longest_time,
         }
     }

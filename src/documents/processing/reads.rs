@@ -8,7 +8,8 @@ use futures_util::future::BoxFuture;
 use gleaner_parse::protocol::Request;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::documents::child::{ChildError, Deadline, Event, Outcome, Reader};
+use super::options::{Processing, Recognition};
+use crate::documents::child::{ChildError, Deadline, Event, Ocr, Outcome, Reader};
 
 /// Reads files.
 pub trait Reads: Send + Sync {
@@ -42,10 +43,15 @@ impl Reads for Reader {
 
 /// Children that are this program, or another if one is named.
 #[must_use]
-pub fn children(program: &str) -> Reader {
-    if program.is_empty() {
+pub fn children(options: &Processing) -> Reader {
+    let reader = if options.reader.is_empty() {
         Reader::default()
     } else {
-        Reader::by(PathBuf::from(program))
-    }
+        Reader::by(PathBuf::from(&options.reader))
+    };
+    let ocr = match options.ocr {
+        Recognition::Off => None,
+        Recognition::Auto => Ocr::find(&options.ocr_languages),
+    };
+    reader.with_ocr(ocr)
 }
