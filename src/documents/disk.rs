@@ -6,24 +6,24 @@ use super::blob::Blobs;
 
 /// Room on a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Free {
+pub(super) struct Free {
     /// Bytes that are free for us.
-    pub bytes: u64,
+    pub(super) bytes: u64,
     /// Bytes in all.
-    pub total: u64,
+    pub(super) total: u64,
 }
 
 impl Free {
     /// The free part, 0 to 1.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a share, for people")]
-    pub fn part(self) -> f64 {
+    pub(super) fn part(self) -> f64 {
         self.bytes as f64 / (self.total.max(1)) as f64
     }
 }
 
 /// The room where drafts are written, which is where files lie that lie on this machine. Nothing where that cannot be told.
-pub async fn free(blobs: &dyn Blobs) -> Option<Free> {
+pub(super) async fn free(blobs: &dyn Blobs) -> Option<Free> {
     let folder = blobs.drafts().await.ok()?.to_owned();
     let about = tokio::task::spawn_blocking(move || statvfs(&folder)).await;
     let about = about.ok()?.ok()?;

@@ -62,7 +62,7 @@ pub struct DocumentProcessing {
 }
 
 /// What a document is read from.
-#[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
+#[derive(Clone, Debug, PartialEq, QueryableByName)]
 pub struct Input {
     #[diesel(sql_type = BigInt)]
     id: i64,

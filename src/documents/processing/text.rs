@@ -13,7 +13,7 @@ const LONGEST_WORDS: usize = 1_000;
 
 /// A piece of the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Piece {
+pub(super) struct Piece {
     pub(super) chunk: Chunk,
     pub(super) text: String,
 }

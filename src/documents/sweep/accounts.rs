@@ -100,8 +100,9 @@ async fn one(
     .get_result(conn)
     .await
     .optional()?;
-    let Some(account) = account.filter(|_| !is_trial) else {
-        return Ok(account);
+    let account = match account {
+        Some(account) if !is_trial => account,
+        account => return Ok(account),
     };
     sql_query("UPDATE tenant SET used_bytes = $2, reserved_bytes = $3, updated_at = now() WHERE id = $1")
         .bind::<BigInt, _>(id)
