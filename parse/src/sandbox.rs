@@ -93,7 +93,7 @@ impl Report {
 /// The first step: limits, low priority, first to go when memory is short, gone when the parent is, no core.
 pub fn limit(limits: &Limits, report: &mut Report) {
     // These two only help others; where they are refused nothing is less confined.
-    drop(nice(NICENESS));
+    let _outcome = nice(NICENESS);
     drop(fs::write("/proc/self/oom_score_adj", "1000"));
     let cpu = limits.cpu_seconds.max(1);
     for (resource, soft, hard) in [

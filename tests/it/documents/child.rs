@@ -430,7 +430,8 @@ async fn a_reading_that_is_dropped_or_late_leaves_no_process() {
 async fn what_is_wrong_with_the_program_is_not_the_document_s_fault() {
     for program in ["/nowhere/gleaner", "/bin/false", "/bin/true"] {
         let reader = Reader::by(program);
-        let read = reader.read(&file(b"text"), request(), Deadline::default(), |_| {
+        let document = file(b"text");
+        let read = reader.read(&document, request(), Deadline::default(), |_| {
             ControlFlow::Continue(())
         });
         let error = read.await.unwrap_err();
