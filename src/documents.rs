@@ -36,7 +36,7 @@ pub static AREA: Area = Area {
     name: "documents",
     workflows: || vec![Known::of::<DocumentProcessing>()],
     sections: || vec![Declared::section::<Documents>()],
-    check: config::check,
+    check: processing::check,
     tickers,
     kept: &retention::KINDS,
     routes: http::routes,

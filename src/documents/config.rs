@@ -5,10 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::Config;
-use crate::documents::processing::DocumentProcessing;
 use crate::settings::{ConfigError, Options, Problem, Section, inconsistent};
-use crate::workflow::Workflow as _;
 
 /// Tenants' API and page, and what may be uploaded.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -78,22 +75,4 @@ impl Documents {
             .map(Some)
             .map_err(|error| format!("is not IP:PORT ({error})"))
     }
-}
-
-/// What must hold across sections.
-///
-/// # Errors
-/// [`ConfigError::Inconsistent`] naming the key.
-pub fn check(config: &Config) -> Result<(), ConfigError> {
-    let longest = config
-        .workflows
-        .options::<DocumentProcessing>()
-        .longest_time;
-    if config.workflows.of::<DocumentProcessing>().timeout <= longest {
-        return Err(inconsistent(
-            &format!("workflows.{}.timeout", DocumentProcessing::NAME),
-            "must be longer than its options.longest_time, so that a document is ended by its own time",
-        ));
-    }
-    Ok(())
 }

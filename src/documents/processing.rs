@@ -31,9 +31,11 @@ use super::blob::{Blobs, Key};
 use super::child::{ChildError, Event, Outcome, find_pdfium};
 use super::metrics;
 use super::storage;
+use crate::config::Config;
 use crate::db::statement::statement;
 use crate::fault;
 use crate::live::Live;
+use crate::settings::{ConfigError, inconsistent};
 use crate::store::stage::Share;
 use crate::telemetry::chain;
 use crate::workflow::progress::Told;
@@ -445,6 +447,24 @@ impl Configured for DocumentProcessing {
         let reads = Arc::new(reads::children(&options.get()));
         Self::with(blobs, reads, options, services.data_dir.clone())
     }
+}
+
+/// What must hold across sections.
+///
+/// # Errors
+/// [`ConfigError::Inconsistent`] naming the key.
+pub fn check(config: &Config) -> Result<(), ConfigError> {
+    let longest = config
+        .workflows
+        .options::<DocumentProcessing>()
+        .longest_time;
+    if config.workflows.of::<DocumentProcessing>().timeout <= longest {
+        return Err(inconsistent(
+            &format!("workflows.{}.timeout", DocumentProcessing::NAME),
+            "must be longer than its options.longest_time, so that a document is ended by its own time",
+        ));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
