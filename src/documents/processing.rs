@@ -439,8 +439,8 @@ impl Configured for DocumentProcessing {
         INSERT INTO tenant (uid, name) VALUES ('00000000-0000-4000-8000-000000000001', 'sample');
         INSERT INTO blob (tenant_id, sha256, bytes, refs)
             SELECT id, sha256('The kettle is made of brass.'), 28, 1 FROM tenant;
-        INSERT INTO documents (tenant_id, filename, original_filename, mime_type, file_size, sha256)
-            SELECT tenant_id, 'kettle.txt', 'kettle.txt', 'text/plain', bytes, sha256 FROM blob";
+        INSERT INTO documents (uid, tenant_id, filename, original_filename, mime_type, file_size, sha256)
+            SELECT '00000000-0000-4000-8000-000000000002', tenant_id, 'kettle.txt', 'kettle.txt', 'text/plain', bytes, sha256 FROM blob";
 
     fn new(services: &Services, options: Live<Self::Options>) -> Self {
         let blobs = storage::at(services.sections.get(), &services.data_dir);

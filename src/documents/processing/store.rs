@@ -35,7 +35,9 @@ const PAGES: &str = "
     INSERT INTO document_page (document_id, number, tenant_id, start_char, chars, locator, text)
     SELECT documents.id, page.number, documents.tenant_id, page.start_char, page.chars, page.locator, page.text
     FROM documents, unnest($2::int[], $3::bigint[], $4::int[], $5::text[], $6::text[]) AS page(number, start_char, chars, locator, text)
-    WHERE documents.id = $1";
+    WHERE documents.id = $1
+    ON CONFLICT (document_id, number) DO UPDATE
+    SET start_char = excluded.start_char, chars = excluded.chars, source = 'text', locator = excluded.locator, text = excluded.text";
 
 /// What is no configuration of this server's is taken word by word.
 const CHUNKS: &str = "
@@ -49,7 +51,10 @@ const CHUNKS: &str = "
             AS piece(seq, page_from, page_to, start_char, end_char, locator, body),
         LATERAL (SELECT to_tsvector(language.config, piece.body) AS tsv OFFSET 0) AS taken,
         LATERAL (SELECT coalesce(sum(cardinality(positions)), 0)::integer AS words FROM unnest(taken.tsv)) AS counted
-    WHERE documents.id = $1";
+    WHERE documents.id = $1
+    ON CONFLICT (document_id, seq) DO UPDATE
+    SET page_from = excluded.page_from, page_to = excluded.page_to, start_char = excluded.start_char, end_char = excluded.end_char,
+        locator = excluded.locator, config = excluded.config, words = excluded.words, tsv = excluded.tsv";
 
 #[derive(QueryableByName)]
 struct Found {
@@ -67,11 +72,11 @@ pub(super) async fn one(
     if let Some(failure) = &output.failure {
         // Of one that is tried again, what there was before stands until then.
         if failed(conn, id, output, failure).await? {
-            clear(conn, id).await?;
+            trim(conn, id, 0, 0).await?;
         }
         return Ok(());
     }
-    clear(conn, id).await?;
+    trim(conn, id, output.pieces.len(), output.pages.len()).await?;
     for pages in batches(&output.pages, |page| page.text.len()) {
         store_pages(conn, id, pages).await?;
     }
@@ -82,13 +87,22 @@ pub(super) async fn one(
     ready(conn, id, output, &metadata).await
 }
 
-/// Takes away what an earlier attempt has stored.
-async fn clear(conn: &mut AsyncPgConnection, id: ItemId) -> QueryResult<()> {
-    for sql in [
-        "DELETE FROM chunk WHERE document_id = $1",
-        "DELETE FROM document_page WHERE document_id = $1",
+/// Takes away what an earlier attempt has stored beyond so many pieces and pages; what it has of these is written over.
+async fn trim(
+    conn: &mut AsyncPgConnection,
+    id: ItemId,
+    pieces: usize,
+    pages: usize,
+) -> QueryResult<()> {
+    for (sql, kept) in [
+        ("DELETE FROM chunk WHERE document_id = $1 AND seq >= $2", pieces),
+        ("DELETE FROM document_page WHERE document_id = $1 AND number > $2", pages),
     ] {
-        statement(sql).bind::<BigInt, _>(id).execute(conn).await?;
+        statement(sql)
+            .bind::<BigInt, _>(id)
+            .bind::<Integer, _>(integer(kept))
+            .execute(conn)
+            .await?;
     }
     Ok(())
 }
