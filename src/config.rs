@@ -185,6 +185,13 @@ impl Config {
             .unwrap_or_else(|| unreachable!("no pipeline declares the section [{}]", S::NAME))
     }
 
+    /// All of these, as they are now.
+    #[must_use]
+    pub fn sections(&self) -> settings::Sections {
+        let all = self.sections.iter();
+        settings::Sections::of(all.map(|(name, section)| (*name, section.kept())))
+    }
+
     /// The same, to be changed.
     ///
     /// # Panics

@@ -4,36 +4,62 @@
 //! are kept apart by the database: see `scope`.
 
 pub mod blob;
+pub mod child;
 pub mod cli;
 pub mod config;
+mod disk;
+mod doctor;
 mod events;
 mod http;
 pub mod identity;
 pub mod key;
+pub mod metrics;
+pub mod processing;
 pub mod read;
+pub mod retention;
 pub mod scope;
 pub mod search;
 pub mod session;
+pub mod status;
 pub mod storage;
+pub mod sweep;
 pub mod tenant;
 
-use crate::area::Area;
-use crate::config::Declared;
+use std::sync::Arc;
+
+use gleaner_actors::Member;
 
 use self::config::Documents;
+use self::processing::DocumentProcessing;
+use crate::app::state::Shared;
+use crate::area::Area;
+use crate::config::Declared;
+use crate::http::StatusPart;
+use crate::workflows::Known;
 
 pub static AREA: Area = Area {
     name: "documents",
-    workflows: Vec::new,
+    workflows: || vec![Known::of::<DocumentProcessing>()],
     sections: || vec![Declared::section::<Documents>()],
-    check: |_config| Ok(()),
-    tickers: |_shared| Vec::new(),
-    kept: &[],
+    check: processing::check,
+    tickers,
+    kept: &retention::KINDS,
     routes: http::routes,
     outside: |config| config.section::<Documents>().address(),
-    status: None,
+    status: Some(StatusPart {
+        names: &["documents"],
+        look: |conn| Box::pin(status::look(conn)),
+    }),
     waits_elsewhere: |_shared| Box::pin(std::future::ready(Vec::new())),
     rehearse: |_plan| None,
-    metrics: || {},
-    examine: |_config, _conn| Box::pin(std::future::ready(Ok(Vec::new()))),
+    metrics: metrics::announce,
+    examine: |config, conn| Box::pin(doctor::examine(config, conn)),
 };
+
+fn tickers(shared: &Arc<Shared>) -> Vec<Member> {
+    vec![Member::ticker(
+        "document-sweep",
+        sweep::INTERVAL,
+        Arc::new(sweep::ticker::Ticker::new(Arc::clone(shared))),
+    )]
+}

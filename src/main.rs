@@ -5,10 +5,16 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let signals = gleaner::signals::Held::new();
     let mut arguments = std::env::args_os().skip(1);
-    if arguments
-        .next()
-        .is_some_and(|argument| argument == gleaner::embedded::EXEC_SUBCOMMAND)
+    let first = arguments.next();
+    if first
+        .as_ref()
+        .is_some_and(|argument| argument == gleaner_parse::child::SUBCOMMAND)
     {
+        signals.release();
+        // Before anything else is touched: it holds one hostile document, and is to hold nothing besides.
+        return gleaner_parse::child::main(arguments);
+    }
+    if first.is_some_and(|argument| argument == gleaner::embedded::EXEC_SUBCOMMAND) {
         signals.release();
         // Becomes the server that our parent wants to start; does not return unless it cannot.
         let Err(error) = gleaner::embedded::exec_shim(arguments);

@@ -4,6 +4,8 @@
 //! and the engine. No connection is held while an item runs. The results of a batch, the statuses of its rows, the history
 //! of the attempts and the follow-ups are one transaction, fenced by lease and attempt.
 
+mod watch;
+
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,7 +28,9 @@ use crate::store::lease;
 use crate::store::stage::{Claimed, Frontier, Records, Stage};
 use crate::telemetry::chain;
 use crate::workflow::erased::{Erased, Input, Output};
-use crate::workflow::{Done, Ended, ItemId, Settled, Workflow, WorkflowError};
+use crate::workflow::{Done, Ended, ItemId, Progress, Settled, Workflow, WorkflowError};
+
+use self::watch::Watch;
 
 /// How long a settle waits for somebody else's lock before it looks which of its rows are to be had.
 const LOCK_PATIENCE: Duration = Duration::from_millis(250);
@@ -51,6 +55,8 @@ pub struct Pipeline {
     settings: Live<Settings>,
     frontier: Arc<Frontier>,
     in_hand: Mutex<InHand>,
+    /// Looks after the items in hand, where these tell how far they have come.
+    watch: Option<Arc<Watch>>,
 }
 
 /// What the engine has been given and has not settled yet. Needed only when an answer was lost: rows claimed by a statement
@@ -63,6 +69,8 @@ struct InHand {
     blocked: HashSet<ItemId>,
     /// A claim failed half-way: there may be rows that are ours and that nobody works.
     is_uncertain: bool,
+    /// The lease under which they were claimed.
+    lease: Option<LeaseId>,
 }
 
 impl InHand {
@@ -98,10 +106,13 @@ impl Pipeline {
     /// Puts the port around a workflow.
     #[must_use]
     pub fn new<W: Workflow>(workflow: W, pool: Pool, node: i64, settings: Live<Settings>) -> Self {
+        let stage = W::stage();
+        let watch = Watch::over(W::NAME, &stage, &pool);
         Self {
             name: W::NAME,
             workflow: Box::new(workflow),
-            stage: W::stage(),
+            stage,
+            watch,
             pool,
             node,
             settings,
@@ -209,8 +220,15 @@ impl Pipeline {
         }
         let room = limit.saturating_sub(claimed.len());
         if room > 0 {
-            let past = self.stage.claim_past(conn, lease, room, &self.frontier);
-            claimed.extend(match past.await {
+            let rows = if self.stage.is_shared() {
+                // One place is left to what is not large.
+                let large = self.settings.get().concurrency.saturating_sub(1).max(1);
+                self.stage.claim_shared(conn, lease, room, large).await
+            } else {
+                let past = self.stage.claim_past(conn, lease, room, &self.frontier);
+                past.await
+            };
+            claimed.extend(match rows {
                 Err(error) if db::is_of_a_row(&error) => {
                     self.stage.claim_around(conn, lease, room).await?
                 }
@@ -254,6 +272,27 @@ impl Pipeline {
         Ok(loaded)
     }
 
+    /// Works an item, for as long as its row is ours where that is looked after.
+    async fn work(
+        &self,
+        item: ItemId,
+        attempt: i16,
+        input: Input,
+    ) -> Result<Done<Output>, WorkflowError> {
+        let progress = Progress::default();
+        let work = self.workflow.run(input, &progress);
+        let lease = self.in_hand().lease;
+        let (Some(watch), Some(lease)) = (&self.watch, lease) else {
+            return work.await;
+        };
+        let _watched = watch.begin(lease, item, attempt, &progress);
+        tokio::select! {
+            done = work => done,
+            // Nothing that it says is recorded.
+            () = progress.stopped() => Ok(Done::Filtered("stopped from outside".to_owned(), None)),
+        }
+    }
+
     /// Records a batch, in a transaction. Returns the rows that were still ours.
     async fn record(
         &self,
@@ -284,6 +323,7 @@ impl Pipeline {
                 .collect();
             self.stage.disown(conn, lease, &dropped).await?;
         }
+        self.stage.tell_room(conn).await?;
         Ok(settled)
     }
 
@@ -452,7 +492,10 @@ impl Port for Pipeline {
             })
             .await
             .map_err(db::port_error)?;
-        *self.in_hand() = InHand::default();
+        *self.in_hand() = InHand {
+            lease: Some(opened.id),
+            ..InHand::default()
+        };
         if opened.taken_back > 0 {
             self.frontier.forget();
         }
@@ -510,7 +553,7 @@ impl Port for Pipeline {
                 };
             }
         };
-        let outcome = match self.workflow.run(input).await {
+        let outcome = match self.work(claim.item, claim.attempt, input).await {
             Ok(Done::Completed(output)) => Outcome::Completed(output),
             Ok(Done::Filtered(reason, output)) => Outcome::Filtered { reason, output },
             Ok(Done::Failed(error, output)) => {

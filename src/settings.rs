@@ -3,9 +3,12 @@
 //! The parts of the configuration that modules share. A leaf: sections live with the modules that they are for, and are put
 //! together in `config`.
 
+use std::any::Any;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use gleaner_actors as actors;
@@ -85,6 +88,36 @@ pub trait Options:
 pub trait Section: Options {
     /// Its name in the file.
     const NAME: &'static str;
+}
+
+/// The sections of the pipelines, for whoever is given them all and takes those that it knows.
+#[derive(Clone, Default)]
+pub struct Sections(BTreeMap<&'static str, Arc<dyn Any + Send + Sync>>);
+
+impl Sections {
+    /// These, by their names.
+    #[must_use]
+    pub fn of(all: impl Iterator<Item = (&'static str, Arc<dyn Any + Send + Sync>)>) -> Self {
+        Self(all.collect())
+    }
+
+    /// A section.
+    ///
+    /// # Panics
+    /// When no pipeline brought it, which is a mistake of the program and found by its first test.
+    #[must_use]
+    pub fn get<S: Section>(&self) -> &S {
+        self.0
+            .get(S::NAME)
+            .and_then(|section| section.downcast_ref())
+            .unwrap_or_else(|| unreachable!("no pipeline declares the section [{}]", S::NAME))
+    }
+}
+
+impl fmt::Debug for Sections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.keys()).finish()
+    }
 }
 
 /// Leases, supervision, drain.

@@ -4,8 +4,10 @@
 //! does not know actors, leases, statuses or retries: the pipeline puts those around it.
 
 pub mod erased;
+pub mod progress;
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,12 +17,14 @@ use diesel_async::AsyncPgConnection;
 use crate::fault::{self, Fault};
 use crate::live::Live;
 use crate::redis::Redis;
-use crate::settings::Options;
-use crate::store::stage::Stage;
+use crate::settings::{Options, Sections};
+use crate::store::stage::{Share, Stage};
 use crate::telemetry::chain;
 use crate::web::fetch::{Client, Decision, FetchError};
 use crate::web::render::{RenderError, Renderer};
 use gleaner_extract::url::TrackingParameters;
+
+pub use progress::Progress;
 
 /// Key of a row.
 pub type ItemId = i64;
@@ -41,6 +45,10 @@ pub struct Services {
     pub redis: Option<Redis>,
     /// Query parameters that URLs lose.
     pub tracking: Arc<TrackingParameters>,
+    /// The folder of this machine for what is kept on it.
+    pub data_dir: PathBuf,
+    /// What the configuration says of the pipelines, as it was at the start.
+    pub sections: Sections,
 }
 
 /// One workflow: a stage, and what is done with its rows.
@@ -61,10 +69,20 @@ pub trait Workflow: Send + Sync + 'static {
     /// the most. Heeded when the rows of a dead worker are taken back; for all other failures [`Workflow::terms`] say the same.
     const LIMIT: Option<&'static str> = None;
 
+    /// By whom its rows are shared out, where they belong to many and none is to keep the others waiting.
+    const SHARE: Option<Share> = None;
+
+    /// The assignments by which its table takes how far a row has come, where [`Workflow::run_with`] tells it: over `item` and `told`
+    /// (`step`, `done`, `total`, `percent`). Such rows are looked at each second while they are worked; the work on one that is not
+    /// this worker's any more, since it was cancelled, say, is dropped where it stands.
+    const PROGRESS: Option<&'static str> = None;
+
     /// The stage that it works.
     #[must_use]
     fn stage() -> Stage {
         Stage::limited(Self::TABLE, Self::STAGE, Self::TOUCHES, Self::LIMIT)
+            .shared(Self::SHARE)
+            .telling(Self::PROGRESS)
     }
 
     /// What one row is worked from.
@@ -113,6 +131,15 @@ pub trait Workflow: Send + Sync + 'static {
         &self,
         input: Self::Input,
     ) -> impl Future<Output = Result<Done<Self::Output>, WorkflowError>> + Send;
+
+    /// The same, telling how far it has come. For workflows with [`Workflow::PROGRESS`]; may be dropped at any point.
+    fn run_with(
+        &self,
+        input: Self::Input,
+        _progress: &Progress,
+    ) -> impl Future<Output = Result<Done<Self::Output>, WorkflowError>> + Send {
+        self.run(input)
+    }
 
     /// What the row behind a result has to say on being tried again, where rows have terms of their own. Asked for whatever went
     /// wrong with it: what `run` says, and a result that the database refuses.

@@ -3,4 +3,19 @@
 //! What is read is hostile until proven otherwise, so all of it happens in a process of its own, `gleaner parse`, which holds
 //! nothing but that document and may do nothing but read it and answer ([`protocol`]).
 
+mod archive;
+pub mod child;
+pub mod chunk;
+pub mod document;
+pub mod failure;
+mod html;
+pub mod language;
+pub mod normal;
+mod pdf;
 pub mod protocol;
+pub mod reader;
+pub mod sandbox;
+pub mod sniff;
+pub mod watch;
+pub mod wire;
+mod xml;

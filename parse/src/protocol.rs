@@ -4,6 +4,7 @@
 //! go out, the last of them [`Frame::Done`] or [`Frame::Failed`]. A message is its length in bytes as a big-endian `u32`, then so
 //! much JSON; behind the JSON of a [`Frame::Attachment`] stand its bytes as they are. Whoever reads them bounds both.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -24,6 +25,8 @@ pub struct Request {
     pub sandbox: Sandbox,
     /// Whether pages without text are to be drawn and sent for recognition, as [`Frame::Picture`].
     pub pictures: bool,
+    /// Pages that are left out, and why: those over which an earlier reading of the same file broke down. Of PDFs only.
+    pub skip: BTreeMap<u32, Code>,
 }
 
 /// A password, which no log shows.
@@ -111,14 +114,19 @@ pub enum Frame {
     Page(Page),
     /// A page that could not be read, in the place of it.
     PageFailed { number: u32, code: Code },
-    /// A page without text, drawn: a PNG of so many bytes behind this frame. In the place of the page.
+    /// A page without text, drawn: a PNG of so many bytes behind this frame. The child waits for what is [`Recognised`], and then
+    /// tells the page.
     Picture { number: u32, bytes: u32 },
     /// Something that was attached: so many bytes behind this frame.
     Attachment { name: String, bytes: u32 },
+    /// Something that was attached and is too big to be handed on: so many bytes.
+    LeftOut { name: String, bytes: u64 },
     /// A piece of the text; after all pages, in order.
     Chunk(Chunk),
     /// Last: all of it is read.
     Done(Done),
+    /// Last: this page of a PDF is not to be got over. The others can be read by one who leaves it out ([`Request::skip`]).
+    Broke { page: u32, code: Code },
     /// Last: it cannot be read.
     Failed {
         code: Code,
@@ -127,6 +135,16 @@ pub enum Frame {
         /// The pages concerned, if it is about pages.
         pages: Vec<u32>,
     },
+}
+
+/// The parent's answer to a [`Frame::Picture`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recognised {
+    /// What stands on it; nothing, most likely, if it is empty.
+    Text(String),
+    /// It could not be looked at, and why.
+    Failed(Code),
 }
 
 /// What a file turned out to be.

@@ -16,6 +16,7 @@ use crate::bench::{
 };
 use crate::config::Config;
 use crate::console::{Global, OK, print};
+use crate::documents::child::find_pdfium;
 use crate::prices::auto_record::AutoRecord;
 use crate::secret::Secret;
 use crate::signals::{Asked, Signals};
@@ -115,6 +116,11 @@ enum What {
         #[arg(long, value_name = "N")]
         tabs: Option<NonZeroUsize>,
     },
+    /// How well and how fast documents are read; needs no database.
+    Documents {
+        /// The folder with them, and with labels.jsonl: what words stand in which.
+        folder: PathBuf,
+    },
     /// How long a round of the crawl-scheduler takes: when nothing is due, when one URL in a hundred is, and when all are.
     Schedule {
         /// Product URLs, each with its job.
@@ -193,6 +199,14 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
             fetch: config.fetch,
         };
         report(global, &object(&bench::render(renders).await?)?);
+        return Ok(OK);
+    }
+    if let What::Documents { folder } = arguments.what {
+        let documents = bench::Documents {
+            folder,
+            pdfium: find_pdfium("", &config.embedded.data_dir()),
+        };
+        report(global, &object(&bench::documents(&documents).await?)?);
         return Ok(OK);
     }
     let private = if config.database.url.is_empty() {
@@ -313,7 +327,7 @@ async fn measure(scratch: &mut Scratch, config: &Config, what: &What) -> anyhow:
             };
             object(&bench::pull(scratch, config, &pulls).await?)?
         }
-        What::Render { .. } => bail!("this benchmark needs no database"),
+        What::Render { .. } | What::Documents { .. } => bail!("this benchmark needs no database"),
         What::Schedule {
             urls,
             sites,

@@ -1,6 +1,8 @@
 //! `gleaner extract`: the extractors by themselves. Needs no database, no configuration and no network.
 //!
-//! Here are its flags and its files; the rest is [`gleaner_extract::command`].
+//! Here are its flags and its files; the rest is [`gleaner_extract::command`], and for whole documents `document`.
+
+mod document;
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -45,6 +47,9 @@ pub(super) struct Arguments {
     /// pattern: the pattern of requests that bring none, a JSON file.
     #[arg(long, value_name = "FILE")]
     pattern: Option<PathBuf>,
+    /// document: the environment variable that holds the password.
+    #[arg(long, value_name = "VARIABLE", conflicts_with = "jsonl")]
+    password_env: Option<String>,
     #[command(flatten)]
     options: Options,
 }
@@ -70,21 +75,25 @@ enum Kind {
     Pattern,
     /// Title, texts, links and type of a page.
     Page,
+    /// The text of a PDF, an office document, a book, a mail, page by page, read in a process of its own.
+    Document,
 }
 
-impl From<Kind> for command::Kind {
-    fn from(kind: Kind) -> Self {
-        match kind {
-            Kind::Url => Self::Url,
-            Kind::Domain => Self::Domain,
-            Kind::Robots => Self::Robots,
-            Kind::Sitemap => Self::Sitemap,
-            Kind::Contacts => Self::Contacts,
-            Kind::Price => Self::Price,
-            Kind::Offer => Self::Offer,
-            Kind::Pattern => Self::Pattern,
-            Kind::Page => Self::Page,
-        }
+impl Kind {
+    /// The extractor; none for what is read in a process of its own.
+    fn extractor(self) -> Option<command::Kind> {
+        Some(match self {
+            Self::Url => command::Kind::Url,
+            Self::Domain => command::Kind::Domain,
+            Self::Robots => command::Kind::Robots,
+            Self::Sitemap => command::Kind::Sitemap,
+            Self::Contacts => command::Kind::Contacts,
+            Self::Price => command::Kind::Price,
+            Self::Offer => command::Kind::Offer,
+            Self::Pattern => command::Kind::Pattern,
+            Self::Page => command::Kind::Page,
+            Self::Document => return None,
+        })
     }
 }
 
@@ -133,6 +142,12 @@ impl From<Options> for command::Options {
 }
 
 pub(super) fn run(global: &Global, arguments: Arguments) -> anyhow::Result<u8> {
+    let Some(kind) = arguments.kind.extractor() else {
+        return document::run(global, &arguments);
+    };
+    if arguments.password_env.is_some() {
+        return Err(Misuse("--password-env is for documents".to_owned()).into());
+    }
     let tracking = global.load()?.extract.tracking();
     let pattern = arguments.pattern.as_deref().map(pattern_in).transpose()?;
     let file = arguments.file.unwrap_or_else(|| PathBuf::from("-"));
@@ -150,7 +165,7 @@ pub(super) fn run(global: &Global, arguments: Arguments) -> anyhow::Result<u8> {
         tracking,
         pattern,
     };
-    let (kind, options) = (arguments.kind.into(), arguments.options.into());
+    let options = arguments.options.into();
     if !arguments.jsonl {
         let request = Request {
             file: Some(file.to_string_lossy()).filter(|_| arguments.text.is_none()),
@@ -208,8 +223,13 @@ fn one(kind: command::Kind, request: &Request<'_>, context: &Context) -> anyhow:
             return Ok(FAILURE);
         }
     };
+    print(&answer)
+}
+
+/// Prints the answer.
+fn print(answer: &impl serde::Serialize) -> anyhow::Result<u8> {
     let mut output = BufWriter::new(std::io::stdout());
-    let written = serde_json::to_writer_pretty(&mut output, &answer)
+    let written = serde_json::to_writer_pretty(&mut output, answer)
         .map_err(std::io::Error::from)
         .and_then(|()| output.write_all(b"\n"))
         .and_then(|()| output.flush());

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -11,6 +12,7 @@ use crate::settings::Options;
 pub(crate) trait Erased: Any + fmt::Debug + Send + Sync {
     fn copy(&self) -> Box<dyn Erased>;
     fn value(&self) -> serde_json::Result<Value>;
+    fn kept(&self) -> Arc<dyn Any + Send + Sync>;
     /// As [`Options::check`].
     fn check(&self) -> Result<(), crate::settings::Problem>;
 }
@@ -22,6 +24,10 @@ impl<O: Options> Erased for O {
 
     fn value(&self) -> serde_json::Result<Value> {
         serde_json::to_value(self)
+    }
+
+    fn kept(&self) -> Arc<dyn Any + Send + Sync> {
+        Arc::new(self.clone())
     }
 
     fn check(&self) -> Result<(), crate::settings::Problem> {

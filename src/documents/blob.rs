@@ -63,6 +63,13 @@ pub trait Blobs: Send + Sync + fmt::Debug {
     /// Takes a file away. None is there afterwards, whether there was one or not.
     fn remove<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, io::Result<()>>;
 
+    /// Takes a file away unless it was kept since `before`: somebody may be about to name it. Says whether none is there afterwards.
+    fn remove_before<'a>(
+        &'a self,
+        key: &'a Key,
+        before: SystemTime,
+    ) -> BoxFuture<'a, io::Result<bool>>;
+
     /// All files that are stored, in no order, a batch at a time; `visit` says whether to go on.
     fn list<'a>(
         &'a self,

@@ -2,6 +2,7 @@
 
 mod documents;
 mod look;
+mod sweep;
 mod tenant;
 
 use clap::Subcommand;
@@ -14,7 +15,7 @@ use crate::console::Global;
 pub enum Command {
     /// Create tenants, list them, set their quotas; make and revoke their keys.
     Tenant(tenant::Arguments),
-    /// List a tenant's documents, show one, search in their text.
+    /// List a tenant's documents, show one, search in their text; sweep away what is nobody's, reconcile accounts.
     Documents(documents::Arguments),
 }
 

@@ -1,6 +1,6 @@
 //! Which place for files the configuration names.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::blob::{Blobs, Local};
@@ -10,11 +10,19 @@ use crate::config::Config;
 /// The place. Nothing is made before it is used.
 #[must_use]
 pub fn of(config: &Config) -> Arc<dyn Blobs> {
-    let storage = &config.section::<Documents>().storage;
-    let folder = if storage.is_empty() {
-        config.embedded.data_dir().join("documents")
+    at(
+        config.section::<Documents>(),
+        &config.embedded.data_dir(),
+    )
+}
+
+/// The same, by this section; `data_dir` is the folder of this machine for what is kept on it.
+#[must_use]
+pub fn at(documents: &Documents, data_dir: &Path) -> Arc<dyn Blobs> {
+    let folder = if documents.storage.is_empty() {
+        data_dir.join("documents")
     } else {
-        PathBuf::from(storage)
+        PathBuf::from(&documents.storage)
     };
     Arc::new(Local::new(folder))
 }

@@ -5,8 +5,10 @@
 //! fenced by lease and attempt. What others ask of rows they write through [`Group::ask`].
 
 mod frontier;
+mod progress;
 mod records;
 mod request;
+mod share;
 
 use std::time::Duration;
 
@@ -24,9 +26,11 @@ use crate::db::locks;
 use crate::db::statement::{seconds, statement};
 
 pub use frontier::{Frontier, Frontiers, LOOK_INTERVAL, Patrol, Ranges, are_in_use, patrol};
+pub use progress::Mark;
 pub use records::Records;
 pub(crate) use records::bounded;
 pub use request::{Group, Request};
+pub use share::Share;
 
 /// Rows freed by one rescue statement.
 const RESCUE_BATCH: i64 = 1_000;
@@ -39,6 +43,7 @@ const LOCKED_TABLE_PATIENCE: Duration = Duration::from_millis(50);
 pub struct Stage {
     table: &'static str,
     stage: &'static str,
+    touches: bool,
     claim: String,
     claim_past: String,
     look: String,
@@ -54,6 +59,10 @@ pub struct Stage {
     gauge: String,
     /// The name under which rows that cannot be rescued are set aside.
     rescue_work: String,
+    /// Where it is claimed in shares.
+    share: Option<share::Shared>,
+    /// Where its rows tell how far they have come.
+    progress: Option<String>,
 }
 
 /// A row just claimed.
@@ -167,6 +176,7 @@ impl Stage {
         Self {
             table,
             stage,
+            touches,
             claim: fill(&group.claim_under(include_str!("stage/claim.sql"), "$1")),
             claim_past: fill(&group.claim_under(include_str!("stage/claim_past.sql"), "$1")),
             look: fill(include_str!("stage/look.sql")),
@@ -181,6 +191,8 @@ impl Stage {
             rescue_foreign: fill(include_str!("stage/rescue_foreign.sql")),
             gauge: fill(include_str!("stage/gauge.sql")),
             rescue_work,
+            share: None,
+            progress: None,
         }
     }
 
@@ -635,6 +647,9 @@ impl Stage {
         struct Row {
             #[diesel(sql_type = diesel::sql_types::Bool)]
             due: bool,
+        }
+        if let Some(due) = self.has_due_share(conn).await {
+            return due;
         }
         let (table, stage) = (self.table, self.stage);
         let row: Row = statement(&format!(

@@ -9,7 +9,7 @@ use diesel::QueryResult;
 use diesel_async::AsyncPgConnection;
 use futures_util::future::BoxFuture;
 
-use super::{Done, ItemId, Settled, Terms, Workflow, WorkflowError};
+use super::{Done, ItemId, Progress, Settled, Terms, Workflow, WorkflowError};
 
 /// What one row is worked from.
 pub type Input = Box<dyn Any + Send>;
@@ -31,7 +31,11 @@ pub(crate) trait Erased: Send + Sync {
         conn: &'a mut AsyncPgConnection,
         ids: &'a [ItemId],
     ) -> BoxFuture<'a, QueryResult<Vec<(ItemId, Input)>>>;
-    fn run(&self, input: Input) -> BoxFuture<'_, Result<Done<Output>, WorkflowError>>;
+    fn run<'a>(
+        &'a self,
+        input: Input,
+        progress: &'a Progress,
+    ) -> BoxFuture<'a, Result<Done<Output>, WorkflowError>>;
     fn store<'a>(
         &'a self,
         conn: &'a mut AsyncPgConnection,
@@ -97,12 +101,16 @@ impl<W: Workflow> Erased for W {
         })
     }
 
-    fn run(&self, input: Input) -> BoxFuture<'_, Result<Done<Output>, WorkflowError>> {
+    fn run<'a>(
+        &'a self,
+        input: Input,
+        progress: &'a Progress,
+    ) -> BoxFuture<'a, Result<Done<Output>, WorkflowError>> {
         let input: W::Input = *input
             .downcast()
             .unwrap_or_else(|_| unreachable!("{} is given what it loaded itself", W::NAME));
         Box::pin(async move {
-            Ok(match Workflow::run(self, input).await? {
+            Ok(match Workflow::run_with(self, input, progress).await? {
                 Done::Completed(output) => Done::Completed(boxed(output)),
                 Done::Filtered(reason, output) => Done::Filtered(reason, output.map(boxed)),
                 Done::Failed(error, output) => Done::Failed(error, boxed(output)),

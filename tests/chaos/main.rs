@@ -11,6 +11,7 @@
 mod absence;
 mod crash;
 mod database_faults;
+mod documents;
 mod embedded;
 mod freeze;
 mod kill;

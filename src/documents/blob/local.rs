@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use futures_util::future::BoxFuture;
 
@@ -86,6 +87,15 @@ impl Blobs for Local {
         }))
     }
 
+    fn remove_before<'a>(
+        &'a self,
+        key: &'a Key,
+        before: SystemTime,
+    ) -> BoxFuture<'a, io::Result<bool>> {
+        let (path, drafts) = (self.path(key), self.drafts.clone());
+        Box::pin(blocking(move || remove_before(&path, &drafts, before)))
+    }
+
     fn list<'a>(
         &'a self,
         visit: &'a mut (dyn FnMut(Vec<Stored>) -> bool + Send),
@@ -122,6 +132,32 @@ impl Blobs for Local {
             Ok(self.drafts.as_path())
         })
     }
+}
+
+/// See [`Blobs::remove_before`]. The file is moved aside first: what is kept after that is another one, and is let be.
+fn remove_before(path: &Path, drafts: &Path, before: SystemTime) -> io::Result<bool> {
+    let is_old = |path: &Path| Ok::<_, io::Error>(fs::metadata(path)?.modified()? < before);
+    let gone = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(true),
+        _ => Err(error),
+    };
+    match is_old(path) {
+        Ok(false) => return Ok(false),
+        Ok(true) => {}
+        Err(error) => return gone(error),
+    }
+    make_folder(drafts)?;
+    let aside = drafts.join(format!("removed-{:032x}", rand::random::<u128>()));
+    if let Err(error) = fs::rename(path, &aside) {
+        return gone(error);
+    }
+    if is_old(&aside)? {
+        fs::remove_file(&aside)?;
+        return Ok(true);
+    }
+    // It was kept again in between: back with it.
+    fs::rename(&aside, path)?;
+    Ok(false)
 }
 
 /// Sends all files below, a batch at a time, until nobody listens any more. What is no file of ours is passed over.

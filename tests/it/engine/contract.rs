@@ -223,6 +223,15 @@ async fn contents(database: &TestDatabase) -> Vec<String> {
     all
 }
 
+/// The file of the sample of document-processing, where its tenant's files lie.
+fn store_sample(database: &TestDatabase) {
+    const TENANT: &str = "00000000-0000-4000-8000-000000000001";
+    const HASH: &str = "db2055d1b6442650a6867dad15012930765133014930cba29eb88a8aa16b078b";
+    let shelf = database.folder().join(TENANT).join(&HASH[..2]);
+    std::fs::create_dir_all(&shelf).unwrap();
+    std::fs::write(shelf.join(HASH), "The kettle is made of brass.").unwrap();
+}
+
 /// The sample of one workflow, worked by it alone, as often as told. What it leaves.
 async fn worked(
     house: &House,
@@ -230,7 +239,9 @@ async fn worked(
     workflow: &Known,
     times: usize,
 ) -> (Vec<String>, Vec<String>) {
-    let app = house.start(house.database().await, site, workflow).await;
+    let database = house.database().await;
+    store_sample(&database);
+    let app = house.start(database, site, workflow).await;
     let (table, stage) = (workflow.stage.table(), workflow.stage.column_group());
     app.database.run(workflow.sample).await;
     for _ in 0..times {
@@ -290,6 +301,7 @@ pub(crate) async fn survives_anything(house: &House) {
     let site = web().await;
     for workflow in &house.workflows {
         let database = house.database().await;
+        store_sample(&database);
         let (table, stage) = (workflow.stage.table(), workflow.stage.column_group());
         database.run(workflow.sample).await;
         // A copy of the sample for each text that it fills and each of these, as far as the table's own rules let it.

@@ -9,6 +9,9 @@ use gleaner::area::Areas;
 use gleaner::areas;
 use gleaner::config;
 use gleaner::config::Config;
+use gleaner::documents::config::Documents;
+use gleaner::documents::processing::DocumentProcessing;
+use gleaner::documents::processing::options::Recognition;
 use gleaner::leads::deep_scan::DeepScan;
 use gleaner::secret::Secret;
 use gleaner::settings::Backoff;
@@ -104,6 +107,7 @@ pub(crate) fn set_for_tests(config: &mut Config, database: &TestDatabase) {
     config.database.pool_size = 4;
     config.http.listen = "127.0.0.1:0".to_owned();
     config.http.admin_token = Secret::new("");
+    config.section_mut::<Documents>().storage = database.folder().display().to_string();
     config.fetch = fetch::Config {
         robots: true,
         allow_networks: Vec::new(),
@@ -120,6 +124,10 @@ pub(crate) fn set_for_tests(config: &mut Config, database: &TestDatabase) {
     });
     config.workflows.options_mut::<DeepScan>().api_key = Secret::new("test-key");
     config.workflows.options_mut::<DeepScan>().base_url = "http://places.example.com".to_owned();
+    // This program is not gleaner, and cannot be its own reader of documents.
+    let processing = config.workflows.options_mut::<DocumentProcessing>();
+    env!("CARGO_BIN_EXE_gleaner").clone_into(&mut processing.reader);
+    processing.ocr = Recognition::Off;
 }
 
 /// A database in which these statements have been run, and the program on it with nothing but these workflows.

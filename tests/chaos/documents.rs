@@ -1,0 +1,190 @@
+//! `kill -9` of one of two processes that read documents, again and again: in the queue, in the middle of a file, while it is stored.
+//!
+//! What was begun is read from a journal that the readers themselves write outside, what came of it from the database and the files.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use sha2::{Digest as _, Sha256};
+use tokio_postgres::Client;
+
+use crate::support::database::TestDatabase;
+use crate::support::process::{ConfigFile, PROGRAM, Process};
+use crate::support::wait::wait_until_by;
+use crate::support::{alone, let_pass, seed};
+
+const KILLS: usize = 20;
+const DOCUMENTS: usize = 160;
+const TENANTS: usize = 4;
+/// Work orphaned by a crash is free again within this, at the default lease.
+const RESCUE: Duration = Duration::from_secs(15);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn documents_are_neither_lost_nor_doubled_by_twenty_kills() {
+    let _alone = alone().await;
+    let mut chance = StdRng::seed_from_u64(seed());
+    let folder = tempfile::Builder::new().prefix("gleaner-chaos-").tempdir_in("/tmp").unwrap();
+    let (files, journal) = (folder.path().join("files"), folder.path().join("journal"));
+    let reader = reader(folder.path(), &journal);
+    let database = TestDatabase::new().await;
+    let client = database.client().await;
+    let texts = fill(&client, &files).await;
+    // They fetch nothing, so this is nobody's.
+    let web = SocketAddr::from(([127, 0, 0, 1], 9));
+    let more = format!(
+        "[documents]\nstorage = \"{}\"\n[workflows.document-processing.options]\nreader = \"{reader}\"\n",
+        files.display()
+    );
+    let start = async |name: &str| {
+        let config = ConfigFile::with(name, database.url(), web, &more);
+        Process::start(&config).await
+    };
+    let mut processes = vec![start("first").await, start("second").await];
+    let (mut hits, mut worst) = (0, Duration::ZERO);
+    for round in 0..KILLS {
+        let_pass(Duration::from_millis(chance.random_range(200..1_000))).await;
+        let victim = processes.remove(chance.random_range(0..processes.len()));
+        let leases = leases_of(&client, victim.pid()).await;
+        victim.kill().await;
+        let killed = Instant::now();
+        let orphans = held(&client, &leases).await;
+        hits += usize::from(orphans > 0);
+        processes.push(start(&format!("after-{round}")).await);
+        wait_until_by("its documents are free", RESCUE * 4, async || {
+            held(&client, &leases).await == 0
+        })
+        .await;
+        worst = worst.max(killed.elapsed());
+    }
+    println!("{hits} of {KILLS} kills hit documents in hand; free again after {worst:.1?} at worst");
+    assert!(hits > 0, "no kill hit anything");
+    let left = "SELECT count(*) FROM documents WHERE status <> 'ready' OR process_lease IS NOT NULL";
+    wait_until_by("all documents are ready", Duration::from_secs(180), async || {
+        count(&client, left).await == 0
+    })
+    .await;
+
+    // Each once, with its own text, and the accounts to the byte.
+    let rows = client
+        .query(
+            "SELECT filename, (SELECT string_agg(text, E'\\f' ORDER BY number) FROM document_page WHERE document_id = documents.id), \
+                 total_chunks::bigint, (SELECT count(*) FROM chunk WHERE document_id = documents.id), \
+                 (SELECT count(*) FROM attempt WHERE item_id = documents.id AND stage = 'documents/process' AND outcome = 'completed') \
+             FROM documents",
+            &[],
+        )
+        .await
+        .unwrap();
+    assert_eq!(rows.len(), DOCUMENTS);
+    for row in &rows {
+        let (name, text): (String, String) = (row.get(0), row.get(1));
+        assert_eq!(text.trim(), texts[&name].trim(), "{name}");
+        let (told, stored, completed): (i64, i64, i64) = (row.get(2), row.get(3), row.get(4));
+        assert!(told > 0 && told == stored, "{name}: {told} pieces, {stored} stored");
+        assert_eq!(completed, 1, "{name}");
+    }
+    let off = "SELECT count(*) FROM tenant WHERE reserved_bytes <> 0 OR used_bytes <> \
+               (SELECT sum(bytes) FROM blob WHERE tenant_id = tenant.id AND refs > 0)";
+    assert_eq!(count(&client, off).await, 0);
+    // Begun outside as often as attempts say, or once more where the process died before it could start one.
+    let begun = std::fs::read_to_string(&journal).unwrap().lines().count();
+    let attempts = "SELECT count(*) FROM attempt WHERE stage = 'documents/process'";
+    let attempts = usize::try_from(count(&client, attempts).await).unwrap();
+    println!("{begun} readers were started for {attempts} attempts at {DOCUMENTS} documents");
+    assert!((DOCUMENTS..=attempts).contains(&begun), "{begun} of {attempts}");
+    wait_until_by("no reader is left", RESCUE, async || readers(&reader) == 0).await;
+    for process in processes {
+        process.kill().await;
+    }
+}
+
+/// A program that notes that it was started, takes its time, and then is ours.
+fn reader(folder: &Path, journal: &Path) -> String {
+    let path = folder.join("reader");
+    let text = format!(
+        "#!/bin/sh\necho begun >> {}\n/bin/sleep 0.3\nexec {PROGRAM} \"$@\"\n",
+        journal.display()
+    );
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// Tenants, and their documents with the files: their texts by name.
+async fn fill(client: &Client, files: &Path) -> HashMap<String, String> {
+    let mut texts = HashMap::new();
+    for number in 0..DOCUMENTS {
+        let tenant = format!("tenant-{}", number % TENANTS);
+        let words = "The kettle boils, and the pot is made of copper. ".repeat(40 + number);
+        let (name, text) = (format!("{number}.txt"), format!("{number} {words}\n"));
+        let sha256: [u8; 32] = Sha256::digest(text.as_bytes()).into();
+        let hex: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+        let bytes = text.len();
+        client
+            .batch_execute(&format!(
+                "INSERT INTO tenant (name) VALUES ('{tenant}') ON CONFLICT DO NOTHING;
+                 UPDATE tenant SET used_bytes = used_bytes + {bytes} WHERE name = '{tenant}';
+                 INSERT INTO blob (tenant_id, sha256, bytes, refs) SELECT id, '\\x{hex}', {bytes}, 1 FROM tenant WHERE name = '{tenant}';
+                 INSERT INTO documents (tenant_id, filename, original_filename, file_size, sha256, process_status)
+                     SELECT id, '{name}', '{name}', {bytes}, '\\x{hex}', 'Queued' FROM tenant WHERE name = '{tenant}'"
+            ))
+            .await
+            .unwrap();
+        let uid: String = client
+            .query_one("SELECT uid::text FROM tenant WHERE name = $1", &[&tenant])
+            .await
+            .unwrap()
+            .get(0);
+        let shelf = files.join(uid).join(hex.get(..2).unwrap());
+        std::fs::create_dir_all(&shelf).unwrap();
+        std::fs::write(shelf.join(hex), &text).unwrap();
+        texts.insert(name, text);
+    }
+    texts
+}
+
+async fn leases_of(client: &Client, pid: i32) -> Vec<i64> {
+    let leases = client
+        .query(
+            "SELECT lease.id FROM lease JOIN node ON node.id = node_id WHERE pid = $1",
+            &[&pid],
+        )
+        .await
+        .unwrap();
+    leases.iter().map(|row| row.get(0)).collect()
+}
+
+/// Documents in the hands of these.
+async fn held(client: &Client, leases: &[i64]) -> i64 {
+    client
+        .query_one(
+            "SELECT count(*) FROM documents WHERE process_lease = ANY ($1)",
+            &[&leases],
+        )
+        .await
+        .unwrap()
+        .get(0)
+}
+
+async fn count(client: &Client, sql: &str) -> i64 {
+    client.query_one(sql, &[]).await.unwrap().get(0)
+}
+
+/// Processes that read a document, or are about to.
+fn readers(script: &str) -> usize {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    processes
+        .filter(|process| {
+            let arguments = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+            let arguments = String::from_utf8_lossy(&arguments);
+            arguments.contains(script) || arguments.contains(&format!("{PROGRAM}\0parse"))
+        })
+        .count()
+}
