@@ -10,8 +10,8 @@ mod suffix;
 use url::{Host, Url};
 
 use self::shared::shared_list;
-use self::suffix::{icann_suffix, label_before, public_suffix};
 pub(crate) use self::suffix::{below_suffix, suffix};
+use self::suffix::{icann_suffix, label_before, public_suffix};
 use super::url::{MAX_URL_BYTES, UrlError, normalize};
 
 /// The site a business's website text names.

@@ -308,7 +308,11 @@ impl Stage {
         max_attempts: i16,
     ) -> QueryResult<Vec<Excused>> {
         // Of one attempt, none can have been another's.
-        let from = if self.is_limited { 2 } else { max_attempts.max(2) };
+        let from = if self.is_limited {
+            2
+        } else {
+            max_attempts.max(2)
+        };
         let late = claimed.iter().filter(|row| row.attempt >= from);
         let late: Vec<ItemId> = late.map(|row| row.id).collect();
         if late.is_empty() {

@@ -157,7 +157,13 @@ async fn rows_of_a_process_that_loses_the_database_while_it_drains_are_not_charg
     let _alone = alone().await;
     let (journal, database, client) = held().await;
     let line = Line::to(database.url()).await;
-    let file = config("polite", one_way(&line.url(database.url())), &journal, 1, "");
+    let file = config(
+        "polite",
+        one_way(&line.url(database.url())),
+        &journal,
+        1,
+        "",
+    );
     let text = file
         .text()
         .replace("[engine]\n", "[engine]\ndrain_timeout = \"3s\"\n");
@@ -175,7 +181,11 @@ async fn rows_of_a_process_that_loses_the_database_while_it_drains_are_not_charg
     let status = process.ended(Duration::from_secs(20)).await;
     assert_eq!(status.code(), Some(0), "{}", process.log_text());
     let held = "SELECT count(*) FROM page WHERE curation_status = 'Processing'";
-    assert_eq!(number(&client, held).await, 30, "it could not hand them back");
+    assert_eq!(
+        number(&client, held).await,
+        30,
+        "it could not hand them back"
+    );
     journal.open();
     let next = config("next", one_way(database.url()), &journal, 1, "");
     let _next = Process::start(&next).await;

@@ -238,11 +238,7 @@ async fn prepared_transactions_replicas_and_slots_are_named_with_what_to_do() {
     let expected = [
         ("prepared transaction (", "left behind", "ROLLBACK PREPARED"),
         ("replica ", "replica", "hot_standby_feedback"),
-        (
-            "replication slot (",
-            "far_away",
-            "pg_drop_replication_slot",
-        ),
+        ("replication slot (", "far_away", "pg_drop_replication_slot"),
     ];
     let mut next = 1;
     let mut told = Vec::new();
@@ -254,16 +250,16 @@ async fn prepared_transactions_replicas_and_slots_are_named_with_what_to_do() {
         told = ready["pinned_by"].as_array().cloned().unwrap_or_default();
         code == 200
             && expected.iter().all(|(kind, name, remedy)| {
-                told.iter().filter_map(|one| one.as_str()).any(|one| {
-                    one.starts_with(kind) && one.contains(name) && one.contains(remedy)
-                })
+                told.iter()
+                    .filter_map(|one| one.as_str())
+                    .any(|one| one.starts_with(kind) && one.contains(name) && one.contains(remedy))
             })
     })
     .await;
     println!("{told:#?}");
     let path = file.path();
-    let doctor = command(&["doctor", "--config", path.to_str().unwrap()]);
-    let doctor = { doctor }.output().await.unwrap();
+    let arguments = ["doctor", "--config", path.to_str().unwrap()];
+    let doctor = command(&arguments).output().await.unwrap();
     let doctor = String::from_utf8_lossy(&doctor.stdout).into_owned();
     for name in [
         "prepared transaction (",

@@ -207,7 +207,14 @@ async fn bodies_of_strangers_cost_next_to_nothing() {
         (32, unasked),
     ];
     for (connections, shape) in shapes {
-        assert_withstands(&process, &database, connections, &shape, &[0, 400, 401, 413, 503]).await;
+        assert_withstands(
+            &process,
+            &database,
+            connections,
+            &shape,
+            &[0, 400, 401, 413, 503],
+        )
+        .await;
     }
     assert!(pull(&process, 1).await < Duration::from_secs(2));
 }

@@ -12,7 +12,6 @@ use crate::support::held::{held, is_page, wait_asked};
 use crate::support::journal::Entry;
 use crate::support::process::{ConfigFile, Process};
 use crate::support::rows::{add_pages, assert_each_once, over_stages, texts, wait_all_done};
-use crate::support::wait::wait_until;
 
 /// `chaos-2.com`, `chaos-4.com`, …
 fn is_even(entry: &Entry) -> bool {

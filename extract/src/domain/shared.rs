@@ -38,7 +38,10 @@ pub(super) static SHARED_HOSTS: LazyLock<SharedHosts> = LazyLock::new(|| {
         names: Lists::default(),
     };
     let mut list = "shared";
-    for line in include_str!("../data/shared_hosts.txt").lines().map(str::trim) {
+    for line in include_str!("../data/shared_hosts.txt")
+        .lines()
+        .map(str::trim)
+    {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }

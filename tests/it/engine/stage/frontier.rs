@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
 use gleaner::store::pin;
 use gleaner::store::stage::{Claimed, Frontier, Records, patrol};
 use gleaner::store::{lease, node};

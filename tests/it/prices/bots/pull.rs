@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::result::Error;
-use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl as _};
+use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use gleaner::prices::bot::{self, Among, Pull, Pulled};
 use gleaner::prices::price_fetch::PriceFetch;
 use gleaner::store::stage::{Frontier, patrol};
