@@ -8,6 +8,7 @@ pub(crate) mod documents;
 pub(crate) mod exchange;
 pub(crate) mod http;
 pub(crate) mod nasty;
+pub(crate) mod pages;
 pub(crate) mod redis;
 pub(crate) mod refuse;
 pub(crate) mod site;
