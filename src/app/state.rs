@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use chrono::{DateTime, Utc};
 use gleaner_actors::Tree;
 use gleaner_actors::port::PortError;
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use crate::config::{Change, Config};
@@ -20,6 +21,8 @@ use crate::workflows::Known;
 pub struct Shared {
     /// The pool of connections.
     pub pool: Pool,
+    /// Where the actors run, and where the connections of the pool live.
+    pub home: Handle,
     /// This process.
     pub node: i64,
     /// The configuration in force.
@@ -47,7 +50,7 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Before the tree stands.
+    /// Before the tree stands. Panics outside of a runtime: it is that of the actors.
     #[must_use]
     pub fn new(
         pool: Pool,
@@ -58,6 +61,7 @@ impl Shared {
     ) -> Arc<Self> {
         Arc::new(Self {
             pool,
+            home: Handle::current(),
             node,
             config,
             pending: Live::new(Vec::new()),

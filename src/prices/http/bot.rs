@@ -83,7 +83,6 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Panics outside of a runtime: pulls are served by tasks of its own.
     pub(super) fn new(shared: &Arc<Shared>) -> Self {
         let config = shared.config.get();
         Self {
