@@ -13,4 +13,6 @@ pub mod normal;
 pub mod protocol;
 pub mod reader;
 pub mod sniff;
+#[cfg(test)]
+mod testing;
 mod xml;

@@ -15,8 +15,6 @@ mod pptx;
 mod rtf;
 mod sheet;
 #[cfg(test)]
-mod testing;
-#[cfg(test)]
 mod tests;
 mod text;
 

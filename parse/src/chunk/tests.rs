@@ -1,3 +1,5 @@
+//! Pieces of any text.
+
 use proptest::prelude::*;
 
 use super::*;
@@ -156,6 +158,11 @@ fn pieces_stand_under_headings_or_what_their_page_is_called() {
 fn check(text: &[char], chunks: &[Chunk], chars: u64, overlap: u64) {
     let mut covered = 0;
     let mut last_start = None;
+    let breaks: Vec<u64> = (0..)
+        .zip(text)
+        .filter(|(_, character)| **character == '\u{c}')
+        .map(|(at, _)| at)
+        .collect();
     for (seq, chunk) in (0..).zip(chunks) {
         assert_eq!(chunk.seq, seq);
         assert!(chunk.start < chunk.end);
@@ -171,11 +178,8 @@ fn check(text: &[char], chunks: &[Chunk], chars: u64, overlap: u64) {
             let at = usize::try_from(at).expect("a place");
             assert!(text[at].is_whitespace(), "{at} is in no piece");
         }
-        let page = |at: u64| {
-            let before = text.iter().take(usize::try_from(at).expect("a place"));
-            let breaks = before.filter(|character| **character == '\u{c}').count();
-            u32::try_from(breaks).expect("few") + 1
-        };
+        let page =
+            |at: u64| u32::try_from(breaks.partition_point(|page| *page < at)).expect("few") + 1;
         assert_eq!(chunk.page_from, page(chunk.start));
         assert_eq!(chunk.page_to, page(chunk.end - 1));
         covered = chunk.end;

@@ -113,8 +113,17 @@ impl Writer<'_, '_> {
                 }
             }
             "tr" => {
-                self.widen(Gap::Line);
+                // Whatever the cells before it ended with.
+                self.gap = if self.row_has_text {
+                    Gap::Line
+                } else {
+                    self.gap.max(Gap::Line)
+                };
                 self.row_has_text = false;
+            }
+            "table" => {
+                self.row_has_text = false;
+                self.block(name)?;
             }
             "pre" => {
                 self.pre = self.pre.saturating_add(1);
@@ -219,7 +228,7 @@ impl Writer<'_, '_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Heard, heard};
+    use crate::testing::{Heard, heard};
 
     fn page(html: &str) -> Heard {
         heard("page.html", format!("<html>{html}").as_bytes())
@@ -260,7 +269,7 @@ mod tests {
             Some("T")
         );
         assert_eq!(heard.headings(), ["Привет", "3"]);
-        assert_eq!(heard.texts(), ["Привет\nx\n\n3\ny\n"]);
+        assert_eq!(heard.texts(), ["Привет\n\nx\n\n3\ny\n"]);
     }
 
     #[test]

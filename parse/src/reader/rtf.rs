@@ -411,8 +411,8 @@ fn character_set(number: i32) -> Option<&'static Encoding> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{heard, refused};
     use crate::protocol::Code;
+    use crate::testing::{heard, refused};
 
     fn text(rtf: &str) -> String {
         heard("a.rtf", rtf.as_bytes()).texts().join("\u{c}")

@@ -159,8 +159,8 @@ impl Markdown {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{heard, heard_with, refused};
     use crate::protocol::{Code, Limits, Request};
+    use crate::testing::{heard, heard_with, refused};
 
     #[test]
     fn text_stands_as_it_is_and_form_feeds_end_pages() {
