@@ -7,6 +7,8 @@ mod archive;
 pub mod chunk;
 pub mod document;
 pub mod failure;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod html;
 pub mod language;
 pub mod normal;

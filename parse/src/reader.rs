@@ -18,8 +18,7 @@ mod sheet;
 mod tests;
 mod text;
 
-use std::fs::File;
-use std::io::{Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom};
 
 use crate::archive::{Archive, ENCRYPTED};
 use crate::failure::Failure;
@@ -59,7 +58,11 @@ pub trait Sink {
 /// # Errors
 ///
 /// The reason why it cannot be read. What was handed to the sink before stays.
-pub fn read(file: &mut File, request: &Request, sink: &mut dyn Sink) -> Result<(), Failure> {
+pub fn read(
+    file: &mut (impl Read + Seek),
+    request: &Request,
+    sink: &mut dyn Sink,
+) -> Result<(), Failure> {
     let name = request.name.as_deref();
     let kind = sniff(file, name)?;
     file.seek(SeekFrom::Start(0))?;

@@ -1,7 +1,6 @@
 //! What the tests share.
 
-use std::fs::File;
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{Cursor, Write};
 
 use crate::failure::Failure;
 use crate::protocol::{Code, Opened, Request};
@@ -69,14 +68,6 @@ impl Sink for Heard {
     }
 }
 
-/// These bytes as a file that nobody else sees.
-pub(crate) fn file(bytes: &[u8]) -> File {
-    let mut file = tempfile::tempfile().expect("a file");
-    file.write_all(bytes).expect("written");
-    file.seek(SeekFrom::Start(0)).expect("a place");
-    file
-}
-
 /// Reads a document of this name.
 pub(crate) fn heard_with(
     name: &str,
@@ -85,7 +76,7 @@ pub(crate) fn heard_with(
 ) -> (Heard, Result<(), Failure>) {
     let mut heard = Heard::default();
     request.name = Some(name.to_owned());
-    let outcome = read(&mut file(bytes), &request, &mut heard);
+    let outcome = read(&mut Cursor::new(bytes), &request, &mut heard);
     (heard, outcome)
 }
 
@@ -108,7 +99,7 @@ pub(crate) fn refused(name: &str, bytes: &[u8]) -> Failure {
 
 /// An archive of these files.
 pub(crate) fn zip(files: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
     let options = zip::write::SimpleFileOptions::default();
     for (name, bytes) in files {
         zip.start_file(*name, options).expect("a file");

@@ -1,6 +1,5 @@
 //! Web pages.
 
-use std::fs::File;
 use std::io::Read;
 
 use gleaner_extract::charset;
@@ -15,7 +14,7 @@ use crate::sniff::Kind;
 /// The longest page, in bytes. It is held as a whole.
 const MAX_BYTES: u64 = 64 << 20;
 
-pub(super) fn read(file: &mut File, sink: &mut dyn Sink) -> Result<(), Failure> {
+pub(super) fn read(file: &mut impl Read, sink: &mut dyn Sink) -> Result<(), Failure> {
     let mut bytes = Vec::new();
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MAX_BYTES {
@@ -70,7 +69,7 @@ pub(super) fn heading(html: &str) -> Option<String> {
     for token in Tokens::new(html) {
         match (token, &mut text) {
             (Token::Start(name), None) if matches!(&*name, "h1" | "h2") => {
-                text = Some(String::new())
+                text = Some(String::new());
             }
             (Token::End(name), Some(found)) if matches!(&*name, "h1" | "h2") => {
                 let words: Vec<&str> = found.split_whitespace().collect();
@@ -81,7 +80,7 @@ pub(super) fn heading(html: &str) -> Option<String> {
             }
             (Token::Text(piece), Some(found)) if found.len() < 1_000 => found.push_str(&piece),
             (Token::Start(_) | Token::End(_), Some(found)) if found.len() < 1_000 => {
-                found.push(' ')
+                found.push(' ');
             }
             _ => {}
         }

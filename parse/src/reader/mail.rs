@@ -1,6 +1,5 @@
 //! Mail: who wrote to whom, about what and when, and the best of its texts; what is attached is handed on.
 
-use std::fs::File;
 use std::io::Read;
 
 use mail_parser::{Address, Message, MessageParser, MessagePart, MimeHeaders, PartType};
@@ -18,7 +17,7 @@ const MAX_ATTACHMENTS: usize = 200;
 /// The most addresses that are told of one field.
 const MAX_ADDRESSES: usize = 200;
 
-pub(super) fn read(file: &mut File, sink: &mut dyn Sink) -> Result<(), Failure> {
+pub(super) fn read(file: &mut impl Read, sink: &mut dyn Sink) -> Result<(), Failure> {
     let mut bytes = Vec::new();
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MAX_BYTES {

@@ -1,4 +1,4 @@
-//! OpenDocument texts and spreadsheets.
+//! Texts and spreadsheets of `LibreOffice` and its like (Open Document Format).
 //!
 //! A text as a Word file is read; a sheet is a page. Cells say what is shown in them. Comments and what was deleted are left out.
 

@@ -1,6 +1,5 @@
 //! Rich text (RTF): its text without its looks.
 
-use std::fs::File;
 use std::io::{BufReader, Read};
 
 use encoding_rs::{Encoding, WINDOWS_1252};
@@ -42,7 +41,7 @@ const LEFT_OUT: &[&str] = &[
     "xmlnstbl",
 ];
 
-pub(super) fn read(file: &mut File, sink: &mut dyn Sink) -> Result<(), Failure> {
+pub(super) fn read(file: &mut impl Read, sink: &mut dyn Sink) -> Result<(), Failure> {
     sink.opened(opened(Kind::Rtf))?;
     let mut reader = Rtf {
         bytes: BufReader::with_capacity(64 * 1024, file),
