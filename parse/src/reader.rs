@@ -22,6 +22,7 @@ use std::io::{Read, Seek, SeekFrom};
 
 use crate::archive::{Archive, ENCRYPTED};
 use crate::failure::Failure;
+use crate::normal;
 use crate::protocol::{Code, Opened, Request};
 use crate::sniff::{Kind, sniff};
 
@@ -110,6 +111,12 @@ fn encrypted(request: &Request) -> Failure {
         None => Code::PasswordRequired,
     };
     Failure::new(code, ENCRYPTED)
+}
+
+/// Tells what the file is.
+fn open(sink: &mut dyn Sink, mut opened: Opened) -> Result<(), Failure> {
+    opened.title = opened.title.as_deref().and_then(normal::name);
+    sink.opened(opened)
 }
 
 /// What is told first of a file of this kind.

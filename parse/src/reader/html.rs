@@ -5,7 +5,7 @@ use std::io::Read;
 use gleaner_extract::charset;
 
 use super::flow::Flow;
-use super::{Sink, opened};
+use super::{Sink, open, opened};
 use crate::failure::Failure;
 use crate::html::{Token, Tokens, title};
 use crate::protocol::Code;
@@ -26,7 +26,7 @@ pub(super) fn read(file: &mut impl Read, sink: &mut dyn Sink) -> Result<(), Fail
     let html = charset::decode(&bytes, None, None);
     let mut told = opened(Kind::Html);
     told.title = title(&html);
-    sink.opened(told)?;
+    open(sink, told)?;
     let mut flow = Flow::new(sink);
     text(&html, &mut flow)?;
     flow.finish()

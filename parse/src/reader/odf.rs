@@ -7,7 +7,7 @@ use std::io::{BufRead, Read, Seek};
 
 use super::flow::Flow;
 use super::package::{has_macros, title};
-use super::{Sink, opened};
+use super::{Sink, open, opened};
 use crate::archive::{Archive, ENCRYPTED};
 use crate::failure::Failure;
 use crate::protocol::Code;
@@ -16,10 +16,14 @@ use crate::xml::{Node, Tag, Xml};
 
 /// How often a row or cell that is there many times is told, at most.
 const MAX_REPEATED: usize = 64;
+/// The longest cell that is told more than once, in bytes.
+const MAX_REPEATED_BYTES: usize = 1_000;
 /// How many tabs stand for a row of empty cells, at most.
 const MAX_TABS: usize = 16;
 /// The most blanks that one element stands for.
 const MAX_BLANKS: usize = 100;
+/// The most text of a paragraph or a row of a table, in bytes.
+const MAX_PARAGRAPH_BYTES: usize = 16 << 20;
 /// The most styles that are told apart.
 const MAX_STYLES: usize = 20_000;
 /// How much of the list of files is looked at, in bytes.
@@ -38,7 +42,7 @@ pub(super) fn read<R: Read + Seek>(
     let mut told = opened(kind);
     told.title = title(&mut archive, "meta.xml")?;
     told.has_macros = has_macros(&archive);
-    sink.opened(told)?;
+    open(sink, told)?;
     let Some(entry) = archive.entry("content.xml")? else {
         return Err(Failure::corrupt("content.xml is not in it"));
     };
@@ -80,7 +84,12 @@ impl Row {
             self.empty = self.empty.saturating_add(self.cell_repeated);
             return;
         }
-        for _ in 0..self.cell_repeated.min(MAX_REPEATED) {
+        let repeated = if cell.len() > MAX_REPEATED_BYTES {
+            1
+        } else {
+            self.cell_repeated.min(MAX_REPEATED)
+        };
+        for _ in 0..repeated {
             let tabs = self.empty.min(MAX_TABS) + usize::from(!self.is_first);
             self.text.extend(std::iter::repeat_n('\t', tabs));
             self.text.push_str(cell);
@@ -129,7 +138,10 @@ impl Content<'_> {
                     }
                 }
                 Node::End(name) => self.end(&name)?,
-                Node::Text(text) => self.push(&text),
+                Node::Text(text) => {
+                    self.push(&text);
+                    self.check()?;
+                }
                 Node::Eof => return Ok(()),
             }
         }
@@ -149,6 +161,21 @@ impl Content<'_> {
                 paragraph.text.push(character);
             }
         }
+    }
+
+    /// Whether what is held is not too much.
+    fn check(&self) -> Result<(), Failure> {
+        let paragraph = self.paragraphs.last().map_or(0, |it| it.text.len());
+        let row = self
+            .rows
+            .last()
+            .map_or(0, |it| it.text.len() + it.cell.len());
+        if paragraph.max(row) > MAX_PARAGRAPH_BYTES {
+            return Err(Failure::limit(
+                "a paragraph, or a row of a table, in it has too much text",
+            ));
+        }
+        Ok(())
     }
 
     fn start(&mut self, name: &str, tag: &Tag<'_>) -> Result<(), Failure> {
@@ -244,6 +271,7 @@ impl Content<'_> {
                 if let Some(row) = self.rows.last_mut() {
                     row.end_cell();
                 }
+                self.check()?;
             }
             "table-row" => {
                 let Some(row) = self.rows.pop() else {

@@ -5,7 +5,7 @@ use std::io::{BufReader, Read};
 use encoding_rs::{Encoding, WINDOWS_1252};
 
 use super::flow::Flow;
-use super::{Sink, opened};
+use super::{Sink, open, opened};
 use crate::failure::Failure;
 use crate::sniff::Kind;
 
@@ -42,7 +42,7 @@ const LEFT_OUT: &[&str] = &[
 ];
 
 pub(super) fn read(file: &mut impl Read, sink: &mut dyn Sink) -> Result<(), Failure> {
-    sink.opened(opened(Kind::Rtf))?;
+    open(sink, opened(Kind::Rtf))?;
     let mut reader = Rtf {
         bytes: BufReader::with_capacity(64 * 1024, file),
         back: None,

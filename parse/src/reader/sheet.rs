@@ -6,7 +6,7 @@ use calamine::{Data, DataRef, ExcelDateTime, Reader as _, SheetType, Xls, XlsErr
 
 use super::flow::Flow;
 use super::package::{has_macros, title};
-use super::{Sink, opened};
+use super::{Sink, open, opened};
 use crate::archive::{Archive, ENCRYPTED};
 use crate::failure::Failure;
 use crate::protocol::{Code, Limits};
@@ -44,7 +44,7 @@ pub(super) fn read_xlsx<R: Read + Seek>(
         .filter(|sheet| sheet.typ == SheetType::WorkSheet)
         .map(|sheet| sheet.name.clone())
         .collect();
-    sink.opened(told)?;
+    open(sink, told)?;
     let mut flow = Flow::new(sink);
     for name in sheets {
         flow.locator(Some(name.clone()))?;
@@ -97,7 +97,7 @@ pub(super) fn read_xls(
         XlsError::Password => Failure::new(Code::PasswordRequired, ENCRYPTED),
         error => Failure::corrupt(error),
     })?;
-    sink.opened(told)?;
+    open(sink, told)?;
     let mut flow = Flow::new(sink);
     for name in book.sheet_names() {
         flow.locator(Some(name.clone()))?;

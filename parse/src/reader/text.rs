@@ -6,7 +6,7 @@ use encoding_rs::{Encoding, UTF_8};
 use gleaner_extract::charset;
 
 use super::flow::Flow;
-use super::{Sink, opened};
+use super::{Sink, open, opened};
 use crate::failure::Failure;
 use crate::protocol::{Code, Limits};
 use crate::sniff::{Kind, plain};
@@ -23,7 +23,7 @@ pub(super) fn read(
     sink: &mut dyn Sink,
 ) -> Result<(), Failure> {
     let encoding = encoding(file, limits)?;
-    sink.opened(opened(kind))?;
+    open(sink, opened(kind))?;
     let mut flow = Flow::new(sink);
     let mut markdown = (kind == Kind::Markdown).then(Markdown::default);
     file.seek(SeekFrom::Start(0))?;
