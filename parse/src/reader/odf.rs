@@ -1,6 +1,6 @@
 //! Texts and spreadsheets of `LibreOffice` and its like (Open Document Format).
 //!
-//! A text as a Word file is read; a sheet is a page. Cells say what is shown in them. Comments and what was deleted are left out.
+//! A text as a Word file is read, with the heads and feet of its pages once at the end; a sheet is a page. Cells say what is shown in them. Comments and what was deleted are left out.
 
 use std::collections::HashSet;
 use std::io::{BufRead, Read, Seek};
@@ -26,6 +26,8 @@ const MAX_BLANKS: usize = 100;
 const MAX_PARAGRAPH_BYTES: usize = 16 << 20;
 /// The most styles that are told apart.
 const MAX_STYLES: usize = 20_000;
+/// How much of a page's head or foot is told, about, in bytes.
+const MAX_MARGINAL_BYTES: usize = 10_000;
 /// How much of the list of files is looked at, in bytes.
 const MAX_MANIFEST_BYTES: u64 = 1 << 20;
 
@@ -55,7 +57,52 @@ pub(super) fn read<R: Read + Seek>(
         rows: Vec::new(),
     };
     content.read(&mut Xml::new(entry.buffered()))?;
-    content.flow.finish()
+    let mut flow = content.flow;
+    if kind == Kind::Odt
+        && let Some(entry) = archive.entry("styles.xml")?
+    {
+        let mut seen = HashSet::new();
+        for text in marginal(&mut Xml::new(entry.buffered()))? {
+            if seen.insert(text.clone()) {
+                flow.paragraph(&text, false)?;
+            }
+        }
+    }
+    flow.finish()
+}
+
+/// What stands at the head and foot of pages, each in one line.
+fn marginal<R: BufRead>(xml: &mut Xml<R>) -> Result<Vec<String>, Failure> {
+    let is_one = |name: &str| {
+        matches!(
+            name,
+            "header" | "footer" | "header-left" | "footer-left" | "header-first" | "footer-first"
+        )
+    };
+    let mut found = Vec::new();
+    let mut text: Option<String> = None;
+    loop {
+        match xml.next()? {
+            Node::Start(tag) if is_one(&tag.name()) => text = Some(String::new()),
+            Node::Start(tag) if tag.is("p") || tag.is("tab") || tag.is("s") => {
+                if let Some(text) = &mut text {
+                    text.push(' ');
+                }
+            }
+            Node::Text(piece) => {
+                if let Some(text) = text.as_mut().filter(|it| it.len() < MAX_MARGINAL_BYTES) {
+                    text.push_str(&piece);
+                }
+            }
+            Node::End(name) if is_one(&name) && found.len() < MAX_STYLES => {
+                let text = text.take().unwrap_or_default();
+                let words: Vec<&str> = text.split_whitespace().collect();
+                found.push(words.join(" "));
+            }
+            Node::Eof => return Ok(found),
+            _ => {}
+        }
+    }
 }
 
 #[derive(Default)]
