@@ -191,8 +191,8 @@ impl<'a> Flow<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Heard;
     use super::*;
+    use crate::testing::Heard;
 
     #[test]
     fn lines_and_headings_are_told() {
