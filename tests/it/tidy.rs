@@ -44,12 +44,12 @@ const ROOMS: &[(&str, &str)] = &[
     ("areas", "area config console settings store workflows"),
     (
         "bench",
-        "app::state areas child config db gleaner_actors http leads live metrics pipeline prices redis secret store telemetry web workflow",
+        "app::state areas child config db documents gleaner_actors gleaner_parse http leads live metrics pipeline prices redis secret store telemetry web workflow",
     ),
     ("child", ""),
     (
         "cli",
-        "app area areas bench config console db demo descriptors embedded gleaner_actors gleaner_extract metrics prices redis secret settings signals store telemetry tls web workflows",
+        "app area areas bench config console db demo descriptors documents embedded gleaner_actors gleaner_extract gleaner_parse metrics prices redis secret settings signals store telemetry tls web workflows",
     ),
     ("compute", ""),
     (
@@ -74,7 +74,7 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     ("lib", ""),
     ("live", ""),
-    ("main", "cli console embedded signals"),
+    ("main", "cli console embedded gleaner_parse signals"),
     ("metrics", "gleaner_actors"),
     (
         "pipeline",
@@ -110,7 +110,7 @@ const ROOMS: &[(&str, &str)] = &[
 ];
 
 /// Whom an area may name that has no row above.
-const AREA_MAY: &str = "app::state area compute config console db demo fault gleaner_actors gleaner_extract http live metrics redis secret settings store telemetry upkeep web workflow workflows";
+const AREA_MAY: &str = "app::state area compute config console db demo fault gleaner_actors gleaner_extract gleaner_parse http live metrics redis secret settings store telemetry upkeep web workflow workflows";
 
 /// Circles from before they were checked, each by one of its edges: crate, who names, whom. Without these edges there is none.
 /// The list only gets shorter.
