@@ -44,12 +44,12 @@ const ROOMS: &[(&str, &str)] = &[
     ("areas", "area config console settings store workflows"),
     (
         "bench",
-        "app::state areas child config db documents gleaner_actors http leads live metrics pipeline prices redis secret store telemetry web workflow",
+        "app::state areas child config db documents gleaner_actors gleaner_parse http leads live metrics pipeline prices redis secret store telemetry web workflow",
     ),
     ("child", ""),
     (
         "cli",
-        "app area areas bench config console db demo descriptors embedded gleaner_actors gleaner_extract metrics prices redis secret settings signals store telemetry tls web workflows",
+        "app area areas bench config console db demo descriptors documents embedded gleaner_actors gleaner_extract gleaner_parse metrics prices redis secret settings signals store telemetry tls web workflows",
     ),
     ("compute", ""),
     (
@@ -74,7 +74,7 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     ("lib", ""),
     ("live", ""),
-    ("main", "cli console embedded signals"),
+    ("main", "cli console embedded gleaner_parse signals"),
     ("metrics", "gleaner_actors"),
     (
         "pipeline",

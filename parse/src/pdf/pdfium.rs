@@ -117,16 +117,16 @@ impl Document<'_> {
     /// # Errors
     /// That the page is damaged, or holds too much.
     pub(super) fn text(&self, number: u32) -> Result<String, Code> {
-        let index = i32::try_from(number - 1).map_err(|_| Code::TooManyPages)?;
+        let index = i32::try_from(number - 1).map_err(|_error| Code::TooManyPages)?;
         let mut page = self
             .document
             .pages()
             .get(index)
-            .map_err(|_| Code::Corrupt)?;
+            .map_err(|_error| Code::Corrupt)?;
         if !page.annotations().is_empty() {
             flatten(&mut page);
         }
-        let text = page.text().map_err(|_| Code::Corrupt)?;
+        let text = page.text().map_err(|_error| Code::Corrupt)?;
         let mut joined = Joined::default();
         for char in text.chars().iter() {
             joined.push(char.unicode_value());
@@ -142,12 +142,12 @@ impl Document<'_> {
     /// # Errors
     /// That it cannot be drawn, or is too large.
     pub(super) fn draw(&self, number: u32) -> Result<Vec<u8>, Code> {
-        let index = i32::try_from(number - 1).map_err(|_| Code::TooManyPages)?;
+        let index = i32::try_from(number - 1).map_err(|_error| Code::TooManyPages)?;
         let page = self
             .document
             .pages()
             .get(index)
-            .map_err(|_| Code::Corrupt)?;
+            .map_err(|_error| Code::Corrupt)?;
         let (width, height) = picture::size(page.width().value, page.height().value);
         let config = PdfRenderConfig::new()
             .set_fixed_size(width, height)
@@ -156,7 +156,7 @@ impl Document<'_> {
             .set_reverse_byte_order(false);
         let bitmap = page
             .render_with_config(&config)
-            .map_err(|_| Code::Corrupt)?;
+            .map_err(|_error| Code::Corrupt)?;
         picture::png(width, height, &bitmap.as_raw_bytes()).ok_or(Code::Corrupt)
     }
 }

@@ -49,6 +49,10 @@ pub(super) struct Death {
 }
 
 impl Process {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "what reads its complaints ends with it, and with this value"
+    )]
     pub(super) fn start(program: &Path, file: &File) -> Result<Self, ChildError> {
         let (ours, theirs) = StdStream::pair()?;
         ours.set_nonblocking(true)?;

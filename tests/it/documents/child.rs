@@ -21,7 +21,7 @@ use nix::sys::time::TimeVal;
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use super::files::{self, Sheet, file, form, looping_pages, looping_table, many_pages, pdf};
+use super::files::{Sheet, file, form, looping_pages, looping_table, many_pages, pdf};
 use crate::support::{skip, wait_until};
 
 fn reader() -> Reader {
@@ -229,14 +229,16 @@ async fn a_picture_is_shown_to_whoever_recognises_text() {
         ("fails", "exit 3", Err(Code::ParserCrashed)),
     ] {
         let program = folder.path().join(name);
-        let mut file = fs::File::create(&program).unwrap();
-        writeln!(file, "#!/bin/sh\nPATH=/bin:/usr/bin\n{script}").unwrap();
-        file.set_permissions(fs::Permissions::from_mode(0o755)).unwrap();
-        drop(file);
+        let mut script_file = fs::File::create(&program).unwrap();
+        writeln!(script_file, "#!/bin/sh\nPATH=/bin:/usr/bin\n{script}").unwrap();
+        script_file
+            .set_permissions(fs::Permissions::from_mode(0o755))
+            .unwrap();
+        drop(script_file);
         let reader = reader().with_ocr(Some(Ocr::by(&program, "eng")));
         let (mut page, mut failed) = (None, None);
         let outcome = reader
-            .read(&files::file(&content), request(), Deadline::default(), |event| {
+            .read(&file(&content), request(), Deadline::default(), |event| {
                 match event {
                     Event::Page(told) if told.number == 2 => page = Some(told.text),
                     Event::PageFailed { number: 2, code } => failed = Some(code),
@@ -547,5 +549,5 @@ async fn encrypted_documents_ask_for_their_password() {
 
 #[test]
 fn the_bomb_is_small() {
-    assert!(files::pdf(&[Sheet::Bomb]).len() < 10_000);
+    assert!(pdf(&[Sheet::Bomb]).len() < 10_000);
 }
