@@ -133,7 +133,10 @@ impl Watch {
             leases.entry(item.lease).or_default().push(own);
         }
         for (lease, own) in leases {
-            let marks: Vec<Mark> = own.iter().map(|(_, item, told)| mark(item, *told)).collect();
+            let marks: Vec<Mark> = own
+                .iter()
+                .map(|(_, item, told)| mark(item, *told))
+                .collect();
             let ours = self.stage.report(&mut conn, lease, &marks).await;
             let ours = ours.map_err(|error| chain(&error))?;
             let mut watched = self.watched();

@@ -109,9 +109,7 @@ impl Bench {
             ))
             .await
             .unwrap();
-        self.database
-            .scalar("SELECT max(id) FROM documents")
-            .await
+        self.database.scalar("SELECT max(id) FROM documents").await
     }
 
     /// The workflow.
@@ -294,9 +292,9 @@ impl Script {
                 }
                 "short" => {
                     let left = |left: usize| left.checked_sub(1);
-                    let short = self
-                        .shortages
-                        .fetch_update(Ordering::SeqCst, Ordering::SeqCst, left);
+                    let short =
+                        self.shortages
+                            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, left);
                     if short.is_ok() {
                         return Err(ChildError::Short(Short(Shortage::Threads)));
                     }
