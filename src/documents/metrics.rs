@@ -189,7 +189,6 @@ pub(super) fn drift(bytes: i64) {
     gauge!(DRIFT).set(float(bytes));
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a figure on a dashboard")]
 fn float(number: i64) -> f64 {
     number as f64
 }

@@ -226,11 +226,13 @@ impl DocumentProcessing {
     }
 
     async fn open(&self, input: &Input) -> Result<std::fs::File, Stopped> {
-        let sha256 = input.sha256.as_slice().try_into();
+        let Ok(sha256) = input.sha256.as_slice().try_into() else {
+            let failure = Failure::new(Code::Internal, "its hash is none");
+            return Err(Stopped::For(failure));
+        };
         let key = Key {
             tenant: input.tenant.clone(),
-            sha256: sha256
-                .map_err(|_| Stopped::For(Failure::new(Code::Internal, "its hash is none")))?,
+            sha256,
         };
         self.blobs
             .open(&key)

@@ -13,13 +13,13 @@ use super::bench::Bench;
 use crate::support::wait_until;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_document_of_another_is_read_before_most_of_a_thousand() {
+async fn one_document_of_another_is_read_before_most_of_a_hundred() {
     let bench = Bench::new().await;
     let (large, small) = (
         bench.tenant("large", 2).await,
         bench.tenant("small", 2).await,
     );
-    for number in 0..300 {
+    for number in 0..120 {
         bench
             .add(large, &format!("l{number}"), &format!("page {number}"), 0)
             .await;
@@ -39,7 +39,7 @@ async fn one_document_of_another_is_read_before_most_of_a_thousand() {
         "{} others were begun before it",
         at - before
     );
-    assert_eq!(began.len(), 301);
+    assert_eq!(began.len(), 121);
     tree.drain(Duration::from_secs(5)).await;
 }
 
@@ -180,12 +180,6 @@ async fn a_claim_costs_the_same_however_many_wait() {
             let plan = lines.join("\n");
             let whole = plan.contains("Seq Scan on documents");
             assert!(!whole, "{plan}");
-            if std::env::var_os("GLEANER_TEST_PLAN").is_some() {
-                #[expect(clippy::print_stdout, reason = "asked for")]
-                {
-                    println!("{plan}");
-                }
-            }
         }
         times.push(time);
     }

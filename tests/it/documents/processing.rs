@@ -264,7 +264,7 @@ async fn a_real_child_reads_a_real_file() {
                 "status, error_code, error_message, mime_type, page_count"
             )
             .await,
-        "ready||||text/plain|1".replacen("||||", "|||", 1)
+        "ready|||text/plain|1"
     );
     let found = "SELECT count(*) FROM chunk WHERE tsv @@ to_tsquery('simple', 'brass')";
     assert_eq!(bench.database.count(found).await, 1);
