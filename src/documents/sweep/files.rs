@@ -97,7 +97,7 @@ async fn some_released(
         }
     }
     sql_query(
-        "UPDATE blob SET purged_at = now() FROM unnest($1, $2) AS gone(tenant_id, sha256) \
+        "UPDATE blob SET purged_at = now() FROM unnest($1::bigint[], $2::bytea[]) AS gone(tenant_id, sha256) \
          WHERE blob.tenant_id = gone.tenant_id AND blob.sha256 = gone.sha256",
     )
     .bind::<Array<BigInt>, _>(&tenants)
@@ -233,7 +233,7 @@ async fn judge(
         .collect();
     let found: Vec<Nobodys> = sql_query(
         "SELECT file.place, tenant.id IS NOT NULL AS has_tenant \
-         FROM unnest($1, $2) WITH ORDINALITY AS file(tenant, sha256, place) LEFT JOIN tenant ON tenant.uid = file.tenant::uuid \
+         FROM unnest($1::text[], $2::bytea[]) WITH ORDINALITY AS file(tenant, sha256, place) LEFT JOIN tenant ON tenant.uid = file.tenant::uuid \
          WHERE NOT EXISTS (SELECT 1 FROM blob WHERE blob.tenant_id = tenant.id AND blob.sha256 = file.sha256)",
     )
     .bind::<Array<Text>, _>(&tenants)
