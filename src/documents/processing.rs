@@ -442,7 +442,7 @@ impl Configured for DocumentProcessing {
     type Options = Processing;
 
     const SAMPLE: &'static str = "
-        INSERT INTO tenant (uid, name) VALUES ('00000000-0000-4000-8000-000000000001', 'sample');
+        INSERT INTO tenant (uid, name, used_bytes) VALUES ('00000000-0000-4000-8000-000000000001', 'sample', 28);
         INSERT INTO blob (tenant_id, sha256, bytes, refs)
             SELECT id, sha256('The kettle is made of brass.'), 28, 1 FROM tenant;
         INSERT INTO documents (uid, tenant_id, filename, original_filename, mime_type, file_size, sha256)
