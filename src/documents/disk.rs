@@ -16,7 +16,6 @@ pub(super) struct Free {
 impl Free {
     /// The free part, 0 to 1.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "a share, for people")]
     pub(super) fn part(self) -> f64 {
         self.bytes as f64 / (self.total.max(1)) as f64
     }

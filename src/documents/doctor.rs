@@ -36,7 +36,13 @@ pub(super) async fn examine(
     }
     checks.push(role(conn).await?);
     let options = config.workflows.options::<DocumentProcessing>();
-    let children = u64::from(config.workflows.of::<DocumentProcessing>().concurrency.get());
+    let children = u64::from(
+        config
+            .workflows
+            .of::<DocumentProcessing>()
+            .concurrency
+            .get(),
+    );
     let wanted = children.saturating_mul(options.memory_bytes);
     if let Some(memory) = memory() {
         checks.push(children_fit(wanted, memory));
@@ -55,7 +61,11 @@ fn room(free: Free) -> Check {
         free.bytes >> 20
     );
     if free.part() < 0.02 {
-        Check::fail(NAME, found, "make room on it: uploads are refused when it is full")
+        Check::fail(
+            NAME,
+            found,
+            "make room on it: uploads are refused when it is full",
+        )
     } else if free.part() < 0.1 {
         Check::warn(NAME, found, "make room on it before it is full")
     } else {
@@ -94,7 +104,9 @@ fn judge(role: &Role) -> Check {
     if !role.exists {
         return Check::warn(
             NAME,
-            format!("there is no role {ROLE}: isolation rests on a setting alone, which a superuser is above"),
+            format!(
+                "there is no role {ROLE}: isolation rests on a setting alone, which a superuser is above"
+            ),
             "as a superuser: CREATE ROLE gleaner_tenant NOLOGIN; then run the migrations of documents anew, or grant as they do",
         );
     }

@@ -31,7 +31,10 @@ const DRIFT: &str = "gleaner_documents_quota_drift_bytes";
 
 /// Describes them, and shows the counters from the start.
 pub(super) fn announce() {
-    describe_counter!(RECEIVED, "Documents accepted, by outcome: new or duplicate.");
+    describe_counter!(
+        RECEIVED,
+        "Documents accepted, by outcome: new or duplicate."
+    );
     describe_counter!(
         FINISHED,
         "Attempts at documents, by how they ended: ready, failed, retried or returned."
@@ -186,7 +189,6 @@ pub(super) fn drift(bytes: i64) {
     gauge!(DRIFT).set(float(bytes));
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a figure on a dashboard")]
 fn float(number: i64) -> f64 {
     number as f64
 }

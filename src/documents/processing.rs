@@ -226,18 +226,24 @@ impl DocumentProcessing {
     }
 
     async fn open(&self, input: &Input) -> Result<std::fs::File, Stopped> {
-        let sha256 = input.sha256.as_slice().try_into();
+        let Ok(sha256) = input.sha256.as_slice().try_into() else {
+            let failure = Failure::new(Code::Internal, "its hash is none");
+            return Err(Stopped::For(failure));
+        };
         let key = Key {
             tenant: input.tenant.clone(),
-            sha256: sha256.map_err(|_| Stopped::For(Failure::new(Code::Internal, "its hash is none")))?,
+            sha256,
         };
-        self.blobs.open(&key).await.map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Stopped::For(Failure::new(
-                Code::FileMissing,
-                "the stored file is gone; upload it again",
-            )),
-            _ => Stopped::Storage(error),
-        })
+        self.blobs
+            .open(&key)
+            .await
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => Stopped::For(Failure::new(
+                    Code::FileMissing,
+                    "the stored file is gone; upload it again",
+                )),
+                _ => Stopped::Storage(error),
+            })
     }
 }
 
@@ -500,11 +506,17 @@ mod tests {
             let first = terms.applied(1, error());
             assert!(matches!(first, WorkflowError::Retry { .. }), "{first:?}");
             let second = terms.applied(2, error());
-            assert!(matches!(second, WorkflowError::Permanent { .. }), "{second:?}");
+            assert!(
+                matches!(second, WorkflowError::Permanent { .. }),
+                "{second:?}"
+            );
         }
         let refused = failed(Code::Corrupt);
         assert_eq!(DocumentProcessing::terms(&refused), None);
         let error = refused.failure.as_ref().unwrap().error();
-        assert!(matches!(error, WorkflowError::Permanent { .. }), "{error:?}");
+        assert!(
+            matches!(error, WorkflowError::Permanent { .. }),
+            "{error:?}"
+        );
     }
 }

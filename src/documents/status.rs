@@ -39,7 +39,7 @@ struct Row {
 /// Whatever the database answers.
 pub(super) async fn look(conn: &mut AsyncPgConnection) -> QueryResult<Vec<Value>> {
     let counts: Vec<Count> = statement(
-        "SELECT status, count(*) AS number FROM (SELECT status FROM documents WHERE deleted_at IS NULL LIMIT $1) AS some \
+        "SELECT status, count(*) AS number FROM (SELECT status FROM documents WHERE deleted_at IS NULL LIMIT $1) AS counted \
          GROUP BY status ORDER BY status",
     )
     .bind::<BigInt, _>(COUNT_BOUND)

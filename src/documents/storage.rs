@@ -10,10 +10,7 @@ use crate::config::Config;
 /// The place. Nothing is made before it is used.
 #[must_use]
 pub fn of(config: &Config) -> Arc<dyn Blobs> {
-    at(
-        config.section::<Documents>(),
-        &config.embedded.data_dir(),
-    )
+    at(config.section::<Documents>(), &config.embedded.data_dir())
 }
 
 /// The same, by this section; `data_dir` is the folder of this machine for what is kept on it.

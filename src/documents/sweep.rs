@@ -117,7 +117,11 @@ async fn uploads(
     is_trial: bool,
 ) -> Result<usize, SweepError> {
     if is_trial {
-        return Ok(count(conn, "SELECT count(*) AS number FROM upload WHERE expires_at < now()").await?);
+        return Ok(count(
+            conn,
+            "SELECT count(*) AS number FROM upload WHERE expires_at < now()",
+        )
+        .await?);
     }
     let mut gone = 0;
     loop {

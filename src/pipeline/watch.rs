@@ -74,6 +74,10 @@ impl Watch {
     }
 
     /// Looks after an item from now on.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it looks after many items, and ends by itself with the last of them"
+    )]
     pub(super) fn begin(
         self: &Arc<Self>,
         lease: LeaseId,
@@ -94,7 +98,7 @@ impl Watch {
         watched.items.insert(number, begun);
         if !watched.is_looking {
             watched.is_looking = true;
-            tokio::spawn(Arc::clone(self).look());
+            drop(tokio::spawn(Arc::clone(self).look()));
         }
         drop(watched);
         Begun {
@@ -133,7 +137,10 @@ impl Watch {
             leases.entry(item.lease).or_default().push(own);
         }
         for (lease, own) in leases {
-            let marks: Vec<Mark> = own.iter().map(|(_, item, told)| mark(item, *told)).collect();
+            let marks: Vec<Mark> = own
+                .iter()
+                .map(|(_, item, told)| mark(item, *told))
+                .collect();
             let ours = self.stage.report(&mut conn, lease, &marks).await;
             let ours = ours.map_err(|error| chain(&error))?;
             let mut watched = self.watched();

@@ -30,7 +30,10 @@ const RESCUE: Duration = Duration::from_secs(15);
 async fn documents_are_neither_lost_nor_doubled_by_twenty_kills() {
     let _alone = alone().await;
     let mut chance = StdRng::seed_from_u64(seed());
-    let folder = tempfile::Builder::new().prefix("gleaner-chaos-").tempdir_in("/tmp").unwrap();
+    let folder = tempfile::Builder::new()
+        .prefix("gleaner-chaos-")
+        .tempdir_in("/tmp")
+        .unwrap();
     let (files, journal) = (folder.path().join("files"), folder.path().join("journal"));
     let reader = reader(folder.path(), &journal);
     let database = TestDatabase::new().await;
@@ -63,12 +66,17 @@ async fn documents_are_neither_lost_nor_doubled_by_twenty_kills() {
         .await;
         worst = worst.max(killed.elapsed());
     }
-    println!("{hits} of {KILLS} kills hit documents in hand; free again after {worst:.1?} at worst");
+    println!(
+        "{hits} of {KILLS} kills hit documents in hand; free again after {worst:.1?} at worst"
+    );
     assert!(hits > 0, "no kill hit anything");
-    let left = "SELECT count(*) FROM documents WHERE status <> 'ready' OR process_lease IS NOT NULL";
-    wait_until_by("all documents are ready", Duration::from_secs(180), async || {
-        count(&client, left).await == 0
-    })
+    let left =
+        "SELECT count(*) FROM documents WHERE status <> 'ready' OR process_lease IS NOT NULL";
+    wait_until_by(
+        "all documents are ready",
+        Duration::from_secs(180),
+        async || count(&client, left).await == 0,
+    )
     .await;
 
     // Each once, with its own text, and the accounts to the byte.
@@ -87,7 +95,10 @@ async fn documents_are_neither_lost_nor_doubled_by_twenty_kills() {
         let (name, text): (String, String) = (row.get(0), row.get(1));
         assert_eq!(text.trim(), texts[&name].trim(), "{name}");
         let (told, stored, completed): (i64, i64, i64) = (row.get(2), row.get(3), row.get(4));
-        assert!(told > 0 && told == stored, "{name}: {told} pieces, {stored} stored");
+        assert!(
+            told > 0 && told == stored,
+            "{name}: {told} pieces, {stored} stored"
+        );
         assert_eq!(completed, 1, "{name}");
     }
     let off = "SELECT count(*) FROM tenant WHERE reserved_bytes <> 0 OR used_bytes <> \
@@ -98,7 +109,10 @@ async fn documents_are_neither_lost_nor_doubled_by_twenty_kills() {
     let attempts = "SELECT count(*) FROM attempt WHERE stage = 'documents/process'";
     let attempts = usize::try_from(count(&client, attempts).await).unwrap();
     println!("{begun} readers were started for {attempts} attempts at {DOCUMENTS} documents");
-    assert!((DOCUMENTS..=attempts).contains(&begun), "{begun} of {attempts}");
+    assert!(
+        (DOCUMENTS..=attempts).contains(&begun),
+        "{begun} of {attempts}"
+    );
     wait_until_by("no reader is left", RESCUE, async || readers(&reader) == 0).await;
     for process in processes {
         process.kill().await;

@@ -41,7 +41,11 @@ pub(crate) async fn sweep(global: &Global, arguments: &Sweep) -> anyhow::Result<
         print(&serde_json::to_string(&swept)?);
         return Ok(OK);
     }
-    let what = if arguments.dry_run { "would go" } else { "gone" };
+    let what = if arguments.dry_run {
+        "would go"
+    } else {
+        "gone"
+    };
     for (name, number) in [
         ("uploads", swept.uploads),
         ("reservations", swept.reservations),

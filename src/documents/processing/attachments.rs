@@ -89,7 +89,9 @@ impl Drafts {
         let sha256 = sha256(bytes);
         let reason = if bytes.is_empty() {
             "empty"
-        } else if let Head::Refused(_) = sniff_head(bytes.get(..HEAD_BYTES).unwrap_or(bytes), Some(&name)) {
+        } else if let Head::Refused(_) =
+            sniff_head(bytes.get(..HEAD_BYTES).unwrap_or(bytes), Some(&name))
+        {
             "unsupported_type"
         } else if self.depth >= DEEPEST {
             "nested_too_deep"
@@ -196,9 +198,9 @@ impl Found {
                 "SELECT tenant_id, depth FROM documents JOIN tenant ON tenant.id = tenant_id \
                  WHERE documents.id = $1 FOR NO KEY UPDATE OF tenant",
             )
-                .bind::<BigInt, _>(document)
-                .get_result(conn)
-                .await?;
+            .bind::<BigInt, _>(document)
+            .get_result(conn)
+            .await?;
             for kept in &self.kept {
                 if let Some(reason) = accept(conn, document, &parent, kept).await? {
                     let name = kept.name.clone();
@@ -229,12 +231,14 @@ async fn accept(
         return Ok(Some("nested_too_deep"));
     }
     // It was made when the e-mail was read before. If its tenant has deleted it since, it stays so.
-    let before = statement("SELECT 1::integer AS refs FROM documents WHERE parent_id = $1 AND sha256 = $2 LIMIT 1")
-        .bind::<BigInt, _>(document)
-        .bind::<Binary, _>(kept.sha256.as_slice())
-        .get_result::<Refs>(conn)
-        .await
-        .optional()?;
+    let before = statement(
+        "SELECT 1::integer AS refs FROM documents WHERE parent_id = $1 AND sha256 = $2 LIMIT 1",
+    )
+    .bind::<BigInt, _>(document)
+    .bind::<Binary, _>(kept.sha256.as_slice())
+    .get_result::<Refs>(conn)
+    .await
+    .optional()?;
     if before.is_some() {
         return Ok(None);
     }

@@ -95,8 +95,14 @@ async fn trim(
     pages: usize,
 ) -> QueryResult<()> {
     for (sql, kept) in [
-        ("DELETE FROM chunk WHERE document_id = $1 AND seq >= $2", pieces),
-        ("DELETE FROM document_page WHERE document_id = $1 AND number > $2", pages),
+        (
+            "DELETE FROM chunk WHERE document_id = $1 AND seq >= $2",
+            pieces,
+        ),
+        (
+            "DELETE FROM document_page WHERE document_id = $1 AND number > $2",
+            pages,
+        ),
     ] {
         statement(sql)
             .bind::<BigInt, _>(id)
@@ -137,7 +143,10 @@ async fn ready(
     metadata: &serde_json::Value,
 ) -> QueryResult<()> {
     let (opened, done) = (output.opened.as_ref(), &output.done);
-    let total_chars = output.pages.last().map_or(0, |last| last.start + chars(&last.text));
+    let total_chars = output
+        .pages
+        .last()
+        .map_or(0, |last| last.start + chars(&last.text));
     let language = done.language.as_deref().map(words);
     statement(READY)
         .bind::<BigInt, _>(id)
@@ -159,16 +168,17 @@ async fn ready(
     Ok(())
 }
 
-async fn store_pages(
-    conn: &mut AsyncPgConnection,
-    id: ItemId,
-    pages: &[Page],
-) -> QueryResult<()> {
+async fn store_pages(conn: &mut AsyncPgConnection, id: ItemId, pages: &[Page]) -> QueryResult<()> {
     let each = |own: fn(&Page) -> i32| pages.iter().map(own).collect::<Vec<_>>();
     statement(PAGES)
         .bind::<BigInt, _>(id)
         .bind::<Array<Integer>, _>(each(|page| integer(page.number)))
-        .bind::<Array<BigInt>, _>(pages.iter().map(|page| bigint(page.start)).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(
+            pages
+                .iter()
+                .map(|page| bigint(page.start))
+                .collect::<Vec<_>>(),
+        )
         .bind::<Array<Integer>, _>(each(|page| integer(chars(&page.text))))
         .bind::<Array<Nullable<Text>>, _>(
             pages
@@ -176,7 +186,12 @@ async fn store_pages(
                 .map(|page| page.locator.as_deref().map(words))
                 .collect::<Vec<_>>(),
         )
-        .bind::<Array<Text>, _>(pages.iter().map(|page| page.text.as_str()).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(
+            pages
+                .iter()
+                .map(|page| page.text.as_str())
+                .collect::<Vec<_>>(),
+        )
         .execute(conn)
         .await?;
     Ok(())
@@ -206,7 +221,12 @@ async fn store_pieces(
                 .map(|piece| piece.chunk.locator.as_deref().map(words))
                 .collect::<Vec<_>>(),
         )
-        .bind::<Array<Text>, _>(pieces.iter().map(|piece| piece.text.as_str()).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(
+            pieces
+                .iter()
+                .map(|piece| piece.text.as_str())
+                .collect::<Vec<_>>(),
+        )
         .bind::<Text, _>(words(config))
         .execute(conn)
         .await?;

@@ -95,7 +95,11 @@ impl Reading {
         {
             self.at += 1;
         }
-        let text = slice(pages.get(self.at..).unwrap_or_default(), chunk.start, chunk.end);
+        let text = slice(
+            pages.get(self.at..).unwrap_or_default(),
+            chunk.start,
+            chunk.end,
+        );
         Ok(Piece { chunk, text })
     }
 }
@@ -189,7 +193,12 @@ mod tests {
 
     #[test]
     fn pieces_have_the_text_that_their_offsets_say() {
-        let pages = [page(1, 0, "añb😀"), page(2, 5, "cd"), page(3, 8, ""), page(4, 9, "ef")];
+        let pages = [
+            page(1, 0, "añb😀"),
+            page(2, 5, "cd"),
+            page(3, 8, ""),
+            page(4, 9, "ef"),
+        ];
         let all: Vec<char> = "añb😀\u{c}cd\u{c}\u{c}ef".chars().collect();
         let mut reading = Reading::default();
         for page in &pages {
@@ -211,16 +220,28 @@ mod tests {
     fn what_a_child_may_not_say_is_not_taken() {
         let mut reading = Reading::default();
         reading.page(&page(1, 0, "abc")).unwrap();
-        for wrong in [page(1, 4, "x"), page(2, 3, "x"), page(2, 5, "x"), page(2, 4, "\0")] {
+        for wrong in [
+            page(1, 4, "x"),
+            page(2, 3, "x"),
+            page(2, 5, "x"),
+            page(2, 4, "\0"),
+        ] {
             let mut own = Reading::default();
             own.page(&page(1, 0, "abc")).unwrap();
             own.page(&wrong).unwrap_err();
         }
-        for wrong in [chunk(1, 0, 2), chunk(0, 2, 2), chunk(0, 0, 4), chunk(0, 3, 1)] {
+        for wrong in [
+            chunk(1, 0, 2),
+            chunk(0, 2, 2),
+            chunk(0, 0, 4),
+            chunk(0, 3, 1),
+        ] {
             reading.piece(&[page(1, 0, "abc")], wrong).unwrap_err();
         }
         reading.piece(&[page(1, 0, "abc")], chunk(0, 1, 2)).unwrap();
-        reading.piece(&[page(1, 0, "abc")], chunk(1, 0, 2)).unwrap_err();
+        reading
+            .piece(&[page(1, 0, "abc")], chunk(1, 0, 2))
+            .unwrap_err();
     }
 
     #[test]
@@ -231,7 +252,10 @@ mod tests {
             ..Done::default()
         };
         let failure = check(&[page(1, 0, " \n"), page(2, 3, "")], &done).unwrap();
-        assert_eq!((failure.code, failure.pages), (Code::NoTextLayer, vec![1, 2, 3]));
+        assert_eq!(
+            (failure.code, failure.pages),
+            (Code::NoTextLayer, vec![1, 2, 3])
+        );
         let failure = check(&[], &Done::default()).unwrap();
         assert_eq!(failure.code, Code::Empty);
         assert_eq!(check(&[page(1, 0, "x")], &done), None);

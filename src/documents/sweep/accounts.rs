@@ -48,11 +48,10 @@ const REFERENCES: &str = "(SELECT count(*) FROM documents WHERE documents.tenant
 ///
 /// # Errors
 /// Whatever the database answers.
-pub async fn reconcile(
-    conn: &mut AsyncPgConnection,
-    is_trial: bool,
-) -> QueryResult<Vec<Account>> {
-    let tenants: Vec<Id> = sql_query("SELECT id FROM tenant ORDER BY id").load(conn).await?;
+pub async fn reconcile(conn: &mut AsyncPgConnection, is_trial: bool) -> QueryResult<Vec<Account>> {
+    let tenants: Vec<Id> = sql_query("SELECT id FROM tenant ORDER BY id")
+        .load(conn)
+        .await?;
     let mut off = Vec::new();
     for Id { id } in tenants {
         let account = conn
@@ -62,7 +61,8 @@ pub async fn reconcile(
     }
     if !is_trial {
         let drift = off.iter().map(|account| {
-            (account.used_was - account.used).abs() + (account.reserved_was - account.reserved).abs()
+            (account.used_was - account.used).abs()
+                + (account.reserved_was - account.reserved).abs()
         });
         metrics::drift(drift.sum());
     }
@@ -104,12 +104,14 @@ async fn one(
         Some(account) if !is_trial => account,
         account => return Ok(account),
     };
-    sql_query("UPDATE tenant SET used_bytes = $2, reserved_bytes = $3, updated_at = now() WHERE id = $1")
-        .bind::<BigInt, _>(id)
-        .bind::<BigInt, _>(account.used)
-        .bind::<BigInt, _>(account.reserved)
-        .execute(conn)
-        .await?;
+    sql_query(
+        "UPDATE tenant SET used_bytes = $2, reserved_bytes = $3, updated_at = now() WHERE id = $1",
+    )
+    .bind::<BigInt, _>(id)
+    .bind::<BigInt, _>(account.used)
+    .bind::<BigInt, _>(account.reserved)
+    .execute(conn)
+    .await?;
     sql_query(format!(
         "UPDATE blob SET refs = {REFERENCES} WHERE tenant_id = $1 AND refs <> {REFERENCES}"
     ))

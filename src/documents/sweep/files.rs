@@ -97,7 +97,7 @@ async fn some_released(
         }
     }
     sql_query(
-        "UPDATE blob SET purged_at = now() FROM unnest($1, $2) AS gone(tenant_id, sha256) \
+        "UPDATE blob SET purged_at = now() FROM unnest($1::bigint[], $2::bytea[]) AS gone(tenant_id, sha256) \
          WHERE blob.tenant_id = gone.tenant_id AND blob.sha256 = gone.sha256",
     )
     .bind::<Array<BigInt>, _>(&tenants)
@@ -119,10 +119,11 @@ pub(super) async fn drafts(
     let mut names = tokio::task::spawn_blocking(move || old_files(&listed, before))
         .await
         .map_err(io::Error::other)??;
-    let waiting: Vec<Name> = sql_query("SELECT id::text AS name FROM upload WHERE id::text = ANY ($1)")
-        .bind::<Array<Text>, _>(&names)
-        .load(conn)
-        .await?;
+    let waiting: Vec<Name> =
+        sql_query("SELECT id::text AS name FROM upload WHERE id::text = ANY ($1)")
+            .bind::<Array<Text>, _>(&names)
+            .load(conn)
+            .await?;
     names.retain(|name| !waiting.iter().any(|own| own.name == *name));
     if !is_trial {
         for name in &names {
@@ -173,9 +174,8 @@ pub async fn orphans(
 ) -> Result<usize, SweepError> {
     let before = SystemTime::now() - grace;
     let (sender, mut batches) = tokio::sync::mpsc::unbounded_channel();
-    let mut visit = move |batch: Vec<Stored>| {
-        std::time::Instant::now() < until && sender.send(batch).is_ok()
-    };
+    let mut visit =
+        move |batch: Vec<Stored>| std::time::Instant::now() < until && sender.send(batch).is_ok();
     let listing = async move {
         let listed = blobs.list(&mut visit).await;
         drop(visit);
@@ -200,13 +200,10 @@ pub async fn orphans(
 /// Whether a folder's name can be a tenant's: others put things into folders, too.
 fn is_uid(name: &str) -> bool {
     name.len() == 36
-        && name
-            .bytes()
-            .enumerate()
-            .all(|(at, byte)| match at {
-                8 | 13 | 18 | 23 => byte == b'-',
-                _ => byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte),
-            })
+        && name.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte),
+        })
 }
 
 #[derive(QueryableByName)]
@@ -226,11 +223,17 @@ async fn judge(
     before: SystemTime,
     is_trial: bool,
 ) -> Result<usize, SweepError> {
-    let tenants: Vec<&str> = batch.iter().map(|stored| stored.key.tenant.as_str()).collect();
-    let hashes: Vec<&[u8]> = batch.iter().map(|stored| stored.key.sha256.as_slice()).collect();
+    let tenants: Vec<&str> = batch
+        .iter()
+        .map(|stored| stored.key.tenant.as_str())
+        .collect();
+    let hashes: Vec<&[u8]> = batch
+        .iter()
+        .map(|stored| stored.key.sha256.as_slice())
+        .collect();
     let found: Vec<Nobodys> = sql_query(
         "SELECT file.place, tenant.id IS NOT NULL AS has_tenant \
-         FROM unnest($1, $2) WITH ORDINALITY AS file(tenant, sha256, place) LEFT JOIN tenant ON tenant.uid = file.tenant::uuid \
+         FROM unnest($1::text[], $2::bytea[]) WITH ORDINALITY AS file(tenant, sha256, place) LEFT JOIN tenant ON tenant.uid = file.tenant::uuid \
          WHERE NOT EXISTS (SELECT 1 FROM blob WHERE blob.tenant_id = tenant.id AND blob.sha256 = file.sha256)",
     )
     .bind::<Array<Text>, _>(&tenants)
@@ -242,7 +245,9 @@ async fn judge(
     }
     for one in &found {
         let at = as_count(one.place).saturating_sub(1);
-        let Some(stored) = batch.get(at) else { continue };
+        let Some(stored) = batch.get(at) else {
+            continue;
+        };
         if one.has_tenant {
             mark(conn, stored).await?;
         } else {

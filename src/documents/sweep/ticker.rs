@@ -48,7 +48,9 @@ impl Ticker {
         }
         let node = self.shared.node;
         if is_mine(&mut conn, "document-sweep", SWEEP_EVERY, node).await? {
-            let swept = sweep(&mut conn, &*self.blobs, false).await.map_err(port_error)?;
+            let swept = sweep(&mut conn, &*self.blobs, false)
+                .await
+                .map_err(port_error)?;
             if swept != super::Swept::default() {
                 info!(?swept, "document-sweep took away what was nobody's");
             }
@@ -58,7 +60,10 @@ impl Ticker {
             let found = orphans(&mut conn, &*self.blobs, GRACE, until, false).await;
             let found = found.map_err(port_error)?;
             if found > 0 {
-                warn!(files = found, "files without a row, which go with the next sweep");
+                warn!(
+                    files = found,
+                    "files without a row, which go with the next sweep"
+                );
             }
         }
         if is_mine(&mut conn, "document-reconcile", RECONCILE_EVERY, node).await? {

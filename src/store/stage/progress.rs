@@ -31,7 +31,11 @@ impl Stage {
     /// `percent`). SQL, a constant.
     #[must_use]
     pub fn telling(mut self, progress: Option<&'static str>) -> Self {
-        let touch = if self.touches { ", updated_at = now()" } else { "" };
+        let touch = if self.touches {
+            ", updated_at = now()"
+        } else {
+            ""
+        };
         self.progress = progress.map(|assignments| {
             include_str!("progress.sql")
                 .replace("{progress}", assignments)

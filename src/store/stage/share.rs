@@ -125,7 +125,11 @@ impl Stage {
 
 impl Shared {
     fn of(stage: &Stage, share: Share) -> Self {
-        let touch = if stage.touches { ", updated_at = now()" } else { "" };
+        let touch = if stage.touches {
+            ", updated_at = now()"
+        } else {
+            ""
+        };
         let fill = |template: &str| {
             template
                 .replace("{round}", include_str!("shared_round.sql").trim_end())

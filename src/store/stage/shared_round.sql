@@ -24,7 +24,9 @@ WITH RECURSIVE held AS MATERIALIZED (
     SELECT ahead.owner FROM ahead UNION ALL SELECT behind.owner FROM behind
 ), head AS (
     SELECT first.*, owner.id AS owner, coalesce(held.number, 0) AS number
-    FROM waiting JOIN {owners} AS owner ON owner.id = waiting.owner LEFT JOIN held ON held.owner = waiting.owner,
+    FROM waiting LEFT JOIN held ON held.owner = waiting.owner,
+    -- By their keys, however many the planner takes them for.
+    LATERAL (SELECT * FROM {owners} AS own WHERE own.id = waiting.owner OFFSET 0) AS owner,
     LATERAL (
         SELECT queued.id, {stage}_priority AS priority, {stage}_due_at AS due_at, {large} AS is_large FROM {table} AS queued
         WHERE queued.{owner} = waiting.owner AND {stage}_status = 'Queued' AND {stage}_due_at <= now()

@@ -109,30 +109,21 @@ impl Bench {
             ))
             .await
             .unwrap();
-        self.database
-            .scalar("SELECT max(id) FROM documents")
-            .await
+        self.database.scalar("SELECT max(id) FROM documents").await
     }
 
     /// The workflow.
     pub(crate) fn workflow(&self, reads: Arc<dyn Reads>) -> DocumentProcessing {
         let options = Live::new(self.options.clone());
         let nowhere = PathBuf::from("/nowhere");
-        DocumentProcessing::with(self.blobs.clone(), reads, options, nowhere)
-    }
-
-    /// Its port, for this process.
-    pub(crate) async fn port(&self, reads: Arc<dyn Reads>, settings: &Settings) -> Pipeline {
-        let node = node::register(&mut self.pool.get().await.unwrap())
-            .await
-            .unwrap();
-        let live = Live::new(settings.clone());
-        Pipeline::new(self.workflow(reads), self.pool.clone(), node, live)
+        let blobs: Arc<dyn Blobs> = Arc::<Local>::clone(&self.blobs);
+        DocumentProcessing::with(blobs, reads, options, nowhere)
     }
 
     /// The engine at work, as one process.
     pub(crate) async fn start(&self, concurrency: usize) -> Tree {
-        self.start_with(self.script.clone(), concurrency).await
+        let script: Arc<dyn Reads> = Arc::<Script>::clone(&self.script);
+        self.start_with(script, concurrency).await
     }
 
     /// The same with another reader.
@@ -294,9 +285,9 @@ impl Script {
                 }
                 "short" => {
                     let left = |left: usize| left.checked_sub(1);
-                    let short = self
-                        .shortages
-                        .fetch_update(Ordering::SeqCst, Ordering::SeqCst, left);
+                    let short =
+                        self.shortages
+                            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, left);
                     if short.is_ok() {
                         return Err(ChildError::Short(Short(Shortage::Threads)));
                     }

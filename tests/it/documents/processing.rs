@@ -27,7 +27,12 @@ async fn a_document_is_read_cut_and_ready() {
     let pages = "SELECT number, start_char, chars, text FROM document_page ORDER BY number";
     assert_eq!(
         bench.database.rows(pages).await,
-        ["1|0|22|Brass kettles boil añ😀", "2|23|0|", "3|24|0|", "4|25|11|Copper pots"]
+        [
+            "1|0|22|Brass kettles boil añ😀",
+            "2|23|0|",
+            "3|24|0|",
+            "4|25|11|Copper pots"
+        ]
     );
     let chunks = "SELECT seq, page_from, start_char, end_char, config, words, tsv @@ to_tsquery('english', 'kettle | pot') FROM chunk ORDER BY seq";
     assert_eq!(
@@ -59,14 +64,34 @@ async fn a_document_fails_with_a_code_its_pages_and_whether_to_try_again() {
     let bench = Bench::new().await;
     let tenant = bench.tenant("a", 10).await;
     for (name, text, expected, attempts) in [
-        ("corrupt", "page x\nrefuse corrupt", "failed|corrupt|f|{2}", 1),
-        ("password", "refuse password_required", "failed|password_required|t|{2}", 1),
-        ("blank", "opened 2\npage  \npage ", "failed|no_text_layer|t|{1,2}", 1),
+        (
+            "corrupt",
+            "page x\nrefuse corrupt",
+            "failed|corrupt|f|{2}",
+            1,
+        ),
+        (
+            "password",
+            "refuse password_required",
+            "failed|password_required|t|{2}",
+            1,
+        ),
+        (
+            "blank",
+            "opened 2\npage  \npage ",
+            "failed|no_text_layer|t|{1,2}",
+            1,
+        ),
         ("nothing", "opened 0", "failed|empty|f|{}", 1),
         // What reads them breaks down: once more, and never a third time.
         ("slow", "refuse timeout", "failed|timeout|f|{2}", 2),
         ("big", "refuse memory", "failed|memory|f|{2}", 2),
-        ("crash", "refuse parser_crashed", "failed|parser_crashed|f|{2}", 2),
+        (
+            "crash",
+            "refuse parser_crashed",
+            "failed|parser_crashed|f|{2}",
+            2,
+        ),
         ("liar", "page a\nliar", "failed|parser_crashed|f|{}", 2),
     ] {
         let document = bench.add(tenant, name, text, 0).await;
@@ -100,7 +125,11 @@ async fn what_fails_loses_the_text_that_it_had() {
     bench.settled().await;
     assert_eq!(bench.of(document, "status").await, "ready");
     let file = bench.file(tenant, "refuse corrupt").await;
-    let hash: String = file.sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash: String = file
+        .sha256
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     bench
         .database
         .run(&format!(
@@ -110,7 +139,9 @@ async fn what_fails_loses_the_text_that_it_had() {
         .await;
     bench.settled().await;
     assert_eq!(
-        bench.of(document, "status, error_code, total_chunks, total_chars").await,
+        bench
+            .of(document, "status, error_code, total_chunks, total_chars")
+            .await,
         "failed|corrupt|0|0"
     );
     let left = "SELECT (SELECT count(*) FROM chunk) + (SELECT count(*) FROM document_page)";
@@ -134,7 +165,10 @@ async fn ready_without_text_cannot_exist() {
         .batch_execute("UPDATE documents SET status = 'ready'")
         .await
         .unwrap();
-    assert_eq!(bench.of(document, "status, process_status").await, "queued|Queued");
+    assert_eq!(
+        bench.of(document, "status, process_status").await,
+        "queued|Queued"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,7 +178,10 @@ async fn what_the_machine_lacks_is_charged_to_no_document() {
     let document = bench.add(tenant, "x", "short\npage Kettle", 0).await;
     let tree = bench.start(1).await;
     bench.settled().await;
-    assert_eq!(bench.of(document, "status, process_attempts").await, "ready|1");
+    assert_eq!(
+        bench.of(document, "status, process_attempts").await,
+        "ready|1"
+    );
     assert_eq!(bench.script.began().len(), 2);
     let told = "SELECT outcome FROM attempt ORDER BY settled_at";
     assert_eq!(bench.database.rows(told).await, ["snoozed", "completed"]);
@@ -201,7 +238,11 @@ async fn what_is_attached_becomes_documents_of_its_own_under_the_same_quota() {
             .await;
     }
     bench.settled().await;
-    let drafts = std::fs::read_dir(gleaner::documents::blob::Blobs::drafts(&*bench.blobs).await.unwrap());
+    let drafts = std::fs::read_dir(
+        gleaner::documents::blob::Blobs::drafts(&*bench.blobs)
+            .await
+            .unwrap(),
+    );
     assert_eq!(drafts.unwrap().count(), 0);
     tree.drain(Duration::from_secs(5)).await;
 }
@@ -210,14 +251,20 @@ async fn what_is_attached_becomes_documents_of_its_own_under_the_same_quota() {
 async fn a_real_child_reads_a_real_file() {
     let bench = Bench::new().await;
     let tenant = bench.tenant("a", 2).await;
-    let text = "The kettle is made of brass.\n\nIt boils water in the morning and in the evening.\n";
+    let text =
+        "The kettle is made of brass.\n\nIt boils water in the morning and in the evening.\n";
     let document = bench.add(tenant, "kettle.txt", text, 0).await;
     let reader = Arc::new(Reader::by(env!("CARGO_BIN_EXE_gleaner")));
     let tree = bench.start_with(reader, 2).await;
     bench.settled().await;
     assert_eq!(
-        bench.of(document, "status, error_code, error_message, mime_type, page_count").await,
-        "ready||||text/plain|1".replacen("||||", "|||", 1)
+        bench
+            .of(
+                document,
+                "status, error_code, error_message, mime_type, page_count"
+            )
+            .await,
+        "ready|||text/plain|1"
     );
     let found = "SELECT count(*) FROM chunk WHERE tsv @@ to_tsquery('simple', 'brass')";
     assert_eq!(bench.database.count(found).await, 1);

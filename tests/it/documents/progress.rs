@@ -21,7 +21,10 @@ async fn pages_are_told_as_they_are_read_and_never_taken_back() {
     let tree = bench.start(1).await;
     let columns = "status, step, pages_done, page_count, processing_progress, process_attempts";
     for expected in ["processing|read|2|4|45|1", "processing|read|3|4|65|1"] {
-        wait_until(expected, async || bench.of(document, columns).await == expected).await;
+        wait_until(expected, async || {
+            bench.of(document, columns).await == expected
+        })
+        .await;
         bench.script.gate.add_permits(1);
     }
     bench.settled().await;
@@ -33,13 +36,21 @@ async fn pages_are_told_as_they_are_read_and_never_taken_back() {
 async fn nothing_is_written_while_nothing_is_new() {
     let bench = Bench::new().await;
     let tenant = bench.tenant("a", 2).await;
-    let document = bench.add(tenant, "x", "opened 2\npage a\nhold\npage b", 0).await;
+    let document = bench
+        .add(tenant, "x", "opened 2\npage a\nhold\npage b", 0)
+        .await;
     let tree = bench.start(1).await;
-    wait_until("a page is told", async || bench.of(document, "pages_done").await == "1").await;
+    wait_until("a page is told", async || {
+        bench.of(document, "pages_done").await == "1"
+    })
+    .await;
     let version = bench.of(document, "xmin").await;
     // Two looks later it is the same row.
     let since = Instant::now();
-    wait_until("some looks have passed", async || since.elapsed() > Duration::from_millis(2_500)).await;
+    wait_until("some looks have passed", async || {
+        since.elapsed() > Duration::from_millis(2_500)
+    })
+    .await;
     assert_eq!(bench.of(document, "xmin").await, version);
     bench.script.gate.add_permits(1);
     bench.settled().await;
@@ -50,8 +61,14 @@ async fn nothing_is_written_while_nothing_is_new() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_takes_a_document_away_ends_its_work_within_two_seconds() {
     for (wish, expected) in [
-        ("UPDATE documents SET process_status = 'Cancelled'", "cancelled|Cancelled|"),
-        ("UPDATE documents SET status = 'cancelled'", "cancelled|Cancelled|"),
+        (
+            "UPDATE documents SET process_status = 'Cancelled'",
+            "cancelled|Cancelled|",
+        ),
+        (
+            "UPDATE documents SET status = 'cancelled'",
+            "cancelled|Cancelled|",
+        ),
         // As the guide has it.
         (
             "UPDATE documents SET status = 'failed' WHERE status = 'processing' AND created_at < NOW() + INTERVAL '1 hour'",
@@ -82,7 +99,9 @@ async fn whoever_takes_a_document_away_ends_its_work_within_two_seconds() {
         })
         .await;
         assert_eq!(
-            bench.of(document, "status, process_status, error_code").await,
+            bench
+                .of(document, "status, process_status, error_code")
+                .await,
             expected,
             "{wish}"
         );
@@ -109,7 +128,10 @@ async fn a_result_that_comes_too_late_is_dropped() {
         bench.of(document, "process_lease IS NULL").await == "t"
     })
     .await;
-    assert_eq!(bench.of(document, "status, error_code").await, "failed|stopped");
+    assert_eq!(
+        bench.of(document, "status, error_code").await,
+        "failed|stopped"
+    );
     assert_eq!(bench.database.count("SELECT count(*) FROM chunk").await, 0);
     // And it can be asked for again.
     bench

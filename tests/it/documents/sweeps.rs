@@ -19,7 +19,12 @@ async fn path(bench: &Bench, key: &Key) -> PathBuf {
 /// Makes a file look as if it had been written two hours ago.
 fn age(path: &std::path::Path) {
     let then = SystemTime::now() - Duration::from_secs(7_200);
-    File::options().write(true).open(path).unwrap().set_modified(then).unwrap();
+    File::options()
+        .write(true)
+        .open(path)
+        .unwrap()
+        .set_modified(then)
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,7 +62,10 @@ async fn uploads_and_reservations_that_were_given_up_are_given_back() {
     assert_eq!(would, expected);
     let reserved = "SELECT reserved_bytes FROM tenant";
     assert_eq!(bench.database.count(reserved).await, 1_111);
-    assert_eq!(sweep(&mut conn, &*bench.blobs, false).await.unwrap(), expected);
+    assert_eq!(
+        sweep(&mut conn, &*bench.blobs, false).await.unwrap(),
+        expected
+    );
     assert_eq!(bench.database.count(reserved).await, 101);
     let mut left: Vec<String> = fs::read_dir(&drafts)
         .unwrap()
@@ -67,14 +75,21 @@ async fn uploads_and_reservations_that_were_given_up_are_given_back() {
     assert_eq!(left, [format!("{upload}2"), "young".to_owned()]);
     let again = sweep(&mut conn, &*bench.blobs, false).await.unwrap();
     assert_eq!(again, Swept::default());
-    assert_eq!(reconcile(&mut conn, true).await.unwrap(), [] as [Account; 0]);
+    assert_eq!(
+        reconcile(&mut conn, true).await.unwrap(),
+        [] as [Account; 0]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_released_file_goes_after_a_while_and_never_one_that_is_uploaded_again() {
     let bench = Bench::new().await;
     let tenant = bench.tenant("a", 2).await;
-    for (name, text) in [("gone", "page gone"), ("again", "page again"), ("kept", "page kept")] {
+    for (name, text) in [
+        ("gone", "page gone"),
+        ("again", "page again"),
+        ("kept", "page kept"),
+    ] {
         bench.add(tenant, name, text, 0).await;
     }
     let mut files = Vec::new();
@@ -94,15 +109,24 @@ async fn a_released_file_goes_after_a_while_and_never_one_that_is_uploaded_again
         .await;
     let mut conn = bench.database.connect().await;
     // Not at once.
-    assert_eq!(sweep(&mut conn, &*bench.blobs, false).await.unwrap().files, 0);
+    assert_eq!(
+        sweep(&mut conn, &*bench.blobs, false).await.unwrap().files,
+        0
+    );
     bench
         .database
         .run("UPDATE blob SET released_at = now() - interval '2 hours' WHERE refs = 0")
         .await;
-    assert_eq!(sweep(&mut conn, &*bench.blobs, true).await.unwrap().files, 2);
+    assert_eq!(
+        sweep(&mut conn, &*bench.blobs, true).await.unwrap().files,
+        2
+    );
     // One is being uploaded again: the file is kept, and its row is to follow.
     bench.file(tenant, "page again").await;
-    assert_eq!(sweep(&mut conn, &*bench.blobs, false).await.unwrap().files, 1);
+    assert_eq!(
+        sweep(&mut conn, &*bench.blobs, false).await.unwrap().files,
+        1
+    );
     let there: Vec<bool> = files.iter().map(|file| file.exists()).collect();
     assert_eq!(there, [false, true, true]);
     // The row stays for as long as the deleted document names it, and a new upload takes it up again.
@@ -110,9 +134,15 @@ async fn a_released_file_goes_after_a_while_and_never_one_that_is_uploaded_again
     assert_eq!(bench.database.count(rows).await, 3);
     bench.add(tenant, "gone", "page gone", 0).await;
     let state = "SELECT refs, purged_at IS NULL, released_at IS NULL FROM blob ORDER BY refs, purged_at NULLS FIRST";
-    assert_eq!(bench.database.rows(state).await, ["0|t|f", "1|t|t", "1|t|t"]);
+    assert_eq!(
+        bench.database.rows(state).await,
+        ["0|t|f", "1|t|t", "1|t|t"]
+    );
     assert!(files[0].exists());
-    assert_eq!(reconcile(&mut conn, true).await.unwrap(), [] as [Account; 0]);
+    assert_eq!(
+        reconcile(&mut conn, true).await.unwrap(),
+        [] as [Account; 0]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -143,13 +173,20 @@ async fn files_without_a_row_go_but_young_ones() {
     let mut conn = bench.database.connect().await;
     let soon = || Instant::now() + Duration::from_secs(60);
     for is_trial in [true, false] {
-        let found = orphans(&mut conn, &*bench.blobs, GRACE, soon(), is_trial).await.unwrap();
+        let found = orphans(&mut conn, &*bench.blobs, GRACE, soon(), is_trial)
+            .await
+            .unwrap();
         assert_eq!(found, 2);
     }
-    assert_eq!(sweep(&mut conn, &*bench.blobs, false).await.unwrap().files, 1);
+    assert_eq!(
+        sweep(&mut conn, &*bench.blobs, false).await.unwrap().files,
+        1
+    );
     let there: Vec<bool> = files.iter().map(|file| file.exists()).collect();
     assert_eq!(there, [true, false, true, false]);
-    let found = orphans(&mut conn, &*bench.blobs, GRACE, soon(), false).await.unwrap();
+    let found = orphans(&mut conn, &*bench.blobs, GRACE, soon(), false)
+        .await
+        .unwrap();
     assert_eq!(found, 0);
     assert_eq!(bench.database.count("SELECT count(*) FROM blob").await, 1);
 }
@@ -157,7 +194,10 @@ async fn files_without_a_row_go_but_young_ones() {
 #[tokio::test(flavor = "multi_thread")]
 async fn accounts_that_are_off_are_put_right_to_the_byte() {
     let bench = Bench::new().await;
-    let (right, wrong) = (bench.tenant("right", 2).await, bench.tenant("wrong", 2).await);
+    let (right, wrong) = (
+        bench.tenant("right", 2).await,
+        bench.tenant("wrong", 2).await,
+    );
     for tenant in [right, wrong] {
         bench.add(tenant, "a", "page same", 0).await;
         bench.add(tenant, "b", "page same", 0).await;
@@ -176,11 +216,23 @@ async fn accounts_that_are_off_are_put_right_to_the_byte() {
         let off = reconcile(&mut conn, is_trial).await.unwrap();
         let told: Vec<_> = off
             .iter()
-            .map(|one| (one.name.as_str(), one.used_was, one.used, one.reserved_was, one.reserved, one.files))
+            .map(|one| {
+                (
+                    one.name.as_str(),
+                    one.used_was,
+                    one.used,
+                    one.reserved_was,
+                    one.reserved,
+                    one.files,
+                )
+            })
             .collect();
         assert_eq!(told, [("wrong", 12_345, 19, 99, 5, 1)]);
     }
-    assert_eq!(reconcile(&mut conn, true).await.unwrap(), [] as [Account; 0]);
+    assert_eq!(
+        reconcile(&mut conn, true).await.unwrap(),
+        [] as [Account; 0]
+    );
     let refs = format!("SELECT refs FROM blob WHERE tenant_id = {wrong} ORDER BY refs");
     assert_eq!(bench.database.rows(&refs).await, ["1", "2"]);
 }
@@ -199,22 +251,34 @@ async fn old_keys_are_forgotten_and_deleted_documents_go_for_good() {
         .await;
     let mut conn = bench.database.connect().await;
     assert_eq!(sweep(&mut conn, &*bench.blobs, true).await.unwrap().keys, 1);
-    assert_eq!(sweep(&mut conn, &*bench.blobs, false).await.unwrap().keys, 1);
-    assert_eq!(bench.database.rows("SELECT key FROM idempotency").await, ["new"]);
+    assert_eq!(
+        sweep(&mut conn, &*bench.blobs, false).await.unwrap().keys,
+        1
+    );
+    assert_eq!(
+        bench.database.rows("SELECT key FROM idempotency").await,
+        ["new"]
+    );
 
     let kind = &gleaner::documents::retention::KINDS[0];
     let week = Duration::from_secs(7 * 24 * 3_600);
     for (deleted, gone) in [("NULL", 0), ("now()", 0), ("now() - interval '8 days'", 1)] {
         bench
             .database
-            .run(&format!("UPDATE documents SET deleted_at = {deleted}, process_status = 'Cancelled'"))
+            .run(&format!(
+                "UPDATE documents SET deleted_at = {deleted}, process_status = 'Cancelled'"
+            ))
             .await;
         for is_trial in [true, false] {
-            let step = gleaner::store::prune::step(&mut conn, kind, week, Default::default(), is_trial)
-                .await
-                .unwrap();
+            let step =
+                gleaner::store::prune::step(&mut conn, kind, week, Default::default(), is_trial)
+                    .await
+                    .unwrap();
             assert_eq!(step.gone, gone, "{deleted}");
         }
     }
-    assert_eq!(bench.database.count("SELECT count(*) FROM documents").await, 0);
+    assert_eq!(
+        bench.database.count("SELECT count(*) FROM documents").await,
+        0
+    );
 }
