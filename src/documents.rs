@@ -6,8 +6,12 @@
 pub mod blob;
 pub mod cli;
 pub mod config;
+pub mod document;
 mod http;
+pub mod intake;
 pub mod key;
+pub mod password;
+pub mod quota;
 pub mod scope;
 pub mod storage;
 pub mod tenant;

@@ -1,5 +1,6 @@
 //! The commands that are about documents and tenants.
 
+mod documents;
 mod tenant;
 
 use clap::Subcommand;
@@ -12,6 +13,8 @@ use crate::console::Global;
 pub enum Command {
     /// Create tenants, list them, set their quotas; make and revoke their keys.
     Tenant(tenant::Arguments),
+    /// Add tenants' documents, and change what becomes of them.
+    Documents(documents::Arguments),
 }
 
 impl Command {
@@ -22,6 +25,7 @@ impl Command {
     pub async fn run(self, global: &Global) -> anyhow::Result<u8> {
         match self {
             Self::Tenant(arguments) => tenant::run(global, arguments).await,
+            Self::Documents(arguments) => documents::run(global, arguments).await,
         }
     }
 }

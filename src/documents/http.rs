@@ -5,15 +5,44 @@
 //! `{"success": false, "error": TEXT, "code": CODE}`. Nothing is answered from which one could learn what other tenants have: an
 //! id that is somebody else's is an id that nobody has.
 
+/// Runs something in a transaction of the tenant's, and is what that comes to; what refuses it ends the function as a `Trouble`.
+/// A macro, because no function can say of what it is given that its future may be sent.
+macro_rules! within {
+    ($state:expr, $tenant:expr, $refusal:ty, |$conn:ident| $work:expr) => {{
+        use diesel_async::AsyncConnection as _;
+        let (tenant, mut pooled) = (
+            $tenant,
+            $crate::documents::http::caller::connection($state).await?,
+        );
+        pooled
+            .transaction::<_, $refusal, _>(async |$conn| {
+                $crate::documents::scope::enter($conn, tenant).await?;
+                $work
+            })
+            .await?
+    }};
+}
+
+mod admin;
+mod body;
+mod bounds;
 mod caller;
+mod lifecycle;
+mod multipart;
+mod receive;
 mod trouble;
+mod tus;
+mod upload;
 
 use std::sync::Arc;
 
 use axum::Router;
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
 
 use crate::app::state::Shared;
 use crate::documents::blob::Blobs;
+use crate::documents::config::Documents;
 use crate::documents::storage;
 use crate::http::Routes;
 
@@ -23,13 +52,20 @@ pub(super) struct State {
     pub(super) shared: Arc<Shared>,
     /// Where the files are.
     pub(super) blobs: Arc<dyn Blobs>,
+    /// Room for uploads.
+    pub(super) uploads: Arc<Semaphore>,
+    /// What receives them: work that outlives its request if the client goes away, so that nothing stays set aside.
+    pub(super) receiving: TaskTracker,
 }
 
 impl State {
     pub(super) fn new(shared: &Arc<Shared>) -> Self {
+        let config = shared.config.get();
         Self {
             shared: Arc::clone(shared),
-            blobs: storage::of(&shared.config.get()),
+            blobs: storage::of(&config),
+            uploads: Arc::new(Semaphore::new(config.section::<Documents>().max_uploads)),
+            receiving: TaskTracker::new(),
         }
     }
 }
@@ -38,7 +74,12 @@ impl State {
 pub(super) fn routes(shared: &Arc<Shared>) -> Routes {
     let state = State::new(shared);
     Routes {
-        outsiders: Router::new().with_state(state),
+        operators: admin::routes(),
+        outsiders: Router::new()
+            .merge(lifecycle::routes())
+            .merge(upload::routes())
+            .merge(tus::routes())
+            .with_state(state),
         ..Routes::default()
     }
 }

@@ -9,6 +9,7 @@
 
 mod bench;
 mod cli;
+mod documents;
 mod embedded;
 mod engine;
 mod guides;
