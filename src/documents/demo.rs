@@ -194,7 +194,7 @@ impl Score {
             if told == "ready" {
                 self.wrong += 1;
                 self.example(format!("{name} cannot be read, and is ready"));
-            } else if state.is_some_and(|state| state.status == "failed") {
+            } else if state.as_ref().is_some_and(|state| state.status == "failed") {
                 self.failed += 1;
             } else {
                 self.missed += 1;
