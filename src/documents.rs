@@ -7,14 +7,19 @@ pub mod blob;
 pub mod child;
 pub mod cli;
 pub mod config;
+mod demo;
 mod disk;
 mod doctor;
+pub mod document;
 mod events;
 mod http;
 pub mod identity;
+pub mod intake;
 pub mod key;
 pub mod metrics;
+pub mod password;
 pub mod processing;
+pub mod quota;
 pub mod read;
 pub mod retention;
 pub mod scope;
@@ -51,7 +56,7 @@ pub static AREA: Area = Area {
         look: |conn| Box::pin(status::look(conn)),
     }),
     waits_elsewhere: |_shared| Box::pin(std::future::ready(Vec::new())),
-    rehearse: |_plan| None,
+    rehearse: demo::rehearse,
     metrics: metrics::announce,
     examine: |config, conn| Box::pin(doctor::examine(config, conn)),
 };

@@ -15,7 +15,7 @@ use crate::console::Global;
 pub enum Command {
     /// Create tenants, list them, set their quotas; make and revoke their keys.
     Tenant(tenant::Arguments),
-    /// List a tenant's documents, show one, search in their text; sweep away what is nobody's, reconcile accounts.
+    /// Add tenants' documents, list them, search in their text, change what becomes of them; sweep, reconcile accounts.
     Documents(documents::Arguments),
 }
 

@@ -33,6 +33,8 @@ pub struct Documents {
     pub telegram_bot_token: Secret,
     /// Whether somebody at Telegram who is no tenant yet becomes one by logging in.
     pub telegram_sign_up: bool,
+    /// Documents are told to be `processing` while they wait, and `failed` when they were cancelled: for clients that know no other words.
+    pub compat_statuses: bool,
 }
 
 /// A shorter secret could be guessed.
@@ -78,6 +80,16 @@ impl Options for Documents {
 }
 
 impl Documents {
+    /// A document's status in the words that clients are to be told.
+    #[must_use]
+    pub fn told<'a>(&self, status: &'a str) -> &'a str {
+        match status {
+            "queued" if self.compat_statuses => "processing",
+            "cancelled" if self.compat_statuses => "failed",
+            _ => status,
+        }
+    }
+
     /// The address of its own, if any. Tenants have keys, so it may be reached from elsewhere.
     ///
     /// # Errors

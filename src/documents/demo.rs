@@ -164,7 +164,8 @@ async fn state(conn: &mut AsyncPgConnection, file: &Planted) -> QueryResult<Opti
 /// What this tenant finds of a word.
 async fn hits(conn: &mut AsyncPgConnection, tenant: &str, word: &str) -> QueryResult<Vec<Hit>> {
     let tenant = of_name(conn, tenant).await?;
-    let query = Query::parse(word).map_err(|error| DieselError::QueryBuilderError(Box::new(error)))?;
+    let query =
+        Query::parse(word).map_err(|error| DieselError::QueryBuilderError(Box::new(error)))?;
     let found = search(conn, tenant.id, &query, &Filter::default(), None, 10).await?;
     Ok(found.map(|found| found.hits).unwrap_or_default())
 }
@@ -193,7 +194,7 @@ impl Score {
             if told == "ready" {
                 self.wrong += 1;
                 self.example(format!("{name} cannot be read, and is ready"));
-            } else if state.is_some_and(|state| state.status == "failed") {
+            } else if state.as_ref().is_some_and(|state| state.status == "failed") {
                 self.failed += 1;
             } else {
                 self.missed += 1;
@@ -204,15 +205,22 @@ impl Score {
         let mut is_found = false;
         for tenant in TENANTS {
             for hit in hits(conn, tenant, word).await? {
-                let is_right = tenant == file.tenant && hit.filename == file.name && hit.page == *page;
+                let is_right =
+                    tenant == file.tenant && hit.filename == file.name && hit.page == *page;
                 is_found |= is_right;
                 if is_right && *page > 1 && self.shown.is_none() {
-                    self.shown = Some(format!("{tenant} searches {word}: {}, page {}", hit.filename, hit.page));
+                    self.shown = Some(format!(
+                        "{tenant} searches {word}: {}, page {}",
+                        hit.filename, hit.page
+                    ));
                 }
                 // The word may be another file's, too: of the same bytes, at another tenant.
                 if !is_right && (tenant == file.tenant || hit.filename != file.name) {
                     self.wrong += 1;
-                    self.example(format!("{tenant} finds {word} in {}, page {}", hit.filename, hit.page));
+                    self.example(format!(
+                        "{tenant} finds {word} in {}, page {}",
+                        hit.filename, hit.page
+                    ));
                 }
             }
         }
@@ -220,7 +228,9 @@ impl Score {
             self.found += 1;
         } else {
             self.missed += 1;
-            self.example(format!("{name} is {told}, and {word} is not found on its page {page}"));
+            self.example(format!(
+                "{name} is {told}, and {word} is not found on its page {page}"
+            ));
         }
         Ok(())
     }

@@ -1,27 +1,54 @@
 //! What is served of documents: the tenants' API.
 //!
 //! All of it is under the tenants' own rights, for which no admin token is needed or enough: an API key as `Authorization: Bearer`,
-//! or the cookie of a session (`session`). A
-//! good answer has the form that the front ends of the service before it know; every refusal is
-//! `{"success": false, "error": TEXT, "code": CODE}`. Nothing is answered from which one could learn what other tenants have: an
-//! id that is somebody else's is an id that nobody has.
+//! or the cookie of a session (`session`). A good answer has the form that the front ends of the service before it know; every refusal
+//! is `{"success": false, "error": TEXT, "code": CODE}`. Nothing is answered from which one could learn what other tenants have: an id
+//! that is somebody else's is an id that nobody has.
 
+/// Runs something in a transaction of the tenant's, and is what that comes to; what refuses it ends the function as a `Trouble`.
+/// A macro, because no function can say of what it is given that its future may be sent.
+macro_rules! within {
+    ($state:expr, $tenant:expr, $refusal:ty, |$conn:ident| $work:expr) => {{
+        use diesel_async::AsyncConnection as _;
+        let (tenant, mut pooled) = (
+            $tenant,
+            $crate::documents::http::caller::connection($state).await?,
+        );
+        pooled
+            .transaction::<_, $refusal, _>(async |$conn| {
+                $crate::documents::scope::enter($conn, tenant).await?;
+                $work
+            })
+            .await?
+    }};
+}
+
+mod admin;
 mod asked;
+mod body;
+mod bounds;
 mod caller;
 mod cookie;
 mod events;
 mod file;
 mod health;
+mod lifecycle;
+mod multipart;
 mod page;
 mod reading;
+mod receive;
 mod searching;
 mod session;
 mod trouble;
+mod tus;
+mod upload;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
 
 use crate::app::state::Shared;
 use crate::documents::blob::Blobs;
@@ -44,6 +71,10 @@ pub(super) struct State {
     hub: Arc<Hub>,
     /// What the health check last saw.
     health: Arc<health::Seen>,
+    /// Room for uploads.
+    pub(super) uploads: Arc<Semaphore>,
+    /// What receives them: work that outlives its request if the client goes away, so that nothing stays set aside.
+    pub(super) receiving: TaskTracker,
 }
 
 impl State {
@@ -53,6 +84,8 @@ impl State {
         Self {
             shared: Arc::clone(shared),
             blobs: storage::of(&config),
+            uploads: Arc::new(Semaphore::new(section.max_uploads)),
+            receiving: TaskTracker::new(),
             sessions: Arc::new(Sessions::new(&section.session_secret)),
             providers: identity::providers(section).into(),
             hub: Hub::new(shared),
@@ -65,10 +98,14 @@ impl State {
 pub(super) fn routes(shared: &Arc<Shared>) -> Routes {
     let state = State::new(shared);
     Routes {
+        operators: admin::routes(),
         outsiders: Router::new()
             .merge(page::routes())
             .merge(session::routes())
             .merge(reads())
+            .merge(lifecycle::routes())
+            .merge(upload::routes())
+            .merge(tus::routes())
             .with_state(state),
         ..Routes::default()
     }

@@ -2,10 +2,14 @@
 
 mod bench;
 mod child;
+mod desk;
 mod events;
 mod fairness;
 mod files;
+mod intake;
 mod isolation;
+mod lifecycle;
+mod limits;
 mod page;
 mod processing;
 mod progress;
@@ -13,3 +17,5 @@ mod read;
 mod search;
 mod session;
 mod sweeps;
+mod tenants;
+mod tus;

@@ -85,7 +85,9 @@ pub(super) fn files(seed: u64) -> Vec<Planted> {
         random: StdRng::seed_from_u64(seed),
         planted: Vec::new(),
     };
-    writer.plant(0, "notes.txt", (1, 1), |pages| pages[0].clone().into_bytes());
+    writer.plant(0, "notes.txt", (1, 1), |pages| {
+        pages[0].clone().into_bytes()
+    });
     writer.plant(0, "readme.md", (1, 1), |pages| {
         format!("# Dues\n\n{}\n\n- by *weight*\n- by day\n", pages[0]).into_bytes()
     });
@@ -94,7 +96,9 @@ pub(super) fn files(seed: u64) -> Vec<Planted> {
         format!("what,price\nberth,12\n\"{}\",7\n", pages[0]).into_bytes()
     });
     writer.plant(0, "data.json", (1, 1), |pages| {
-        serde_json::json!({ "ships": 3, "note": pages[0] }).to_string().into_bytes()
+        serde_json::json!({ "ships": 3, "note": pages[0] })
+            .to_string()
+            .into_bytes()
     });
     writer.plant(0, "report.pdf", (3, 2), pdf);
     writer.plant(1, "letter.docx", (1, 1), |pages| docx(&pages[0]));
@@ -158,7 +162,10 @@ fn pdf(pages: &[String]) -> Vec<u8> {
 fn lines(text: &str) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
-        if lines.last().is_some_and(|line| line.len() + word.len() > 80) {
+        if lines
+            .last()
+            .is_some_and(|line| line.len() + word.len() > 80)
+        {
             lines.push(String::new());
         }
         if let Some(line) = lines.last_mut() {
@@ -192,14 +199,20 @@ fn pdf_of(contents: &[String], resources: &str) -> Vec<u8> {
         .collect();
     let mut objects = vec![
         "<< /Type /Catalog /Pages 2 0 R >>".to_owned(),
-        format!("<< /Type /Pages /Count {} /Kids [ {kids}] >>", contents.len()),
+        format!(
+            "<< /Type /Pages /Count {} /Kids [ {kids}] >>",
+            contents.len()
+        ),
     ];
     for (at, content) in contents.iter().enumerate() {
         objects.push(format!(
             "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Resources << {resources} >> /Contents {} 0 R >>",
             4 + 2 * at
         ));
-        objects.push(format!("<< /Length {} >>\nstream\n{content}\nendstream", content.len()));
+        objects.push(format!(
+            "<< /Length {} >>\nstream\n{content}\nendstream",
+            content.len()
+        ));
     }
     let mut out = "%PDF-1.4\n".to_owned();
     let mut table = format!("xref\n0 {}\n0000000000 65535 f \n", objects.len() + 1);
@@ -303,7 +316,11 @@ fn pptx(slides: &[String]) -> Vec<u8> {
         ("ppt/presentation.xml", presentation.as_bytes()),
         ("ppt/_rels/presentation.xml.rels", targets.as_bytes()),
     ];
-    files.extend(slides.iter().map(|(name, slide)| (&**name, slide.as_bytes())));
+    files.extend(
+        slides
+            .iter()
+            .map(|(name, slide)| (&**name, slide.as_bytes())),
+    );
     archive(&files)
 }
 
@@ -339,7 +356,11 @@ fn xlsx(sheets: &[String]) -> Vec<u8> {
         ("xl/workbook.xml", workbook.as_bytes()),
         ("xl/_rels/workbook.xml.rels", targets.as_bytes()),
     ];
-    files.extend(sheets.iter().map(|(name, sheet)| (&**name, sheet.as_bytes())));
+    files.extend(
+        sheets
+            .iter()
+            .map(|(name, sheet)| (&**name, sheet.as_bytes())),
+    );
     archive(&files)
 }
 
@@ -404,7 +425,11 @@ fn epub(chapters: &[String]) -> Vec<u8> {
         ("META-INF/container.xml", container.as_bytes()),
         ("book.opf", package.as_bytes()),
     ];
-    files.extend(chapters.iter().map(|(name, chapter)| (&**name, chapter.as_bytes())));
+    files.extend(
+        chapters
+            .iter()
+            .map(|(name, chapter)| (&**name, chapter.as_bytes())),
+    );
     archive(&files)
 }
 
@@ -470,7 +495,10 @@ mod tests {
             .collect();
         // One of the files is planted with two tenants.
         assert_eq!(words.len(), 17);
-        let names: BTreeSet<_> = planted.iter().map(|file| (file.tenant, file.name)).collect();
+        let names: BTreeSet<_> = planted
+            .iter()
+            .map(|file| (file.tenant, file.name))
+            .collect();
         assert_eq!(names.len(), 20);
     }
 }
