@@ -45,29 +45,34 @@ SET enable_bitmapscan = on SET enable_seqscan = off SET jit = off SET plan_cache
 AS $$
 DECLARE
     me CONSTANT bigint := gleaner_tenant_id();
-    -- Pieces that are ranked in the first place, those that are then ranked by BM25, and its parameters.
+    -- Pieces that are looked up by the rarest words, that are ranked at most, and that are told.
     most_candidates CONSTANT integer := 4000;
-    most_ranked CONSTANT integer := 300;
-    k CONSTANT double precision := 0.9;
-    b CONSTANT double precision := 0.4;
+    most_ranked CONSTANT integer := 8000;
+    most_told CONSTANT integer := 300;
+    -- The parameters of BM25.
+    k CONSTANT double precision := 1.2;
+    b CONSTANT double precision := 0.75;
     configs regconfig[];
     config regconfig;
     phrase text;
     one tsquery;
     needed tsquery;
     refused tsquery;
-    any_of tsquery[] := '{}';
-    all_of tsquery[] := '{}';
-    none_of tsquery[] := '{}';
+    is_fit text[];
+    fits text[] := '{}';
+    ranks text := '';
     pieces double precision;
     average double precision;
     term_configs regconfig[];
     terms text[];
     weights double precision[];
     counts double precision[];
+    rank text;
     chosen bigint[];
     every bigint[];
+    looked_up text;
     ids bigint[];
+    scores double precision[];
 BEGIN
     IF me IS NULL THEN
         RETURN;
@@ -79,9 +84,30 @@ BEGIN
         FROM own WHERE own.config IS NOT NULL
     )
     SELECT array_agg(own.config) INTO configs FROM (SELECT own.config FROM own WHERE own.config IS NOT NULL LIMIT 8) AS own;
-    IF configs IS NULL THEN
+    SELECT array_agg(own.config), array_agg(said.word) INTO term_configs, terms
+    FROM unnest(configs) AS own(config),
+        LATERAL (SELECT word FROM unnest(tsvector_to_array(to_tsvector(own.config, wanted))) AS word LIMIT 64) AS said;
+    IF terms IS NULL THEN
         RETURN;
     END IF;
+
+    -- How many pieces there are, how long, and in how many each word is: told from one in 32 where there are many.
+    SELECT 32 * count(*), avg(c.words) INTO pieces, average
+    FROM chunk AS c WHERE gleaner_chunk_keys(c.tenant_id, c.id, c.tsv) && ARRAY[hashtextextended('' COLLATE "C", -me)];
+    IF pieces < 2000 THEN
+        SELECT count(*), avg(c.words) INTO pieces, average
+        FROM chunk AS c WHERE gleaner_chunk_keys(c.tenant_id, c.id, c.tsv) && ARRAY[hashtextextended('' COLLATE "C", me)];
+    END IF;
+    SELECT array_agg(coalesce(nullif(counted.few, 0), counted.many) ORDER BY term.ordinality) INTO counts
+    FROM unnest(terms) WITH ORDINALITY AS term(word, ordinality), LATERAL (
+        SELECT 32 * count(*) AS many FROM chunk AS c
+        WHERE pieces >= 2000 AND gleaner_chunk_keys(c.tenant_id, c.id, c.tsv) && ARRAY[hashtextextended(term.word COLLATE "C", -me)]
+    ) AS sampled, LATERAL (
+        SELECT count(*) AS few, sampled.many FROM chunk AS c
+        WHERE sampled.many < 1300 AND gleaner_chunk_keys(c.tenant_id, c.id, c.tsv) && ARRAY[hashtextextended(term.word COLLATE "C", me)]
+    ) AS counted;
+    SELECT array_agg(ln(1 + (greatest(pieces, few) - few + 0.5) / (few + 0.5)) ORDER BY ordinality) INTO weights
+    FROM unnest(counts) WITH ORDINALITY AS counted(few, ordinality);
 
     FOREACH config IN ARRAY configs LOOP
         needed := NULL;
@@ -98,83 +124,61 @@ BEGIN
                 refused := coalesce(refused || one, one);
             END IF;
         END LOOP;
-        any_of := any_of || gleaner_any_word(config, wanted);
-        all_of := all_of || needed;
-        none_of := none_of || refused;
+        is_fit := ARRAY[format('c.config = %s::oid', config::oid)];
+        IF needed IS NOT NULL THEN
+            is_fit := is_fit || format('c.tsv @@ %L::tsquery', needed);
+        END IF;
+        IF refused IS NOT NULL THEN
+            is_fit := is_fit || format('NOT c.tsv @@ %L::tsquery', refused);
+        END IF;
+        -- ts_rank of one word that stands n times in a piece is a tenth of 1 + 1/4 + … + 1/n², over pi²/6. So n is very nearly what is made
+        -- of it here, and nothing where there is none. To take the words themselves out of the piece would cost ten times as much.
+        SELECT format('WHEN %s THEN %s - c.k * (%s)', config::oid, sum(term.weight), string_agg(format(
+                '%s / (c.k - 0.6079271 + 1 / greatest(0.003, 1.6449341 - 16.449341 * ts_rank(c.tsv, %L::tsquery)))',
+                term.weight, '''' || replace(replace(term.word, '\', '\\'), '''', '''''') || ''''), ' + '))
+        INTO rank FROM unnest(term_configs, terms, weights) AS term(its, word, weight) WHERE term.its = config;
+        IF rank IS NOT NULL THEN
+            fits := fits || ('(' || array_to_string(is_fit, ' AND ') || ')');
+            ranks := ranks || ' ' || rank;
+        END IF;
     END LOOP;
 
-    SELECT array_agg(own.config), array_agg(word) INTO term_configs, terms
-    FROM unnest(configs) AS own(config),
-        LATERAL (SELECT word FROM unnest(tsvector_to_array(to_tsvector(own.config, wanted))) AS word LIMIT 64) AS said;
-    IF terms IS NULL THEN
-        RETURN;
-    END IF;
-
-    SELECT 32 * count(*), avg(c.words) INTO pieces, average
-    FROM chunk AS c WHERE gleaner_chunk_keys(c.tenant_id, c.id, c.tsv) && ARRAY[hashtextextended('' COLLATE "C", -me)];
-    IF pieces < 2000 THEN
-        SELECT count(*), avg(c.words) INTO pieces, average
-        FROM chunk AS c WHERE gleaner_chunk_keys(c.tenant_id, c.id, c.tsv) && ARRAY[hashtextextended('' COLLATE "C", me)];
-    END IF;
-
-    SELECT array_agg(coalesce(nullif(counted.few, 0), counted.many) ORDER BY term.ordinality) INTO counts
-    FROM unnest(terms) WITH ORDINALITY AS term(word, ordinality), LATERAL (
-        SELECT 32 * count(*) AS many FROM chunk AS c
-        WHERE pieces >= 2000 AND gleaner_chunk_keys(c.tenant_id, c.id, c.tsv) && ARRAY[hashtextextended(term.word COLLATE "C", -me)]
-    ) AS sampled, LATERAL (
-        SELECT count(*) AS few, sampled.many FROM chunk AS c
-        WHERE sampled.many < 1300 AND gleaner_chunk_keys(c.tenant_id, c.id, c.tsv) && ARRAY[hashtextextended(term.word COLLATE "C", me)]
-    ) AS counted;
-    SELECT array_agg(ln(1 + (greatest(pieces, few) - few + 0.5) / (few + 0.5)) ORDER BY ordinality) INTO weights
-    FROM unnest(counts) WITH ORDINALITY AS counted(few, ordinality);
-
-    -- Who holds a phrase holds its rarest word. Without one, the rarest words of all are looked up, as long as they are not in too many.
+    -- The rarest words are looked up, as long as they are not in too many pieces.
     SELECT array_agg(DISTINCT hashtextextended(term.word COLLATE "C", me)) INTO every
-    FROM unnest(term_configs, terms, counts) AS term(config, word, few) WHERE term.few > 0;
-    SELECT array_agg(DISTINCT key) INTO chosen FROM (
+    FROM unnest(terms, counts) AS term(word, few) WHERE term.few > 0;
+    SELECT array_agg(DISTINCT ordered.key) INTO chosen FROM (
         SELECT hashtextextended(term.word COLLATE "C", me) AS key,
-            sum(term.few) OVER (ORDER BY term.few, term.word, term.config) AS together,
-            row_number() OVER (ORDER BY term.few, term.word, term.config) AS place
-        FROM unnest(term_configs, terms, counts) AS term(config, word, few) WHERE term.few > 0
+            sum(term.few) OVER (ORDER BY term.few, term.word, term.its) AS together,
+            row_number() OVER (ORDER BY term.few, term.word, term.its) AS place
+        FROM unnest(term_configs, terms, counts) AS term(its, word, few) WHERE term.few > 0
     ) AS ordered
-    WHERE together <= most_candidates OR place = 1;
-
+    WHERE ordered.together <= most_candidates OR ordered.place = 1;
+    looked_up := 'gleaner_chunk_keys(c.tenant_id, c.id, c.tsv) && $1 AND (c.tenant_id = $2) IS TRUE';
+    IF only_document IS NOT NULL THEN
+        looked_up := 'c.document_id = $5 AND c.tenant_id = $2';
+    END IF;
+    IF only_page IS NOT NULL THEN
+        looked_up := looked_up || ' AND $6 BETWEEN c.page_from AND c.page_to';
+    END IF;
+    IF not_before IS NOT NULL OR not_after IS NOT NULL THEN
+        looked_up := looked_up || ' AND EXISTS (SELECT FROM documents AS d WHERE d.id = c.document_id'
+            || ' AND d.created_at >= coalesce($7, ''-infinity'') AND d.created_at < coalesce($8, ''infinity''))';
+    END IF;
     FOR round IN 1..2 LOOP
-        SELECT array_agg(id) INTO ids FROM (
-            SELECT candidate.id FROM (
-                SELECT c.id, c.tsv, asked.any_of FROM chunk AS c
-                JOIN unnest(configs, any_of, all_of, none_of) AS asked(config, any_of, all_of, none_of) ON asked.config = c.config
-                WHERE CASE WHEN only_document IS NULL THEN true ELSE c.document_id = only_document AND c.tsv @@ asked.any_of END
-                    AND (only_document IS NOT NULL OR gleaner_chunk_keys(c.tenant_id, c.id, c.tsv) && chosen)
-                    AND (c.tenant_id = me) IS TRUE
-                    AND (asked.all_of IS NULL OR c.tsv @@ asked.all_of)
-                    AND (asked.none_of IS NULL OR NOT c.tsv @@ asked.none_of)
-                    AND (only_page IS NULL OR only_page BETWEEN c.page_from AND c.page_to)
-                    AND (not_before IS NULL AND not_after IS NULL OR EXISTS (
-                        SELECT FROM documents AS d WHERE d.id = c.document_id
-                            AND d.created_at >= coalesce(not_before, '-infinity') AND d.created_at < coalesce(not_after, 'infinity')))
-                LIMIT 2 * most_candidates
-            ) AS candidate
-            ORDER BY ts_rank(candidate.tsv, candidate.any_of, 1) DESC, candidate.id LIMIT most_ranked
-        ) AS best;
+        EXECUTE format(
+            'SELECT array_agg(id), array_agg(score) FROM ('
+            || ' SELECT id, score FROM ('
+            || ' SELECT c.id, CASE c.config::oid %s END AS score FROM ('
+            || ' SELECT c.id, c.config, c.tsv, $3 * (1 - $4 + $4 * c.words / $9) AS k FROM chunk AS c WHERE %s AND (%s) LIMIT $10'
+            || ' ) AS c ) AS ranked WHERE score > 1e-9 ORDER BY score DESC, id LIMIT $11 ) AS best',
+            ranks, looked_up, array_to_string(fits, ' OR '))
+        INTO ids, scores
+        USING chosen, me, k, b, only_document, only_page, not_before, not_after, greatest(average, 1), most_ranked, most_told;
         -- What is filtered may leave too little of the rarest.
         EXIT WHEN coalesce(cardinality(ids), 0) >= 50 OR cardinality(chosen) = cardinality(every) OR only_document IS NOT NULL;
         chosen := every;
     END LOOP;
-
-    RETURN QUERY
-    SELECT ranked.id, round((ranked.score * CASE WHEN ranked.held = asked.terms THEN 1.2 ELSE 1 END)::numeric, 6)::double precision
-    FROM (
-        SELECT c.id, c.config, count(*) AS held,
-            sum(term.weight * said.times / (said.times + k * (1 - b + b * c.words / greatest(average, 1)))) AS score
-        FROM chunk AS c,
-            LATERAL (SELECT word.lexeme, coalesce(cardinality(word.positions), 1)::double precision AS times FROM unnest(c.tsv) AS word
-                WHERE word.lexeme = ANY (terms)) AS said,
-            unnest(term_configs, terms, weights) AS term(config, word, weight)
-        WHERE c.id = ANY (ids) AND term.word = said.lexeme AND term.config = c.config
-        GROUP BY c.id
-    ) AS ranked
-    JOIN (SELECT term.config, count(*) AS terms FROM unnest(term_configs) AS term(config) GROUP BY term.config) AS asked ON asked.config = ranked.config;
+    RETURN QUERY SELECT best.id, round(best.score::numeric, 6)::double precision FROM unnest(ids, scores) AS best(id, score);
 END $$;
 COMMENT ON FUNCTION gleaner_search IS 'Pieces of the documents of the tenant whom this transaction serves that hold any of the wanted words, all phrases and nothing unwanted, with their BM25 score: the best 300, in no order.';
 
