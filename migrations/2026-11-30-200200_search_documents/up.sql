@@ -48,8 +48,8 @@ AS $$
 DECLARE
     me CONSTANT bigint := gleaner_tenant_id();
     -- Pieces that are looked up by the rarest words, that are ranked at most, and that are told.
-    most_candidates CONSTANT integer := 4000;
-    most_ranked CONSTANT integer := 8000;
+    most_candidates CONSTANT integer := 3000;
+    most_ranked CONSTANT integer := 6000;
     most_told CONSTANT integer := 300;
     -- The samples, and what numbers of theirs are made with.
     sizes CONSTANT integer[] := ARRAY[1024, 32, 1];

@@ -216,7 +216,11 @@ impl Teller {
             if Instant::now() >= quiet_until {
                 self.gather(&mut news);
                 let text = self.look(&news).await?;
-                return Ok(if text.is_empty() { ":\n\n".to_owned() } else { text });
+                return Ok(if text.is_empty() {
+                    ":\n\n".to_owned()
+                } else {
+                    text
+                });
             }
             let next_look = self.looked_at + PACE;
             tokio::select! {

@@ -26,7 +26,11 @@ use crate::documents::read::Stored;
 const STEP: usize = 64 * 1024;
 
 /// What RFC 8187 lets stand as it is, of what is not a letter or digit.
-const IN_HEADERS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const IN_HEADERS: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 pub(super) async fn file(
     Held(state): Held<State>,
@@ -61,7 +65,9 @@ pub(super) async fn file(
             return Ok(refused);
         }
     };
-    let mut response = send(opened, part.clone()).await.map_err(|error| gone(&error))?;
+    let mut response = send(opened, part.clone())
+        .await
+        .map_err(|error| gone(&error))?;
     *response.status_mut() = status;
     let mut set = vec![
         (header::CONTENT_TYPE, stored.mime_type.clone()),
@@ -95,7 +101,10 @@ fn name(stored: &Stored) -> Result<(Key, String), Trouble> {
         tenant: stored.tenant.clone(),
         sha256,
     };
-    let tag: String = sha256.iter().map(|byte: &u8| format!("{byte:02x}")).collect();
+    let tag: String = sha256
+        .iter()
+        .map(|byte: &u8| format!("{byte:02x}"))
+        .collect();
     Ok((key, format!("\"{tag}\"")))
 }
 
@@ -153,7 +162,11 @@ enum Wanted {
 
 /// One range of bytes is served; several, and other units, are as if none had been asked for.
 fn wanted(headers: &HeaderMap, tag: &str, length: u64) -> Wanted {
-    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|value: &HeaderValue| value.to_str().ok())
+    };
     if text(header::IF_RANGE).is_some_and(|condition| condition != tag) {
         return Wanted::All;
     }

@@ -77,7 +77,12 @@ async fn look(state: &State) -> (bool, Value) {
 }
 
 async fn oldest_wait(state: &State) -> Result<Option<f64>, String> {
-    let mut conn = state.shared.pool.get().await.map_err(|error| chain(&error))?;
+    let mut conn = state
+        .shared
+        .pool
+        .get()
+        .await
+        .map_err(|error| chain(&error))?;
     read::oldest_wait(&mut conn)
         .await
         .map_err(|error| chain(&error))

@@ -101,8 +101,7 @@ pub(super) async fn list(
         .map_err(|error| Trouble::invalid(error.to_string()))?;
     let limit = asked.limit.unwrap_or(LISTED).clamp(1, LONGEST_LIST);
     let mut conn = connection(&state).await?;
-    let (documents, next) =
-        read::list(&mut conn, tenant, status, cursor.as_ref(), limit).await?;
+    let (documents, next) = read::list(&mut conn, tenant, status, cursor.as_ref(), limit).await?;
     let documents: Vec<Full<'_>> = documents.iter().map(Full::of).collect();
     let answer = json!({
         "success": true,
@@ -194,9 +193,7 @@ fn wants_plain(headers: &HeaderMap) -> bool {
     headers
         .get(header::ACCEPT)
         .and_then(|accept| accept.to_str().ok())
-        .is_some_and(|accept| {
-            accept.contains("text/plain") && !accept.contains("application/json")
-        })
+        .is_some_and(|accept| accept.contains("text/plain") && !accept.contains("application/json"))
 }
 
 fn plain(body: Body) -> Response {

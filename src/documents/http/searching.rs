@@ -72,7 +72,10 @@ fn instant(name: &str, text: &str) -> Result<Option<DateTime<Utc>>, Trouble> {
         return Ok(None);
     };
     let exact = DateTime::parse_from_rfc3339(text).map(|time| time.to_utc());
-    let day = || text.parse::<NaiveDate>().map(|day| day.and_time(NaiveTime::MIN).and_utc());
+    let day = || {
+        text.parse::<NaiveDate>()
+            .map(|day| day.and_time(NaiveTime::MIN).and_utc())
+    };
     let known = exact.ok().or_else(|| day().ok());
     // PostgreSQL knows no others.
     known
