@@ -7,13 +7,15 @@
 --
 -- Locks: chunk and documents, SHARE, while the indexes are built: documents are new, so there is next to nothing in them.
 
--- One piece in 32 stands under a second number for each word: how many there are in all is told from these where it is many.
+-- One piece in 32 stands under a second number for each word, and one in 1024 under a third: how many there are in all is told from
+-- these where it is many.
 CREATE FUNCTION gleaner_chunk_keys(tenant bigint, chunk bigint, words tsvector) RETURNS bigint[] LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT array_agg(hashtextextended(word COLLATE "C", seed))
     FROM unnest(array_append(tsvector_to_array(words), '')) AS word,
-        unnest(CASE WHEN chunk % 32 = 0 THEN ARRAY[tenant, -tenant] ELSE ARRAY[tenant] END) AS seed
+        unnest(CASE WHEN chunk % 1024 = 0 THEN ARRAY[tenant, -tenant, -tenant - 4611686018427387904]
+            WHEN chunk % 32 = 0 THEN ARRAY[tenant, -tenant] ELSE ARRAY[tenant] END) AS seed
 $$;
-COMMENT ON FUNCTION gleaner_chunk_keys IS 'Under which numbers a piece is indexed: one for each of its words, and one for none, made of tenant and word; in one piece of 32 as many again, of minus the tenant.';
+COMMENT ON FUNCTION gleaner_chunk_keys IS 'Under which numbers a piece is indexed: one for each of its words, and one for none, made of tenant and word; some pieces under further ones, for estimates.';
 
 -- The list of what is new is read by every search, of whichever tenant: it stays short.
 CREATE INDEX chunk_keys_idx ON chunk USING gin (gleaner_chunk_keys(tenant_id, id, tsv)) WITH (gin_pending_list_limit = 512);
@@ -46,9 +48,12 @@ AS $$
 DECLARE
     me CONSTANT bigint := gleaner_tenant_id();
     -- Pieces that are looked up by the rarest words, that are ranked at most, and that are told.
-    most_candidates CONSTANT integer := 4000;
-    most_ranked CONSTANT integer := 8000;
+    most_candidates CONSTANT integer := 3000;
+    most_ranked CONSTANT integer := 6000;
     most_told CONSTANT integer := 300;
+    -- The samples, and what numbers of theirs are made with.
+    sizes CONSTANT integer[] := ARRAY[1024, 32, 1];
+    seeds CONSTANT bigint[] := ARRAY[-me - 4611686018427387904, -me, me];
     -- The parameters of BM25.
     k CONSTANT double precision := 1.2;
     b CONSTANT double precision := 0.75;
@@ -69,7 +74,7 @@ DECLARE
     counts double precision[];
     rank text;
     chosen bigint[];
-    every bigint[];
+    all_keys bigint[];
     looked_up text;
     ids bigint[];
     scores double precision[];
@@ -91,21 +96,25 @@ BEGIN
         RETURN;
     END IF;
 
-    -- How many pieces there are, how long, and in how many each word is: told from one in 32 where there are many.
-    SELECT 32 * count(*), avg(c.words) INTO pieces, average
-    FROM chunk AS c WHERE gleaner_chunk_keys(c.tenant_id, c.id, c.tsv) && ARRAY[hashtextextended('' COLLATE "C", -me)];
-    IF pieces < 2000 THEN
-        SELECT count(*), avg(c.words) INTO pieces, average
-        FROM chunk AS c WHERE gleaner_chunk_keys(c.tenant_id, c.id, c.tsv) && ARRAY[hashtextextended('' COLLATE "C", me)];
-    END IF;
-    SELECT array_agg(coalesce(nullif(counted.few, 0), counted.many) ORDER BY term.ordinality) INTO counts
+    -- How many pieces there are, how long, and in how many each word is: of the coarsest sample that tells it well enough.
+    FOR sample IN 1..3 LOOP
+        SELECT sizes[sample] * count(*), avg(c.words) INTO pieces, average
+        FROM chunk AS c WHERE gleaner_chunk_keys(c.tenant_id, c.id, c.tsv) && ARRAY[hashtextextended('' COLLATE "C", seeds[sample])];
+        EXIT WHEN pieces >= 64 * sizes[sample];
+    END LOOP;
+    SELECT array_agg(CASE WHEN coarse.pieces >= 64 THEN 1024 * coarse.pieces WHEN fine.pieces >= 64 THEN 32 * fine.pieces
+        ELSE every.pieces END ORDER BY term.ordinality) INTO counts
     FROM unnest(terms) WITH ORDINALITY AS term(word, ordinality), LATERAL (
-        SELECT 32 * count(*) AS many FROM chunk AS c
-        WHERE pieces >= 2000 AND gleaner_chunk_keys(c.tenant_id, c.id, c.tsv) && ARRAY[hashtextextended(term.word COLLATE "C", -me)]
-    ) AS sampled, LATERAL (
-        SELECT count(*) AS few, sampled.many FROM chunk AS c
-        WHERE sampled.many < 1300 AND gleaner_chunk_keys(c.tenant_id, c.id, c.tsv) && ARRAY[hashtextextended(term.word COLLATE "C", me)]
-    ) AS counted;
+        SELECT count(*) AS pieces FROM chunk AS c
+        WHERE gleaner_chunk_keys(c.tenant_id, c.id, c.tsv) && ARRAY[hashtextextended(term.word COLLATE "C", seeds[1])]
+    ) AS coarse, LATERAL (
+        SELECT count(*) AS pieces FROM chunk AS c
+        WHERE coarse.pieces < 64 AND gleaner_chunk_keys(c.tenant_id, c.id, c.tsv) && ARRAY[hashtextextended(term.word COLLATE "C", -me)]
+    ) AS fine, LATERAL (
+        SELECT count(*) AS pieces FROM chunk AS c
+        WHERE coarse.pieces < 64 AND fine.pieces < 64
+            AND gleaner_chunk_keys(c.tenant_id, c.id, c.tsv) && ARRAY[hashtextextended(term.word COLLATE "C", me)]
+    ) AS every;
     SELECT array_agg(ln(1 + (greatest(pieces, few) - few + 0.5) / (few + 0.5)) ORDER BY ordinality) INTO weights
     FROM unnest(counts) WITH ORDINALITY AS counted(few, ordinality);
 
@@ -144,7 +153,7 @@ BEGIN
     END LOOP;
 
     -- The rarest words are looked up, as long as they are not in too many pieces.
-    SELECT array_agg(DISTINCT hashtextextended(term.word COLLATE "C", me)) INTO every
+    SELECT array_agg(DISTINCT hashtextextended(term.word COLLATE "C", me)) INTO all_keys
     FROM unnest(terms, counts) AS term(word, few) WHERE term.few > 0;
     SELECT array_agg(DISTINCT ordered.key) INTO chosen FROM (
         SELECT hashtextextended(term.word COLLATE "C", me) AS key,
@@ -175,8 +184,8 @@ BEGIN
         INTO ids, scores
         USING chosen, me, k, b, only_document, only_page, not_before, not_after, greatest(average, 1), most_ranked, most_told;
         -- What is filtered may leave too little of the rarest.
-        EXIT WHEN coalesce(cardinality(ids), 0) >= 50 OR cardinality(chosen) = cardinality(every) OR only_document IS NOT NULL;
-        chosen := every;
+        EXIT WHEN coalesce(cardinality(ids), 0) >= 50 OR cardinality(chosen) = cardinality(all_keys) OR only_document IS NOT NULL;
+        chosen := all_keys;
     END LOOP;
     RETURN QUERY SELECT best.id, round(best.score::numeric, 6)::double precision FROM unnest(ids, scores) AS best(id, score);
 END $$;

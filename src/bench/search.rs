@@ -92,7 +92,13 @@ struct Set {
 /// Whatever the database answers; a set that cannot be read.
 pub async fn search(scratch: &mut Scratch, what: &Searches) -> Result<Searched, BenchError> {
     let mut sets = BTreeMap::new();
-    for (name, path) in what.folder.as_deref().map(files).transpose()?.unwrap_or_default() {
+    for (name, path) in what
+        .folder
+        .as_deref()
+        .map(files)
+        .transpose()?
+        .unwrap_or_default()
+    {
         let set = read(&path)?;
         sets.insert(name.clone(), judge(scratch, &name, &set).await?);
     }
@@ -238,7 +244,11 @@ fn recall(ranked: &[String], grades: &HashMap<String, f64>) -> f64 {
     let is_wanted = |name: &&String| grades.get(*name).is_some_and(|grade| *grade > 0.0);
     let found = ranked.iter().filter(is_wanted).count();
     let count = |some: usize| number(u64::try_from(some).unwrap_or(0));
-    if wanted == 0 { 0.0 } else { count(found) / count(wanted) }
+    if wanted == 0 {
+        0.0
+    } else {
+        count(found) / count(wanted)
+    }
 }
 
 #[derive(QueryableByName)]
@@ -292,7 +302,8 @@ async fn insert(
 /// A word of a made language, by its rank.
 fn word(rank: usize) -> String {
     const SYLLABLES: [&str; 16] = [
-        "ba", "co", "di", "fu", "ga", "he", "jo", "ki", "lu", "ma", "ne", "po", "ra", "si", "tu", "ve",
+        "ba", "co", "di", "fu", "ga", "he", "jo", "ki", "lu", "ma", "ne", "po", "ra", "si", "tu",
+        "ve",
     ];
     let mut word = String::new();
     let mut rest = rank + 16;
@@ -356,7 +367,9 @@ async fn make(scratch: &mut Scratch, pieces: u32) -> Result<i64, BenchError> {
         let texts: Vec<String> = some
             .iter()
             .map(|_| {
-                let words: Vec<String> = (0..WORDS_OF_PIECE).map(|_| word(rank(&mut random))).collect();
+                let words: Vec<String> = (0..WORDS_OF_PIECE)
+                    .map(|_| word(rank(&mut random)))
+                    .collect();
                 words.join(" ")
             })
             .collect();
@@ -418,7 +431,12 @@ mod tests {
     #[test]
     fn the_gain_is_that_of_the_best_order_or_less() {
         let grades = HashMap::from([("a".to_owned(), 2.0), ("b".to_owned(), 1.0)]);
-        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let names = |names: &[&str]| {
+            names
+                .iter()
+                .map(|name| (*name).to_owned())
+                .collect::<Vec<_>>()
+        };
         let close = |one: f64, other: f64| (one - other).abs() < 1e-9;
         assert!(close(gain(&names(&["a", "b"]), &grades), 1.0));
         let worse = (1.0 + 2.0 / 3.0_f64.log2()) / (2.0 + 1.0 / 3.0_f64.log2());

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use super::run::start_private;
 use crate::bench::{
-    self, Drain, Load, Pin, Pulls, Rate, Record, Renders, Schedule, Scratch, Searches,
-    Sitemaps, Wake,
+    self, Drain, Load, Pin, Pulls, Rate, Record, Renders, Schedule, Scratch, Searches, Sitemaps,
+    Wake,
 };
 use crate::config::Config;
 use crate::console::{Global, OK, print};

@@ -176,10 +176,7 @@ fn start(hub: Arc<Hub>, connector: Connector) {
 
 /// Listens until the connection breaks, or nobody watches.
 async fn listen(hub: &Hub, connector: &Connector) -> Result<(), String> {
-    let (client, mut heard) = connector
-        .listening()
-        .await
-        .map_err(|error| chain(&error))?;
+    let (client, mut heard) = connector.listening().await.map_err(|error| chain(&error))?;
     client
         .batch_execute(&format!("LISTEN {CHANNEL}"))
         .await

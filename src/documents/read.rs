@@ -593,7 +593,9 @@ mod tests {
 
     #[test]
     fn uids_and_cursors_are_taken_as_they_are_given_and_nothing_else() {
-        let uid: Uid = "0B7E9A52-1d2c-4e3f-8a9b-0c1d2e3f4a5b".parse().expect("a uid");
+        let uid: Uid = "0B7E9A52-1d2c-4e3f-8a9b-0c1d2e3f4a5b"
+            .parse()
+            .expect("a uid");
         assert_eq!(uid.as_str(), "0b7e9a52-1d2c-4e3f-8a9b-0c1d2e3f4a5b");
         for wrong in [
             "",
@@ -608,7 +610,13 @@ mod tests {
         let cursor = format!("1700000000000001.{uid}");
         let parsed: Cursor = cursor.parse().expect("a cursor");
         assert_eq!(parsed.to_string(), cursor);
-        for wrong in ["", ".", "1", "x.y", "9223372036854775807.0b7e9a52-1d2c-4e3f-8a9b-0c1d2e3f4a5b"] {
+        for wrong in [
+            "",
+            ".",
+            "1",
+            "x.y",
+            "9223372036854775807.0b7e9a52-1d2c-4e3f-8a9b-0c1d2e3f4a5b",
+        ] {
             assert_eq!(wrong.parse::<Cursor>(), Err(NoCursor), "{wrong}");
         }
     }

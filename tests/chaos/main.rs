@@ -27,3 +27,4 @@ mod strays;
 mod supervisord;
 mod support;
 mod terminate;
+mod uploads;

@@ -98,13 +98,17 @@ pub(super) async fn list(global: &Global, asked: &List) -> anyhow::Result<u8> {
         print("no documents");
         return Ok(OK);
     }
-    let mut table = Table::new(&["DOCUMENT", "STATUS", ">%", ">PAGES", ">BYTES", "NAME", "WHY"]);
+    let mut table = Table::new(&[
+        "DOCUMENT", "STATUS", ">%", ">PAGES", ">BYTES", "NAME", "WHY",
+    ]);
     for one in &documents {
         table.push(vec![
             one.document_id.clone(),
             one.status.clone(),
             one.processing_progress.to_string(),
-            one.page_count.map(|pages| pages.to_string()).unwrap_or_default(),
+            one.page_count
+                .map(|pages| pages.to_string())
+                .unwrap_or_default(),
             one.file_size.to_string(),
             cut(&one.filename, 60),
             one.error_code.clone().unwrap_or_default(),

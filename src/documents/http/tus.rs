@@ -392,6 +392,11 @@ impl Writing<'_> {
         loop {
             let step = body.next_within(SAVE_EVERY).await.map_err(Stop::Ended)?;
             let mut is_too_much = false;
+            // This process was held up for so long that another request may write by now.
+            if saved_at.elapsed() >= HOLDS {
+                self.save(saved, Some(HOLDS)).await.map_err(Stop::Trouble)?;
+                saved_at = Instant::now();
+            }
             match step {
                 Step::End => return Ok(()),
                 Step::Nothing => {}

@@ -6,6 +6,7 @@
 
 use axum::extract::{Request, State as Held};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use axum::{Json, Router};
@@ -54,28 +55,52 @@ enum Kind {
     Several,
 }
 
+/// What a request says of the form that it sends.
+struct Sent {
+    boundary: String,
+    wish: Wish,
+    declared: Option<u64>,
+}
+
+impl Sent {
+    fn of(state: &State, parts: &Parts, kind: Kind) -> Result<Self, Trouble> {
+        let sent = Self {
+            boundary: boundary(&parts.headers).ok_or_else(|| {
+                Trouble::invalid("Content-Type is multipart/form-data with a boundary")
+            })?,
+            wish: wish(&parts.headers, parts.uri.query())?,
+            declared: declared(&parts.headers),
+        };
+        let config = state.shared.config.get();
+        let most = config.section::<Documents>().max_file_bytes;
+        if kind == Kind::One && sent.declared.is_some_and(|bytes| bytes > most + SLACK) {
+            return Err(too_large(most));
+        }
+        Ok(sent)
+    }
+}
+
 /// Receives it in a task of its own, which ends as it should also when the client is gone.
 async fn receiving(state: State, tenant: TenantId, request: Request, kind: Kind) -> Answered {
     let (parts, body) = request.into_parts();
     let long = room(&state, &parts.extensions)?;
-    let boundary = boundary(&parts.headers)
-        .ok_or_else(|| Trouble::invalid("Content-Type is multipart/form-data with a boundary"))?;
-    let wish = wish(&parts.headers, parts.uri.query())?;
-    let declared = declared(&parts.headers);
-    let most = state
-        .shared
-        .config
-        .get()
-        .section::<Documents>()
-        .max_file_bytes;
-    if kind == Kind::One && declared.is_some_and(|declared| declared > most + SLACK) {
-        return Err(too_large(most));
-    }
+    let mut body = Paced::new(body);
+    let Sent {
+        boundary,
+        wish,
+        declared,
+    } = match Sent::of(&state, &parts, kind) {
+        Ok(sent) => sent,
+        Err(trouble) => {
+            body.hear_out().await;
+            return Err(trouble);
+        }
+    };
     let work = {
         let state = state.clone();
         async move {
             let receiver = Receiver::new(&state, tenant);
-            let mut form = Multipart::new(Paced::new(body), &boundary);
+            let mut form = Multipart::new(body, &boundary);
             let answered = match kind {
                 Kind::One => one(&state, &receiver, &mut form, declared, wish).await,
                 Kind::Several => several(&state, &receiver, &mut form, &wish).await,

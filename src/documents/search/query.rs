@@ -123,7 +123,12 @@ mod tests {
                 &[],
                 &["stainless steel"],
             ),
-            ("kettle\"copper lid", "kettle copper lid ", &["copper lid"], &[]),
+            (
+                "kettle\"copper lid",
+                "kettle copper lid ",
+                &["copper lid"],
+                &[],
+            ),
             ("well-known a - b", "well-known a b ", &[], &[]),
             ("\"\" \" \" -\"\" kettle", "kettle ", &[], &[]),
             ("ke\0ttle", "ke ttle ", &[], &[]),

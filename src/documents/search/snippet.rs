@@ -99,16 +99,26 @@ fn window(signs: &[char], marks: &[(usize, usize)]) -> (usize, usize) {
     let last = signs.len() - LONGEST;
     let mut start = best.min(last);
     let mut end = start + LONGEST;
-    let first_mark = marks.iter().map(|(from, _)| *from).find(|from| *from >= start);
+    let first_mark = marks
+        .iter()
+        .map(|(from, _)| *from)
+        .find(|from| *from >= start);
     if start > 0 {
         let reach = (start + REACH).min(first_mark.unwrap_or(usize::MAX));
         let blank = (start..reach).find(|at| is_blank(signs, *at));
         start = blank.map_or(start, |blank| blank + 1);
     }
     if end < signs.len() {
-        let last_mark = marks.iter().map(|(_, to)| *to).filter(|to| *to <= end).max();
+        let last_mark = marks
+            .iter()
+            .map(|(_, to)| *to)
+            .filter(|to| *to <= end)
+            .max();
         let reach = (end - REACH).max(last_mark.unwrap_or(0)).max(start);
-        end = (reach..end).rev().find(|at| is_blank(signs, *at)).unwrap_or(end);
+        end = (reach..end)
+            .rev()
+            .find(|at| is_blank(signs, *at))
+            .unwrap_or(end);
     }
     (start, end)
 }
@@ -137,7 +147,10 @@ mod tests {
 
     #[test]
     fn what_is_marked_stands_in_the_text_and_all_else_is_escaped() {
-        let cut_one = cut("a <b>kettle</b> & \u{1f375}", "a  b \u{1}kettle\u{2} /b    \u{1f375}");
+        let cut_one = cut(
+            "a <b>kettle</b> & \u{1f375}",
+            "a  b \u{1}kettle\u{2} /b    \u{1f375}",
+        );
         assert_eq!(
             cut_one.html,
             "a &lt;b&gt;<mark>kettle</mark>&lt;/b&gt; &amp; \u{1f375}"
@@ -149,7 +162,10 @@ mod tests {
     #[test]
     fn what_was_changed_is_not_marked() {
         let cut_one = cut("ab kettle", "a \u{1}kettle\u{2}");
-        assert_eq!((cut_one.html.as_str(), cut_one.marks.len()), ("ab kettle", 0));
+        assert_eq!(
+            (cut_one.html.as_str(), cut_one.marks.len()),
+            ("ab kettle", 0)
+        );
     }
 
     #[test]
@@ -161,7 +177,10 @@ mod tests {
         let start = 7 + filler.len();
         assert_eq!(
             cut_one.marks,
-            [(whole(start), whole(start + 6)), (whole(start + 11), whole(start + 17))]
+            [
+                (whole(start), whole(start + 6)),
+                (whole(start + 11), whole(start + 17))
+            ]
         );
         assert!(cut_one.html.starts_with('…') && cut_one.html.ends_with('…'));
         assert!(cut_one.end - cut_one.start <= whole(LONGEST));

@@ -94,8 +94,8 @@ impl<'a> Ready<'a> {
         let row = client
             .query_one(
                 "INSERT INTO documents (tenant_id, filename, original_filename, mime_type, file_size, sha256, process_status, \
-                     page_count, pages_done, total_chars, parser) \
-                 VALUES ($1, $2, $2, 'text/plain', $3, $4, 'Completed', $5, $5, $6, 'test') RETURNING id, uid::text",
+                     processing_progress, page_count, pages_done, total_chars, parser) \
+                 VALUES ($1, $2, $2, 'text/plain', $3, $4, 'Completed', 100, $5, $5, $6, 'test') RETURNING id, uid::text",
                 &[
                     &tenant.id,
                     &self.filename,
