@@ -50,7 +50,7 @@ impl<'a> Output<'a> {
             if self.has_layout && !pages.is_empty() {
                 return Err(Failure {
                     code: Code::NoTextLayer,
-                    message: "Its pages are pictures: there is no text in them.".to_owned(),
+                    message: "There is no text on its pages: they are pictures, or empty.".to_owned(),
                     pages,
                 });
             }
