@@ -359,7 +359,7 @@ async fn a_child_that_breaks_down_costs_its_page() {
     let content = pdf(&[Sheet::Text("before"), Sheet::Bomb, Sheet::Text("behind")]);
     let request = Request {
         limits: Limits {
-            memory_bytes: 64 << 30,
+            memory_bytes: 4 << 30,
             page_seconds: 600,
             ..Limits::default()
         },
@@ -392,7 +392,7 @@ async fn a_reading_that_is_dropped_or_late_leaves_no_process() {
     }
     let endless = Request {
         limits: Limits {
-            memory_bytes: 64 << 30,
+            memory_bytes: 4 << 30,
             page_seconds: 600,
             ..Limits::default()
         },
