@@ -52,7 +52,11 @@ pub fn receive<T: DeserializeOwned>(stream: &mut impl Read, limit: u32) -> io::R
     }
     let mut json = Vec::new();
     let read = stream.take(u64::from(length)).read_to_end(&mut json)?;
-    if read < json.len().max(usize::try_from(length).unwrap_or(usize::MAX)) {
+    if read
+        < json
+            .len()
+            .max(usize::try_from(length).unwrap_or(usize::MAX))
+    {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     Ok(serde_json::from_slice(&json)?)

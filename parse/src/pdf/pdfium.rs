@@ -4,7 +4,8 @@ use std::path::Path;
 
 use pdfium_render::prelude::{
     PdfBitmapFormat, PdfDocument, PdfDocumentMetadataTagType, PdfPage,
-    PdfPageAnnotationCommon as _, PdfPageTextChar, PdfRect, PdfRenderConfig, Pdfium, PdfiumError, PdfiumInternalError,
+    PdfPageAnnotationCommon as _, PdfPageTextChar, PdfRect, PdfRenderConfig, Pdfium, PdfiumError,
+    PdfiumInternalError,
 };
 
 use super::text::Joined;
@@ -137,7 +138,10 @@ impl Document<'_> {
                 continue;
             }
             if breaks > 0 {
-                match before.as_ref().map_or(Joint::Line, |before| joint(before, &char)) {
+                match before
+                    .as_ref()
+                    .map_or(Joint::Line, |before| joint(before, &char))
+                {
                     Joint::None => {}
                     Joint::Space => joined.push(SPACE),
                     Joint::Line => (0..breaks).for_each(|_| joined.push(LF)),

@@ -82,7 +82,10 @@ impl Progress {
 pub(super) enum Ending {
     Outcome(Outcome),
     /// It broke down, over this page if it is known.
-    Broke { code: Code, page: Option<u32> },
+    Broke {
+        code: Code,
+        page: Option<u32>,
+    },
 }
 
 /// What came next.
