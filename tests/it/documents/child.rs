@@ -335,7 +335,7 @@ async fn a_bomb_costs_its_page_and_the_child_s_memory_only() {
     };
     for (request, codes) in [
         (bounded(256 << 20, 60), &[Code::Memory][..]),
-        (bounded(4 << 30, 1), &[Code::Timeout, Code::Memory]),
+        (bounded(2 << 30, 1), &[Code::Timeout, Code::Memory]),
     ] {
         let read = try_read(&content, request, Deadline::default())
             .await
@@ -397,7 +397,7 @@ async fn a_child_that_breaks_down_costs_its_page() {
     let content = pdf(&[Sheet::Text("before"), Sheet::Bomb, Sheet::Text("behind")]);
     let request = Request {
         limits: Limits {
-            memory_bytes: 4 << 30,
+            memory_bytes: 2 << 30,
             page_seconds: 600,
             ..Limits::default()
         },
@@ -418,7 +418,8 @@ async fn a_child_that_breaks_down_costs_its_page() {
             pages > (200 << 20) / 4_096
         })
         .await;
-        kill(Pid::from_raw(child), Signal::SIGSEGV).unwrap();
+        // What a failed check in pdfium does to itself; for others Rust has handlers, which take the first for a mistake.
+        kill(Pid::from_raw(child), Signal::SIGTRAP).unwrap();
     };
     let (read, ()) = tokio::join!(reading, shooting);
     let read = read.unwrap();
@@ -434,7 +435,7 @@ async fn a_reading_that_is_dropped_or_late_leaves_no_process() {
     }
     let endless = Request {
         limits: Limits {
-            memory_bytes: 4 << 30,
+            memory_bytes: 2 << 30,
             page_seconds: 600,
             ..Limits::default()
         },
