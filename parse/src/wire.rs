@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(kind(&bytes, 11), io::ErrorKind::InvalidData);
         assert_eq!(kind(&bytes[..9], 100), io::ErrorKind::UnexpectedEof);
         assert_eq!(kind(&bytes[..3], 100), io::ErrorKind::UnexpectedEof);
-        assert_eq!(kind(b"\0\0\0\x01{", 100), io::ErrorKind::UnexpectedEof);
+        assert_eq!(kind(b"\0\0\0\x01\"", 100), io::ErrorKind::UnexpectedEof);
         assert_eq!(kind(b"\0\0\0\x01x", 100), io::ErrorKind::InvalidData);
     }
 }
