@@ -167,7 +167,19 @@ impl Cutter {
     /// A piece from `start` to there.
     fn add(&mut self, end: u64) {
         // What a piece stands under is what the new in it stands under.
-        let new = self.start.max(self.covered);
+        let again = self.covered.saturating_sub(self.start);
+        let mut rest = self.rest().chars();
+        let again = again + {
+            let skipped = rest
+                .by_ref()
+                .skip(usize::try_from(again).unwrap_or(usize::MAX));
+            long(
+                skipped
+                    .take_while(|character| character.is_whitespace())
+                    .count(),
+            )
+        };
+        let new = self.start + again;
         while let Some((at, heading)) = self.headings.pop_front() {
             if at > new {
                 self.headings.push_front((at, heading));

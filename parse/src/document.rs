@@ -3,15 +3,13 @@
 use crate::chunk::{Cutter, Leaf};
 use crate::failure::Failure;
 use crate::language;
-use crate::normal;
+use crate::normal::{self, name};
 use crate::protocol::{Chunk, Code, Cut, Done, Limits, Page};
 use crate::reader::Heading;
 
 /// How much of each page the language is guessed from, and of all, in bytes.
 const SAMPLE_PAGE_BYTES: usize = 4 * 1024;
 const SAMPLE_BYTES: usize = 32 * 1024;
-/// The longest name of a page or heading, in code points.
-const MAX_LOCATOR_CHARS: usize = 200;
 
 /// Takes the pages of a document in order: normalises their text, numbers them, counts, and cuts the pieces.
 ///
@@ -184,15 +182,6 @@ impl Assembler {
 
 fn count(text: &str) -> u64 {
     u64::try_from(text.chars().count()).unwrap_or(u64::MAX)
-}
-
-/// A name in one line, if there is anything in it.
-fn name(text: &str) -> Option<String> {
-    let text = normal::text(text);
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let name: String = words.join(" ").chars().take(MAX_LOCATOR_CHARS).collect();
-    let name = name.trim_end();
-    (!name.is_empty()).then(|| name.to_owned())
 }
 
 /// A page's text in the form it is kept in, and where its headings stand in that, in code points.

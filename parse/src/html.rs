@@ -224,7 +224,11 @@ fn entity(text: &str) -> Option<([Option<char>; 2], usize)> {
             .bytes()
             .position(|byte| !char::from(byte).is_digit(radix))
             .unwrap_or(digits.len());
-        let code = u32::from_str_radix(digits.get(..length.min(10))?, radix).ok()?;
+        if length == 0 {
+            return None;
+        }
+        // Too great a number is none that a character has.
+        let code = u32::from_str_radix(digits.get(..length)?, radix).unwrap_or(u32::MAX);
         let end = usize::from(digits.get(length..)?.starts_with(';'));
         return Some(([Some(character(code)), None], before + length + end));
     }

@@ -8,6 +8,8 @@ pub mod child;
 pub mod chunk;
 pub mod document;
 pub mod failure;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod html;
 pub mod language;
 pub mod normal;
@@ -16,6 +18,8 @@ pub mod protocol;
 pub mod reader;
 pub mod sandbox;
 pub mod sniff;
+#[cfg(test)]
+mod testing;
 pub mod watch;
 pub mod wire;
 mod xml;

@@ -4,6 +4,11 @@ use std::borrow::Cow;
 
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
+/// The longest name, in code points.
+pub const MAX_NAME_CHARS: usize = 200;
+/// How much of a name is looked at, in bytes.
+const MAX_NAME_BYTES: usize = 4 * 1024;
+
 /// What becomes of a character.
 enum Fate {
     Kept,
@@ -64,6 +69,18 @@ fn clean(text: &str) -> String {
     out
 }
 
+/// A name in that form, in one line and of at most [`MAX_NAME_CHARS`] code points; nothing if there is nothing in it.
+#[must_use]
+pub fn name(name: &str) -> Option<String> {
+    // Most of a longer one would be looked at for nothing.
+    let end = name.floor_char_boundary(MAX_NAME_BYTES);
+    let name = text(name.get(..end).unwrap_or_default());
+    let words: Vec<&str> = name.split_whitespace().collect();
+    let name: String = words.join(" ").chars().take(MAX_NAME_CHARS).collect();
+    let name = name.trim_end();
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
 /// How many words a text has; of scripts that part none, each character counts.
 #[must_use]
 pub fn words(text: &str) -> u64 {
@@ -107,6 +124,20 @@ mod tests {
         ] {
             assert_eq!(text(given), expected, "{given:?}");
         }
+    }
+
+    #[test]
+    fn names_are_one_line() {
+        for (given, expected) in [
+            ("", None),
+            (" \n\0", Some("\u{fffd}")),
+            (" A\r\n  name\u{7} ", Some("A name")),
+            ("\u{ad}", None),
+        ] {
+            assert_eq!(name(given).as_deref(), expected, "{given:?}");
+        }
+        let long = name(&"ä ".repeat(10_000)).expect("a name");
+        assert_eq!(long.chars().count(), MAX_NAME_CHARS - 1);
     }
 
     #[test]

@@ -15,16 +15,14 @@ mod pptx;
 mod rtf;
 mod sheet;
 #[cfg(test)]
-mod testing;
-#[cfg(test)]
 mod tests;
 mod text;
 
-use std::fs::File;
-use std::io::{Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom};
 
 use crate::archive::{Archive, ENCRYPTED};
 use crate::failure::Failure;
+use crate::normal;
 use crate::protocol::{Code, Opened, Request};
 use crate::sniff::{Kind, sniff};
 
@@ -61,7 +59,11 @@ pub trait Sink {
 /// # Errors
 ///
 /// The reason why it cannot be read. What was handed to the sink before stays.
-pub fn read(file: &mut File, request: &Request, sink: &mut dyn Sink) -> Result<(), Failure> {
+pub fn read(
+    file: &mut (impl Read + Seek),
+    request: &Request,
+    sink: &mut dyn Sink,
+) -> Result<(), Failure> {
     let name = request.name.as_deref();
     let kind = sniff(file, name)?;
     file.seek(SeekFrom::Start(0))?;
@@ -109,6 +111,12 @@ fn encrypted(request: &Request) -> Failure {
         None => Code::PasswordRequired,
     };
     Failure::new(code, ENCRYPTED)
+}
+
+/// Tells what the file is.
+fn open(sink: &mut dyn Sink, mut opened: Opened) -> Result<(), Failure> {
+    opened.title = opened.title.as_deref().and_then(normal::name);
+    sink.opened(opened)
 }
 
 /// What is told first of a file of this kind.

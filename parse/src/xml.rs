@@ -230,7 +230,7 @@ mod tests {
 
     /// What comes of it, in one line.
     fn told(xml: &[u8]) -> Result<String, Failure> {
-        let mut reader = Xml::new(xml);
+        let mut reader = Xml::new(io::BufReader::new(xml));
         let mut told = String::new();
         loop {
             match reader.next()? {

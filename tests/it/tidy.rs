@@ -131,6 +131,7 @@ const CRATES: &[(&str, &str, &[&str], &[&str])] = &[
             "fred",
             "gleaner",
             "gleaner_extract",
+            "gleaner_parse",
             "http",
             "hyper*",
             "reqwest",
@@ -143,6 +144,27 @@ const CRATES: &[(&str, &str, &[&str], &[&str])] = &[
     (
         "gleaner_extract",
         "extract/src",
+        &[],
+        &[
+            "axum",
+            "deadpool",
+            "diesel*",
+            "fred",
+            "futures*",
+            "gleaner",
+            "gleaner_actors",
+            "gleaner_parse",
+            "http",
+            "hyper*",
+            "ractor",
+            "reqwest",
+            "tokio*",
+            "tower",
+        ],
+    ),
+    (
+        "gleaner_parse",
+        "parse/src",
         &[],
         &[
             "axum",
@@ -467,6 +489,7 @@ fn every_path_the_documents_name_exists() {
                     "src/",
                     "actors/",
                     "extract/",
+                    "parse/",
                     "config/",
                     "migrations/",
                     "deploy/",
@@ -495,7 +518,7 @@ fn sleeps(text: &str) -> bool {
 #[test]
 fn files_are_in_good_order() {
     let mut wrong = Vec::new();
-    for folder in ["src", "actors/src", "actors/tests", "extract/src", "tests"] {
+    for folder in ["src", "actors/src", "actors/tests", "extract/src", "parse/src", "tests"] {
         for file in rust_files(&root().join(folder)) {
             let text = fs::read_to_string(&file).expect("a file of ours");
             let shown = file

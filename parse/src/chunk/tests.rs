@@ -1,6 +1,9 @@
+//! Pieces of any text.
+
 use proptest::prelude::*;
 
 use super::*;
+use crate::fuzz::{check_pieces as check, slice};
 
 /// The pages' text as the document has it, and its pieces.
 fn cut(pages: &[&str], chars: u32, overlap: u32) -> (Vec<char>, Vec<Chunk>) {
@@ -28,11 +31,6 @@ fn cut(pages: &[&str], chars: u32, overlap: u32) -> (Vec<char>, Vec<Chunk>) {
 fn slices(pages: &[&str], chars: u32, overlap: u32) -> Vec<String> {
     let (text, chunks) = cut(pages, chars, overlap);
     chunks.iter().map(|chunk| slice(&text, chunk)).collect()
-}
-
-fn slice(text: &[char], chunk: &Chunk) -> String {
-    let place = |at: u64| usize::try_from(at).expect("a place");
-    text[place(chunk.start)..place(chunk.end)].iter().collect()
 }
 
 #[test]
@@ -150,44 +148,6 @@ fn pieces_stand_under_headings_or_what_their_page_is_called() {
             .all(|locator| *locator == first()),
         "{found:?}"
     );
-}
-
-/// What holds for the pieces of any text.
-fn check(text: &[char], chunks: &[Chunk], chars: u64, overlap: u64) {
-    let mut covered = 0;
-    let mut last_start = None;
-    for (seq, chunk) in (0..).zip(chunks) {
-        assert_eq!(chunk.seq, seq);
-        assert!(chunk.start < chunk.end);
-        assert!(chunk.end - chunk.start <= chars);
-        assert!(chunk.end <= long(text.len()));
-        assert!(last_start < Some(chunk.start));
-        let piece = slice(text, chunk);
-        assert_eq!(piece.trim(), piece);
-        assert!(chunk.end > covered);
-        assert!(covered.saturating_sub(chunk.start) <= overlap);
-        let between = covered.min(chunk.start)..chunk.start;
-        for at in between {
-            let at = usize::try_from(at).expect("a place");
-            assert!(text[at].is_whitespace(), "{at} is in no piece");
-        }
-        let page = |at: u64| {
-            let before = text.iter().take(usize::try_from(at).expect("a place"));
-            let breaks = before.filter(|character| **character == '\u{c}').count();
-            u32::try_from(breaks).expect("few") + 1
-        };
-        assert_eq!(chunk.page_from, page(chunk.start));
-        assert_eq!(chunk.page_to, page(chunk.end - 1));
-        covered = chunk.end;
-        last_start = Some(chunk.start);
-    }
-    for (at, character) in text
-        .iter()
-        .enumerate()
-        .skip(usize::try_from(covered).expect("a place"))
-    {
-        assert!(character.is_whitespace(), "{at} is in no piece");
-    }
 }
 
 proptest! {

@@ -9,7 +9,7 @@ use std::io::{BufRead, Read, Seek};
 
 use super::flow::Flow;
 use super::package::{has_macros, main_part, relationships, title};
-use super::{Sink, opened};
+use super::{Sink, open, opened};
 use crate::archive::Archive;
 use crate::failure::Failure;
 use crate::sniff::Kind;
@@ -17,6 +17,8 @@ use crate::xml::{Node, Tag, Xml};
 
 /// How much of all footnotes is kept, in bytes.
 const MAX_NOTES_BYTES: usize = 8 << 20;
+/// The most text of a paragraph or a row of a table, in bytes.
+const MAX_PARAGRAPH_BYTES: usize = 16 << 20;
 /// The most styles that are told apart.
 const MAX_STYLES: usize = 20_000;
 
@@ -28,7 +30,7 @@ pub(super) fn read<R: Read + Seek>(
     let mut told = opened(Kind::Docx);
     told.title = title(&mut archive, "docProps/core.xml")?;
     told.has_macros = has_macros(&archive);
-    sink.opened(told)?;
+    open(sink, told)?;
     let related = relationships(&mut archive, &main)?;
     let mut headings = HashSet::new();
     let mut notes = HashMap::new();
@@ -147,6 +149,9 @@ fn plain_to<R: BufRead>(xml: &mut Xml<R>, end: Option<&str>) -> Result<String, F
             Node::End(name) if name == "t" => in_text = false,
             Node::End(name) if name == "p" => text.push(' '),
             Node::End(name) if Some(&*name) == end => break,
+            Node::Text(_) if text.len() > MAX_NOTES_BYTES => {
+                return Err(Failure::limit("a note of it has too much text"));
+            }
             Node::Text(piece) if in_text => text.push_str(&piece),
             Node::Eof => break,
             _ => {}
@@ -218,16 +223,23 @@ impl<'a> Body<'a> {
                     }
                 }
                 Node::End(name) => self.end(&name)?,
-                Node::Text(text) if self.in_text => self.push(&text),
+                Node::Text(text) if self.in_text => self.push(&text)?,
                 Node::Text(_) => {}
                 Node::Eof => return Ok(()),
             }
         }
     }
 
-    fn push(&mut self, text: &str) {
-        if let Some(paragraph) = self.paragraphs.last_mut() {
-            paragraph.text.push_str(text);
+    fn push(&mut self, text: &str) -> Result<(), Failure> {
+        match self.paragraphs.last_mut() {
+            Some(paragraph) if paragraph.text.len() > MAX_PARAGRAPH_BYTES => {
+                Err(Failure::limit("a paragraph of it has too much text"))
+            }
+            Some(paragraph) => {
+                paragraph.text.push_str(text);
+                Ok(())
+            }
+            None => Ok(()),
         }
     }
 
@@ -257,11 +269,11 @@ impl<'a> Body<'a> {
                 }
             }
             _ if self.properties > 0 => {}
-            "tab" => self.push("\t"),
-            "cr" => self.push("\n"),
-            "noBreakHyphen" => self.push("-"),
+            "tab" => self.push("\t")?,
+            "cr" => self.push("\n")?,
+            "noBreakHyphen" => self.push("-")?,
             "br" if tag.attribute("type").as_deref() == Some("page") => self.page_break(true)?,
-            "br" => self.push("\n"),
+            "br" => self.push("\n")?,
             "lastRenderedPageBreak" => self.page_break(false)?,
             "footnoteReference" => self.refer("footnote", tag),
             "endnoteReference" => self.refer("endnote", tag),
@@ -336,6 +348,9 @@ impl<'a> Body<'a> {
                 }
                 row.text.push_str(&words.join(" "));
             }
+            if row.text.len() > MAX_PARAGRAPH_BYTES {
+                return Err(Failure::limit("a row of a table in it has too much text"));
+            }
             row.notes.extend(paragraph.notes);
             return Ok(());
         }
@@ -361,6 +376,9 @@ impl<'a> Body<'a> {
                     outer.text.push(' ');
                 }
                 outer.text.push_str(text);
+            }
+            if outer.text.len() > MAX_PARAGRAPH_BYTES {
+                return Err(Failure::limit("a row of a table in it has too much text"));
             }
             outer.ends_page |= row.ends_page;
             outer.notes.extend(row.notes);

@@ -7,7 +7,7 @@ use gleaner_extract::charset;
 
 use super::flow::Flow;
 use super::package::resolved;
-use super::{Sink, html, opened};
+use super::{Sink, html, open, opened};
 use crate::archive::Archive;
 use crate::failure::Failure;
 use crate::html::title;
@@ -37,7 +37,7 @@ pub(super) fn read<R: Read + Seek>(
     }
     let mut told = opened(Kind::Epub);
     told.title = book.title;
-    sink.opened(told)?;
+    open(sink, told)?;
     let mut flow = Flow::new(sink);
     for chapter in book.chapters {
         match chapter_text(&mut archive, &chapter) {

@@ -76,7 +76,10 @@ impl<'a> Flow<'a> {
         for heading in &mut headings {
             heading.at -= end;
         }
-        self.emit()?;
+        // Nothing but blanks is no page that anyone made.
+        if self.has_text() {
+            self.emit()?;
+        }
         self.chars = rest.chars().count();
         self.text = rest;
         self.headings = headings;
@@ -191,8 +194,8 @@ impl<'a> Flow<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Heard;
     use super::*;
+    use crate::testing::Heard;
 
     #[test]
     fn lines_and_headings_are_told() {
@@ -216,6 +219,17 @@ mod tests {
                 text: "Two".to_owned()
             }]
         );
+    }
+
+    #[test]
+    fn blanks_alone_are_no_pages() {
+        let mut heard = Heard::default();
+        let mut flow = Flow::new(&mut heard);
+        flow.push(&" \n".repeat(200_000)).expect("taken");
+        flow.push(&" ".repeat(200_000)).expect("taken");
+        flow.push("x").expect("taken");
+        flow.finish().expect("taken");
+        assert_eq!(heard.pages.len(), 1);
     }
 
     #[test]

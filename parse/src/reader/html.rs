@@ -1,12 +1,11 @@
 //! Web pages.
 
-use std::fs::File;
 use std::io::Read;
 
 use gleaner_extract::charset;
 
 use super::flow::Flow;
-use super::{Sink, opened};
+use super::{Sink, open, opened};
 use crate::failure::Failure;
 use crate::html::{Token, Tokens, title};
 use crate::protocol::Code;
@@ -15,7 +14,7 @@ use crate::sniff::Kind;
 /// The longest page, in bytes. It is held as a whole.
 const MAX_BYTES: u64 = 64 << 20;
 
-pub(super) fn read(file: &mut File, sink: &mut dyn Sink) -> Result<(), Failure> {
+pub(super) fn read(file: &mut impl Read, sink: &mut dyn Sink) -> Result<(), Failure> {
     let mut bytes = Vec::new();
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MAX_BYTES {
@@ -27,7 +26,7 @@ pub(super) fn read(file: &mut File, sink: &mut dyn Sink) -> Result<(), Failure> 
     let html = charset::decode(&bytes, None, None);
     let mut told = opened(Kind::Html);
     told.title = title(&html);
-    sink.opened(told)?;
+    open(sink, told)?;
     let mut flow = Flow::new(sink);
     text(&html, &mut flow)?;
     flow.finish()
@@ -70,7 +69,7 @@ pub(super) fn heading(html: &str) -> Option<String> {
     for token in Tokens::new(html) {
         match (token, &mut text) {
             (Token::Start(name), None) if matches!(&*name, "h1" | "h2") => {
-                text = Some(String::new())
+                text = Some(String::new());
             }
             (Token::End(name), Some(found)) if matches!(&*name, "h1" | "h2") => {
                 let words: Vec<&str> = found.split_whitespace().collect();
@@ -81,7 +80,7 @@ pub(super) fn heading(html: &str) -> Option<String> {
             }
             (Token::Text(piece), Some(found)) if found.len() < 1_000 => found.push_str(&piece),
             (Token::Start(_) | Token::End(_), Some(found)) if found.len() < 1_000 => {
-                found.push(' ')
+                found.push(' ');
             }
             _ => {}
         }
@@ -113,8 +112,17 @@ impl Writer<'_, '_> {
                 }
             }
             "tr" => {
-                self.widen(Gap::Line);
+                // Whatever the cells before it ended with.
+                self.gap = if self.row_has_text {
+                    Gap::Line
+                } else {
+                    self.gap.max(Gap::Line)
+                };
                 self.row_has_text = false;
+            }
+            "table" => {
+                self.row_has_text = false;
+                self.block(name)?;
             }
             "pre" => {
                 self.pre = self.pre.saturating_add(1);
@@ -219,7 +227,7 @@ impl Writer<'_, '_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Heard, heard};
+    use crate::testing::{Heard, heard};
 
     fn page(html: &str) -> Heard {
         heard("page.html", format!("<html>{html}").as_bytes())
@@ -260,7 +268,7 @@ mod tests {
             Some("T")
         );
         assert_eq!(heard.headings(), ["Привет", "3"]);
-        assert_eq!(heard.texts(), ["Привет\nx\n\n3\ny\n"]);
+        assert_eq!(heard.texts(), ["Привет\n\nx\n\n3\ny\n"]);
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! Mail: who wrote to whom, about what and when, and the best of its texts; what is attached is handed on.
 
-use std::fs::File;
 use std::io::Read;
 
 use mail_parser::{Address, Message, MessageParser, MessagePart, MimeHeaders, PartType};
 
 use super::flow::Flow;
-use super::{Sink, html, opened};
+use super::{Sink, html, open, opened};
 use crate::failure::Failure;
+use crate::normal;
 use crate::protocol::Code;
 use crate::sniff::Kind;
 
@@ -18,7 +18,7 @@ const MAX_ATTACHMENTS: usize = 200;
 /// The most addresses that are told of one field.
 const MAX_ADDRESSES: usize = 200;
 
-pub(super) fn read(file: &mut File, sink: &mut dyn Sink) -> Result<(), Failure> {
+pub(super) fn read(file: &mut impl Read, sink: &mut dyn Sink) -> Result<(), Failure> {
     let mut bytes = Vec::new();
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MAX_BYTES {
@@ -33,7 +33,7 @@ pub(super) fn read(file: &mut File, sink: &mut dyn Sink) -> Result<(), Failure> 
     let mut told = opened(Kind::Eml);
     told.parser = "mail-parser 0.11".to_owned();
     told.title = message.subject().map(str::to_owned);
-    sink.opened(told)?;
+    open(sink, told)?;
     let mut flow = Flow::new(sink);
     head(&message, &mut flow)?;
     for id in &message.text_body {
@@ -115,13 +115,9 @@ fn is_of_the_text(part: &MessagePart<'_>) -> bool {
 }
 
 fn name(part: &MessagePart<'_>) -> Option<String> {
-    if let Some(name) = part
-        .attachment_name()
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
-    {
-        return Some(name.to_owned());
+    if let Some(name) = part.attachment_name().and_then(normal::name) {
+        return Some(name);
     }
-    let message = part.message()?;
-    Some(format!("{}.eml", message.subject().unwrap_or("message")))
+    let subject = part.message()?.subject().and_then(normal::name);
+    Some(format!("{}.eml", subject.as_deref().unwrap_or("message")))
 }

@@ -1,13 +1,13 @@
-//! OpenDocument texts and spreadsheets.
+//! Texts and spreadsheets of `LibreOffice` and its like (Open Document Format).
 //!
-//! A text as a Word file is read; a sheet is a page. Cells say what is shown in them. Comments and what was deleted are left out.
+//! A text as a Word file is read, with the heads and feet of its pages once at the end; a sheet is a page. Cells say what is shown in them. Comments and what was deleted are left out.
 
 use std::collections::HashSet;
 use std::io::{BufRead, Read, Seek};
 
 use super::flow::Flow;
 use super::package::{has_macros, title};
-use super::{Sink, opened};
+use super::{Sink, open, opened};
 use crate::archive::{Archive, ENCRYPTED};
 use crate::failure::Failure;
 use crate::protocol::Code;
@@ -16,12 +16,18 @@ use crate::xml::{Node, Tag, Xml};
 
 /// How often a row or cell that is there many times is told, at most.
 const MAX_REPEATED: usize = 64;
+/// The longest cell that is told more than once, in bytes.
+const MAX_REPEATED_BYTES: usize = 1_000;
 /// How many tabs stand for a row of empty cells, at most.
 const MAX_TABS: usize = 16;
 /// The most blanks that one element stands for.
 const MAX_BLANKS: usize = 100;
+/// The most text of a paragraph or a row of a table, in bytes.
+const MAX_PARAGRAPH_BYTES: usize = 16 << 20;
 /// The most styles that are told apart.
 const MAX_STYLES: usize = 20_000;
+/// How much of a page's head or foot is told, about, in bytes.
+const MAX_MARGINAL_BYTES: usize = 10_000;
 /// How much of the list of files is looked at, in bytes.
 const MAX_MANIFEST_BYTES: u64 = 1 << 20;
 
@@ -38,7 +44,7 @@ pub(super) fn read<R: Read + Seek>(
     let mut told = opened(kind);
     told.title = title(&mut archive, "meta.xml")?;
     told.has_macros = has_macros(&archive);
-    sink.opened(told)?;
+    open(sink, told)?;
     let Some(entry) = archive.entry("content.xml")? else {
         return Err(Failure::corrupt("content.xml is not in it"));
     };
@@ -51,7 +57,52 @@ pub(super) fn read<R: Read + Seek>(
         rows: Vec::new(),
     };
     content.read(&mut Xml::new(entry.buffered()))?;
-    content.flow.finish()
+    let mut flow = content.flow;
+    if kind == Kind::Odt
+        && let Some(entry) = archive.entry("styles.xml")?
+    {
+        let mut seen = HashSet::new();
+        for text in marginal(&mut Xml::new(entry.buffered()))? {
+            if seen.insert(text.clone()) {
+                flow.paragraph(&text, false)?;
+            }
+        }
+    }
+    flow.finish()
+}
+
+/// What stands at the head and foot of pages, each in one line.
+fn marginal<R: BufRead>(xml: &mut Xml<R>) -> Result<Vec<String>, Failure> {
+    let is_one = |name: &str| {
+        matches!(
+            name,
+            "header" | "footer" | "header-left" | "footer-left" | "header-first" | "footer-first"
+        )
+    };
+    let mut found = Vec::new();
+    let mut text: Option<String> = None;
+    loop {
+        match xml.next()? {
+            Node::Start(tag) if is_one(&tag.name()) => text = Some(String::new()),
+            Node::Start(tag) if tag.is("p") || tag.is("tab") || tag.is("s") => {
+                if let Some(text) = &mut text {
+                    text.push(' ');
+                }
+            }
+            Node::Text(piece) => {
+                if let Some(text) = text.as_mut().filter(|it| it.len() < MAX_MARGINAL_BYTES) {
+                    text.push_str(&piece);
+                }
+            }
+            Node::End(name) if is_one(&name) && found.len() < MAX_STYLES => {
+                let text = text.take().unwrap_or_default();
+                let words: Vec<&str> = text.split_whitespace().collect();
+                found.push(words.join(" "));
+            }
+            Node::Eof => return Ok(found),
+            _ => {}
+        }
+    }
 }
 
 #[derive(Default)]
@@ -80,7 +131,12 @@ impl Row {
             self.empty = self.empty.saturating_add(self.cell_repeated);
             return;
         }
-        for _ in 0..self.cell_repeated.min(MAX_REPEATED) {
+        let repeated = if cell.len() > MAX_REPEATED_BYTES {
+            1
+        } else {
+            self.cell_repeated.min(MAX_REPEATED)
+        };
+        for _ in 0..repeated {
             let tabs = self.empty.min(MAX_TABS) + usize::from(!self.is_first);
             self.text.extend(std::iter::repeat_n('\t', tabs));
             self.text.push_str(cell);
@@ -129,7 +185,10 @@ impl Content<'_> {
                     }
                 }
                 Node::End(name) => self.end(&name)?,
-                Node::Text(text) => self.push(&text),
+                Node::Text(text) => {
+                    self.push(&text);
+                    self.check()?;
+                }
                 Node::Eof => return Ok(()),
             }
         }
@@ -149,6 +208,21 @@ impl Content<'_> {
                 paragraph.text.push(character);
             }
         }
+    }
+
+    /// Whether what is held is not too much.
+    fn check(&self) -> Result<(), Failure> {
+        let paragraph = self.paragraphs.last().map_or(0, |it| it.text.len());
+        let row = self
+            .rows
+            .last()
+            .map_or(0, |it| it.text.len() + it.cell.len());
+        if paragraph.max(row) > MAX_PARAGRAPH_BYTES {
+            return Err(Failure::limit(
+                "a paragraph, or a row of a table, in it has too much text",
+            ));
+        }
+        Ok(())
     }
 
     fn start(&mut self, name: &str, tag: &Tag<'_>) -> Result<(), Failure> {
@@ -244,6 +318,7 @@ impl Content<'_> {
                 if let Some(row) = self.rows.last_mut() {
                     row.end_cell();
                 }
+                self.check()?;
             }
             "table-row" => {
                 let Some(row) = self.rows.pop() else {

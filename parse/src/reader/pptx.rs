@@ -4,7 +4,7 @@ use std::io::{BufRead, Read, Seek};
 
 use super::flow::Flow;
 use super::package::{by_id, has_macros, main_part, relationships, title};
-use super::{Sink, opened};
+use super::{Sink, open, opened};
 use crate::archive::Archive;
 use crate::failure::Failure;
 use crate::protocol::Code;
@@ -26,7 +26,7 @@ pub(super) fn read<R: Read + Seek>(
     told.title = title(&mut archive, "docProps/core.xml")?;
     told.has_macros = has_macros(&archive);
     told.pages = u32::try_from(slides.len()).ok();
-    sink.opened(told)?;
+    open(sink, told)?;
     let mut flow = Flow::new(sink);
     for slide in slides {
         match slide_text(&mut archive, &slide) {
@@ -154,6 +154,9 @@ fn shapes<R: BufRead>(xml: &mut Xml<R>, slide: &mut Slide) -> Result<(), Failure
                 }
                 _ => {}
             },
+            Node::Text(_) if line.len() > MAX_SLIDE_BYTES => {
+                return Err(Failure::limit("a slide of it has too much text"));
+            }
             Node::Text(text) if in_text => line.push_str(&text),
             Node::Text(_) => {}
             Node::Eof => break,

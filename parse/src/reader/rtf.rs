@@ -1,12 +1,11 @@
 //! Rich text (RTF): its text without its looks.
 
-use std::fs::File;
 use std::io::{BufReader, Read};
 
 use encoding_rs::{Encoding, WINDOWS_1252};
 
 use super::flow::Flow;
-use super::{Sink, opened};
+use super::{Sink, open, opened};
 use crate::failure::Failure;
 use crate::sniff::Kind;
 
@@ -42,8 +41,8 @@ const LEFT_OUT: &[&str] = &[
     "xmlnstbl",
 ];
 
-pub(super) fn read(file: &mut File, sink: &mut dyn Sink) -> Result<(), Failure> {
-    sink.opened(opened(Kind::Rtf))?;
+pub(super) fn read(file: &mut impl Read, sink: &mut dyn Sink) -> Result<(), Failure> {
+    open(sink, opened(Kind::Rtf))?;
     let mut reader = Rtf {
         bytes: BufReader::with_capacity(64 * 1024, file),
         back: None,
@@ -411,8 +410,8 @@ fn character_set(number: i32) -> Option<&'static Encoding> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{heard, refused};
     use crate::protocol::Code;
+    use crate::testing::{heard, refused};
 
     fn text(rtf: &str) -> String {
         heard("a.rtf", rtf.as_bytes()).texts().join("\u{c}")

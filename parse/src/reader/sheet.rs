@@ -1,13 +1,12 @@
 //! Workbooks of Excel: a sheet is a page, a row a line, with a tab between cells.
 
-use std::fs::File;
-use std::io::{BufReader, Seek, SeekFrom};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 
-use calamine::{Data, DataRef, ExcelDateTime, Reader, SheetType, Xls, XlsError, Xlsx};
+use calamine::{Data, DataRef, ExcelDateTime, Reader as _, SheetType, Xls, XlsError, Xlsx};
 
 use super::flow::Flow;
 use super::package::{has_macros, title};
-use super::{Sink, opened};
+use super::{Sink, open, opened};
 use crate::archive::{Archive, ENCRYPTED};
 use crate::failure::Failure;
 use crate::protocol::{Code, Limits};
@@ -19,8 +18,8 @@ const MAX_TABS: u32 = 16;
 const DAYS: std::ops::Range<f64> = 0.0..2_958_466.0;
 
 /// Reads a workbook as Excel has saved them since 2007.
-pub(super) fn read_xlsx(
-    mut archive: Archive<&mut File>,
+pub(super) fn read_xlsx<R: Read + Seek>(
+    mut archive: Archive<&mut R>,
     sink: &mut dyn Sink,
 ) -> Result<(), Failure> {
     // What reads them knows no bounds: what it may unpack is unpacked before.
@@ -45,7 +44,7 @@ pub(super) fn read_xlsx(
         .filter(|sheet| sheet.typ == SheetType::WorkSheet)
         .map(|sheet| sheet.name.clone())
         .collect();
-    sink.opened(told)?;
+    open(sink, told)?;
     let mut flow = Flow::new(sink);
     for name in sheets {
         flow.locator(Some(name.clone()))?;
@@ -65,7 +64,7 @@ pub(super) fn read_xlsx(
         };
         match outcome {
             Ok(()) => {
-                line.end(&mut flow)?;
+                flow.line()?;
                 flow.whole_page()?;
             }
             // The others may well be whole.
@@ -77,7 +76,7 @@ pub(super) fn read_xlsx(
 
 /// Reads a workbook of before.
 pub(super) fn read_xls(
-    file: &mut File,
+    file: &mut (impl Read + Seek),
     limits: &Limits,
     sink: &mut dyn Sink,
 ) -> Result<(), Failure> {
@@ -98,7 +97,7 @@ pub(super) fn read_xls(
         XlsError::Password => Failure::new(Code::PasswordRequired, ENCRYPTED),
         error => Failure::corrupt(error),
     })?;
-    sink.opened(told)?;
+    open(sink, told)?;
     let mut flow = Flow::new(sink);
     for name in book.sheet_names() {
         flow.locator(Some(name.clone()))?;
@@ -112,7 +111,7 @@ pub(super) fn read_xls(
                     );
                     line.add(place, &shown(value), &mut flow)?;
                 }
-                line.end(&mut flow)?;
+                flow.line()?;
                 flow.whole_page()?;
             }
             Err(_) => flow.page_failed(Code::Corrupt)?,
@@ -155,10 +154,6 @@ impl Line {
         flow.push(&value)?;
         self.last = Some((row, column));
         Ok(())
-    }
-
-    fn end(self, flow: &mut Flow<'_>) -> Result<(), Failure> {
-        flow.line()
     }
 }
 
@@ -216,8 +211,8 @@ fn date(moment: ExcelDateTime) -> String {
         second
     };
     if moment.is_duration() || days < 1.0 {
-        let hours = (days.trunc() * 24.0) as u64;
-        return format!("{:02}:{minute:02}:{second:02}", hours + u64::from(hour));
+        let hours = days.trunc() * 24.0 + f64::from(hour);
+        return format!("{hours:02}:{minute:02}:{second:02}");
     }
     let date = format!("{year:04}-{month:02}-{day:02}");
     if (hour, minute, second) == (0, 0, 0) {

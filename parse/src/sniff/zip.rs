@@ -51,7 +51,7 @@ pub(super) fn kind(file: &mut (impl Read + Seek)) -> io::Result<Kind> {
     })
 }
 
-/// By the type that OpenDocument files and books say they are.
+/// By the type that files of the Open Document Format and books say they are.
 fn declared<R: Read + Seek>(archive: &mut Archive<R>) -> Result<Option<Kind>, Failure> {
     let Some(bytes) = archive.small("mimetype", 200)? else {
         return Ok(None);
