@@ -69,7 +69,9 @@ pub fn main(mut arguments: impl Iterator<Item = std::ffi::OsString>) -> ExitCode
 }
 
 fn misuse() -> ExitCode {
-    watch::complain("gleaner parse is for Gleaner itself, which tells it over a socket what to read");
+    watch::complain(
+        "gleaner parse is for Gleaner itself, which tells it over a socket what to read",
+    );
     ExitCode::from(MISUSE)
 }
 
@@ -84,7 +86,8 @@ fn streams() -> io::Result<(File, UnixStream)> {
 
 /// Reads it: the last frame.
 fn answer(mut file: File, request: &Request, watch: &Watch) -> Result<Frame, Failure> {
-    let ours = |error: io::Error| Failure::new(Code::Internal, format!("It cannot be read now: {error}."));
+    let ours =
+        |error: io::Error| Failure::new(Code::Internal, format!("It cannot be read now: {error}."));
     let mut report = Report::default();
     sandbox::limit(&request.limits, &mut report);
     // A few comparisons of bytes: safe enough for here, and needed before libraries are out of reach.

@@ -192,6 +192,7 @@ fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
         libc::SYS_gettimeofday,
         libc::SYS_getrandom,
         libc::SYS_getpid,
+        libc::SYS_getppid,
         libc::SYS_gettid,
         libc::SYS_getrusage,
         libc::SYS_sysinfo,

@@ -167,7 +167,9 @@ impl Watcher {
         let length = self.sizes.as_ref().and_then(read).unwrap_or(0);
         let text = buffer.get(..length).unwrap_or_default();
         let pages = text.split(|byte| *byte == b' ').next().unwrap_or_default();
-        let pages = str::from_utf8(pages).ok().and_then(|text| text.parse().ok());
+        let pages = str::from_utf8(pages)
+            .ok()
+            .and_then(|text| text.parse().ok());
         pages.unwrap_or(0_u64).saturating_mul(self.page_bytes)
     }
 }

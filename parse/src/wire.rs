@@ -52,7 +52,11 @@ pub fn receive<T: DeserializeOwned>(stream: &mut impl Read, limit: u32) -> io::R
     }
     let mut json = Vec::new();
     let read = stream.take(u64::from(length)).read_to_end(&mut json)?;
-    if read < json.len().max(usize::try_from(length).unwrap_or(usize::MAX)) {
+    if read
+        < json
+            .len()
+            .max(usize::try_from(length).unwrap_or(usize::MAX))
+    {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     Ok(serde_json::from_slice(&json)?)
@@ -99,7 +103,7 @@ mod tests {
         assert_eq!(kind(&bytes, 11), io::ErrorKind::InvalidData);
         assert_eq!(kind(&bytes[..9], 100), io::ErrorKind::UnexpectedEof);
         assert_eq!(kind(&bytes[..3], 100), io::ErrorKind::UnexpectedEof);
-        assert_eq!(kind(b"\0\0\0\x01{", 100), io::ErrorKind::UnexpectedEof);
+        assert_eq!(kind(b"\0\0\0\x01\"", 100), io::ErrorKind::UnexpectedEof);
         assert_eq!(kind(b"\0\0\0\x01x", 100), io::ErrorKind::InvalidData);
     }
 }

@@ -217,7 +217,8 @@ impl Reader {
         on_event: &mut impl FnMut(Event) -> ControlFlow<()>,
     ) -> Result<Ending, ChildError> {
         let mut process = process::Process::start(&self.program, file)?;
-        let ending = answer::follow(&mut process, self.ocr.as_ref(), request, progress, on_event).await;
+        let ending =
+            answer::follow(&mut process, self.ocr.as_ref(), request, progress, on_event).await;
         process.end().await;
         ending
     }

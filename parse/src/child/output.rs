@@ -50,7 +50,8 @@ impl<'a> Output<'a> {
             if self.has_layout && !pages.is_empty() {
                 return Err(Failure {
                     code: Code::NoTextLayer,
-                    message: "Its pages are pictures: there is no text in them.".to_owned(),
+                    message: "There is no text on its pages: they are pictures, or empty."
+                        .to_owned(),
                     pages,
                 });
             }
@@ -79,7 +80,10 @@ impl Sink for Output<'_> {
         headings: &[Heading],
     ) -> Result<(), Failure> {
         let is_long = u64::try_from(text.len()).is_ok_and(|bytes| bytes > MAX_PAGE_CHARS)
-            && text.chars().nth(usize::try_from(MAX_PAGE_CHARS).unwrap_or(usize::MAX)).is_some();
+            && text
+                .chars()
+                .nth(usize::try_from(MAX_PAGE_CHARS).unwrap_or(usize::MAX))
+                .is_some();
         if is_long {
             let message = format!("A page of it has more than {MAX_PAGE_CHARS} characters.");
             return Err(Failure::new(Code::TooLarge, message));
@@ -97,9 +101,13 @@ impl Sink for Output<'_> {
     fn attachment(&mut self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
         let name = name.to_owned();
         match u32::try_from(bytes.len()) {
-            Ok(length) if length <= MAX_BYTES => {
-                self.send(&Frame::Attachment { name, bytes: length }, bytes)
-            }
+            Ok(length) if length <= MAX_BYTES => self.send(
+                &Frame::Attachment {
+                    name,
+                    bytes: length,
+                },
+                bytes,
+            ),
             _ => {
                 let bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
                 self.send(&Frame::LeftOut { name, bytes }, &[])

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use pdfium_render::prelude::{
     PdfBitmapFormat, PdfDocument, PdfDocumentMetadataTagType, PdfPage,
-    PdfPageAnnotationCommon as _, PdfRenderConfig, Pdfium, PdfiumError, PdfiumInternalError,
+    PdfPageAnnotationCommon as _, PdfPageTextChar, PdfRect, PdfRenderConfig, Pdfium, PdfiumError,
+    PdfiumInternalError,
 };
 
 use super::text::Joined;
@@ -128,11 +129,30 @@ impl Document<'_> {
         }
         let text = page.text().map_err(|_error| Code::Corrupt)?;
         let mut joined = Joined::default();
+        // Line ends that pdfium has put in, and the last character before them.
+        let (mut breaks, mut before) = (0, None);
         for char in text.chars().iter() {
-            joined.push(char.unicode_value());
+            let value = char.unicode_value();
+            if matches!(value, CR | LF) && char.is_generated().unwrap_or(false) {
+                breaks += u32::from(value == LF);
+                continue;
+            }
+            if breaks > 0 {
+                match before
+                    .as_ref()
+                    .map_or(Joint::Line, |before| joint(before, &char))
+                {
+                    Joint::None => {}
+                    Joint::Space => joined.push(SPACE),
+                    Joint::Line => (0..breaks).for_each(|_| joined.push(LF)),
+                }
+                breaks = 0;
+            }
+            joined.push(value);
             if joined.chars() > MAX_PAGE_CHARS {
                 return Err(Code::TooLarge);
             }
+            before = Some(char);
         }
         Ok(joined.finish())
     }
@@ -161,6 +181,51 @@ impl Document<'_> {
     }
 }
 
+const CR: u32 = 0x0D;
+const LF: u32 = 0x0A;
+const SPACE: u32 = 0x20;
+
+/// What stands between two characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Joint {
+    None,
+    Space,
+    Line,
+}
+
+/// What stands between two characters that pdfium has parted. It ends the line behind each letter of a text that runs up or down the
+/// page, as beside drawings and in the heads of tables; by where the letters stand they are words all the same.
+fn joint(before: &PdfPageTextChar<'_>, after: &PdfPageTextChar<'_>) -> Joint {
+    let is_upright = |char: &PdfPageTextChar<'_>| {
+        char.angle_radians()
+            .map_or(true, |angle| angle.cos().abs() > 0.1)
+    };
+    if is_upright(before) || is_upright(after) {
+        return Joint::Line;
+    }
+    match (before.loose_bounds(), after.loose_bounds()) {
+        (Ok(before), Ok(after)) => upwards(&before, &after),
+        _ => Joint::Line,
+    }
+}
+
+/// The same of two letters that lie on their sides.
+fn upwards(before: &PdfRect, after: &PdfRect) -> Joint {
+    let size = before.width().value;
+    let is_same_line = (before.left().value - after.left().value).abs() < size / 2.0;
+    let gap = f32::max(
+        after.bottom().value - before.top().value,
+        before.bottom().value - after.top().value,
+    );
+    if !is_same_line || !gap.is_finite() || gap > size {
+        Joint::Line
+    } else if gap > size / 5.0 {
+        Joint::Space
+    } else {
+        Joint::None
+    }
+}
+
 /// Has form fields and annotations written into the page: the text of a page is only what stands in its own content.
 ///
 /// pdfium's binding flattens what is printed, so all that is not hidden is made to be printed first. What goes wrong here costs the
@@ -172,4 +237,26 @@ fn flatten(page: &mut PdfPage<'_>) {
         }
     }
     drop(page.flatten());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_on_their_sides_are_words_by_where_they_stand() {
+        // Bottom, left, top, right: ten points high, six wide, lying.
+        let letter = |x: f32, y: f32| PdfRect::new_from_values(y, x, y + 6.0, x + 10.0);
+        for (after, expected) in [
+            (letter(100.0, 56.0), Joint::None),
+            (letter(100.0, 44.0), Joint::None),
+            (letter(101.0, 57.0), Joint::None),
+            (letter(100.0, 60.0), Joint::Space),
+            (letter(100.0, 80.0), Joint::Line),
+            (letter(112.0, 50.0), Joint::Line),
+            (letter(f32::NAN, f32::NAN), Joint::Line),
+        ] {
+            assert_eq!(upwards(&letter(100.0, 50.0), &after), expected, "{after:?}");
+        }
+    }
 }

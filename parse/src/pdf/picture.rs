@@ -25,7 +25,9 @@ pub(super) fn size(width: f32, height: f32) -> (i32, i32) {
 fn pixels(side: f32) -> i32 {
     let side = side.clamp(1.0, MAX_SIDE).round();
     // What is left of the range has an exact place in `i32`; `as` is a cast that lints forbid, with reason.
-    (1..=10_000).find(|pixels| f64::from(*pixels) >= f64::from(side)).unwrap_or(1)
+    (1..=10_000)
+        .find(|pixels| f64::from(*pixels) >= f64::from(side))
+        .unwrap_or(1)
 }
 
 /// A PNG of rows of grey pixels; rows may be longer than the picture is wide. None for what are no such rows.

@@ -110,7 +110,8 @@ impl Joined {
 fn is_text(char: char) -> bool {
     let value = u32::from(char);
     let is_noncharacter = value & 0xFFFE == 0xFFFE || (0xFDD0..0xFDF0).contains(&value);
-    let is_control = char.is_control() && !matches!(char, '\t' | '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{85}');
+    let is_control =
+        char.is_control() && !matches!(char, '\t' | '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{85}');
     !is_noncharacter && !is_control
 }
 

@@ -44,7 +44,11 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<u8> 
     let misuse = |message: &str| Misuse(message.to_owned());
     let file = match &arguments.file {
         Some(path) if path != Path::new("-") && !arguments.jsonl => path,
-        _ => return Err(misuse("documents are read from a file: gleaner extract document FILE").into()),
+        _ => {
+            return Err(
+                misuse("documents are read from a file: gleaner extract document FILE").into(),
+            );
+        }
     };
     let opened = super::open(file).map_err(|error| Misuse(crate::telemetry::chain(&error)))?;
     let password = arguments

@@ -82,7 +82,10 @@ impl Progress {
 pub(super) enum Ending {
     Outcome(Outcome),
     /// It broke down, over this page if it is known.
-    Broke { code: Code, page: Option<u32> },
+    Broke {
+        code: Code,
+        page: Option<u32>,
+    },
 }
 
 /// What came next.
@@ -276,6 +279,8 @@ fn fate(death: &Death, page: Option<u32>) -> Result<Ending, ChildError> {
         // Its processor time is over.
         Some(Signal::SIGXCPU) => Code::Timeout,
         _ if said(NO_MEMORY) || said(MEMORY_MARK) => Code::Memory,
+        // pdfium ends itself without a word when memory is refused to it; others who do that say why.
+        Some(Signal::SIGABRT) if death.complaints.is_empty() => Code::Memory,
         // By the kernel, and not for what the document took: the machine is out of memory.
         Some(Signal::SIGKILL) => return Err(ChildError::Short(Short(Shortage::Memory))),
         Some(_) => Code::ParserCrashed,
@@ -310,7 +315,13 @@ mod tests {
     fn deaths_are_told_apart() {
         for (signal, code, complaints, expected) in [
             (Some(Signal::SIGSEGV), None, "", Code::ParserCrashed),
-            (Some(Signal::SIGABRT), None, "", Code::ParserCrashed),
+            (Some(Signal::SIGABRT), None, "", Code::Memory),
+            (
+                Some(Signal::SIGABRT),
+                None,
+                "double free or corruption",
+                Code::ParserCrashed,
+            ),
             (Some(Signal::SIGXCPU), None, MEMORY_MARK, Code::Timeout),
             (Some(Signal::SIGTRAP), None, MEMORY_MARK, Code::Memory),
             (Some(Signal::SIGKILL), None, MEMORY_MARK, Code::Memory),

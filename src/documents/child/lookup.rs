@@ -61,13 +61,18 @@ mod tests {
     fn the_newest_unpacked_library_is_taken_and_a_configured_one_before_it() {
         let data = tempfile::tempdir().unwrap();
         for version in ["5.1.0", "5.2.0"] {
-            let folder = data.path().join(format!("pdfium/pypdfium2-{version}/pypdfium2_raw"));
+            let folder = data
+                .path()
+                .join(format!("pdfium/pypdfium2-{version}/pypdfium2_raw"));
             std::fs::create_dir_all(&folder).unwrap();
             std::fs::write(folder.join(LIBRARY), version).unwrap();
         }
         let found = find_pdfium("", data.path()).unwrap();
         assert_eq!(std::fs::read_to_string(&found).unwrap(), "5.2.0");
-        let configured = data.path().join("pdfium/pypdfium2-5.1.0/pypdfium2_raw").join(LIBRARY);
+        let configured = data
+            .path()
+            .join("pdfium/pypdfium2-5.1.0/pypdfium2_raw")
+            .join(LIBRARY);
         let named = configured.to_str().unwrap();
         assert_eq!(find_pdfium(named, data.path()), Some(configured.clone()));
         assert_eq!(find_pdfium("/nowhere/libpdfium.so", data.path()), None);

@@ -67,12 +67,13 @@ impl Ocr {
             .stderr(Stdio::null())
             .process_group(0)
             .kill_on_drop(true);
-        let mut program = command
-            .spawn()
-            .map_err(|error| match fault::shortage_at_spawn(&error) {
-                Some(shortage) => ChildError::Short(Short(shortage)),
-                None => ChildError::Start(error),
-            })?;
+        let mut program =
+            command
+                .spawn()
+                .map_err(|error| match fault::shortage_at_spawn(&error) {
+                    Some(shortage) => ChildError::Short(Short(shortage)),
+                    None => ChildError::Start(error),
+                })?;
         let (Some(mut stdin), Some(stdout)) = (program.stdin.take(), program.stdout.take()) else {
             return Err(ChildError::Useless("it has no pipes".to_owned()));
         };

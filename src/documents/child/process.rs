@@ -68,12 +68,13 @@ impl Process {
             .stderr(Stdio::piped())
             .process_group(0)
             .kill_on_drop(true);
-        let mut child = command
-            .spawn()
-            .map_err(|error| match fault::shortage_at_spawn(&error) {
-                Some(shortage) => ChildError::Short(Short(shortage)),
-                None => ChildError::Start(error),
-            })?;
+        let mut child =
+            command
+                .spawn()
+                .map_err(|error| match fault::shortage_at_spawn(&error) {
+                    Some(shortage) => ChildError::Short(Short(shortage)),
+                    None => ChildError::Start(error),
+                })?;
         // With our copy of the child's end of the socket: the end of the child is then the end of the stream.
         drop(command);
         let (Some(stderr), Some(id)) = (child.stderr.take(), child.id()) else {

@@ -132,7 +132,10 @@ async fn a_child_is_refused_all_that_it_does_not_need() {
         match trying {
             Trying::Nothing => {}
             Trying::Alloc => assert!(why.contains("memory"), "{why}"),
-            _ => assert!(why.contains("not permitted") || why.contains("denied"), "{why}"),
+            _ => assert!(
+                why.contains("not permitted") || why.contains("denied"),
+                "{why}"
+            ),
         }
     }
     assert!(!PathBuf::from("/tmp/gleaner-parse-was-here").exists());
@@ -140,7 +143,11 @@ async fn a_child_is_refused_all_that_it_does_not_need() {
 
 #[test]
 fn started_by_hand_it_says_whom_it_is_for() {
-    for arguments in [&["parse"][..], &["parse", "--try", "harm"], &["parse", "a.pdf"]] {
+    for arguments in [
+        &["parse"][..],
+        &["parse", "--try", "harm"],
+        &["parse", "a.pdf"],
+    ] {
         let output = Command::new(env!("CARGO_BIN_EXE_gleaner"))
             .args(arguments)
             .stdin(Stdio::null())
@@ -186,7 +193,10 @@ async fn pages_come_in_order_and_those_without_text_are_named() {
         panic!("{read:?}");
     };
     assert_eq!((done.pages, &done.pages_without_text), (3, &vec![2]));
-    assert!(read.pages[&1].contains("First page (one)\nof three"), "{read:?}");
+    assert!(
+        read.pages[&1].contains("First page (one)\nof three"),
+        "{read:?}"
+    );
     assert!(read.pages[&3].contains("Third page"), "{read:?}");
 }
 
@@ -210,7 +220,10 @@ async fn pictures_alone_are_no_success() {
     let Outcome::Failed(failed) = &read.outcome else {
         panic!("{read:?}");
     };
-    assert_eq!((failed.code, &failed.pages), (Code::NoTextLayer, &vec![1, 2]));
+    assert_eq!(
+        (failed.code, &failed.pages),
+        (Code::NoTextLayer, &vec![1, 2])
+    );
 }
 
 #[tokio::test]
@@ -224,7 +237,11 @@ async fn a_picture_is_shown_to_whoever_recognises_text() {
     let folder = tempfile::tempdir().unwrap();
     for (name, script, expected) in [
         // It says what form the picture has, and how many bytes.
-        ("says", "head -c 4 | tail -c 3; echo \" picture\"", Ok("PNG picture")),
+        (
+            "says",
+            "head -c 4 | tail -c 3; echo \" picture\"",
+            Ok("PNG picture"),
+        ),
         ("blank", "cat >/dev/null", Ok("")),
         ("fails", "exit 3", Err(Code::ParserCrashed)),
     ] {
@@ -261,7 +278,9 @@ async fn without_an_engine_that_is_what_is_said() {
         ..request()
     };
     let content = pdf(&[Sheet::Text("words")]);
-    let read = try_read(&content, request, Deadline::default()).await.unwrap();
+    let read = try_read(&content, request, Deadline::default())
+        .await
+        .unwrap();
     assert_eq!(read.code(), Some(Code::NoPdfEngine), "{read:?}");
 }
 
@@ -280,13 +299,20 @@ async fn hostile_files_end_with_their_code() {
             &[Code::Corrupt, Code::NoTextLayer],
         ),
         ("pages", many_pages(20_001), &[Code::TooManyPages]),
-        ("nothing but a head", b"%PDF-1.7\n".to_vec(), &[Code::Corrupt]),
+        (
+            "nothing but a head",
+            b"%PDF-1.7\n".to_vec(),
+            &[Code::Corrupt],
+        ),
         ("a third", cut.to_vec(), &[Code::Corrupt, Code::NoTextLayer]),
     ] {
         let began = Instant::now();
         let read = read(&content).await;
         let code = read.code();
-        assert!(code.is_some_and(|code| codes.contains(&code)), "{what}: {read:?}");
+        assert!(
+            code.is_some_and(|code| codes.contains(&code)),
+            "{what}: {read:?}"
+        );
         assert!(began.elapsed() < Duration::from_secs(20), "{what}");
     }
 }
@@ -309,9 +335,11 @@ async fn a_bomb_costs_its_page_and_the_child_s_memory_only() {
     };
     for (request, codes) in [
         (bounded(256 << 20, 60), &[Code::Memory][..]),
-        (bounded(4 << 30, 1), &[Code::Timeout, Code::Memory]),
+        (bounded(2 << 30, 1), &[Code::Timeout, Code::Memory]),
     ] {
-        let read = try_read(&content, request, Deadline::default()).await.unwrap();
+        let read = try_read(&content, request, Deadline::default())
+            .await
+            .unwrap();
         let Outcome::Done(done) = &read.outcome else {
             panic!("{read:?}");
         };
@@ -319,7 +347,12 @@ async fn a_bomb_costs_its_page_and_the_child_s_memory_only() {
         assert!(codes.contains(&read.failed[0].1), "{read:?}");
         assert!(read.pages[&1].contains("before") && read.pages[&3].contains("behind"));
     }
-    let alone = try_read(&pdf(&[Sheet::Bomb]), bounded(256 << 20, 60), Deadline::default()).await;
+    let alone = try_read(
+        &pdf(&[Sheet::Bomb]),
+        bounded(256 << 20, 60),
+        Deadline::default(),
+    )
+    .await;
     assert_eq!(alone.unwrap().code(), Some(Code::Memory));
     let grown = own_memory().saturating_sub(before);
     assert!(grown < 64 << 20, "the parent grew by {grown} bytes");
@@ -328,7 +361,9 @@ async fn a_bomb_costs_its_page_and_the_child_s_memory_only() {
 /// What this process takes, in bytes.
 fn own_memory() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"));
     let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
     kib.unwrap() << 10
 }
@@ -346,7 +381,10 @@ async fn a_byte_turned_over_never_hangs_or_passes_for_success_without_text() {
         let read = read(&content).await;
         assert!(began.elapsed() < Duration::from_secs(20), "byte {at}");
         if matches!(read.outcome, Outcome::Done(_)) {
-            assert!(read.pages.values().any(|text| !text.trim().is_empty()), "byte {at}: {read:?}");
+            assert!(
+                read.pages.values().any(|text| !text.trim().is_empty()),
+                "byte {at}: {read:?}"
+            );
         }
     }
 }
@@ -359,7 +397,7 @@ async fn a_child_that_breaks_down_costs_its_page() {
     let content = pdf(&[Sheet::Text("before"), Sheet::Bomb, Sheet::Text("behind")]);
     let request = Request {
         limits: Limits {
-            memory_bytes: 64 << 30,
+            memory_bytes: 2 << 30,
             page_seconds: 600,
             ..Limits::default()
         },
@@ -372,11 +410,16 @@ async fn a_child_that_breaks_down_costs_its_page() {
         let child = children()[0];
         wait_until("it is at the bomb", async || {
             let statm = fs::read_to_string(format!("/proc/{child}/statm")).unwrap_or_default();
-            let pages: u64 = statm.split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0);
+            let pages: u64 = statm
+                .split(' ')
+                .next()
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(0);
             pages > (200 << 20) / 4_096
         })
         .await;
-        kill(Pid::from_raw(child), Signal::SIGSEGV).unwrap();
+        // What a failed check in pdfium does to itself; for others Rust has handlers, which take the first for a mistake.
+        kill(Pid::from_raw(child), Signal::SIGTRAP).unwrap();
     };
     let (read, ()) = tokio::join!(reading, shooting);
     let read = read.unwrap();
@@ -392,7 +435,7 @@ async fn a_reading_that_is_dropped_or_late_leaves_no_process() {
     }
     let endless = Request {
         limits: Limits {
-            memory_bytes: 64 << 30,
+            memory_bytes: 2 << 30,
             page_seconds: 600,
             ..Limits::default()
         },
@@ -457,7 +500,11 @@ async fn a_child_costs_little_beside_what_it_reads() {
     };
     let before = spent();
     for _ in 0..RUNS {
-        drop(try_read(b"A few words.", request.clone(), Deadline::default()).await.unwrap());
+        drop(
+            try_read(b"A few words.", request.clone(), Deadline::default())
+                .await
+                .unwrap(),
+        );
     }
     let each = (spent() - before) / f64::from(RUNS);
     println!("a child costs {each:.2} ms of processor time");
@@ -500,7 +547,10 @@ async fn the_words_of_labelled_documents_are_found() {
         let label: Value = serde_json::from_str(line).unwrap();
         let name = label["file"].as_str().unwrap();
         let read = read(&fs::read(folder.join(name)).unwrap()).await;
-        let Some(tokens) = label["tokens"].as_object().filter(|tokens| !tokens.is_empty()) else {
+        let Some(tokens) = label["tokens"]
+            .as_object()
+            .filter(|tokens| !tokens.is_empty())
+        else {
             println!("{name}: {:?}", read.code());
             continue;
         };
@@ -522,6 +572,7 @@ async fn the_words_of_labelled_documents_are_found() {
     }
     println!("{found} of {wanted} words, {good} of {all} documents; low: {low:?}");
     assert!(found * 1_000 >= wanted * 995, "{found} of {wanted}");
+    // One is a formula of 14 words, whose exponent pdfium puts on a line of its own.
     assert!(good + 1 >= all, "{low:?}");
 }
 
@@ -542,7 +593,9 @@ async fn encrypted_documents_ask_for_their_password() {
         (Some("te\0st"), Some(Code::WrongPassword)),
         (Some("test"), None),
     ] {
-        let read = try_read(&content, with(password), Deadline::default()).await.unwrap();
+        let read = try_read(&content, with(password), Deadline::default())
+            .await
+            .unwrap();
         assert_eq!(read.code(), expected, "{password:?}: {read:?}");
     }
 }

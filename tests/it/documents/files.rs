@@ -20,7 +20,8 @@ impl Pdf {
 
     /// Adds a stream: its number.
     pub(crate) fn stream(&mut self, dictionary: &str, content: &[u8]) -> usize {
-        let mut object = format!("<< {dictionary} /Length {} >>\nstream\n", content.len()).into_bytes();
+        let mut object =
+            format!("<< {dictionary} /Length {} >>\nstream\n", content.len()).into_bytes();
         object.extend_from_slice(content);
         object.extend_from_slice(b"\nendstream");
         self.add(object)
@@ -44,8 +45,10 @@ impl Pdf {
         }
         let trailer = trailer.replace("TABLE", &table.to_string());
         file.extend_from_slice(
-            format!("trailer\n<< /Size {count} /Root 1 0 R {trailer} >>\nstartxref\n{table}\n%%EOF\n")
-                .as_bytes(),
+            format!(
+                "trailer\n<< /Size {count} /Root 1 0 R {trailer} >>\nstartxref\n{table}\n%%EOF\n"
+            )
+            .as_bytes(),
         );
         file
     }
@@ -101,7 +104,10 @@ pub(crate) fn pdf(sheets: &[Sheet]) -> Vec<u8> {
 fn shown(lines: &str) -> Vec<u8> {
     let mut content = b"BT /F 12 Tf 14 TL 72 720 Td\n".to_vec();
     for line in lines.lines() {
-        let escaped = line.replace('\\', "\\\\").replace('(', "\\(").replace(')', "\\)");
+        let escaped = line
+            .replace('\\', "\\\\")
+            .replace('(', "\\(")
+            .replace(')', "\\)");
         content.extend_from_slice(format!("({escaped}) Tj T*\n").as_bytes());
     }
     content.extend_from_slice(b"ET");
@@ -145,7 +151,12 @@ pub(crate) fn form() -> Vec<u8> {
         )
     };
     pdf.add(field("/FT /Tx", "Typed", 600, 9));
-    pdf.add(field("/FT /Ch /Ff 131072 /Opt [(Chosen) (Other)]", "Chosen", 560, 10));
+    pdf.add(field(
+        "/FT /Ch /Ff 131072 /Opt [(Chosen) (Other)]",
+        "Chosen",
+        560,
+        10,
+    ));
     pdf.add(
         "<< /Type /Annot /Subtype /FreeText /Contents (Noted) /F 0 /Rect [72 500 300 520] \
          /DA (/F 12 Tf 0 g) /P 5 0 R /AP << /N 11 0 R >> >>",
@@ -181,7 +192,9 @@ pub(crate) fn looping_table() -> Vec<u8> {
 pub(crate) fn many_pages(count: usize) -> Vec<u8> {
     let mut pdf = Pdf::default();
     pdf.add("<< /Type /Catalog /Pages 2 0 R >>");
-    let kids: Vec<String> = (0..count).map(|index| format!("{} 0 R", 3 + index)).collect();
+    let kids: Vec<String> = (0..count)
+        .map(|index| format!("{} 0 R", 3 + index))
+        .collect();
     pdf.add(format!(
         "<< /Type /Pages /Kids [{}] /Count {count} >>",
         kids.join(" ")
