@@ -147,6 +147,42 @@ const SEEDS: &[(&str, &str)] = &[
          SELECT subscription.id, price.product_url_id, price.id, 'price_drop', 'm', 'Queued'
          FROM subscription, price_history AS price",
     ),
+    ("tenant", "INSERT INTO tenant (name) VALUES ('t')"),
+    (
+        "api_key",
+        "INSERT INTO api_key (tenant_id, digest) SELECT id, sha256('key') FROM tenant",
+    ),
+    (
+        "tenant_identity",
+        "INSERT INTO tenant_identity (provider, subject, tenant_id) SELECT 'p', 's', id FROM tenant",
+    ),
+    (
+        "blob",
+        "INSERT INTO blob (tenant_id, sha256, bytes, refs) SELECT id, sha256('file'), 4, 1 FROM tenant",
+    ),
+    (
+        "documents",
+        "INSERT INTO documents (tenant_id, filename, original_filename, file_size, sha256, process_status)
+         SELECT tenant_id, 'a.txt', 'a.txt', bytes, sha256, 'Queued' FROM blob",
+    ),
+    (
+        "document_page",
+        "INSERT INTO document_page (document_id, number, tenant_id, start_char, chars, text)
+         SELECT id, 1, tenant_id, 0, 4, 'text' FROM documents",
+    ),
+    (
+        "chunk",
+        "INSERT INTO chunk (tenant_id, document_id, seq, page_from, page_to, start_char, end_char, config, words, tsv)
+         SELECT tenant_id, id, 0, 1, 1, 0, 4, 'english', 1, to_tsvector('english', 'text') FROM documents",
+    ),
+    (
+        "upload",
+        "INSERT INTO upload (tenant_id, length, filename, expires_at) SELECT id, 1, 'b.txt', now() FROM tenant",
+    ),
+    (
+        "idempotency",
+        "INSERT INTO idempotency (tenant_id, key, document_id) SELECT tenant_id, 'k', id FROM documents",
+    ),
 ];
 
 /// Puts a row into every table there is.
