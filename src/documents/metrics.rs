@@ -192,3 +192,19 @@ pub(super) fn drift(bytes: i64) {
 fn float(number: i64) -> f64 {
     number as f64
 }
+
+/// Everything once, for the test that sees that all of it is described.
+#[cfg(test)]
+pub(crate) fn all_once() {
+    received(false);
+    quota_refused();
+    waited(1.0);
+    failed(Code::Timeout);
+    finished(Ended::Completed);
+    Timing::start().read();
+    stands(Standing::default());
+    storage(false, Some(0.5));
+    swept("files", 1);
+    orphans(1);
+    drift(1);
+}

@@ -97,6 +97,7 @@ fn rendered() -> String {
         record_queue("queue", 1);
         record_head(1.0);
         recorded(Recorded::Recorded);
+        crate::documents::metrics::all_once();
         sitemap_budget_ended("root", "pages");
         page_rendered(elapsed);
         render_failed("render_timeout");

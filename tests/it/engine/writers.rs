@@ -27,6 +27,7 @@ const HANDS_OUT: &[&str] = &[
     "src/store/stage.rs",
     "src/prices/bot.rs",
     "src/store/stage/request.rs",
+    "src/store/stage/share.rs",
 ];
 
 const COLUMNS: &[&str] = &["status", "priority", "due_at", "attempts", "lease", "error"];
