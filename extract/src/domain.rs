@@ -4,11 +4,14 @@
 //! address, or a page on a platform that many businesses share. The result is a host that can be crawled, with its registrable
 //! domain by the public suffix list, or a reason why there is none.
 
-use std::sync::LazyLock;
+mod shared;
+mod suffix;
 
-use fnv::FnvHashMap;
 use url::{Host, Url};
 
+use self::shared::shared_list;
+pub(crate) use self::suffix::{below_suffix, suffix};
+use self::suffix::{icann_suffix, label_before, public_suffix};
 use super::url::{MAX_URL_BYTES, UrlError, normalize};
 
 /// The site a business's website text names.
@@ -245,18 +248,6 @@ fn is_port(text: &[u8]) -> bool {
         .is_some_and(|port| port.parse::<u16>().is_ok())
 }
 
-/// Finds where the registries' suffix starts, behind a private one that starts here.
-fn icann_suffix(host: &str, private: usize) -> Option<usize> {
-    let mut start = private;
-    loop {
-        start += host.get(start..)?.find('.')? + 1;
-        let suffix = public_suffix(host.get(start..)?)?;
-        if !suffix.is_private {
-            return Some(start + suffix.start);
-        }
-    }
-}
-
 /// Returns the registrable part of a host name, or `None` for a public suffix, an unknown top level or no name at all.
 ///
 /// The host is taken in ASCII (IDNA) form, as [`site`] and [`normalize`] return it; case and a final dot do not matter.
@@ -284,56 +275,6 @@ pub fn is_excluded(host: &str) -> Option<&'static str> {
     let suffix = public_suffix(&host).filter(|_| is_host_name(&host));
     shared_list(&host, suffix)
 }
-
-/// As [`is_excluded`], for a host in lower case, with its public suffix.
-fn shared_list(host: &str, suffix: Option<PublicSuffix>) -> Option<&'static str> {
-    let shared = &*SHARED_HOSTS;
-    let mut name = host;
-    // No top level is listed.
-    while let Some(dot) = name.bytes().position(|byte| byte == b'.') {
-        if let Some(list) = shared.domains.get(name) {
-            return Some(list);
-        }
-        name = name.get(dot + 1..).unwrap_or_default();
-    }
-    let suffix = suffix.filter(|suffix| !suffix.is_private)?;
-    let domain = host.get(label_before(host, suffix.start)?..)?;
-    shared.names.get(domain.split('.').next()?).copied()
-}
-
-/// Names to the list they are in.
-type Lists = FnvHashMap<&'static str, &'static str>;
-
-struct SharedHosts {
-    /// Whole domains.
-    domains: Lists,
-    /// The label before any public suffix.
-    names: Lists,
-}
-
-static SHARED_HOSTS: LazyLock<SharedHosts> = LazyLock::new(|| {
-    let mut shared = SharedHosts {
-        domains: Lists::default(),
-        names: Lists::default(),
-    };
-    let mut list = "shared";
-    for line in include_str!("data/shared_hosts.txt").lines().map(str::trim) {
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        if let Some(name) = line
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'))
-        {
-            list = name;
-        } else if let Some(name) = line.strip_suffix(".*") {
-            shared.names.insert(name, list);
-        } else {
-            shared.domains.insert(line, list);
-        }
-    }
-    shared
-});
 
 /// Reads the first address in a text as a URL.
 fn address(raw: &str) -> Result<Url, DomainError> {
@@ -399,64 +340,6 @@ fn is_reserved(host: &str) -> bool {
             host.strip_suffix(suffix)
                 .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
         })
-}
-
-/// The longest public suffix of a host.
-#[derive(Clone, Copy)]
-struct PublicSuffix {
-    /// Where in the host it starts.
-    start: usize,
-    /// It is in the list's private section.
-    is_private: bool,
-}
-
-/// What the list of public suffixes says of a host in lower case and Unicode.
-///
-/// Nobody else asks it: the list is code, a third of this crate's, and would be compiled again for each part of it that did.
-#[inline(never)]
-pub(crate) fn suffix(host: &str) -> Option<psl::Suffix<'_>> {
-    psl::suffix(host.as_bytes())
-}
-
-/// The registrable domain of such a host: its public suffix, listed or not, and the label before it.
-pub(crate) fn below_suffix(host: &str) -> Option<&str> {
-    let start = host.len().checked_sub(suffix(host)?.as_bytes().len())?;
-    let own = label_before(host, start)?;
-    // `.com` has a dot there and no label.
-    host.get(own..).filter(|_| own + 1 < start)
-}
-
-/// Finds the longest public suffix that is really listed.
-fn public_suffix(host: &str) -> Option<PublicSuffix> {
-    // The list is in Unicode.
-    let unicode = if host.as_bytes().windows(4).any(|bytes| bytes == b"xn--") {
-        Some(idna::domain_to_unicode(host).0)
-    } else {
-        None
-    };
-    let suffix = suffix(unicode.as_deref().unwrap_or(host))?;
-    if !suffix.is_known() {
-        return None;
-    }
-    let start = if unicode.is_none() {
-        host.len().checked_sub(suffix.as_bytes().len())?
-    } else {
-        let labels = suffix.as_bytes().split(|byte| *byte == b'.').count();
-        (1..labels).try_fold(label_before(host, host.len() + 1)?, |start, _| {
-            label_before(host, start)
-        })?
-    };
-    Some(PublicSuffix {
-        start,
-        is_private: suffix.typ() == Some(psl::Type::Private),
-    })
-}
-
-/// Where the label starts that stands before this place, which is the start of another, or one behind the end.
-fn label_before(host: &str, start: usize) -> Option<usize> {
-    let before = host.as_bytes().get(..start.checked_sub(1)?)?;
-    let dot = before.iter().rposition(|byte| *byte == b'.');
-    Some(dot.map_or(0, |dot| dot + 1))
 }
 
 #[cfg(test)]
@@ -814,16 +697,16 @@ mod tests {
 
     #[test]
     fn every_line_of_the_list_is_a_host() {
-        for name in SHARED_HOSTS.domains.keys() {
+        for name in shared::SHARED_HOSTS.domains.keys() {
             assert!(
                 is_host_name(name) && name.contains('.') && is_excluded(name).is_some(),
                 "{name}"
             );
         }
-        for name in SHARED_HOSTS.names.keys() {
+        for name in shared::SHARED_HOSTS.names.keys() {
             assert!(is_host_name(name) && !name.contains('.'), "{name}");
         }
-        assert!(SHARED_HOSTS.domains.len() > 250);
+        assert!(shared::SHARED_HOSTS.domains.len() > 250);
     }
 
     proptest! {

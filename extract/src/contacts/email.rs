@@ -6,10 +6,10 @@ use url::Url;
 use super::deobfuscate;
 use super::finding::{Email, EmailKind, Source, best_first};
 use super::mailbox::{
-    MAX_CANDIDATES, checked, find, is_free, is_no_reply, is_plausible, is_service_local,
-    registrable, unglued,
+    MAX_CANDIDATES, checked, find, is_free, is_no_reply, is_plausible, is_service_local, unglued,
 };
 use super::structured::{self, Property, Structured};
+use crate::domain::below_suffix;
 use crate::html::{Attributes, INLINE_BOUNDARY, Page};
 
 /// Attributes that never hold an address meant for a reader.
@@ -35,7 +35,7 @@ const SILENT_ATTRIBUTES: &[&str] = &[
 pub(super) fn extract(page: &Page, url: &Url, structured: &Structured) -> Vec<Email> {
     let mut found = Found {
         emails: Vec::new(),
-        site: url.host_str().and_then(registrable),
+        site: url.host_str().and_then(below_suffix).map(str::to_owned),
     };
     from_links(page, &mut found);
     for (property, value, source) in &structured.properties {
@@ -115,7 +115,7 @@ impl Found {
             EmailKind::Free
         } else if is_no_reply || is_service_local(local) {
             EmailKind::Service
-        } else if self.site.is_some() && registrable(domain) == self.site {
+        } else if self.site.is_some() && below_suffix(domain) == self.site.as_deref() {
             EmailKind::Corporate
         } else {
             EmailKind::Unknown

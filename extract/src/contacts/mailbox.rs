@@ -372,10 +372,10 @@ fn is_placeholder_domain(domain: &str) -> bool {
             Some(DomainClass::Placeholder | DomainClass::Telemetry)
         )
     };
-    let registrable = registrable(domain).unwrap_or_default();
+    let registrable = below_suffix(domain).unwrap_or_default();
     let name = registrable.split('.').next().unwrap_or_default();
     is_listed(domain)
-        || is_listed(&registrable)
+        || is_listed(registrable)
         || domain
             .split_once('.')
             .is_some_and(|(_, parent)| is_listed(parent))
@@ -413,9 +413,4 @@ pub(super) fn is_service_local(local: &str) -> bool {
     is_role(&local)
         || is_role(first)
         || is_role(local.trim_end_matches(|c: char| c.is_ascii_digit()))
-}
-
-/// The registrable domain of a host, by the public suffix list.
-pub(super) fn registrable(host: &str) -> Option<String> {
-    below_suffix(&host.to_ascii_lowercase()).map(str::to_owned)
 }

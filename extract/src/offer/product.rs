@@ -3,11 +3,12 @@
 //! JSON-LD, microdata and `RDFa` all come here as the same tree of objects with `@type`. Names are
 //! those of schema.org.
 
-use std::collections::HashMap;
+mod references;
 
 use serde_json::{Map, Value};
 use url::Url;
 
+pub(super) use self::references::with_references;
 use super::availability::{Availability, availability_of, condition_of};
 use super::name::{Names, same_page};
 use crate::html::folded;
@@ -21,9 +22,6 @@ const MAX_PRODUCTS: usize = 500;
 
 /// Most offers or variants of one product.
 const MAX_OFFERS: usize = 500;
-
-/// Largest object put where its `@id` stands, roughly in bytes: it is copied for each.
-const MAX_REFERENCED_BYTES: usize = 16 * 1024;
 
 /// Longest name, in characters.
 const MAX_NAME_CHARS: usize = 500;
@@ -68,15 +66,6 @@ const MANY: &[&str] = &[
     "NewsArticle",
     "CollectionPage",
     "SearchResultsPage",
-];
-
-/// Types that are named by `@id` where they belong to a product.
-const REFERENCED: &[&str] = &[
-    "Offer",
-    "AggregateOffer",
-    "Brand",
-    "PriceSpecification",
-    "UnitPriceSpecification",
 ];
 
 /// Properties under which other products stand than the one described.
@@ -198,100 +187,6 @@ pub(super) fn is_of_many(roots: &[Value]) -> bool {
     at_top
         .filter_map(Value::as_object)
         .any(|object| has_type(object, MANY))
-}
-
-/// Puts the objects that are named by `@id` alone where they are named, in JSON-LD whose `@graph` is flat.
-pub(super) fn with_references(mut roots: Vec<Value>) -> Vec<Value> {
-    let mut known = HashMap::new();
-    let mut left = MAX_OBJECTS;
-    for root in &roots {
-        collect_named(root, &mut known, &mut left);
-    }
-    if known.is_empty() {
-        return roots;
-    }
-    let mut copies = MAX_PRODUCTS;
-    for root in &mut roots {
-        put_references(root, &known, &mut copies, 0);
-    }
-    roots
-}
-
-/// Offers, brands and prices by their `@id`.
-fn collect_named(root: &Value, known: &mut HashMap<String, Value>, left: &mut usize) {
-    let mut stack = vec![root];
-    while let Some(value) = stack.pop() {
-        *left = left.saturating_sub(1);
-        if *left == 0 {
-            return;
-        }
-        match value {
-            Value::Array(values) => stack.extend(values),
-            Value::Object(object) => {
-                if object.len() > 1
-                    && has_type(object, REFERENCED)
-                    && let Some(Value::String(id)) = object.get("@id")
-                    && bytes_left(value, MAX_REFERENCED_BYTES).is_some()
-                {
-                    known.entry(id.clone()).or_insert_with(|| value.clone());
-                }
-                stack.extend(
-                    object
-                        .values()
-                        .filter(|value| value.is_object() || value.is_array()),
-                );
-            }
-            _ => {}
-        }
-    }
-}
-
-/// What a value leaves of so many bytes, roughly as it is written.
-fn bytes_left(value: &Value, left: usize) -> Option<usize> {
-    let left = left.checked_sub(8)?;
-    match value {
-        Value::String(text) => left.checked_sub(text.len()),
-        Value::Array(values) => values
-            .iter()
-            .try_fold(left, |left, value| bytes_left(value, left)),
-        Value::Object(object) => object.iter().try_fold(left, |left, (key, value)| {
-            bytes_left(value, left.checked_sub(key.len())?)
-        }),
-        Value::Null | Value::Bool(_) | Value::Number(_) => Some(left),
-    }
-}
-
-fn put_references(
-    value: &mut Value,
-    known: &HashMap<String, Value>,
-    copies: &mut usize,
-    depth: usize,
-) {
-    if depth > 20 || *copies == 0 {
-        return;
-    }
-    match value {
-        Value::Array(values) => {
-            for value in values {
-                put_references(value, known, copies, depth + 1);
-            }
-        }
-        Value::Object(object) => {
-            if object.len() == 1
-                && let Some(Value::String(id)) = object.get("@id")
-            {
-                if let Some(named) = known.get(id) {
-                    *copies -= 1;
-                    *value = named.clone();
-                }
-                return;
-            }
-            for value in object.values_mut() {
-                put_references(value, known, copies, depth + 1);
-            }
-        }
-        _ => {}
-    }
 }
 
 /// Collects products in document order, without those inside of products.
