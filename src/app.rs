@@ -319,7 +319,7 @@ impl App {
     /// All that comes after that time together takes a second at most, whatever is away.
     pub async fn drain(&self, within: Duration) -> DrainReport {
         let end = Instant::now() + within + AFTER_DEADLINE;
-        let report = self.tree.drain(within).await;
+        let report = self.come_down(within).await;
         let now = Instant::now();
         let until = end.clamp(now + LAST_WORDS, now + AFTER_DEADLINE);
         if timeout_at(until, self.say_goodbye()).await.is_err() {
@@ -332,6 +332,26 @@ impl App {
             "drained"
         );
         report
+    }
+
+    /// Brings the tree down, and says first that this is in good order, while the database may still be there to hear it.
+    async fn come_down(&self, within: Duration) -> DrainReport {
+        let noted = async {
+            let mut connection = self.shared.pool.get().await?;
+            node::stopping(&mut connection, self.shared.node).await?;
+            anyhow::Ok(())
+        };
+        let draining = self.tree.drain(within);
+        tokio::pin!(draining);
+        tokio::select! {
+            noted = noted => {
+                if let Err(error) = noted {
+                    warn!(error = %chain(error.as_ref()), "cannot note that this process begins to stop");
+                }
+                draining.await
+            }
+            report = &mut draining => report,
+        }
     }
 
     /// Notes the end of this process, and lets go of everybody. None of it waits for another.

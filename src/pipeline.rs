@@ -61,6 +61,8 @@ struct InHand {
     items: HashMap<ItemId, u32>,
     /// Of these, the ones that somebody else's lock kept from being settled.
     blocked: HashSet<ItemId>,
+    /// Of these, the ones with attempts that do not count, and how many.
+    excused: HashMap<ItemId, i16>,
     /// A claim failed half-way: there may be rows that are ours and that nobody works.
     is_uncertain: bool,
 }
@@ -79,6 +81,7 @@ impl InHand {
                 *held.get_mut() -= 1;
             } else {
                 held.remove();
+                self.excused.remove(&item);
             }
         }
     }
@@ -383,14 +386,16 @@ impl Pipeline {
 
     /// What becomes of an item whose result the database refuses: what becomes of any failure of that row.
     fn charge(&self, refused: &Settlement<Output>, error: DieselError) -> Settlement<Output> {
+        let excused = self.in_hand().excused.get(&refused.item).copied();
+        let counted = refused.attempt - excused.unwrap_or_default();
         let error = self.by_terms(
             WorkflowError::retry("store", error),
-            refused.attempt,
+            counted,
             output_of(&refused.verdict),
         );
         let (verdict, _snooze) = judge(
             failed(error, None),
-            refused.attempt,
+            counted,
             &self.settings.get(),
             rand::random(),
         );
@@ -402,15 +407,16 @@ impl Pipeline {
         }
     }
 
-    /// A failure as the row's own terms have it, if it has any: the one way, whatever it was that went wrong.
+    /// A failure as the row's own terms have it, if it has any: the one way, whatever it was that went wrong. `counted` are the attempts
+    /// that count.
     fn by_terms(
         &self,
         error: WorkflowError,
-        attempt: i16,
+        counted: i16,
         output: Option<&Output>,
     ) -> WorkflowError {
         match output.and_then(|output| self.workflow.terms(output)) {
-            Some(terms) => terms.applied(attempt, error),
+            Some(terms) => terms.applied(counted, error),
             None => error,
         }
     }
@@ -440,7 +446,13 @@ impl Port for Pipeline {
                     Some(Previous {
                         lease,
                         ending: Ending::Lost,
-                    }) => stage.release_lost(conn, lease).await?.freed,
+                    }) => {
+                        let released = stage.release_lost(conn, lease).await?;
+                        if released.locked > 0 {
+                            lease::close(conn, lease).await?;
+                        }
+                        released.freed
+                    }
                     None => 0,
                 };
                 // Also one whose opening was answered too late to be known, which the heartbeat would renew for ever.
@@ -473,6 +485,13 @@ impl Port for Pipeline {
             .take(&mut conn, lease, limit, &wanted)
             .await
             .map_err(db::port_error)?;
+        let max_attempts = self.settings.get().max_attempts;
+        let excused = self.stage.excused(&mut conn, &claimed, max_attempts).await;
+        let excused: HashMap<ItemId, i16> = excused
+            .map_err(db::port_error)?
+            .into_iter()
+            .map(|row| (row.id, row.excused))
+            .collect();
         let ids: Vec<ItemId> = claimed.iter().map(|row| row.id).collect();
         let mut inputs = if ids.is_empty() {
             HashMap::new()
@@ -481,6 +500,7 @@ impl Port for Pipeline {
         };
         let mut in_hand = self.in_hand();
         in_hand.take(&ids);
+        in_hand.excused.extend(&excused);
         in_hand.is_uncertain = false;
         drop(in_hand);
         Ok(claimed
@@ -488,12 +508,14 @@ impl Port for Pipeline {
             .map(|row| Claim {
                 item: row.id,
                 attempt: row.attempt,
+                excused: excused.get(&row.id).copied().unwrap_or_default(),
                 input: inputs.remove(&row.id).unwrap_or(Loaded::Gone),
             })
             .collect())
     }
 
     async fn run(&self, claim: Claim<Self::Input>) -> Outcome<Self::Output> {
+        let counted = claim.counted();
         let input = match claim.input {
             Loaded::Input(input) => input,
             Loaded::Gone => {
@@ -514,7 +536,7 @@ impl Port for Pipeline {
             Ok(Done::Completed(output)) => Outcome::Completed(output),
             Ok(Done::Filtered(reason, output)) => Outcome::Filtered { reason, output },
             Ok(Done::Failed(error, output)) => {
-                let error = self.by_terms(error, claim.attempt, Some(&output));
+                let error = self.by_terms(error, counted, Some(&output));
                 failed(error, Some(output))
             }
             Err(error) => failed(error, None),
@@ -615,13 +637,15 @@ impl Port for Pipeline {
         let freed = conn
             .transaction::<_, DieselError, _>(async |conn| {
                 let released = self.stage.release_lost(conn, lease).await?;
-                lease::end(conn, lease).await?;
                 if released.locked > 0 {
+                    lease::close(conn, lease).await?;
                     warn!(
                         workflow = self.name,
                         items = released.locked,
                         "rows that are locked cannot be handed back; they are rescued when the lock goes"
                     );
+                } else {
+                    lease::end(conn, lease).await?;
                 }
                 Ok(released.freed)
             })

@@ -57,8 +57,19 @@ pub struct Claim<I> {
     pub item: ItemId,
     /// Which attempt this is, counted from 1 by the claim itself; with the lease, the fence of every later write.
     pub attempt: i16,
+    /// How many attempts up to this one do not count against it: they were others' fault, and could not be given back. The store has to
+    /// know it only of an item that would otherwise be at its last attempt; 0 for any other.
+    pub excused: i16,
     /// What [`Port::run`] needs, loaded for the whole batch at once.
     pub input: I,
+}
+
+impl<I> Claim<I> {
+    /// How many attempts count against it, this one among them.
+    #[must_use]
+    pub fn counted(&self) -> i16 {
+        self.attempt.saturating_sub(self.excused)
+    }
 }
 
 /// Why an attempt failed: a short class from a closed set for grouping, and the message for a person.

@@ -562,6 +562,7 @@ impl Port for MemoryPort {
                 claims.push(Claim {
                     item,
                     attempt: row.attempts,
+                    excused: 0,
                     input: script.unwrap_or(Script::Complete),
                 });
             }

@@ -58,6 +58,8 @@ enum Msg<I, O> {
         session: u64,
         item: ItemId,
         attempt: i16,
+        /// How many attempts count against it.
+        counted: i16,
         elapsed: Duration,
         outcome: Outcome<O>,
     },
@@ -141,9 +143,10 @@ impl<P: Port> Actor for WorkflowActor<P> {
                 session,
                 item,
                 attempt,
+                counted,
                 elapsed,
                 outcome,
-            } => state.item_ended(session, item, attempt, elapsed, outcome),
+            } => state.item_ended(session, (item, attempt), counted, elapsed, outcome),
             Msg::Settled {
                 session,
                 aside,

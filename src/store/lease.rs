@@ -50,7 +50,22 @@ pub async fn end(conn: &mut AsyncPgConnection, lease: LeaseId) -> diesel::QueryR
     Ok(())
 }
 
-/// Ends the other leases of a node's workflow: an actor has one at a time.
+/// Ends a lease now, whose holder lives and has let go of all that is stamped with it. What somebody else has locked meanwhile is for
+/// the rescue, which gives its attempt back.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn close(conn: &mut AsyncPgConnection, lease: LeaseId) -> diesel::QueryResult<()> {
+    sql_query(
+        "UPDATE lease SET expires_at = least(expires_at, now()), is_closed = true WHERE id = $1",
+    )
+    .bind::<BigInt, _>(lease.0)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Ends the other leases of a node's workflow: an actor has one at a time. Those that were closed are kept for the rescue.
 ///
 /// # Errors
 /// Whatever the database answers.
@@ -60,12 +75,14 @@ pub async fn end_older(
     workflow: &str,
     newest: LeaseId,
 ) -> diesel::QueryResult<()> {
-    sql_query("DELETE FROM lease WHERE node_id = $1 AND workflow = $2 AND id < $3")
-        .bind::<BigInt, _>(node)
-        .bind::<Text, _>(workflow)
-        .bind::<BigInt, _>(newest.0)
-        .execute(conn)
-        .await?;
+    sql_query(
+        "DELETE FROM lease WHERE node_id = $1 AND workflow = $2 AND id < $3 AND NOT is_closed",
+    )
+    .bind::<BigInt, _>(node)
+    .bind::<Text, _>(workflow)
+    .bind::<BigInt, _>(newest.0)
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
@@ -103,14 +120,18 @@ pub(super) const GAPS: &str = "gap AS MATERIALIZED (\
         UNION ALL SELECT coalesce(max(id), -1), 9223372036854775807 FROM lease WHERE expires_at > now()\
     ) AS pair WHERE above + 1 < below)";
 
-/// Forgets leases that ended over an hour ago. Rows still stamped with one are rescued all the same.
+/// Forgets leases that ended over an hour ago. Rows still stamped with one are rescued all the same. Those by which the rescue knows
+/// whom not to charge are kept for a month: a lock may last.
 ///
 /// # Errors
 /// Whatever the database answers.
 pub async fn prune(conn: &mut AsyncPgConnection) -> diesel::QueryResult<usize> {
-    sql_query("DELETE FROM lease WHERE expires_at < now() - interval '1 hour'")
-        .execute(conn)
-        .await
+    sql_query(
+        "DELETE FROM lease WHERE expires_at < now() - interval '1 hour' AND (expires_at < now() - interval '30 days' \
+         OR NOT (is_closed OR EXISTS (SELECT 1 FROM node WHERE node.id = lease.node_id AND node.stopping_at IS NOT NULL)))",
+    )
+    .execute(conn)
+    .await
 }
 
 /// The heartbeat's side of the leases: a connection of its own, made again whenever it breaks, by another way where there is one.

@@ -48,6 +48,18 @@ pub async fn report(
     Ok(())
 }
 
+/// Notes that this process begins to stop in good order: what it leaves behind from now on is not charged with its death.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn stopping(conn: &mut AsyncPgConnection, node: i64) -> QueryResult<()> {
+    sql_query("UPDATE node SET stopping_at = now() WHERE id = $1")
+        .bind::<BigInt, _>(node)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// Notes that this process stopped in good order.
 ///
 /// # Errors

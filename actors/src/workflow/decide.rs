@@ -63,7 +63,8 @@ pub(crate) fn patience(waiting: Waiting, settings: &Settings) -> Duration {
 
 /// What is to be recorded for an outcome, and for how long the whole workflow snoozes because of it.
 ///
-/// The engine asks it of every item that ends; an application, of one whose result its store refuses. `random` is in `0.0..1.0`.
+/// The engine asks it of every item that ends; an application, of one whose result its store refuses. `attempt` is the number of
+/// attempts that count against the item, this one among them; `random` is in `0.0..1.0`.
 pub fn judge<O>(
     outcome: Outcome<O>,
     attempt: i16,

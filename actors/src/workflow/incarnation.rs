@@ -306,7 +306,7 @@ impl<P: Port> Incarnation<P> {
     }
 
     fn start_item(&mut self, claim: Claim<P::Input>, fence: &Arc<Fence>, started: Instant) {
-        let (item, attempt) = (claim.item, claim.attempt);
+        let (item, attempt, counted) = (claim.item, claim.attempt, claim.counted());
         self.in_flight.insert((item, attempt), started);
         let (port, fence) = (Arc::clone(&self.port), Arc::clone(fence));
         let (myself, observer) = (self.myself.clone(), Arc::clone(&self.seed.observer));
@@ -331,6 +331,7 @@ impl<P: Port> Incarnation<P> {
                 session,
                 item,
                 attempt,
+                counted,
                 elapsed,
                 outcome: ended.outcome,
             };
@@ -347,8 +348,8 @@ impl<P: Port> Incarnation<P> {
     pub(super) fn item_ended(
         &mut self,
         session: u64,
-        item: ItemId,
-        attempt: i16,
+        (item, attempt): (ItemId, i16),
+        counted: i16,
         elapsed: Duration,
         outcome: Outcome<P::Output>,
     ) {
@@ -357,7 +358,7 @@ impl<P: Port> Incarnation<P> {
         }
         let now = Instant::now();
         self.last_progress = Some(now);
-        let (verdict, snooze) = judge(outcome, attempt, &self.settings, rand::random());
+        let (verdict, snooze) = judge(outcome, counted, &self.settings, rand::random());
         if let Some(after) = snooze {
             self.seed.continuity.snooze(now + after);
             tracing::info!(workflow = self.seed.name, ?after, "workflow snoozed");

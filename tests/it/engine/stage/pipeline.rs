@@ -11,7 +11,7 @@ use gleaner::store::node;
 use gleaner::workflow::Ended;
 use gleaner::workflow::Workflow;
 use gleaner::workflow::erased::Output;
-use gleaner_actors::port::{LeaseId, Port as _, Settlement, Verdict};
+use gleaner_actors::port::{Ending, LeaseId, Port as _, Previous, Settlement, Verdict};
 use gleaner_actors::{Backoff, Member, Settings, Tree, TreeSettings};
 use rand::{Rng as _, SeedableRng as _};
 
@@ -287,6 +287,71 @@ async fn outcomes_end_as_they_should_and_a_panic_is_charged_to_its_item() {
         Vec::<i64>::new()
     );
     tree.drain(Duration::from_secs(5)).await;
+}
+
+/// Rows have as many tries of their own as `max_attempts`, whatever the number of the attempt is.
+#[tokio::test(flavor = "multi_thread")]
+async fn attempts_that_do_not_count_are_made_up_for() {
+    let bench = Bench::new("retry poison panic retry", Toy::new()).await;
+    bench
+        .database
+        .run(
+            "UPDATE work SET toy_attempts = 1;
+             INSERT INTO attempt (item_id, attempt, stage, outcome)
+             SELECT id, 1, 'work/toy', CASE WHEN id < 4 THEN 'excused' ELSE 'retried' END FROM work",
+        )
+        .await;
+    let tree = bench.tree(|_| ()).await;
+    bench.wait_no_work().await;
+    tree.drain(Duration::from_secs(5)).await;
+    let states = bench.database.rows(STATES).await;
+    assert_eq!(
+        (&states[0], &states[2], &states[3]),
+        (
+            &"1 Error 3 http: 503".to_owned(),
+            &"3 Error 3 panic: row 3 is a bad one".to_owned(),
+            &"4 Error 2 http: 503".to_owned()
+        )
+    );
+    assert!(states[1].starts_with("2 Error 3 store: "), "{}", states[1]);
+}
+
+/// Somebody else has them locked when their holder hands all back: nobody has died over them.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_are_locked_when_a_lease_ends_get_their_attempt_back_later() {
+    for ending in [None, Some(Ending::Lost)] {
+        let bench = Bench::new("a b c", Toy::new()).await;
+        let port = bench.port();
+        let lease = port.open_lease(LONG, None).await.unwrap().id;
+        bench.run(&port, lease).await;
+        let mut other = bench.database.client().await;
+        let lock = other.transaction().await.unwrap();
+        lock.batch_execute("SELECT 1 FROM work WHERE id = 2 FOR UPDATE")
+            .await
+            .unwrap();
+        let released = match ending {
+            None => port.close_lease(lease).await.unwrap(),
+            Some(ending) => {
+                let previous = Some(Previous { lease, ending });
+                port.open_lease(LONG, previous).await.unwrap().taken_back
+            }
+        };
+        assert_eq!(released, 2);
+        let mut conn = bench.database.connect().await;
+        let rescued = toy::stage().rescue(&mut conn, 1).await.unwrap();
+        assert_eq!(rescued.freed, 0, "while it is locked");
+        lock.rollback().await.unwrap();
+        let rescued = toy::stage().rescue(&mut conn, 1).await.unwrap();
+        assert_eq!((rescued.freed, rescued.quarantined), (1, 0));
+        assert_eq!(
+            bench.database.rows(STATES).await,
+            ["1 Queued 0", "2 Queued 0", "3 Queued 0"]
+        );
+        assert_eq!(
+            bench.database.rows(HISTORY).await,
+            ["1 1 released", "2 1 released", "3 1 released"]
+        );
+    }
 }
 
 /// F15, with a worker at work.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use diesel_async::{AsyncConnection as _, RunQueryDsl as _};
-use gleaner::store::lease;
-use gleaner::store::stage::Rescued;
+use gleaner::store::stage::{Rescued, Stage};
+use gleaner::store::{lease, node};
 
 use super::{HISTORY, LONG, STATES, complete, ids};
 use crate::support::toy::{self, open_lease, stage};
@@ -314,4 +314,84 @@ async fn a_rescue_that_begins_later_than_the_holder_s_transaction_is_undone_too(
         .unwrap();
     assert_eq!(taken.freed, 2);
     assert_eq!(database.rows(STATES).await, ["1 Queued 0", "2 Queued 1"]);
+}
+
+/// A process that has said that it stops in good order leaves nothing behind that died.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_left_behind_by_a_process_that_stopped_in_good_order_are_not_charged() {
+    let database = toy::database().await;
+    database
+        .run("INSERT INTO work (toy_status) VALUES ('Queued'), ('Queued'), ('Queued')")
+        .await;
+    let mut conn = database.connect().await;
+    let (polite, dead) = (
+        open_lease(&mut conn, LONG).await,
+        open_lease(&mut conn, LONG).await,
+    );
+    stage().claim(&mut conn, polite, 2).await.unwrap();
+    stage().claim(&mut conn, dead, 1).await.unwrap();
+    // Asked for again meanwhile, which counts from anew.
+    database
+        .run("UPDATE work SET toy_status = 'Queued' WHERE id = 2")
+        .await;
+    let node = format!("SELECT node_id FROM lease WHERE id = {}", polite.0);
+    let node: i64 = database.scalar(&node).await;
+    node::stopping(&mut conn, node).await.unwrap();
+    // Longer ago than leases are kept that tell nothing.
+    database
+        .run("UPDATE lease SET expires_at = now() - interval '2 hours'")
+        .await;
+    assert_eq!(lease::prune(&mut conn).await.unwrap(), 1);
+    let rescued = stage().rescue(&mut conn, 1).await.unwrap();
+    assert_eq!((rescued.freed, rescued.quarantined), (3, 1));
+    assert_eq!(
+        database.rows(STATES).await,
+        [
+            "1 Queued 0",
+            "2 Queued 0",
+            "3 Error 1 quarantined: its worker died at attempt 1, the last"
+        ]
+    );
+    assert_eq!(
+        database.rows(HISTORY).await,
+        ["1 1 released", "2 1 released", "3 1 quarantined"]
+    );
+    let leases = "SELECT count(lease) FROM attempt WHERE outcome = 'released'";
+    assert_eq!(database.count(leases).await, 0);
+    database
+        .run("UPDATE lease SET expires_at = now() - interval '31 days'")
+        .await;
+    assert_eq!(lease::prune(&mut conn).await.unwrap(), 1);
+}
+
+/// Attempts that do not count are looked up at the last one that a row has, by its own limit where it has one.
+#[tokio::test(flavor = "multi_thread")]
+async fn attempts_that_do_not_count_are_found_at_the_last() {
+    let database = toy::database().await;
+    database
+        .run(
+            "ALTER TABLE work ADD COLUMN tries smallint NOT NULL DEFAULT 9;
+             INSERT INTO work (toy_status, tries) VALUES ('Queued', 2), ('Queued', 9), ('Queued', 2);
+             UPDATE work SET toy_attempts = 1;
+             INSERT INTO attempt (item_id, attempt, stage, outcome) VALUES
+                (1, 1, 'work/toy', 'excused'), (2, 1, 'work/toy', 'excused'), (3, 1, 'work/toy', 'rescued')",
+        )
+        .await;
+    let mut conn = database.connect().await;
+    let lease = open_lease(&mut conn, LONG).await;
+    let claimed = stage().claim(&mut conn, lease, 3).await.unwrap();
+    assert!(claimed.iter().all(|row| row.attempt == 2));
+    let own = Stage::limited("work", "toy", true, Some("tries"));
+    for (stage, most, expected) in [
+        (stage(), 3, vec![]),
+        (stage(), 2, vec![1, 2]),
+        (own.clone(), 9, vec![1]),
+        (own, 2, vec![1, 2]),
+    ] {
+        let mut excused = stage.excused(&mut conn, &claimed, most).await.unwrap();
+        excused.sort_by_key(|row| row.id);
+        assert!(excused.iter().all(|row| row.excused == 1));
+        let excused: Vec<i64> = excused.iter().map(|row| row.id).collect();
+        assert_eq!(excused, expected, "of {most}");
+    }
 }
