@@ -2,19 +2,20 @@
 //!
 //! Of a body whose sender is not known at most [`PREFACE`] bytes are held. Most requests are smaller, and are read as a whole. In
 //! a larger one the bot has to have said who it is by then: in these bytes, or by the token in the header. Only then is the rest
-//! read, and only while it fits into what all such bodies together may take ([`Room`]).
+//! read, and only while it fits into what all such bodies together may take, and those of that bot ([`Room`]).
 //!
 //! There is no limit on the whole time: a slow line is no fault. There is one on making no progress.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use futures_util::StreamExt as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::fields::Fields;
@@ -44,10 +45,26 @@ const PARSED_AT_ONCE: usize = 16 * 1024;
 /// What room is measured in, in bytes.
 const UNIT: usize = 1024;
 
-/// What all bodies together may take whose senders are known, beyond what is held of any.
+/// What all bodies together may take whose senders are known, beyond what is held of any. Those of one bot take half of it at most, or
+/// one largest body where that is more: however slowly it sends them, there is room for others.
 pub(super) struct Room {
     units: Arc<Semaphore>,
     whole: usize,
+    /// By the bots' keys. Of those alone that have a body on its way.
+    shares: Mutex<HashMap<i64, Weak<Share>>>,
+}
+
+struct Share {
+    units: Arc<Semaphore>,
+    whole: usize,
+}
+
+/// Room that somebody has, until it is dropped.
+pub(super) struct Taken {
+    /// Goes before its share, which may not be forgotten before it is whole.
+    own: OwnedSemaphorePermit,
+    room: OwnedSemaphorePermit,
+    _share: Arc<Share>,
 }
 
 impl Room {
@@ -56,17 +73,54 @@ impl Room {
         Self {
             units: Arc::new(Semaphore::new(whole)),
             whole,
+            shares: Mutex::default(),
         }
     }
 
-    /// Room for so many bytes, as soon as there is some.
-    async fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Trouble> {
-        let units = bytes.div_ceil(UNIT).min(self.whole);
-        let taking =
-            Arc::clone(&self.units).acquire_many_owned(u32::try_from(units).unwrap_or(u32::MAX));
+    /// What this bot may take, whose bodies have at most so many bytes each.
+    fn share(&self, bot: i64, most: usize) -> Arc<Share> {
+        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(share) = shares.get(&bot).and_then(Weak::upgrade) {
+            return share;
+        }
+        shares.retain(|_, share| share.strong_count() > 0);
+        let whole = (self.whole / 2).max(most.div_ceil(UNIT).min(self.whole));
+        let share = Arc::new(Share {
+            units: Arc::new(Semaphore::new(whole)),
+            whole,
+        });
+        shares.insert(bot, Arc::downgrade(&share));
+        share
+    }
+
+    /// Room for a body of so many bytes of this bot, whose bodies have at most `most`, as soon as there is some.
+    async fn take(&self, bot: i64, bytes: usize, most: usize) -> Result<Taken, Trouble> {
+        let share = self.share(bot, most);
+        let units = bytes.div_ceil(UNIT).min(share.whole);
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        let taking = async {
+            // Its own first: who waits for that keeps nobody else from the room.
+            let own = Arc::clone(&share.units).acquire_many_owned(units).await?;
+            let room = Arc::clone(&self.units).acquire_many_owned(units).await?;
+            Ok::<_, AcquireError>((own, room))
+        };
         match timeout(ROOM_PATIENCE, taking).await {
-            Ok(Ok(permit)) => Ok(permit),
+            Ok(Ok((own, room))) => Ok(Taken {
+                own,
+                room,
+                _share: share,
+            }),
             Ok(Err(_)) | Err(_) => Err(Trouble::no_room()),
+        }
+    }
+}
+
+impl Taken {
+    /// Gives back what is beyond so many bytes.
+    fn keep(&mut self, bytes: usize) {
+        for permit in [&mut self.own, &mut self.room] {
+            let unused = permit.num_permits().saturating_sub(bytes.div_ceil(UNIT));
+            drop(permit.split(unused));
         }
     }
 }
@@ -102,7 +156,7 @@ pub(super) struct Admitted {
     pub(super) account: Account,
     bytes: Vec<u8>,
     /// Kept as long as what is made of the body.
-    room: Option<OwnedSemaphorePermit>,
+    room: Option<Taken>,
 }
 
 impl Admitted {
@@ -111,7 +165,7 @@ impl Admitted {
     pub(super) async fn make<T: Send + 'static>(
         self,
         make: impl FnOnce(&Fields<'_>) -> Result<T, Trouble> + Send + 'static,
-    ) -> Result<(T, Option<OwnedSemaphorePermit>), Trouble> {
+    ) -> Result<(T, Option<Taken>), Trouble> {
         let bytes = self.bytes;
         let is_small = bytes.len() <= PARSED_AT_ONCE;
         let make = move || make(&Fields::parse(&bytes)?);
@@ -155,6 +209,16 @@ enum Sender {
     Known(Account),
     /// One of those with the token in the header: the name comes later.
     OneOf(Vec<Account>),
+}
+
+impl Sender {
+    /// By which its share is found. Bots with one token, which name themselves late, have one share.
+    fn key(&self) -> i64 {
+        match self {
+            Self::Known(account) => account.id,
+            Self::OneOf(accounts) => accounts.first().map_or(0, |account| account.id),
+        }
+    }
 }
 
 /// A body on its way.
@@ -216,7 +280,8 @@ impl Reading {
         let sender = self.sender(state).await?;
         // It is known: nobody takes its place because it is slow.
         self.our_turn();
-        let mut room = state.room.take(self.declared.unwrap_or(self.most)).await?;
+        let bytes = self.declared.unwrap_or(self.most);
+        let mut room = state.room.take(sender.key(), bytes, self.most).await?;
         if let Some(declared) = self.declared {
             self.bytes
                 .reserve_exact(declared.saturating_sub(self.bytes.len()));
@@ -224,10 +289,7 @@ impl Reading {
         // It had to wait for room itself.
         self.window_ends = Instant::now() + WINDOW;
         self.until(usize::MAX).await?;
-        let unused = room
-            .num_permits()
-            .saturating_sub(self.bytes.len().div_ceil(UNIT));
-        drop(room.split(unused));
+        room.keep(self.bytes.len());
         let account = match sender {
             Sender::Known(account) => account,
             Sender::OneOf(accounts) => self.named(accounts).await?,
@@ -235,7 +297,7 @@ impl Reading {
         Ok(self.done(account, Some(room)))
     }
 
-    fn done(&mut self, account: Account, room: Option<OwnedSemaphorePermit>) -> Admitted {
+    fn done(&mut self, account: Account, room: Option<Taken>) -> Admitted {
         Admitted {
             account,
             bytes: std::mem::take(&mut self.bytes),

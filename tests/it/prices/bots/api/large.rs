@@ -1,6 +1,6 @@
 //! Large bodies: whose they are comes first, and what is made of them is bounded.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gleaner::prices::config::Bots;
 use serde_json::{Value, json};
@@ -299,6 +299,56 @@ async fn large_bodies_have_room_in_all() {
     stream.read_to_string(&mut text).await.expect("an answer");
     assert!(text.starts_with("HTTP/1.1 201"), "{text}");
     assert_eq!(api.post("submit/", &second).await.status, 201);
+}
+
+/// However many large bodies a bot has on their way, there is room for those of another.
+#[tokio::test]
+async fn one_bot_leaves_room_to_others() {
+    let api = Api::start_with(1, |config| {
+        config.section_mut::<Bots>().max_body_bytes = 400_000;
+        config.section_mut::<Bots>().max_bytes_in_flight = 1_000_000;
+    })
+    .await;
+    // Of a job that is not there, so that a body has no effect.
+    let body = |bot: &str| {
+        let mut body = good(&json!({"job_id": 99}));
+        body["bot_id"] = json!(bot);
+        body["api_token"] = json!(TOKEN);
+        body["raw_html"] = json!("x".repeat(300_000));
+        body.to_string()
+    };
+    let own = body("ann");
+    let head = format!(
+        "POST /api/crawl/submit/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        own.len()
+    );
+    let mut slow = Vec::new();
+    for _ in 0..3 {
+        let mut stream = TcpStream::connect(api.address).await.expect("it serves");
+        stream.write_all(head.as_bytes()).await.expect("it listens");
+        let start = &own.as_bytes()[..200_000];
+        stream.write_all(start).await.expect("it listens");
+        slow.push(stream);
+    }
+    let mut refused = api.post("submit/", &own).await;
+    wait_until("its share is taken", async || {
+        if refused.status == 404 {
+            refused = api.post("submit/", &own).await;
+        }
+        refused.status != 404
+    })
+    .await;
+    assert_eq!(refusal(&refused), is(503, "unavailable"));
+    let asked = Instant::now();
+    let answer = api.post("submit/", &body("bob")).await;
+    assert_eq!(answer.status, 404, "{}", answer.body);
+    assert!(asked.elapsed() < Duration::from_secs(5), "it has waited");
+    drop(slow);
+    // What it gives up is its own again.
+    wait_until("its share is free", async || {
+        api.post("submit/", &own).await.status == 404
+    })
+    .await;
 }
 
 /// What is sent packed is not unpacked.
