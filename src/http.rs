@@ -68,6 +68,8 @@ pub struct StatusPart {
     pub names: &'static [&'static str],
     /// Their values.
     pub look: for<'a> fn(&'a mut AsyncPgConnection) -> BoxFuture<'a, QueryResult<Vec<Value>>>,
+    /// What the command line says of these values, in lines.
+    pub tell: fn(&[Value]) -> Vec<String>,
 }
 
 /// What the handlers see.

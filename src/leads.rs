@@ -49,6 +49,7 @@ pub static AREA: Area = Area {
                 Ok(vec![json!(newest), json!(count)])
             })
         },
+        tell: sitemap_budget::told,
     }),
     waits_elsewhere: |_shared| Box::pin(std::future::ready(Vec::new())),
     rehearse: demo::rehearse,

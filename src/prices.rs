@@ -65,6 +65,7 @@ pub static AREA: Area = Area {
     status: Some(StatusPart {
         names: &["flags", "flags_open"],
         look: |conn| Box::pin(http::status(conn)),
+        tell: |_values| Vec::new(),
     }),
     waits_elsewhere: |shared| Box::pin(waits_elsewhere(shared)),
     rehearse: demo::rehearse,

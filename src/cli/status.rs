@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use diesel_async::AsyncPgConnection;
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::nodes::{self, OnNode};
 use crate::areas;
@@ -32,6 +33,12 @@ struct Report {
     nodes: Vec<NodeReport>,
     workflows: Vec<WorkflowReport>,
     schedules: Vec<Scheduled>,
+    /// What the areas add.
+    #[serde(flatten)]
+    areas: Map<String, Value>,
+    /// The same in lines, where there is something to say.
+    #[serde(skip)]
+    told: Vec<String>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -181,6 +188,17 @@ async fn gather(
             stall_after: own.map_or(Duration::MAX, |own| own.stall_after),
             nodes: nodes::on_nodes(&up, workflow.name),
         });
+    }
+    for part in areas::AREAS.iter().filter_map(|area| area.status) {
+        match (part.look)(connection).await {
+            Ok(values) => {
+                report.told.extend((part.tell)(&values));
+                let named = part.names.iter().map(|name| (*name).to_owned());
+                report.areas.extend(named.zip(values));
+            }
+            Err(error) if locks::is_locked(&error) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     Ok(())
 }
@@ -357,6 +375,7 @@ fn show(report: &Report) {
             print(&format!("node {} waits for a restart: {keys}", node.id));
         }
     }
+    report.told.iter().for_each(|line| print(&plain(line)));
     if report.problems.is_empty() {
         print("healthy");
     }

@@ -19,6 +19,8 @@ const OPEN: &str = include_str!("sitemap_budget/open.sql");
 
 /// Ended budgets that the status document shows.
 const SHOWN: i64 = 10;
+/// Of these, the ones that the command line tells.
+const TOLD: usize = 3;
 
 /// A budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -416,6 +418,37 @@ pub(super) async fn ended(conn: &mut AsyncPgConnection) -> QueryResult<(Vec<Valu
             .get_result(conn)
             .await?;
     Ok((newest.into_iter().map(|row| row.own).collect(), count.count))
+}
+
+/// What [`ended`] found, in lines for people: `values` are its two, as JSON.
+pub(super) fn told(values: &[Value]) -> Vec<String> {
+    let [Value::Array(newest), count] = values else {
+        return Vec::new();
+    };
+    let mut lines: Vec<String> = newest
+        .iter()
+        .take(TOLD)
+        .map(|own| {
+            let text = |key: &str| own.get(key).and_then(Value::as_str).unwrap_or("-");
+            let number = |key: &str| own.get(key).and_then(Value::as_i64).unwrap_or_default();
+            format!(
+                "sitemaps of {}: {} of the {} ended the budget after {} files, {} pages, {} bytes, {} hosts",
+                text("registrable_domain"),
+                text("ended_by"),
+                text("scope"),
+                number("files"),
+                number("pages"),
+                number("bytes"),
+                number("hosts")
+            )
+        })
+        .collect();
+    let count = count.as_i64().unwrap_or_default();
+    let more = count.saturating_sub(i64::try_from(lines.len()).unwrap_or(i64::MAX));
+    if more > 0 {
+        lines.push(format!("sitemaps: {more} more budgets have ended"));
+    }
+    lines
 }
 
 #[cfg(test)]

@@ -327,6 +327,18 @@ function showTables(status) {
   const hidden = status.flags_open > status.flags.length ? `the newest ${number(status.flags.length)} of ${number(status.flags_open)}; ` : "";
   say(by("flags-count"), `What needs a person's eye; ${hidden}closed by gleaner flags resolve or POST /api/flags/NUMBER/close/.`);
 
+  const budgets = status.sitemap_budgets_ended ?? [], ended = status.sitemap_budgets_ended_count ?? 0;
+  by("budgets-section").hidden = ended === 0;
+  table("budgets",
+    [["", "Site"], ["", "Budget of"], ["", "Ended by"], ["", "Since"], ["number", "Files"], ["number", "Pages"], ["number", "Bytes"], ["number", "Hosts"], ["text", "Sitemap"]],
+    budgets.map((own) => [
+      own.registrable_domain, own.scope, badge("warn", own.ended_by), since(own.ended_at),
+      number(own.files), number(own.pages), number(own.bytes), number(own.hosts), own.root ?? "",
+    ]),
+    "None.");
+  const more = ended > budgets.length ? `the newest ${number(budgets.length)} of ${number(ended)}; ` : "";
+  say(by("budgets-count"), `Sites with more sitemaps than their budgets allow; ${more}sitemap_file.stopped_by says where each was left.`);
+
   table("nodes",
     [["", "Node"], ["", "State"], ["number", "In flight"], ["number", "Completed"], ["number", "Up"], ["number", "Reported"]],
     status.nodes.map((node) => {

@@ -204,3 +204,41 @@ async fn requests_are_rows() {
     );
     assert_eq!(list["workflows"][0]["stage"], "place/deep_scan");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sitemaps_that_a_budget_ended_are_told() {
+    let database = TestDatabase::new().await;
+    database.run(&node("waiting")).await;
+    let ran = gleaner(Some(&database), &["status"]);
+    assert!(!ran.stdout.contains("sitemaps"), "{ran:?}");
+    database
+        .run(
+            "INSERT INTO domain (domain, registrable_domain) VALUES ('shop.example', 'shop.example');
+             INSERT INTO sitemap_file (id, domain_id, url, stopped_by) OVERRIDING SYSTEM VALUE
+                SELECT 7, id, 'https://shop.example/sitemap.xml', 'root_files' FROM domain;
+             INSERT INTO sitemap_budget (registrable_domain, root_id, files, pages, bytes, hosts, ended_by, ended_at)
+                VALUES ('shop.example', 7, 500, 1200, 34567, '{shop.example}', 'files', now());
+             INSERT INTO sitemap_budget (registrable_domain, files, ended_by, ended_at)
+                SELECT 'trap-' || n || '.example', n, 'files', now() - interval '1 hour' FROM generate_series(1, 11) AS n",
+        )
+        .await;
+    let ran = gleaner(Some(&database), &["status"]);
+    assert_eq!(ran.code, 0, "a trap is no trouble of ours: {ran:?}");
+    assert!(
+        ran.stdout.contains(
+            "sitemaps of shop.example: files of the root ended the budget after 500 files, 1200 pages, 34567 bytes, 1 hosts"
+        ) && ran.stdout.contains("sitemaps: 9 more budgets have ended"),
+        "{ran:?}"
+    );
+    let report = gleaner(Some(&database), &["status", "--json"]).json();
+    assert_eq!(report["sitemap_budgets_ended_count"], 12);
+    assert_eq!(
+        report["sitemap_budgets_ended"][0]["root"],
+        "https://shop.example/sitemap.xml"
+    );
+    let ran = gleaner(Some(&database), &["items", "show", "sitemap-import", "7"]);
+    assert!(
+        ran.stdout.contains("stopped_by") && ran.stdout.contains("root_files"),
+        "{ran:?}"
+    );
+}
