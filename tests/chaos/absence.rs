@@ -4,9 +4,11 @@
 
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use tokio_postgres::Client;
 
 use crate::support::database::TestDatabase;
+use crate::support::held::{held, is_page, wait_asked};
 use crate::support::journal::{Entry, Journal};
 use crate::support::line::{Line, State};
 use crate::support::process::{ConfigFile, Process};
@@ -54,10 +56,6 @@ fn one_way(url: &str) -> Ways<'_> {
     }
 }
 
-fn is_page(entry: &Entry) -> bool {
-    entry.path == "/contact"
-}
-
 fn is_of(entry: &Entry, process: &str) -> bool {
     is_page(entry) && entry.agent.starts_with(process)
 }
@@ -77,10 +75,7 @@ async fn number(client: &Client, sql: &str) -> i64 {
 async fn outages_of_the_database_charge_no_row_however_many() {
     const OUTAGES: usize = 4;
     let _alone = alone().await;
-    let journal = Journal::sites(Duration::ZERO).await;
-    journal.hold(is_page);
-    let database = TestDatabase::new().await;
-    let client = database.client().await;
+    let (journal, database, client) = held().await;
     let line = Line::to(database.url()).await;
     let file = config(
         "bereft",
@@ -92,18 +87,12 @@ async fn outages_of_the_database_charge_no_row_however_many() {
     let mut process = Process::start(&file).await;
     add_pages(&client, 1, 30).await;
     for outage in 1..=OUTAGES {
-        wait_until("all pages are in hand", async || {
-            journal.count(is_page) == PAGES * outage
-        })
-        .await;
+        wait_asked(&journal, PAGES * outage).await;
         line.set(State::Cut);
         let_pass(LEASE + Duration::from_secs(1)).await;
         line.set(State::Whole);
     }
-    wait_until("all pages are in hand again", async || {
-        journal.count(is_page) == PAGES * (OUTAGES + 1)
-    })
-    .await;
+    wait_asked(&journal, PAGES * (OUTAGES + 1)).await;
     journal.open();
     wait_all_done(&client, Duration::from_secs(30)).await;
     assert_eq!(charged(&client).await, Vec::<String>::new());
@@ -119,19 +108,13 @@ async fn outages_of_the_database_charge_no_row_however_many() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_quarantined_by_another_process_are_given_back_by_a_worker_that_lives() {
     let _alone = alone().await;
-    let journal = Journal::sites(Duration::ZERO).await;
-    journal.hold(is_page);
-    let database = TestDatabase::new().await;
-    let client = database.client().await;
+    let (journal, database, client) = held().await;
     let line = Line::to(database.url()).await;
     let url = line.url(database.url());
     let file = config("apart", one_way(&url), &journal, 1, "");
     let process = Process::start(&file).await;
     add_pages(&client, 1, 30).await;
-    wait_until("all pages are in hand", async || {
-        journal.count(is_page) == PAGES
-    })
-    .await;
+    wait_asked(&journal, PAGES).await;
     let off = "enabled = false\n";
     let watcher = config("watcher", one_way(database.url()), &journal, 1, off);
     let _watcher = Process::start(&watcher).await;
@@ -152,10 +135,7 @@ async fn rows_quarantined_by_another_process_are_given_back_by_a_worker_that_liv
         .await
         .unwrap();
     line.set(State::Whole);
-    wait_until("the others are in hand again", async || {
-        journal.count(is_page) == 2 * PAGES - 3
-    })
-    .await;
+    wait_asked(&journal, 2 * PAGES - 3).await;
     journal.open();
     wait_all_done(&client, Duration::from_secs(30)).await;
     let done = "SELECT count(*) FROM page WHERE curation_status = 'Completed' AND curation_attempts = 1 AND curation_error IS NULL AND id > 3";
@@ -171,22 +151,59 @@ async fn rows_quarantined_by_another_process_are_given_back_by_a_worker_that_liv
     process.wait_ready(Duration::from_secs(10)).await;
 }
 
+/// It had said that it stops while there was somebody to hear it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_of_a_process_that_loses_the_database_while_it_drains_are_not_charged() {
+    let _alone = alone().await;
+    let (journal, database, client) = held().await;
+    let line = Line::to(database.url()).await;
+    let file = config(
+        "polite",
+        one_way(&line.url(database.url())),
+        &journal,
+        1,
+        "",
+    );
+    let text = file
+        .text()
+        .replace("[engine]\n", "[engine]\ndrain_timeout = \"3s\"\n");
+    file.write(&text);
+    let mut process = Process::start(&file).await;
+    add_pages(&client, 1, 30).await;
+    wait_asked(&journal, PAGES).await;
+    process.signal(Signal::SIGTERM);
+    let stopping = "SELECT count(*) FROM node WHERE stopping_at IS NOT NULL";
+    wait_until("it has said so", async || {
+        number(&client, stopping).await == 1
+    })
+    .await;
+    line.set(State::Cut);
+    let status = process.ended(Duration::from_secs(20)).await;
+    assert_eq!(status.code(), Some(0), "{}", process.log_text());
+    let held = "SELECT count(*) FROM page WHERE curation_status = 'Processing'";
+    assert_eq!(
+        number(&client, held).await,
+        30,
+        "it could not hand them back"
+    );
+    journal.open();
+    let next = config("next", one_way(database.url()), &journal, 1, "");
+    let _next = Process::start(&next).await;
+    wait_all_done(&client, Duration::from_secs(30)).await;
+    assert_eq!(charged(&client).await, Vec::<String>::new());
+    assert_each_once(&client).await;
+}
+
 /// The other process takes the pages over: none is worked by both at once, and the one that is cut off writes nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_that_another_process_took_over_stay_its_own() {
     let _alone = alone().await;
-    let journal = Journal::sites(Duration::ZERO).await;
-    journal.hold(is_page);
-    let database = TestDatabase::new().await;
-    let client = database.client().await;
+    let (journal, database, client) = held().await;
     let line = Line::to(database.url()).await;
     let file = config("apart", one_way(&line.url(database.url())), &journal, 2, "");
     let process = Process::start(&file).await;
     add_pages(&client, 1, 30).await;
-    wait_until("all pages are in hand", async || {
-        journal.count(is_page) == PAGES
-    })
-    .await;
+    wait_asked(&journal, PAGES).await;
     let other_file = config("other", one_way(database.url()), &journal, 2, "");
     let other = Process::start(&other_file).await;
     line.set(State::Cut);
@@ -244,10 +261,7 @@ async fn without_its_direct_way_the_heartbeat_takes_the_other() {
         let process = Process::start(&file).await;
         assert!(line.made() > 0, "it has not gone the direct way");
         add_pages(&client, 1, 30).await;
-        wait_until("all pages are in hand", async || {
-            journal.count(is_page) == PAGES
-        })
-        .await;
+        wait_asked(&journal, PAGES).await;
         let cut_at = Instant::now();
         line.set(fault);
         let_pass(LEASE * 4).await;
@@ -269,10 +283,7 @@ async fn without_its_direct_way_the_heartbeat_takes_the_other() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_whose_worker_dies_is_charged_as_before() {
     let _alone = alone().await;
-    let journal = Journal::sites(Duration::ZERO).await;
-    journal.hold(is_page);
-    let database = TestDatabase::new().await;
-    let client = database.client().await;
+    let (journal, database, client) = held().await;
     add_pages(&client, 1, 1).await;
     for death in 1..=2 {
         let file = config(
@@ -283,10 +294,7 @@ async fn a_row_whose_worker_dies_is_charged_as_before() {
             "",
         );
         let process = Process::start(&file).await;
-        wait_until("the page is in hand", async || {
-            journal.count(is_page) == death
-        })
-        .await;
+        wait_asked(&journal, death).await;
         process.kill().await;
     }
     let file = config("last", one_way(database.url()), &journal, 2, "");

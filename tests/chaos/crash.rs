@@ -8,14 +8,11 @@ use serde_json::json;
 
 use crate::support::alone;
 use crate::support::database::TestDatabase;
+use crate::support::held::{is_page, wait_asked};
 use crate::support::journal::{Entry, Journal};
 use crate::support::process::{ConfigFile, Process};
 use crate::support::rows::{add_homes, add_pages, assert_each_once, wait_all_done};
 use crate::support::wait::{wait_until, wait_until_by};
-
-fn is_page(entry: &Entry) -> bool {
-    entry.path == "/contact"
-}
 
 fn is_home(entry: &Entry) -> bool {
     entry.path == "/" && entry.host.starts_with("home-")
@@ -52,10 +49,7 @@ async fn a_crashed_actor_is_back_at_work_in_under_a_second() {
     );
     let mut process = Process::start(&config).await;
     add_pages(&client, 1, 40).await;
-    wait_until("forty pages are asked for", async || {
-        journal.count(is_page) == 40
-    })
-    .await;
+    wait_asked(&journal, 40).await;
     // The other workflow has work for the whole time.
     add_homes(&client, 1, 6_000).await;
     wait_until("homes are asked for", async || {

@@ -29,6 +29,11 @@ const CUTS: i64 = 50;
 
 /// A private server, in a folder that its user can reach also when the tests run as root.
 pub(crate) async fn private_server() -> (TempDir, Postgres) {
+    private_server_with(&[]).await
+}
+
+/// The same with further settings.
+pub(crate) async fn private_server_with(settings: &[(&str, &str)]) -> (TempDir, Postgres) {
     let folder = tempfile::Builder::new()
         .prefix("gleaner-chaos-")
         .tempdir_in("/tmp")
@@ -37,6 +42,10 @@ pub(crate) async fn private_server() -> (TempDir, Postgres) {
     let options = Options {
         shim: Some(PathBuf::from(PROGRAM)),
         durable: false,
+        settings: settings
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
         ..Options::new(folder.path())
     };
     let postgres = Postgres::start(options).await.unwrap();

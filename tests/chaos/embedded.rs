@@ -11,14 +11,11 @@ use nix::unistd::Pid;
 use tokio_postgres::Client;
 
 use crate::support::alone;
-use crate::support::journal::{Entry, Journal};
+use crate::support::held::is_page;
+use crate::support::journal::Journal;
 use crate::support::process::{ConfigFile, Process};
 use crate::support::rows::{add_pages, assert_each_once, connect, wait_all_done};
 use crate::support::wait::{wait_until, wait_until_by};
-
-fn is_page(entry: &Entry) -> bool {
-    entry.path == "/contact"
-}
 
 /// Processes, apart from gleaner itself, whose command line names the folder.
 fn servers_in(folder: &Path) -> Vec<i32> {

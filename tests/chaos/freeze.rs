@@ -10,6 +10,7 @@ use rand::{Rng, SeedableRng};
 use tokio_postgres::Client;
 
 use crate::support::database::TestDatabase;
+use crate::support::held::is_page;
 use crate::support::journal::{Entry, Journal};
 use crate::support::process::{ConfigFile, Process};
 use crate::support::rows::{add_pages, assert_each_once, wait_all_done};
@@ -19,10 +20,6 @@ use crate::support::{alone, let_pass, seed};
 /// Shorter than the defaults, so that the test is; the proportions are the same.
 const LEASES: &str = "[engine]\nlease = \"3s\"\nheartbeat = \"900ms\"\nfence_margin = \"600ms\"\n";
 const LEASE: Duration = Duration::from_secs(3);
-
-fn is_page(entry: &Entry) -> bool {
-    entry.path == "/contact"
-}
 
 fn is_of(entry: &Entry, process: &str) -> bool {
     is_page(entry) && entry.agent.starts_with(process)

@@ -10,6 +10,7 @@ use tokio_postgres::Client;
 
 use crate::support::alone;
 use crate::support::database::TestDatabase;
+use crate::support::held::{held, is_page, wait_asked};
 use crate::support::journal::{Entry, Journal};
 use crate::support::process::{ConfigFile, PROGRAM, Process};
 use crate::support::rows::{add_homes, add_pages, assert_each_once, connect, texts, wait_all_done};
@@ -17,10 +18,6 @@ use crate::support::wait::wait_until_by;
 
 /// Within this of a lock that comes, all that it does not concern goes on; within this of its end, all that it did.
 const SOON: Duration = Duration::from_secs(10);
-
-fn is_page(entry: &Entry) -> bool {
-    entry.path == "/contact"
-}
 
 fn is_of(entry: &Entry, numbers: &[u32]) -> bool {
     numbers
@@ -69,10 +66,7 @@ async fn rows_that_other_software_has_locked_hold_nobody_up() {
     let config = ConfigFile::new("patient", database.url(), journal.address);
     let process = Process::start(&config).await;
     add_pages(&client, 1, 3).await;
-    wait_until_by("all three are asked for", SOON, async || {
-        journal.count(is_page) == 3
-    })
-    .await;
+    wait_asked(&journal, 3).await;
 
     // Two rows themselves, and what the result of the third refers to.
     let (mut app, pid) = app(&database).await;
@@ -224,18 +218,12 @@ async fn a_locked_table_is_named_and_keeps_no_other_from_being_worked() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn locked_rows_do_not_hold_a_drain_past_its_deadline() {
     let _alone = alone().await;
-    let journal = Journal::sites(Duration::ZERO).await;
-    journal.hold(is_page);
-    let database = TestDatabase::new().await;
-    let client = database.client().await;
+    let (journal, database, client) = held().await;
     let drain = "[engine]\ndrain_timeout = \"3s\"\n";
     let config = ConfigFile::with("detained", database.url(), journal.address, drain);
     let mut process = Process::start(&config).await;
     add_pages(&client, 1, 30).await;
-    wait_until_by("all are asked for", SOON, async || {
-        journal.count(is_page) == 30
-    })
-    .await;
+    wait_asked(&journal, 30).await;
     let mut other = connect(database.url()).await;
     let open = other.transaction().await.unwrap();
     open.batch_execute(
@@ -270,4 +258,11 @@ async fn locked_rows_do_not_hold_a_drain_past_its_deadline() {
     let _next = Process::start(&config).await;
     wait_all_done(&client, Duration::from_secs(60)).await;
     assert_each_once(&client).await;
+    let charged = "SELECT item_id || ' ' || outcome FROM attempt WHERE outcome IN ('rescued', 'quarantined', 'retried') \
+                   UNION ALL SELECT id || ' ' || curation_attempts FROM page WHERE curation_attempts <> 1";
+    assert_eq!(
+        texts(&client, charged).await,
+        Vec::<String>::new(),
+        "nobody has died over them"
+    );
 }

@@ -9,15 +9,12 @@ use tokio_postgres::Client;
 
 use crate::support::alone;
 use crate::support::database::TestDatabase;
-use crate::support::journal::{Entry, Journal};
+use crate::support::held::is_page;
+use crate::support::journal::Journal;
 use crate::support::process::{ConfigFile, Process};
 use crate::support::rows::{add_pages, assert_each_once, over_stages, texts, wait_all_done};
 use crate::support::tools::skip;
 use crate::support::wait::wait_until;
-
-fn is_page(entry: &Entry) -> bool {
-    entry.path == "/contact"
-}
 
 /// Rows that were charged for anything.
 async fn charged(client: &Client) -> Vec<String> {

@@ -13,6 +13,7 @@ use tokio::process::Child;
 
 use crate::database_faults::private_server;
 use crate::support::database::TestDatabase;
+use crate::support::held::is_page;
 use crate::support::journal::Journal;
 use crate::support::process::{ConfigFile, Process, command};
 use crate::support::rows::{add_pages, connect};
@@ -220,7 +221,6 @@ async fn a_drain_without_its_database_ends_a_second_after_its_deadline() {
     let url = postgres.url("work");
     let drain = "[engine]\ndrain_timeout = \"4s\"\n";
     let config = ConfigFile::with("orphaned", &url, journal.address, drain);
-    let is_page = |entry: &crate::support::journal::Entry| entry.path == "/contact";
     for how in ["stopped", "frozen"] {
         journal.hold(is_page);
         let mut process = Process::start(&config).await;

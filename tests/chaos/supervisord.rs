@@ -13,15 +13,12 @@ use tokio::process::{Child, Command};
 
 use crate::support::alone;
 use crate::support::database::TestDatabase;
-use crate::support::journal::{Entry, Journal};
+use crate::support::held::{held, is_page};
+use crate::support::journal::Journal;
 use crate::support::process::{ConfigFile, PROGRAM};
 use crate::support::rows::{add_pages, assert_each_once, wait_all_done};
 use crate::support::tools::skip;
 use crate::support::wait::{wait_until, wait_until_by};
-
-fn is_page(entry: &Entry) -> bool {
-    entry.path == "/contact"
-}
 
 /// A supervisord of the test's own; shut down when dropped.
 struct Supervisor {
@@ -143,10 +140,7 @@ async fn supervisord_brings_it_back_and_drains_it() {
         return;
     }
     let _alone = alone().await;
-    let journal = Journal::sites(Duration::ZERO).await;
-    journal.hold(is_page);
-    let database = TestDatabase::new().await;
-    let client = database.client().await;
+    let (journal, database, client) = held().await;
     let config = ConfigFile::new("supervised", database.url(), journal.address);
     let supervisor = Supervisor::start(&config).await;
     add_pages(&client, 1, 30).await;

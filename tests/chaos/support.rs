@@ -6,6 +6,7 @@
 )]
 #[path = "../it/support/database.rs"]
 pub(crate) mod database;
+pub(crate) mod held;
 pub(crate) mod journal;
 pub(crate) mod line;
 pub(crate) mod process;

@@ -8,15 +8,10 @@ use nix::sys::signal::Signal;
 use tokio_postgres::Client;
 
 use crate::support::alone;
-use crate::support::database::TestDatabase;
-use crate::support::journal::{Entry, Journal};
+use crate::support::held::{held, is_page, wait_asked};
+use crate::support::journal::Entry;
 use crate::support::process::{ConfigFile, Process};
 use crate::support::rows::{add_pages, assert_each_once, over_stages, texts, wait_all_done};
-use crate::support::wait::wait_until;
-
-fn is_page(entry: &Entry) -> bool {
-    entry.path == "/contact"
-}
 
 /// `chaos-2.com`, `chaos-4.com`, …
 fn is_even(entry: &Entry) -> bool {
@@ -55,18 +50,12 @@ async fn assert_handed_back(client: &Client, rows: i64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sigterm_finishes_what_it_can_and_hands_back_the_rest() {
     let _alone = alone().await;
-    let journal = Journal::sites(Duration::ZERO).await;
-    journal.hold(is_page);
-    let database = TestDatabase::new().await;
-    let client = database.client().await;
+    let (journal, database, client) = held().await;
     let drain = "[engine]\ndrain_timeout = \"3s\"\n";
     let config = ConfigFile::with("drained", database.url(), journal.address, drain);
     let mut process = Process::start(&config).await;
     add_pages(&client, 1, 40).await;
-    wait_until("forty pages are asked for", async || {
-        journal.count(is_page) == 40
-    })
-    .await;
+    wait_asked(&journal, 40).await;
 
     let asked_at = Instant::now();
     process.signal(Signal::SIGTERM);
@@ -109,17 +98,11 @@ async fn sigterm_finishes_what_it_can_and_hands_back_the_rest() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_sigterm_hands_back_at_once() {
     let _alone = alone().await;
-    let journal = Journal::sites(Duration::ZERO).await;
-    journal.hold(is_page);
-    let database = TestDatabase::new().await;
-    let client = database.client().await;
+    let (journal, database, client) = held().await;
     let config = ConfigFile::new("hurried", database.url(), journal.address);
     let mut process = Process::start(&config).await;
     add_pages(&client, 1, 40).await;
-    wait_until("forty pages are asked for", async || {
-        journal.count(is_page) == 40
-    })
-    .await;
+    wait_asked(&journal, 40).await;
 
     process.signal(Signal::SIGTERM);
     process.wait_log("draining").await;

@@ -7,6 +7,7 @@ pub(crate) mod database;
 pub(crate) mod exchange;
 pub(crate) mod http;
 pub(crate) mod nasty;
+pub(crate) mod pages;
 pub(crate) mod redis;
 pub(crate) mod refuse;
 pub(crate) mod site;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
 use gleaner::store::pin;
 use gleaner::store::stage::{Claimed, Frontier, Records, patrol};
 use gleaner::store::{lease, node};
@@ -15,28 +15,11 @@ use rand::{Rng, SeedableRng};
 
 use super::{LONG, failure, ids, settlement};
 use crate::support::database::TestDatabase;
+use crate::support::pages::pages_read;
 use crate::support::toy::{self, open_lease, stage};
 
 /// Rows of a claim.
 const BATCH: usize = 100;
-
-/// Pages of the table and its indexes that the session has read in its transaction.
-async fn pages_read(conn: &mut AsyncPgConnection) -> i64 {
-    #[derive(diesel::QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = diesel::sql_types::BigInt)]
-        pages: i64,
-    }
-    let row: Row = diesel::sql_query(
-        "SELECT (pg_stat_get_xact_blocks_fetched('work'::regclass) \
-         + sum(pg_stat_get_xact_blocks_fetched(indexrelid)))::bigint AS pages \
-         FROM pg_index WHERE indrelid = 'work'::regclass",
-    )
-    .get_result(conn)
-    .await
-    .unwrap();
-    row.pages
-}
 
 /// What a claim yields, and how many pages it reads; it is kept or taken back.
 async fn measured(
@@ -46,12 +29,12 @@ async fn measured(
     keep: bool,
 ) -> (Vec<Claimed>, i64) {
     conn.batch_execute("BEGIN").await.unwrap();
-    let before = pages_read(conn).await;
+    let before = pages_read(conn, "work").await.unwrap();
     let claimed = stage()
         .claim_past(conn, lease, BATCH, frontier)
         .await
         .unwrap();
-    let pages = pages_read(conn).await - before;
+    let pages = pages_read(conn, "work").await.unwrap() - before;
     let end = if keep { "COMMIT" } else { "ROLLBACK" };
     conn.batch_execute(end).await.unwrap();
     (claimed, pages)
@@ -495,11 +478,11 @@ async fn a_look_for_rows_to_rescue_stays_cheap_under_a_pin() {
             lease::end(&mut conn, lost).await.unwrap();
         }
         conn.batch_execute("BEGIN").await.unwrap();
-        let before = pages_read(&mut conn).await;
+        let before = pages_read(&mut conn, "work").await.unwrap();
         let need = gleaner::store::stage::in_need(&mut conn, &own, Duration::ZERO, 0)
             .await
             .unwrap();
-        let pages = pages_read(&mut conn).await - before;
+        let pages = pages_read(&mut conn, "work").await.unwrap() - before;
         conn.batch_execute("COMMIT").await.unwrap();
         println!("{pages} pages read; lost: {is_lost}");
         assert!(pages < 60, "{pages} pages");

@@ -4,32 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::result::Error;
-use diesel_async::{AsyncConnection as _, AsyncPgConnection, RunQueryDsl as _};
+use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use gleaner::prices::bot::{self, Among, Pull, Pulled};
 use gleaner::prices::price_fetch::PriceFetch;
 use gleaner::store::stage::{Frontier, patrol};
 use gleaner::workflow::Workflow as _;
 
 use crate::support::TestDatabase;
+use crate::support::pages::pages_read;
 
 /// Jobs of a pull.
 const JOBS: usize = 100;
-
-async fn pages_read(conn: &mut AsyncPgConnection) -> Result<i64, Error> {
-    #[derive(diesel::QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = diesel::sql_types::BigInt)]
-        pages: i64,
-    }
-    let row: Row = diesel::sql_query(
-        "SELECT (pg_stat_get_xact_blocks_fetched('crawl_job'::regclass) \
-         + sum(pg_stat_get_xact_blocks_fetched(indexrelid)))::bigint AS pages \
-         FROM pg_index WHERE indrelid = 'crawl_job'::regclass",
-    )
-    .get_result(conn)
-    .await?;
-    Ok(row.pages)
-}
 
 /// The jobs of a pull, in their order, and how many pages it reads; it is kept or taken back.
 async fn measured(
@@ -51,9 +36,9 @@ async fn measured(
     let mut got = (Vec::new(), 0);
     let done = conn
         .transaction::<(), Error, _>(async |conn| {
-            let before = pages_read(conn).await?;
+            let before = pages_read(conn, "crawl_job").await?;
             let pulled = bot::pull(conn, &[pull], &among).await?;
-            let pages = pages_read(conn).await? - before;
+            let pages = pages_read(conn, "crawl_job").await? - before;
             let [Pulled::Jobs(jobs)] = pulled.as_slice() else {
                 panic!("{pulled:?}");
             };
