@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use sha2::{Digest as _, Sha256};
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
@@ -63,11 +64,13 @@ async fn documents_are_neither_lost_nor_doubled_by_twenty_kills() {
         let killed = Instant::now();
         hits += usize::from(held(&client, &leases).await > 0);
         let watcher = database.client().await;
-        watches.spawn(async move {
-            wait_until_by("its documents are free", RESCUE * 8, async || {
-                held(&watcher, &leases).await == 0
-            })
-            .await;
+        let here = Handle::current();
+        watches.spawn_blocking(move || {
+            here.block_on(wait_until_by(
+                "its documents are free",
+                RESCUE * 8,
+                async || held(&watcher, &leases).await == 0,
+            ));
             killed.elapsed()
         });
         processes.push(start(&format!("after-{round}")).await);

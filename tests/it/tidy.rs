@@ -518,7 +518,14 @@ fn sleeps(text: &str) -> bool {
 #[test]
 fn files_are_in_good_order() {
     let mut wrong = Vec::new();
-    for folder in ["src", "actors/src", "actors/tests", "extract/src", "parse/src", "tests"] {
+    for folder in [
+        "src",
+        "actors/src",
+        "actors/tests",
+        "extract/src",
+        "parse/src",
+        "tests",
+    ] {
         for file in rust_files(&root().join(folder)) {
             let text = fs::read_to_string(&file).expect("a file of ours");
             let shown = file
