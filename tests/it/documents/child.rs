@@ -272,6 +272,48 @@ async fn a_picture_is_shown_to_whoever_recognises_text() {
 }
 
 #[tokio::test]
+async fn all_kinds_are_read_behind_closed_doors() {
+    let samples = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("parse/tests/data");
+    let mut files: Vec<(String, Vec<u8>)> = fs::read_dir(samples)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            (name, fs::read(path).unwrap())
+        })
+        .collect();
+    for (name, content) in [
+        ("a.txt", "Plain words."),
+        ("a.md", "# Head\n\nWords."),
+        ("a.csv", "a,b\n1,2\n"),
+        ("a.json", "{\"a\": \"words\"}"),
+        ("a.html", "<!doctype html><title>T</title><p>Words."),
+        ("a.rtf", "{\\rtf1 Words.}"),
+        (
+            "a.eml",
+            "From: a@example.com\r\nTo: b@example.com\r\nSubject: S\r\n\r\nWords.\r\n",
+        ),
+    ] {
+        files.push((name.to_owned(), content.as_bytes().to_vec()));
+    }
+    let strict = gleaner_parse::protocol::Sandbox::Required;
+    for (name, content) in files {
+        let request = Request {
+            name: Some(name.clone()),
+            sandbox: strict,
+            ..request()
+        };
+        let read = try_read(&content, request, Deadline::default()).await;
+        let read = read.unwrap();
+        if read.code() == Some(Code::NoSandbox) {
+            skip("the kernel cannot confine a child");
+            return;
+        }
+        assert!(matches!(read.outcome, Outcome::Done(_)), "{name}: {read:?}");
+    }
+}
+
+#[tokio::test]
 async fn without_an_engine_that_is_what_is_said() {
     let request = Request {
         pdfium: None,
