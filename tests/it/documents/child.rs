@@ -513,6 +513,52 @@ async fn a_reading_that_is_dropped_or_late_leaves_no_process() {
     assert!(children().is_empty());
 }
 
+#[test]
+fn the_command_answers_with_pages_or_with_the_code() {
+    let Some(library) = pdfium() else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    // Below a data directory, as it is found.
+    let data = folder.path().join("data/pdfium");
+    fs::create_dir_all(&data).unwrap();
+    std::os::unix::fs::symlink(library, data.join("libpdfium.so")).unwrap();
+    for (name, content, code, words, error) in [
+        (
+            "a.pdf",
+            pdf(&[Sheet::Text("some words")]),
+            0,
+            "some words",
+            None,
+        ),
+        (
+            "b.pdf",
+            pdf(&[Sheet::Picture]),
+            1,
+            "",
+            Some("no_text_layer"),
+        ),
+        ("c.txt", b"other words".to_vec(), 0, "other words", None),
+    ] {
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_gleaner"))
+            .args(["extract", "document", "--json"])
+            .arg(&path)
+            .env(
+                "GLEANER_EMBEDDED__DATA_DIR",
+                folder.path().join("data").as_os_str(),
+            )
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(answer["pages"][0]["number"], 1, "{answer}");
+        assert_eq!(answer["pages"][0]["text"], words, "{answer}");
+        assert_eq!(answer["error"]["code"].as_str(), error, "{answer}");
+    }
+}
+
 #[tokio::test]
 async fn what_is_wrong_with_the_program_is_not_the_document_s_fault() {
     for program in ["/nowhere/gleaner", "/bin/false", "/bin/true"] {
