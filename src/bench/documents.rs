@@ -65,8 +65,8 @@ pub struct Low {
 #[derive(Debug, Deserialize)]
 struct Label {
     file: String,
-    #[serde(default)]
-    tokens: HashMap<String, u64>,
+    /// None where they are not known.
+    tokens: Option<HashMap<String, u64>>,
 }
 
 /// Reads all files of a folder, one after the other.
@@ -147,7 +147,7 @@ fn labels(folder: &Path) -> Result<HashMap<String, HashMap<String, u64>>, BenchE
     let mut labels = HashMap::new();
     for line in text.lines() {
         let label: Label = serde_json::from_str(line).map_err(std::io::Error::from)?;
-        labels.insert(label.file, label.tokens);
+        labels.insert(label.file, label.tokens.unwrap_or_default());
     }
     Ok(labels)
 }

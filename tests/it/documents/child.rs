@@ -272,6 +272,48 @@ async fn a_picture_is_shown_to_whoever_recognises_text() {
 }
 
 #[tokio::test]
+async fn all_kinds_are_read_behind_closed_doors() {
+    let samples = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("parse/tests/data");
+    let mut files: Vec<(String, Vec<u8>)> = fs::read_dir(samples)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            (name, fs::read(path).unwrap())
+        })
+        .collect();
+    for (name, content) in [
+        ("a.txt", "Plain words."),
+        ("a.md", "# Head\n\nWords."),
+        ("a.csv", "a,b\n1,2\n"),
+        ("a.json", "{\"a\": \"words\"}"),
+        ("a.html", "<!doctype html><title>T</title><p>Words."),
+        ("a.rtf", "{\\rtf1 Words.}"),
+        (
+            "a.eml",
+            "From: a@example.com\r\nTo: b@example.com\r\nSubject: S\r\n\r\nWords.\r\n",
+        ),
+    ] {
+        files.push((name.to_owned(), content.as_bytes().to_vec()));
+    }
+    let strict = gleaner_parse::protocol::Sandbox::Required;
+    for (name, content) in files {
+        let request = Request {
+            name: Some(name.clone()),
+            sandbox: strict,
+            ..request()
+        };
+        let read = try_read(&content, request, Deadline::default()).await;
+        let read = read.unwrap();
+        if read.code() == Some(Code::NoSandbox) {
+            skip("the kernel cannot confine a child");
+            return;
+        }
+        assert!(matches!(read.outcome, Outcome::Done(_)), "{name}: {read:?}");
+    }
+}
+
+#[tokio::test]
 async fn without_an_engine_that_is_what_is_said() {
     let request = Request {
         pdfium: None,
@@ -469,6 +511,52 @@ async fn a_reading_that_is_dropped_or_late_leaves_no_process() {
         .unwrap();
     assert_eq!(stopped, Outcome::Stopped);
     assert!(children().is_empty());
+}
+
+#[test]
+fn the_command_answers_with_pages_or_with_the_code() {
+    let Some(library) = pdfium() else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    // Below a data directory, as it is found.
+    let data = folder.path().join("data/pdfium");
+    fs::create_dir_all(&data).unwrap();
+    std::os::unix::fs::symlink(library, data.join("libpdfium.so")).unwrap();
+    for (name, content, code, words, error) in [
+        (
+            "a.pdf",
+            pdf(&[Sheet::Text("some words")]),
+            0,
+            "some words",
+            None,
+        ),
+        (
+            "b.pdf",
+            pdf(&[Sheet::Picture]),
+            1,
+            "",
+            Some("no_text_layer"),
+        ),
+        ("c.txt", b"other words".to_vec(), 0, "other words", None),
+    ] {
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_gleaner"))
+            .args(["extract", "document", "--json"])
+            .arg(&path)
+            .env(
+                "GLEANER_EMBEDDED__DATA_DIR",
+                folder.path().join("data").as_os_str(),
+            )
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(answer["pages"][0]["number"], 1, "{answer}");
+        assert_eq!(answer["pages"][0]["text"], words, "{answer}");
+        assert_eq!(answer["error"]["code"].as_str(), error, "{answer}");
+    }
 }
 
 #[tokio::test]
