@@ -112,12 +112,13 @@ pub(super) fn chars(text: &str) -> u64 {
 /// From code point `start` to `end` of the text that these pages have together.
 fn slice(pages: &[Page], start: u64, end: u64) -> String {
     let mut text = String::new();
-    for (at, page) in pages.iter().enumerate() {
+    for page in pages {
+        // What parts it from the one before.
+        if page.start > start && page.start <= end {
+            text.push(BETWEEN);
+        }
         if page.start >= end {
             break;
-        }
-        if at > 0 && page.start > start {
-            text.push(BETWEEN);
         }
         let skipped = usize::try_from(start.saturating_sub(page.start)).unwrap_or(usize::MAX);
         let taken = usize::try_from(end - page.start.max(start)).unwrap_or(usize::MAX);

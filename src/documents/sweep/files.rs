@@ -160,8 +160,9 @@ fn old_files(folder: &Path, before: SystemTime) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Looks through the whole storage for files without a row, and has them taken away by the next sweep; those that are younger than
-/// `grace` may get one yet. Ends by `until`, wherever it is. Returns how many there are.
+/// Looks through the whole storage for files without a row, has the next sweep take them away, and returns how many there are.
+///
+/// Those that are younger than `grace` may get one yet. Ends by `until`, wherever it is.
 ///
 /// # Errors
 /// Whatever database or storage answer.

@@ -308,8 +308,8 @@ impl Script {
                 _ => {}
             }
         }
-        let mut seq = 0;
-        for page in pages.iter().filter(|page| !page.text.trim().is_empty()) {
+        let pieces = pages.iter().filter(|page| !page.text.trim().is_empty());
+        for (seq, page) in (0..).zip(pieces) {
             send(Event::Chunk(Chunk {
                 seq,
                 page_from: page.number,
@@ -318,7 +318,6 @@ impl Script {
                 end: page.start + page.text.chars().count() as u64,
                 locator: None,
             }));
-            seq += 1;
         }
         let blank = pages.iter().filter(|page| page.text.trim().is_empty());
         Ok(Outcome::Done(Done {

@@ -1,5 +1,7 @@
 //! What is nobody's goes, and nothing else; accounts are put right.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
+
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
