@@ -7,7 +7,6 @@ mod telegram;
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
 use diesel::result::Error as DieselError;
 use diesel::sql_types::{BigInt, Bool, Jsonb, Text};
 use diesel::{OptionalExtension as _, QueryResult, QueryableByName};
@@ -51,11 +50,11 @@ pub trait IdentityProvider: Send + Sync {
     /// Where a browser goes to be told who is in front of it; it comes back to `back`, an address of the page at `origin`.
     fn address(&self, origin: &str, back: &str) -> String;
 
-    /// Who it is that these fields speak of.
+    /// Who it is that these fields speak of; `now` is in seconds since 1970.
     ///
     /// # Errors
     /// [`Disbelief`].
-    fn judge(&self, fields: &Fields, now: DateTime<Utc>) -> Result<Person, Disbelief>;
+    fn judge(&self, fields: &Fields, now: i64) -> Result<Person, Disbelief>;
 }
 
 /// Those that the configuration has something to judge by.

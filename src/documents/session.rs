@@ -6,6 +6,7 @@
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use diesel::sql_types::{BigInt, Text};
 use diesel::{OptionalExtension as _, QueryResult, QueryableByName};
@@ -82,6 +83,13 @@ impl Session {
         let since = since.parse().ok()?;
         Some(Self { origin, since })
     }
+}
+
+/// Seconds since 1970, by this machine's clock.
+#[must_use]
+pub fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    i64::try_from(since.unwrap_or_default().as_secs()).unwrap_or(i64::MAX)
 }
 
 /// Whether a text can stand in a session: 1 to 64 letters, digits, `-` and `_`.

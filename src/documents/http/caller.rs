@@ -3,7 +3,6 @@
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
-use chrono::Utc;
 
 use super::State;
 use super::cookie;
@@ -76,7 +75,7 @@ pub(super) async fn known(
         let found = key::find(&mut conn, key).await?;
         return Ok(found.map(|holder| (holder, None)));
     }
-    let now = Utc::now().timestamp();
+    let now = session::now();
     let Some(session) = cookie::values(headers).find_map(|text| state.sessions.open(text, now))
     else {
         return Ok(None);

@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
 use diesel::result::Error as DieselError;
 use diesel_async::AsyncConnection as _;
 use serde::Deserialize;
@@ -29,7 +29,7 @@ use crate::documents::config::Documents;
 use crate::documents::identity::{Disbelief, Entry, Fields, IdentityProvider};
 use crate::documents::key::{Holder, Scope};
 use crate::documents::session::{Origin, Session};
-use crate::documents::{identity, key, scope, tenant};
+use crate::documents::{identity, key, scope, session, tenant};
 use crate::http::guard;
 
 /// Largest body, in bytes: a key, or what a provider says of somebody.
@@ -52,20 +52,20 @@ struct Exchange {
 }
 
 async fn look(Held(state): Held<State>, headers: HeaderMap) -> Result<Response, Trouble> {
-    let Some((holder, session)) = known(&headers, &state).await? else {
+    let Some((holder, current)) = known(&headers, &state).await? else {
         let body = json!({ "success": true, "signed_in": false, "login": ways(&state, &headers) });
         return Ok(Json(body).into_response());
     };
-    let now = Utc::now().timestamp();
-    let renewed = session
+    let now = session::now();
+    let renewed = current
         .as_ref()
-        .filter(|session| session.is_old(now))
-        .map(|session| Session {
+        .filter(|current| current.is_old(now))
+        .map(|current| Session {
             since: now,
-            ..session.clone()
+            ..current.clone()
         });
-    let session = renewed.as_ref().or(session.as_ref());
-    let mut response = Json(told(&state, holder, session).await?).into_response();
+    let mut response =
+        Json(told(&state, holder, renewed.as_ref().or(current.as_ref())).await?).into_response();
     if let Some(session) = &renewed {
         keep(&state, &headers, session, &mut response)?;
     }
@@ -166,7 +166,7 @@ async fn enter(
     fields: &Fields,
 ) -> Result<Response, Trouble> {
     let refused = |status, code, detail| Err(Trouble::new(status, code, detail));
-    let person = match provider.judge(fields, Utc::now()) {
+    let person = match provider.judge(fields, session::now()) {
         Ok(person) => person,
         Err(Disbelief::Malformed) => {
             return Err(Trouble::invalid(
@@ -233,7 +233,7 @@ async fn begin(
     holder: Holder,
     origin: Origin,
 ) -> Result<Response, Trouble> {
-    let since = Utc::now().timestamp();
+    let since = session::now();
     let session = Session { origin, since };
     let mut response = Json(told(state, holder, Some(&session)).await?).into_response();
     keep(state, headers, &session, &mut response)?;

@@ -72,7 +72,7 @@ async function ask(path, { method = "GET", body = null, signal = undefined } = {
   const answer = await response.json().catch(() => ({}));
   if (response.ok) return answer;
   if (response.status === 401 && session) signedOut("You are not signed in any more.");
-  const text = typeof answer.error === "string" ? answer.error : (answer.error?.message ?? `The server answered ${response.status}.`);
+  const text = sentence(typeof answer.error === "string" ? answer.error : (answer.error?.message ?? `The server answered ${response.status}`));
   throw new Problem(response.status, answer.code ?? answer.error?.code ?? "", text);
 }
 
@@ -117,6 +117,9 @@ function span(seconds) {
   if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
   return `${Math.round(seconds / 3600)} h`;
 }
+
+/// What the server says, as a sentence.
+const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
 
 const many = (count, word) => `${count.toLocaleString()} ${word}${count === 1 ? "" : "s"}`;
 
@@ -370,7 +373,7 @@ function showUpload(upload) {
   upload.bar.value = share;
   upload.bar.hidden = upload.state === "refused";
   setText(upload.told, upload.state === "refused" ? "" : `${bytes(upload.sent)} of ${bytes(upload.file.size)}, ${Math.floor(share * 100)} %`);
-  setText(upload.trouble, ["refused", "retrying"].includes(upload.state) ? upload.problem : "");
+  setText(upload.trouble, ["refused", "retrying"].includes(upload.state) ? sentence(upload.problem) : "");
   if (upload.actionsFor === upload.state) return;
   upload.actionsFor = upload.state;
   const label = (verb) => ({ "aria-label": `${verb} ${upload.file.name}` });

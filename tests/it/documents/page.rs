@@ -14,11 +14,16 @@ use crate::support::{TestApp, TestDatabase, wait_until};
 const KEY: &str = "gld_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const READER_KEY: &str = "gld_bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 
-/// A program whose documents nobody works, so that the test says what becomes of them; and a window on its page.
+/// A program, and a window on its page.
 struct Desk {
     app: TestApp,
     window: Window,
     files: TempDir,
+}
+
+/// Nobody works documents, so that the test says what becomes of them.
+fn idle(config: &mut Config) {
+    config.workflows.keep_only(&[]);
 }
 
 impl Desk {
@@ -28,7 +33,6 @@ impl Desk {
         let files = TempDir::new().unwrap();
         let storage = files.path().join("storage").display().to_string();
         let app = TestApp::start_on(TestDatabase::new().await, |config| {
-            config.workflows.keep_only(&[]);
             config.section_mut::<Documents>().storage = storage;
             change(config);
         })
@@ -53,7 +57,7 @@ impl Desk {
     }
 
     async fn signed_in(width: u32) -> Option<Self> {
-        let desk = Self::open(width, |_| ()).await?;
+        let desk = Self::open(width, idle).await?;
         desk.sign_in(KEY).await;
         desk.window.wait("!content.hidden").await;
         Some(desk)
@@ -119,7 +123,7 @@ impl Desk {
         }
         let (count, chunks) = (pages.len(), pages.len());
         self.run(&format!(
-            "UPDATE documents SET process_status = 'Completed', page_count = {count}, pages_done = {count}, total_chunks = {chunks}
+            "UPDATE documents SET process_status = 'Completed', page_count = {count}, pages_done = {count}, total_chunks = {chunks}, total_chars = {start}
              WHERE filename = '{name}'"
         ))
         .await;
@@ -128,7 +132,7 @@ impl Desk {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn people_sign_in_stay_and_sign_out() {
-    let Some(desk) = Desk::open(400, |_| ()).await else {
+    let Some(desk) = Desk::open(400, idle).await else {
         return;
     };
     let window = &desk.window;
@@ -324,6 +328,44 @@ async fn a_file_is_followed_from_its_upload_to_its_end() {
             .await,
         0
     );
+    desk.app.stop().await;
+}
+
+/// With all that is behind it: the queue, the process that reads, the index.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_dropped_in_is_read_and_found() {
+    let desk = Desk::open(1000, |config| {
+        config
+            .workflows
+            .keep_only(&["document-processing".to_owned()]);
+    })
+    .await;
+    let Some(desk) = desk else {
+        return;
+    };
+    desk.sign_in(KEY).await;
+    let window = &desk.window;
+    window.wait("!content.hidden").await;
+    let report = desk.file(
+        "dues.md",
+        b"# Dues\n\nThe harbour master keeps the books of every ship that comes in with the tide.\n",
+    );
+    let nothing = desk.file("blank.txt", b"   \n \n");
+    desk.choose(&[&report, &nothing]).await;
+    desk.wait_card("dues.md", "ready", "1 page").await;
+    desk.wait_card("blank.txt", "failed", "There is nothing in it")
+        .await;
+    window
+        .eval("document.getElementById('query').focus()")
+        .await;
+    window.write("harbour master").await;
+    window.key("Enter").await;
+    window.press("dues.md, page 1").await;
+    window
+        .wait(
+            "reader.open && document.querySelector('#reader-text mark').textContent === 'harbour'",
+        )
+        .await;
     desk.app.stop().await;
 }
 

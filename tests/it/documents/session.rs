@@ -25,7 +25,7 @@ async fn start(change: impl FnOnce(&mut Config)) -> (TestApp, SocketAddr, String
     .await;
     let address = app.app().http_address().unwrap();
     app.database
-        .run("INSERT INTO tenant (name, quota_bytes, used_bytes) VALUES ('acme', 5000, 120)")
+        .run("INSERT INTO tenant (name, quota_bytes) VALUES ('acme', 5000)")
         .await;
     let key = key_of(&app, "acme", "write").await;
     (app, address, key)
@@ -163,7 +163,7 @@ async fn a_key_signs_in_and_may_do_no_more_than_before() {
             &told["used_bytes"],
             &told["reserved_bytes"]
         ),
-        (&json!(5000), &json!(120), &json!(0))
+        (&json!(5000), &json!(0), &json!(0))
     );
     let cookie = cookie(&answer);
     assert_eq!(who(address, &[&cookie]).await.as_deref(), Some("acme"));
