@@ -31,7 +31,10 @@ const TWO_GIGABYTES: usize = 2_000_000_000;
 /// A tenant's key, and the configuration that leads to the tenant's files.
 async fn set_up(database: &TestDatabase, storage: &Path, quota: i64) -> (String, ConfigFile) {
     let mut conn = database.connect().await;
-    let made = tenant::create(&mut conn, "a", quota).await.unwrap().unwrap();
+    let made = tenant::create(&mut conn, "a", quota)
+        .await
+        .unwrap()
+        .unwrap();
     let secret = key::generate().unwrap();
     key::store(&mut conn, made.id, &secret, "", Scope::Write, None)
         .await
@@ -103,7 +106,10 @@ async fn fifty_kills_while_receiving_lose_nothing_and_double_nothing() {
         let process = Process::start(&config).await;
         let mut sending = JoinSet::new();
         for at in 0..AT_A_TIME {
-            let (name, times) = (format!("file-{round}-{at}"), chance.random_range(1..200_000));
+            let (name, times) = (
+                format!("file-{round}-{at}"),
+                chance.random_range(1..200_000),
+            );
             sent.insert(name.clone(), (times, false));
             let (client, key, address) = (client.clone(), key.clone(), process.address());
             sending.spawn(async move {
@@ -123,9 +129,15 @@ async fn fifty_kills_while_receiving_lose_nothing_and_double_nothing() {
             sent.get_mut(&name).unwrap().1 = status == Some(201);
         }
     }
-    let answered = sent.values().filter(|(_, is_answered)| *is_answered).count();
+    let answered = sent
+        .values()
+        .filter(|(_, is_answered)| *is_answered)
+        .count();
     let there = database.count("SELECT count(*) FROM documents").await;
-    println!("{answered} of {} uploads were answered for, {there} are there", sent.len());
+    println!(
+        "{answered} of {} uploads were answered for, {there} are there",
+        sent.len()
+    );
     assert!(answered < sent.len(), "no kill hit an upload");
     // What is set aside is told of, all of it, and what is used is there.
     let drift = "SELECT count(*) FROM tenant WHERE reserved_bytes <> (SELECT coalesce(sum(bytes), 0) FROM reservation) \
@@ -181,6 +193,9 @@ async fn two_gigabytes_are_received_in_little_memory() {
 /// The most memory that a process has had, in KiB.
 fn memory(pid: i32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM:"))
+        .unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
