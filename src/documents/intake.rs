@@ -160,8 +160,9 @@ pub async fn keep(
     Ok(kept)
 }
 
-/// Makes a file that is kept, and for which bytes were set aside, a document that is queued; or finds the one that it is already. All in
-/// one transaction of its own. On failure nothing has changed: what was set aside is still the caller's to give back.
+/// Makes a kept file a document that is queued, or finds the one that it is already.
+///
+/// All in one transaction of its own. On failure nothing has changed: what was set aside is still the caller's to give back.
 ///
 /// # Errors
 /// [`Refusal::Lapsed`], [`Refusal::Vanished`], [`Refusal::Quota`] where more came than was set aside, [`Refusal::Database`].

@@ -42,7 +42,7 @@ enum Action {
 struct Create {
     /// Its name.
     name: String,
-    /// Bytes that its files may take; unless given, documents.quota_bytes.
+    /// Bytes that its files may take; unless given, what the configuration has for all.
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(i64).range(0..=1 << 50))]
     quota: Option<i64>,
 }

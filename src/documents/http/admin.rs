@@ -55,8 +55,8 @@ fn not_found(what: &str) -> Refusal {
     )
 }
 
-fn database(error: diesel::result::Error) -> Refusal {
-    Refusal::database(&error)
+fn database(error: &diesel::result::Error) -> Refusal {
+    Refusal::database(error)
 }
 
 /// What the body says; nothing at all, of one that is empty.
@@ -68,13 +68,17 @@ fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, R
 }
 
 async fn find(conn: &mut AsyncPgConnection, name: &str) -> Result<Tenant, Refusal> {
-    let found = tenant::find(conn, name).await.map_err(database)?;
+    let found = tenant::find(conn, name)
+        .await
+        .map_err(|error| database(&error))?;
     found.ok_or_else(|| not_found("tenant"))
 }
 
 async fn list(Held(state): Held<State>) -> Answered {
     let mut conn = listing::connection(&state).await?;
-    let tenants = tenant::list(&mut conn).await.map_err(database)?;
+    let tenants = tenant::list(&mut conn)
+        .await
+        .map_err(|error| database(&error))?;
     Ok(Json(json!({ "success": true, "tenants": tenants })).into_response())
 }
 
@@ -100,7 +104,7 @@ async fn create(Held(state): Held<State>, body: Result<Bytes, BytesRejection>) -
     let mut conn = listing::connection(&state).await?;
     let created = tenant::create_with_key(&mut conn, name, quota, &secret)
         .await
-        .map_err(database)?;
+        .map_err(|error| database(&error))?;
     let Some(created) = created else {
         let message = "there is a tenant of this name";
         return Err(Refusal::new(StatusCode::CONFLICT, "exists", message));
@@ -121,7 +125,7 @@ async fn change(
     let found = find(&mut conn, &name).await?;
     let changed = tenant::change(&mut conn, found.id, &wish)
         .await
-        .map_err(database)?;
+        .map_err(|error| database(&error))?;
     info!(tenant = %changed.uid, "a tenant was changed");
     Ok(Json(json!({ "success": true, "tenant": changed })).into_response())
 }
@@ -129,7 +133,9 @@ async fn change(
 async fn keys(Held(state): Held<State>, Path(name): Path<String>) -> Answered {
     let mut conn = listing::connection(&state).await?;
     let found = find(&mut conn, &name).await?;
-    let keys = key::list(&mut conn, found.id).await.map_err(database)?;
+    let keys = key::list(&mut conn, found.id)
+        .await
+        .map_err(|error| database(&error))?;
     Ok(Json(json!({ "success": true, "keys": keys })).into_response())
 }
 
@@ -170,7 +176,7 @@ async fn make_key(
         wish.expires_in_days,
     )
     .await
-    .map_err(database)?;
+    .map_err(|error| database(&error))?;
     info!(tenant = %found.uid, key = %made, "a key was made");
     let body = json!({ "success": true, "id": made, "scope": scope, "key": secret.expose() });
     Ok((StatusCode::CREATED, Json(body)).into_response())
@@ -184,7 +190,7 @@ async fn revoke_key(
     let found = find(&mut conn, &name).await?;
     let is_revoked = key::revoke(&mut conn, found.id, &id)
         .await
-        .map_err(database)?;
+        .map_err(|error| database(&error))?;
     if !is_revoked {
         return Err(not_found("key"));
     }

@@ -274,9 +274,10 @@ impl Receiver {
 
     async fn set_aside(&self, reservation: &str, bytes: u64) -> Result<(), Trouble> {
         let bytes = signed(bytes)?;
-        Ok(within!(&self.state, self.tenant, Refusal, |conn| {
+        within!(&self.state, self.tenant, Refusal, |conn| {
             quota::grow(conn, self.tenant, reservation, bytes).await
-        }))
+        });
+        Ok(())
     }
 
     /// Makes it a document.
@@ -321,7 +322,7 @@ impl Receiver {
                 // The second: by the transaction whose answer was lost, or the sweeper.
                 Ok(()) | Err(Refusal::Lapsed) => return,
                 Err(error) => {
-                    warn!(error = %chain(&error), "cannot give back what an upload had set aside")
+                    warn!(error = %chain(&error), "cannot give back what an upload had set aside");
                 }
             }
         }

@@ -347,7 +347,7 @@ impl Writing<'_> {
                     Err(Stop::TooMuch) => Err(Trouble::invalid(format!(
                         "more came than the {length} bytes that were announced"
                     ))),
-                    _ => Ok(self.progress(draft.bytes(), Some(expires_at), None)),
+                    _ => Ok(progress(draft.bytes(), Some(expires_at), None)),
                 }
             }
             Err(Stop::Refused(trouble)) => {
@@ -495,7 +495,7 @@ impl Writing<'_> {
     async fn settle(&self, kept: &Kept) -> Answered {
         let settled = self.settled(kept).await;
         match settled {
-            Ok(document) => Ok(self.progress(
+            Ok(document) => Ok(progress(
                 u64::try_from(self.written.length).unwrap_or_default(),
                 None,
                 Some(&document),
@@ -530,24 +530,20 @@ impl Writing<'_> {
         .await?;
         Ok(accepted.uid)
     }
+}
 
-    fn progress(
-        &self,
-        received: u64,
-        expires_at: Option<DateTime<Utc>>,
-        document: Option<&str>,
-    ) -> Response {
-        let mut response = StatusCode::NO_CONTENT.into_response();
-        let headers = response.headers_mut();
-        headers.insert(OFFSET, HeaderValue::from(received));
-        if let Some(date) = expires_at.and_then(|at| HeaderValue::try_from(form::date(at)).ok()) {
-            headers.insert(form::EXPIRES, date);
-        }
-        if let Some(document) = document.and_then(|uid| HeaderValue::try_from(uid).ok()) {
-            headers.insert(form::DOCUMENT, document);
-        }
-        response
+/// What is told of a part that is stored.
+fn progress(received: u64, expires_at: Option<DateTime<Utc>>, document: Option<&str>) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let headers = response.headers_mut();
+    headers.insert(OFFSET, HeaderValue::from(received));
+    if let Some(date) = expires_at.and_then(|at| HeaderValue::try_from(form::date(at)).ok()) {
+        headers.insert(form::EXPIRES, date);
     }
+    if let Some(document) = document.and_then(|uid| HeaderValue::try_from(uid).ok()) {
+        headers.insert(form::DOCUMENT, document);
+    }
+    response
 }
 
 /// Why a request writes no more.

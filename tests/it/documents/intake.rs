@@ -327,6 +327,26 @@ async fn a_body_of_unknown_length_is_taken_as_it_comes() {
     assert_eq!(desk.settled(&tenant).await, (20 << 20) + 5);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn tenants_have_an_address_of_their_own_where_one_is_set() {
+    let desk =
+        Desk::start(|config| config.section_mut::<Documents>().listen = "127.0.0.1:0".to_owned())
+            .await;
+    let tenant = desk.tenant("a", 10_000).await;
+    let address = desk.app.app().outside_addresses()[0];
+    let client = reqwest::Client::new();
+    let (kind, body) = form(&[("file", "x.txt", b"hello")]);
+    let upload = client
+        .post(format!("http://{address}/api/documents/upload"))
+        .bearer_auth(&tenant.key)
+        .header("content-type", kind)
+        .body(body);
+    assert_eq!(Answer::of(upload).await.status, 201);
+    // Nothing of the operators' is there.
+    let tenants = client.get(format!("http://{address}/api/v1/tenants"));
+    assert_eq!(Answer::of(tenants).await.status, 404);
+}
+
 /// An upload of which so many bytes are announced and so many sent, on a connection of its own.
 async fn begun(desk: &Desk, key: &str, announced: usize, sent: usize) -> TcpStream {
     let address = desk.app.app().http_address().expect("an address");

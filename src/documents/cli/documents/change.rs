@@ -15,7 +15,7 @@ use crate::documents::tenant;
 /// Arguments of these commands.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The documents, by their document_id.
+    /// The documents, by their ids.
     #[arg(required = true, value_name = "ID")]
     documents: Vec<String>,
     /// The tenant: its name, or its uid.
