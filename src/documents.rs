@@ -6,9 +6,13 @@
 pub mod blob;
 pub mod cli;
 pub mod config;
+pub mod document;
 mod events;
 mod http;
+pub mod intake;
 pub mod key;
+pub mod password;
+pub mod quota;
 pub mod read;
 pub mod scope;
 pub mod search;

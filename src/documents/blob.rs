@@ -60,6 +60,17 @@ pub trait Blobs: Send + Sync + fmt::Debug {
     /// Opens a file for reading, on this machine: one that lies elsewhere is fetched, into a file without a name.
     fn open<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, io::Result<std::fs::File>>;
 
+    /// Whether a file is there. Places that can tell without opening it have their own.
+    fn holds<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, io::Result<bool>> {
+        Box::pin(async move {
+            match self.open(key).await {
+                Ok(_file) => Ok(true),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+                Err(error) => Err(error),
+            }
+        })
+    }
+
     /// Takes a file away. None is there afterwards, whether there was one or not.
     fn remove<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, io::Result<()>>;
 

@@ -14,7 +14,7 @@ use crate::console::Global;
 pub enum Command {
     /// Create tenants, list them, set their quotas; make and revoke their keys.
     Tenant(tenant::Arguments),
-    /// List a tenant's documents, show one, search in their text.
+    /// Add a tenant's documents, list them, show one, change what becomes of them, search in their text.
     Documents(documents::Arguments),
 }
 

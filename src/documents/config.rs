@@ -26,6 +26,8 @@ pub struct Documents {
     pub max_uploads: usize,
     /// Event streams that are held open at a time.
     pub max_streams: usize,
+    /// Documents are told to be `processing` while they wait, and `failed` when they were cancelled: for clients that know no other words.
+    pub compat_statuses: bool,
 }
 
 impl Section for Documents {
@@ -57,6 +59,16 @@ impl Options for Documents {
 }
 
 impl Documents {
+    /// A document's status in the words that clients are to be told.
+    #[must_use]
+    pub fn told<'a>(&self, status: &'a str) -> &'a str {
+        match status {
+            "queued" if self.compat_statuses => "processing",
+            "cancelled" if self.compat_statuses => "failed",
+            _ => status,
+        }
+    }
+
     /// The address of its own, if any. Tenants have keys, so it may be reached from elsewhere.
     ///
     /// # Errors

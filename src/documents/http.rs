@@ -5,22 +5,51 @@
 //! `{"success": false, "error": TEXT, "code": CODE}`. Nothing is answered from which one could learn what other tenants have: an
 //! id that is somebody else's is an id that nobody has.
 
+/// Runs something in a transaction of the tenant's, and is what that comes to; what refuses it ends the function as a `Trouble`.
+/// A macro, because no function can say of what it is given that its future may be sent.
+macro_rules! within {
+    ($state:expr, $tenant:expr, $refusal:ty, |$conn:ident| $work:expr) => {{
+        use diesel_async::AsyncConnection as _;
+        let (tenant, mut pooled) = (
+            $tenant,
+            $crate::documents::http::caller::connection($state).await?,
+        );
+        pooled
+            .transaction::<_, $refusal, _>(async |$conn| {
+                $crate::documents::scope::enter($conn, tenant).await?;
+                $work
+            })
+            .await?
+    }};
+}
+
+mod admin;
 mod asked;
+mod body;
+mod bounds;
 mod caller;
 mod events;
 mod file;
 mod health;
+mod lifecycle;
+mod multipart;
 mod reading;
+mod receive;
 mod searching;
 mod trouble;
+mod tus;
+mod upload;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
 
 use crate::app::state::Shared;
 use crate::documents::blob::Blobs;
+use crate::documents::config::Documents;
 use crate::documents::events::Hub;
 use crate::documents::storage;
 use crate::http::Routes;
@@ -31,6 +60,10 @@ pub(super) struct State {
     pub(super) shared: Arc<Shared>,
     /// Where the files are.
     pub(super) blobs: Arc<dyn Blobs>,
+    /// Room for uploads.
+    pub(super) uploads: Arc<Semaphore>,
+    /// What receives them: work that outlives its request if the client goes away, so that nothing stays set aside.
+    pub(super) receiving: TaskTracker,
     /// Those who watch documents change.
     hub: Arc<Hub>,
     /// What the health check last saw.
@@ -39,12 +72,23 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(shared: &Arc<Shared>) -> Self {
+        let config = shared.config.get();
         Self {
             shared: Arc::clone(shared),
-            blobs: storage::of(&shared.config.get()),
+            blobs: storage::of(&config),
+            uploads: Arc::new(Semaphore::new(config.section::<Documents>().max_uploads)),
+            receiving: TaskTracker::new(),
             hub: Hub::new(shared),
             health: Arc::default(),
         }
+    }
+}
+
+impl State {
+    /// A document's status in the words that clients are to be told.
+    fn told(&self, status: &str) -> String {
+        let config = self.shared.config.get();
+        config.section::<Documents>().told(status).to_owned()
     }
 }
 
@@ -52,7 +96,13 @@ impl State {
 pub(super) fn routes(shared: &Arc<Shared>) -> Routes {
     let state = State::new(shared);
     Routes {
-        outsiders: reads().with_state(state),
+        operators: admin::routes(),
+        outsiders: Router::new()
+            .merge(lifecycle::routes())
+            .merge(upload::routes())
+            .merge(tus::routes())
+            .merge(reads())
+            .with_state(state),
         ..Routes::default()
     }
 }

@@ -2,13 +2,15 @@
 //!
 //! A key is 32 random bytes, shown once. What is stored is its SHA-256: for a random key nothing slower is needed.
 
+use std::ops::RangeInclusive;
+
 use chrono::{DateTime, Utc};
-use diesel::sql_types::{BigInt, Binary, Nullable, Text, Timestamptz};
+use diesel::sql_types::{BigInt, Binary, Integer, Nullable, Text, Timestamptz};
 use diesel::{OptionalExtension as _, QueryResult, QueryableByName};
 use diesel_async::AsyncPgConnection;
 use rand::TryRngCore as _;
 use ring::digest::{SHA256, digest};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::scope::TenantId;
 use crate::db::statement::{sql_query, statement};
@@ -16,9 +18,13 @@ use crate::secret::Secret;
 
 /// What every key begins with, so that it is known where it is found.
 pub const PREFIX: &str = "gld_";
+/// The longest name of one, in characters.
+pub const LONGEST_NAME: usize = 100;
+/// For how many days one may be made.
+pub const TERMS: RangeInclusive<u32> = 1..=36_500;
 
 /// What a key, or a session, may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// Look, search, download.
@@ -129,4 +135,81 @@ pub async fn store(
     .get_result(conn)
     .await?;
     Ok(stored.uid)
+}
+
+/// The same for so many days from now; for ever without.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn store_for(
+    conn: &mut AsyncPgConnection,
+    tenant: TenantId,
+    key: &Secret,
+    name: &str,
+    scope: Scope,
+    days: Option<u32>,
+) -> QueryResult<String> {
+    #[derive(QueryableByName)]
+    struct Ends {
+        #[diesel(sql_type = Nullable<Timestamptz>)]
+        at: Option<DateTime<Utc>>,
+    }
+    let days = days.map(|days| i32::try_from(days).unwrap_or(i32::MAX));
+    let ends: Ends = sql_query("SELECT now() + make_interval(days => $1) AS at")
+        .bind::<Nullable<Integer>, _>(days)
+        .get_result(conn)
+        .await?;
+    store(conn, tenant, key, name, scope, ends.at).await
+}
+
+/// A key, without its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, QueryableByName)]
+pub struct Known {
+    #[diesel(sql_type = Text)]
+    pub id: String,
+    #[diesel(sql_type = Text)]
+    pub name: String,
+    #[diesel(sql_type = Text)]
+    pub scope: String,
+    #[diesel(sql_type = Timestamptz)]
+    pub created_at: DateTime<Utc>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub expires_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub last_used_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub revoked_at: Option<DateTime<Utc>>,
+}
+
+/// The keys of a tenant, oldest first, those that work no more included.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn list(conn: &mut AsyncPgConnection, tenant: TenantId) -> QueryResult<Vec<Known>> {
+    sql_query(
+        "SELECT uid::text AS id, name, scope, created_at, expires_at, last_used_at, revoked_at \
+         FROM api_key WHERE tenant_id = $1 ORDER BY api_key.id",
+    )
+    .bind::<BigInt, _>(tenant)
+    .load(conn)
+    .await
+}
+
+/// Has a key of this tenant work no more, from the next request on. Whether there is one of this name; once revoked it stays so.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn revoke(
+    conn: &mut AsyncPgConnection,
+    tenant: TenantId,
+    uid: &str,
+) -> QueryResult<bool> {
+    let revoked = sql_query(
+        "UPDATE api_key SET revoked_at = coalesce(revoked_at, now()) WHERE tenant_id = $1 AND uid::text = lower($2)",
+    )
+    .bind::<BigInt, _>(tenant)
+    .bind::<Text, _>(uid)
+    .execute(conn)
+    .await?;
+    Ok(revoked == 1)
 }

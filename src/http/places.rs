@@ -7,6 +7,9 @@
 //! away; there it is whoever has not yet sent its head that makes room.
 //!
 //! A proxy is one address for all who come through it; so those that the configuration names have no share.
+//!
+//! What takes long (an upload, a stream of events) leaves its place for as long as it lasts, once it is known who asks, and counts
+//! against a ceiling of its own ([`Place::long`]).
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -15,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -41,7 +45,15 @@ struct Line {
     is_spare: bool,
     /// Since when its client owes us something; `None` while it is for us to answer.
     owes_since: Option<Instant>,
+    /// What takes long on it counts elsewhere.
+    is_long: bool,
     hang_up: CancellationToken,
+}
+
+impl Line {
+    fn is_general(&self) -> bool {
+        !self.is_spare && !self.is_long
+    }
 }
 
 /// The connections by their numbers, which grow.
@@ -76,6 +88,14 @@ pub(crate) struct Place {
     number: u64,
     hang_up: CancellationToken,
     is_spare: bool,
+    is_long: watch::Sender<bool>,
+}
+
+/// A request that takes long, until this is dropped: its connection counts against the ceiling that it was let in under, against no
+/// place and nobody's share, and is not asked to end for its age. An answer that takes long holds this in its body.
+pub(crate) struct Long {
+    place: Arc<Place>,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Places {
@@ -126,6 +146,7 @@ impl Places {
             holder,
             is_spare,
             owes_since: Some(now),
+            is_long: false,
             hang_up: hang_up.clone(),
         };
         state.lines.insert(number, line);
@@ -135,6 +156,7 @@ impl Places {
             number,
             hang_up,
             is_spare,
+            is_long: watch::Sender::new(false),
         })
     }
 
@@ -195,10 +217,40 @@ impl Place {
         self.turn(None);
     }
 
+    /// Has the request that is being answered take as long as it needs, if there is room under this ceiling. Only for those of whom it
+    /// is known who they are: nobody makes room for another here.
+    pub(crate) fn long(self: &Arc<Self>, ceiling: &Arc<Semaphore>) -> Option<Long> {
+        let permit = Arc::clone(ceiling).try_acquire_owned().ok()?;
+        self.set_long(true);
+        Some(Long {
+            place: Arc::clone(self),
+            _permit: permit,
+        })
+    }
+
+    /// Done as soon as nothing that takes long is under way.
+    pub(super) async fn short(&self) {
+        // The sender is this place's.
+        drop(self.is_long.subscribe().wait_for(|is_long| !is_long).await);
+    }
+
+    fn set_long(&self, is_long: bool) {
+        if let Some(line) = self.places.state().lines.get_mut(&self.number) {
+            line.is_long = is_long;
+        }
+        self.is_long.send_replace(is_long);
+    }
+
     fn turn(&self, owes_since: Option<Instant>) {
         if let Some(line) = self.places.state().lines.get_mut(&self.number) {
             line.owes_since = owes_since;
         }
+    }
+}
+
+impl Drop for Long {
+    fn drop(&mut self) {
+        self.place.set_long(false);
     }
 }
 
@@ -216,7 +268,7 @@ fn general_room(
     now: Instant,
 ) -> Room {
     let mut held: BTreeMap<Holder, usize> = BTreeMap::new();
-    for line in lines.values().filter(|line| !line.is_spare) {
+    for line in lines.values().filter(|line| line.is_general()) {
         *held.entry(line.holder).or_default() += 1;
     }
     let held_by = |holder: Holder| held.get(&holder).copied().unwrap_or_default();
@@ -225,7 +277,7 @@ fn general_room(
         return Room::Free;
     }
     let in_arrears = lines.iter().filter_map(|(number, line)| {
-        let since = line.owes_since.filter(|_| !line.is_spare)?;
+        let since = line.owes_since.filter(|_| line.is_general())?;
         let is_due = now.duration_since(since) >= GRACE;
         let may_go = !has_its_share || line.holder == holder;
         (is_due && may_go).then_some((Reverse(held_by(line.holder)), since, *number))
@@ -270,6 +322,7 @@ mod tests {
                     holder: *holder,
                     is_spare: *is_spare,
                     owes_since: (number % 2 == 1).then_some(since),
+                    is_long: false,
                     hang_up: CancellationToken::new(),
                 };
                 lines.insert(number, line);
@@ -333,6 +386,51 @@ mod tests {
             general_room(&lines, None, (MAX_CONNECTIONS, SHARE), now),
             Free
         );
+    }
+
+    #[test]
+    fn what_takes_long_counts_against_nobody_and_makes_no_room() {
+        let now = Instant::now() + Duration::from_secs(3600);
+        let mut full = lines(&[(address(1), false, 100)], now, 2);
+        full.values_mut().for_each(|line| line.is_long = true);
+        let room = |lines: &Lines| general_room(lines, address(1), (MAX_CONNECTIONS, SHARE), now);
+        assert_eq!(room(&full), Room::Free);
+        let mut all = lines(&[(None, false, 256)], now, 2);
+        all.get_mut(&1).expect("a line").is_long = true;
+        assert_eq!(room(&all), Room::Free);
+        all.insert(
+            256,
+            lines(&[(None, false, 1)], now, 2)
+                .remove(&0)
+                .expect("a line"),
+        );
+        assert_eq!(room(&all), Room::InPlaceOf(3));
+    }
+
+    #[tokio::test]
+    async fn a_place_is_left_for_something_long_under_a_ceiling() {
+        let places = Arc::new(Places {
+            most: 1,
+            share: 1,
+            proxies: Vec::new(),
+            state: Mutex::default(),
+        });
+        let peer = IpAddr::from([10, 0, 0, 1]);
+        let ceiling = Arc::new(Semaphore::new(1));
+        let first = Arc::new(places.enter(peer).expect("a place"));
+        assert!(!first.is_spare());
+        let long = first.long(&ceiling).expect("room for something long");
+        let second = Arc::new(places.enter(peer).expect("a place"));
+        assert!(!second.is_spare());
+        assert!(second.long(&ceiling).is_none());
+        let ending = first.short();
+        tokio::pin!(ending);
+        assert!(futures_util::poll!(ending.as_mut()).is_pending());
+        drop(long);
+        ending.await;
+        // It counts again.
+        drop(second);
+        assert!(places.enter(peer).expect("a place").is_spare());
     }
 
     #[test]

@@ -31,7 +31,7 @@ use super::{State, outside_router, router, spare_router};
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// The same in a spare place, where a health check sends it at once.
 const SPARE_HEAD_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a connection lives before it is asked to end.
+/// How long a connection lives before it is asked to end; one on which something takes long, until that is done.
 const MAX_AGE: Duration = Duration::from_secs(300);
 /// How long a connection may take to finish what it is at, once it is to end.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -208,6 +208,7 @@ async fn converse(stream: TcpStream, routers: Routers, place: Place, stop: Cance
     }
     let place = Arc::new(place);
     let hang_up = place.hang_up();
+    let held = Arc::clone(&place);
     let (router, head_timeout) = if place.is_spare() {
         (routers.spare, SPARE_HEAD_TIMEOUT)
     } else {
@@ -236,7 +237,7 @@ async fn converse(stream: TcpStream, routers: Routers, place: Place, stop: Cance
         ended = &mut connection => Some(ended),
         () = hang_up.cancelled() => return,
         () = stop.cancelled() => None,
-        () = tokio::time::sleep(MAX_AGE) => None,
+        () = async { tokio::time::sleep(MAX_AGE).await; held.short().await } => None,
     };
     let ended = match ended {
         Some(ended) => ended,

@@ -26,3 +26,4 @@ mod strays;
 mod supervisord;
 mod support;
 mod terminate;
+mod uploads;

@@ -1,4 +1,7 @@
-//! `gleaner documents`: what there is of a tenant's documents, and what is done with them.
+//! `gleaner documents`: what tenants have, from the command line, on the database and the storage themselves.
+
+mod add;
+mod change;
 
 use clap::{Args, Subcommand};
 
@@ -20,6 +23,14 @@ enum Action {
     Show(look::Show),
     /// Search in the text of all documents.
     Search(look::Search),
+    /// Add files to a tenant's documents, as if it had uploaded them.
+    Add(add::Arguments),
+    /// Have documents that failed or were cancelled tried again.
+    Retry(change::Arguments),
+    /// End the work on documents, or their waiting.
+    Cancel(change::Arguments),
+    /// Delete documents, with what was attached to them.
+    Delete(change::Arguments),
 }
 
 pub(crate) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result<u8> {
@@ -27,5 +38,9 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
         Action::List(list) => look::list(global, &list).await,
         Action::Show(show) => look::show(global, &show).await,
         Action::Search(search) => look::search(global, &search).await,
+        Action::Add(arguments) => add::run(global, arguments).await,
+        Action::Retry(arguments) => change::run(global, arguments, change::Change::Retry).await,
+        Action::Cancel(arguments) => change::run(global, arguments, change::Change::Cancel).await,
+        Action::Delete(arguments) => change::run(global, arguments, change::Change::Delete).await,
     }
 }

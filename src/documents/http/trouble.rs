@@ -5,6 +5,10 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use tracing::warn;
 
+use crate::documents::document::Obstacle;
+use crate::documents::quota::Refusal;
+use crate::fault;
+use crate::fault::Shortage;
 use crate::telemetry::chain;
 
 /// The refusal of a request.
@@ -73,6 +77,29 @@ impl Trouble {
         )
     }
 
+    /// The place for files does not do what it is asked.
+    pub(in crate::documents) fn storage(error: &(dyn std::error::Error + 'static)) -> Self {
+        warn!(error = %chain(error), "the tenants' API cannot store a file");
+        Self::unavailable(if fault::shortage(error) == Some(Shortage::Disk) {
+            "the storage is full; nothing was kept"
+        } else {
+            "the storage does not answer; nothing was kept"
+        })
+    }
+
+    /// As many uploads are received as can be.
+    pub(in crate::documents) fn busy() -> Self {
+        Self {
+            code: "too_many_uploads",
+            ..Self::unavailable("as many uploads are received as can be; try again")
+        }
+    }
+
+    /// What a list of results tells of it.
+    pub(in crate::documents) fn told(&self) -> (StatusCode, &'static str, &str) {
+        (self.status, self.code, &self.detail)
+    }
+
     /// To be tried again after so many seconds.
     pub(in crate::documents) fn after(self, seconds: u32) -> Self {
         Self {
@@ -85,6 +112,35 @@ impl Trouble {
 impl From<diesel::result::Error> for Trouble {
     fn from(error: diesel::result::Error) -> Self {
         Self::database(&error)
+    }
+}
+
+impl From<Refusal> for Trouble {
+    fn from(refusal: Refusal) -> Self {
+        let detail = refusal.to_string();
+        match refusal {
+            Refusal::Quota { .. } => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "quota_exceeded", detail)
+            }
+            Refusal::Queue(_) => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_queued", detail).after(30)
+            }
+            Refusal::Lapsed | Refusal::Vanished => Self::unavailable(detail),
+            Refusal::Storage(error) => Self::storage(&error),
+            Refusal::Database(error) => Self::database(&error),
+        }
+    }
+}
+
+impl From<Obstacle> for Trouble {
+    fn from(obstacle: Obstacle) -> Self {
+        let detail = obstacle.to_string();
+        match obstacle {
+            Obstacle::NotFound => Self::not_found(),
+            Obstacle::Status { .. } => Self::new(StatusCode::CONFLICT, "wrong_status", detail),
+            Obstacle::Hopeless(_) => Self::new(StatusCode::CONFLICT, "not_retryable", detail),
+            Obstacle::Database(error) => Self::database(&error),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use gleaner::area::Areas;
 use gleaner::areas;
 use gleaner::config;
 use gleaner::config::Config;
+use gleaner::documents::config::Documents;
 use gleaner::leads::deep_scan::DeepScan;
 use gleaner::secret::Secret;
 use gleaner::settings::Backoff;
@@ -104,6 +105,7 @@ pub(crate) fn set_for_tests(config: &mut Config, database: &TestDatabase) {
     config.database.pool_size = 4;
     config.http.listen = "127.0.0.1:0".to_owned();
     config.http.admin_token = Secret::new("");
+    config.section_mut::<Documents>().storage = database.folder().display().to_string();
     config.fetch = fetch::Config {
         robots: true,
         allow_networks: Vec::new(),

@@ -7,7 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed set-up is a failed test")]
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use diesel_async::AsyncPgConnection;
@@ -70,6 +70,11 @@ impl TestDatabase {
     /// Its name.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// A folder for files that belong to it. Made by whoever writes to it, and removed with it.
+    pub(crate) fn folder(&self) -> PathBuf {
+        std::env::temp_dir().join(&self.name)
     }
 
     /// The section `[database]` that leads to it.
@@ -149,6 +154,7 @@ impl Drop for TestDatabase {
         });
         // What cannot be dropped now is swept later.
         drop(dropping.join());
+        drop(std::fs::remove_dir_all(self.folder()));
     }
 }
 

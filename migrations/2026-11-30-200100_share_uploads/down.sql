@@ -1,0 +1,1 @@
+ALTER TABLE upload DROP COLUMN writer, DROP COLUMN writer_until;
