@@ -106,7 +106,8 @@ pub(super) async fn file(
 
 fn name(stored: &Stored) -> Result<(Key, String), Trouble> {
     let sha256 = stored.sha256.as_slice().try_into();
-    let sha256 = sha256.map_err(|_| gone(&io::Error::other("it has no name in the storage")))?;
+    let sha256 =
+        sha256.map_err(|_length| gone(&io::Error::other("it has no name in the storage")))?;
     let key = Key {
         tenant: stored.tenant.clone(),
         sha256,
