@@ -1,6 +1,8 @@
 //! What is done with a document once it is there: deleted, renamed, cancelled, tried again. Each in a transaction of its tenant's, which
 //! the caller opens and enters.
 
+use std::fmt;
+use std::str::FromStr;
 use std::sync::LazyLock;
 
 use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, Text};
@@ -35,6 +37,25 @@ impl Uid {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl fmt::Display for Uid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What is no uid, and so no document's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no document has such an id")]
+pub struct NoUid;
+
+impl FromStr for Uid {
+    type Err = NoUid;
+
+    fn from_str(text: &str) -> Result<Self, NoUid> {
+        Self::parse(text).ok_or(NoUid)
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
+use tokio::sync::{Semaphore, broadcast, watch};
 use tracing::{debug, warn};
 
 use super::config::Documents;
@@ -46,14 +46,9 @@ pub(super) enum Change {
     Anything,
 }
 
-/// Why somebody may not watch.
+/// The tenant has as many watchers as one may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Crowded {
-    /// There are as many as this process serves.
-    All,
-    /// The tenant has as many as one may have.
-    Tenant,
-}
+pub(super) struct Crowded;
 
 /// The watchers of a process.
 pub(super) struct Hub {
@@ -85,17 +80,20 @@ impl Hub {
         })
     }
 
+    /// How many may watch.
+    pub(super) fn ceiling(&self) -> &Arc<Semaphore> {
+        &self.places
+    }
+
     /// Watches the documents of this tenant from here on.
     pub(super) fn watch(self: &Arc<Self>, tenant: TenantId) -> Result<Watcher, Crowded> {
-        let place = Arc::clone(&self.places).try_acquire_owned();
-        let place = place.map_err(|_none| Crowded::All)?;
         let mut watchers = self.watchers();
         let sender = watchers
             .by_tenant
             .entry(tenant)
             .or_insert_with(|| broadcast::Sender::new(BACKLOG));
         if sender.receiver_count() >= self.most_of_tenant {
-            return Err(Crowded::Tenant);
+            return Err(Crowded);
         }
         let changes = sender.subscribe();
         if let Some(connector) = &self.connector
@@ -110,7 +108,6 @@ impl Hub {
             tenant,
             changes: Some(changes),
             listens: self.listens.subscribe(),
-            _place: place,
         })
     }
 
@@ -210,7 +207,6 @@ pub(super) struct Watcher {
     /// There until it is dropped.
     changes: Option<broadcast::Receiver<Change>>,
     listens: watch::Receiver<bool>,
-    _place: OwnedSemaphorePermit,
 }
 
 impl Watcher {

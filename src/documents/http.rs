@@ -94,6 +94,14 @@ impl State {
     }
 }
 
+impl State {
+    /// A document's status in the words that clients are to be told.
+    fn told(&self, status: &str) -> String {
+        let config = self.shared.config.get();
+        config.section::<Documents>().told(status).to_owned()
+    }
+}
+
 /// All routes.
 pub(super) fn routes(shared: &Arc<Shared>) -> Routes {
     let state = State::new(shared);
@@ -106,6 +114,7 @@ pub(super) fn routes(shared: &Arc<Shared>) -> Routes {
             .merge(lifecycle::routes())
             .merge(upload::routes())
             .merge(tus::routes())
+            .merge(reads())
             .with_state(state),
         ..Routes::default()
     }

@@ -18,56 +18,12 @@ use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::document::{NoUid, Uid};
 use super::scope;
 use super::scope::TenantId;
 use crate::db::statement::statement;
 
 pub use self::text::{Page, Piece, page, pages, pieces};
-
-/// The name of a document towards its tenant.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Uid(String);
-
-impl Uid {
-    /// As the database writes it.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Uid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Display for Uid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// What is no uid, and so no document's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no document has such an id")]
-pub struct NoUid;
-
-impl FromStr for Uid {
-    type Err = NoUid;
-
-    fn from_str(text: &str) -> Result<Self, NoUid> {
-        let is_right = |(at, byte): (usize, u8)| match at {
-            8 | 13 | 18 | 23 => byte == b'-',
-            _ => byte.is_ascii_hexdigit(),
-        };
-        if text.len() == 36 && text.bytes().enumerate().all(is_right) {
-            Ok(Self(text.to_ascii_lowercase()))
-        } else {
-            Err(NoUid)
-        }
-    }
-}
 
 /// What a document can be.
 pub const STATUSES: [&str; 5] = ["queued", "processing", "ready", "failed", "cancelled"];

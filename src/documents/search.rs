@@ -16,7 +16,7 @@ use diesel::{OptionalExtension as _, QueryResult, QueryableByName};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use serde::Serialize;
 
-use super::read::Uid;
+use super::document::Uid;
 use super::scope;
 use super::scope::TenantId;
 use crate::db::statement::statement;

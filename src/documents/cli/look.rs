@@ -7,7 +7,8 @@ use serde_json::json;
 
 use crate::console::table::{Table, cut, plain};
 use crate::console::{Global, Misuse, OK, connect, print};
-use crate::documents::read::{self, Document, LONGEST_LIST, NoUid, STATUSES, Uid};
+use crate::documents::document::{NoUid, Uid};
+use crate::documents::read::{self, Document, LONGEST_LIST, STATUSES};
 use crate::documents::scope::TenantId;
 use crate::documents::search::{self, Filter, Query};
 use crate::documents::tenant;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::trouble::Trouble;
-use crate::documents::read::Uid;
+use crate::documents::document::Uid;
 
 /// The document that the path names. What is no name is one that nobody has.
 pub(in crate::documents) struct Named(pub(in crate::documents) Uid);

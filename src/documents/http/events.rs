@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
@@ -24,10 +25,12 @@ use super::State;
 use super::asked::Named;
 use super::caller::{Reader, connection, still_reads};
 use super::trouble::Trouble;
+use crate::documents::document::Uid;
 use crate::documents::events::{Change, Crowded, Watcher};
 use crate::documents::read;
-use crate::documents::read::{Document, LONGEST_LIST, Status, Uid};
+use crate::documents::read::{Document, LONGEST_LIST, Status};
 use crate::documents::scope::TenantId;
+use crate::http::places::{Long, Place};
 use crate::http::serve::Stopping;
 
 /// Between two looks for the same watcher: what changes meanwhile is told together.
@@ -71,19 +74,23 @@ fn serve(
     only: Option<Uid>,
     parts: Parts,
 ) -> Result<Response, Trouble> {
-    let watcher = state.hub.watch(tenant).map_err(|crowded| match crowded {
-        Crowded::All => Trouble::new(
+    let place = parts.extensions.get::<Arc<Place>>();
+    let long = place.and_then(|place| place.long(state.hub.ceiling()));
+    let long = long.ok_or_else(|| {
+        Trouble::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "too_many_streams",
             "as many watch as can be served; ask for the status instead, and try again later",
         )
-        .after(10),
-        Crowded::Tenant => Trouble::new(
+        .after(10)
+    })?;
+    let watcher = state.hub.watch(tenant).map_err(|Crowded| {
+        Trouble::new(
             StatusCode::TOO_MANY_REQUESTS,
             "too_many_streams",
             "you have as many event streams as one may have; close some",
         )
-        .after(10),
+        .after(10)
     })?;
     let now = Instant::now();
     let told = Teller {
@@ -93,6 +100,7 @@ fn serve(
         only,
         parts,
         watcher,
+        _long: long,
         has_begun: false,
         is_over: false,
         shown: HashMap::new(),
@@ -151,6 +159,8 @@ struct Teller {
     /// The request, which holds the key.
     parts: Parts,
     watcher: Watcher,
+    /// Leave to take so long.
+    _long: Long,
     has_begun: bool,
     /// Whether the document that was watched is gone.
     is_over: bool,
@@ -186,7 +196,7 @@ impl Teller {
             }
             None => {
                 let documents = self.list().await?;
-                let statuses: Vec<Status> = documents.iter().map(Status::of).collect();
+                let statuses: Vec<Status> = documents.iter().map(|own| self.told(own)).collect();
                 for status in &statuses {
                     // Told in one, right below.
                     self.show(status, &mut String::new());
@@ -289,7 +299,8 @@ impl Teller {
         }
         for document in &seen {
             wanted.remove(&document.document_id);
-            self.show(&Status::of(document), &mut text);
+            let status = self.told(document);
+            self.show(&status, &mut text);
         }
         for uid in wanted {
             self.gone(&uid, &mut text);
@@ -303,7 +314,18 @@ impl Teller {
     async fn status(&self, uid: &Uid) -> Result<Option<Status>, End> {
         let mut conn = connection(&self.state).await.map_err(|_trouble| End)?;
         let status = read::status(&mut conn, self.tenant, uid).await;
-        status.map_err(|_trouble| End)
+        let mut status = status.map_err(|_trouble| End)?;
+        if let Some(status) = &mut status {
+            status.status = self.state.told(&status.status);
+        }
+        Ok(status)
+    }
+
+    /// How far a document is, as it is told.
+    fn told(&self, document: &Document) -> Status {
+        let mut status = Status::of(document);
+        status.status = self.state.told(&status.status);
+        status
     }
 
     async fn list(&self) -> Result<Vec<Document>, End> {

@@ -4,7 +4,9 @@
 
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::State as Held;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -21,9 +23,12 @@ use super::trouble::Trouble;
 use crate::documents::blob::Key;
 use crate::documents::read;
 use crate::documents::read::Stored;
+use crate::http::places::{Long, Place};
 
 /// Bytes read at a time.
 const STEP: usize = 64 * 1024;
+/// What has more bytes is large.
+const LARGE: u64 = 8 << 20;
 
 /// What RFC 8187 lets stand as it is, of what is not a letter or digit.
 const IN_HEADERS: &AsciiSet = &NON_ALPHANUMERIC
@@ -36,6 +41,7 @@ pub(super) async fn file(
     Held(state): Held<State>,
     Reader(tenant): Reader,
     Named(uid): Named,
+    place: Option<Extension<Arc<Place>>>,
     headers: HeaderMap,
 ) -> Result<Response, Trouble> {
     let stored = {
@@ -65,7 +71,11 @@ pub(super) async fn file(
             return Ok(refused);
         }
     };
-    let mut response = send(opened, part.clone())
+    // A large file may take longer than other answers, while there is room for such.
+    let long = place
+        .filter(|_| part.end - part.start > LARGE)
+        .and_then(|Extension(place)| place.long(&state.uploads));
+    let mut response = send(opened, part.clone(), long)
         .await
         .map_err(|error| gone(&error))?;
     *response.status_mut() = status;
@@ -96,7 +106,8 @@ pub(super) async fn file(
 
 fn name(stored: &Stored) -> Result<(Key, String), Trouble> {
     let sha256 = stored.sha256.as_slice().try_into();
-    let sha256 = sha256.map_err(|_| gone(&io::Error::other("it has no name in the storage")))?;
+    let sha256 =
+        sha256.map_err(|_length| gone(&io::Error::other("it has no name in the storage")))?;
     let key = Key {
         tenant: stored.tenant.clone(),
         sha256,
@@ -129,12 +140,16 @@ fn gone(error: &io::Error) -> Trouble {
     }
 }
 
-async fn send(mut file: tokio::fs::File, part: Range<u64>) -> io::Result<Response> {
+async fn send(
+    mut file: tokio::fs::File,
+    part: Range<u64>,
+    long: Option<Long>,
+) -> io::Result<Response> {
     if part.start > 0 {
         file.seek(io::SeekFrom::Start(part.start)).await?;
     }
     let left = part.end - part.start;
-    let steps = stream::try_unfold((file, left), |(mut file, left)| async move {
+    let steps = stream::try_unfold((file, left, long), |(mut file, left, long)| async move {
         if left == 0 {
             return Ok::<_, io::Error>(None);
         }
@@ -146,7 +161,7 @@ async fn send(mut file: tokio::fs::File, part: Range<u64>) -> io::Result<Respons
         }
         bytes.truncate(read);
         let left = left.saturating_sub(u64::try_from(read).unwrap_or(u64::MAX));
-        Ok(Some((Bytes::from(bytes), (file, left))))
+        Ok(Some((Bytes::from(bytes), (file, left, long))))
     });
     Ok(Body::from_stream(steps).into_response())
 }

@@ -10,8 +10,8 @@
 //! | `POST /api/documents/{id}/password` | `{"password"}`: it is tried with this, which is stored nowhere |
 
 use axum::body::Bytes;
+use axum::extract::State as Held;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State as Held};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{delete, post, put};
 use axum::{Json, Router};
@@ -21,12 +21,13 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::State;
+use super::asked::Named;
 use super::bounds::short;
 use super::caller::Writer;
 use super::trouble::Trouble;
 use crate::documents::config::Documents;
 use crate::documents::document;
-use crate::documents::document::{Document, Obstacle, Uid};
+use crate::documents::document::{Document, Obstacle};
 use crate::documents::password;
 
 /// The longest password, in bytes.
@@ -44,11 +45,6 @@ pub(super) fn routes() -> Router<State> {
             .route("/api/documents/{id}/reprocess", post(reprocess))
             .route("/api/documents/{id}/password", post(unlock)),
     )
-}
-
-/// A document of this name, in the one form of all refusals.
-fn uid(text: &str) -> Result<Uid, Trouble> {
-    Uid::parse(text).ok_or_else(Trouble::not_found)
 }
 
 fn answer(state: &State, document: &Document, message: &str) -> Response {
@@ -71,12 +67,7 @@ fn read<T: DeserializeOwned>(
         .map_err(|_unreadable| Trouble::invalid(format!("the body is {form}")))
 }
 
-async fn remove(
-    Held(state): Held<State>,
-    Writer(tenant): Writer,
-    Path(id): Path<String>,
-) -> Answered {
-    let uid = uid(&id)?;
+async fn remove(Held(state): Held<State>, Writer(tenant): Writer, Named(uid): Named) -> Answered {
     let deleted = within!(&state, tenant, Obstacle, |conn| {
         document::delete(conn, tenant, &uid).await
     });
@@ -92,10 +83,9 @@ struct Rename {
 async fn rename(
     Held(state): Held<State>,
     Writer(tenant): Writer,
-    Path(id): Path<String>,
+    Named(uid): Named,
     body: Result<Bytes, BytesRejection>,
 ) -> Answered {
-    let uid = uid(&id)?;
     let wish: Rename = read(body, r#"{"new_filename": TEXT}"#)?;
     if wish.new_filename.trim().is_empty() {
         return Err(Trouble::invalid("new_filename is empty"));
@@ -106,24 +96,14 @@ async fn rename(
     Ok(answer(&state, &renamed, "document renamed"))
 }
 
-async fn cancel(
-    Held(state): Held<State>,
-    Writer(tenant): Writer,
-    Path(id): Path<String>,
-) -> Answered {
-    let uid = uid(&id)?;
+async fn cancel(Held(state): Held<State>, Writer(tenant): Writer, Named(uid): Named) -> Answered {
     let cancelled = within!(&state, tenant, Obstacle, |conn| {
         document::cancel(conn, tenant, &uid).await
     });
     Ok(answer(&state, &cancelled, "document cancelled"))
 }
 
-async fn retry(
-    Held(state): Held<State>,
-    Writer(tenant): Writer,
-    Path(id): Path<String>,
-) -> Answered {
-    let uid = uid(&id)?;
+async fn retry(Held(state): Held<State>, Writer(tenant): Writer, Named(uid): Named) -> Answered {
     let queued = within!(&state, tenant, Obstacle, |conn| {
         document::retry(conn, tenant, &uid).await
     });
@@ -133,9 +113,8 @@ async fn retry(
 async fn reprocess(
     Held(state): Held<State>,
     Writer(tenant): Writer,
-    Path(id): Path<String>,
+    Named(uid): Named,
 ) -> Answered {
-    let uid = uid(&id)?;
     let queued = within!(&state, tenant, Obstacle, |conn| {
         document::reprocess(conn, tenant, &uid).await
     });
@@ -150,10 +129,9 @@ struct Unlock {
 async fn unlock(
     Held(state): Held<State>,
     Writer(tenant): Writer,
-    Path(id): Path<String>,
+    Named(uid): Named,
     body: Result<Bytes, BytesRejection>,
 ) -> Answered {
-    let uid = uid(&id)?;
     let wish: Unlock = read(body, r#"{"password": TEXT}"#)?;
     if wish.password.0.len() > LONGEST_PASSWORD {
         return Err(Trouble::invalid(format!(

@@ -21,8 +21,9 @@ use super::State;
 use super::asked::{Asked, Named, tagged};
 use super::caller::{Reader, connection};
 use super::trouble::Trouble;
+use crate::documents::document::Uid;
 use crate::documents::read;
-use crate::documents::read::{Cursor, Document, LONGEST_LIST, Page, STATUSES, Uid, task_state};
+use crate::documents::read::{Cursor, Document, LONGEST_LIST, Page, STATUSES, task_state};
 use crate::documents::scope::TenantId;
 
 /// Documents of a list, unless more are asked for.
@@ -39,26 +40,30 @@ pub(super) async fn status(
 ) -> Result<Response, Trouble> {
     let mut conn = connection(&state).await?;
     let status = read::status(&mut conn, tenant, &uid).await?;
-    let status = status.ok_or_else(Trouble::not_found)?;
+    let mut status = status.ok_or_else(Trouble::not_found)?;
+    status.status = state.told(&status.status);
     Ok(tagged(&headers, &status))
 }
 
 /// A document in full.
 #[derive(Serialize)]
-struct Full<'a> {
+struct Full {
     #[serde(flatten)]
-    document: &'a Document,
-    id: &'a str,
+    document: Document,
+    id: String,
     task_status: &'static str,
     ready: bool,
 }
 
-impl<'a> Full<'a> {
-    fn of(document: &'a Document) -> Self {
+impl Full {
+    fn of(mut document: Document, state: &State) -> Self {
+        let task_status = task_state(&document.status);
+        let ready = document.status == "ready";
+        document.status = state.told(&document.status);
         Self {
-            id: &document.document_id,
-            task_status: task_state(&document.status),
-            ready: document.status == "ready",
+            id: document.document_id.clone(),
+            task_status,
+            ready,
             document,
         }
     }
@@ -73,7 +78,7 @@ pub(super) async fn document(
     let mut conn = connection(&state).await?;
     let document = read::document(&mut conn, tenant, &uid).await?;
     let document = document.ok_or_else(Trouble::not_found)?;
-    Ok(tagged(&headers, &Full::of(&document)))
+    Ok(tagged(&headers, &Full::of(document, &state)))
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -102,7 +107,10 @@ pub(super) async fn list(
     let limit = asked.limit.unwrap_or(LISTED).clamp(1, LONGEST_LIST);
     let mut conn = connection(&state).await?;
     let (documents, next) = read::list(&mut conn, tenant, status, cursor.as_ref(), limit).await?;
-    let documents: Vec<Full<'_>> = documents.iter().map(Full::of).collect();
+    let documents: Vec<Full> = documents
+        .into_iter()
+        .map(|document| Full::of(document, &state))
+        .collect();
     let answer = json!({
         "success": true,
         "documents": documents,

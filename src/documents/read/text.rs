@@ -6,8 +6,8 @@ use diesel::{OptionalExtension as _, QueryResult, QueryableByName};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use serde::Serialize;
 
-use super::Uid;
 use crate::db::statement::statement;
+use crate::documents::document::Uid;
 use crate::documents::scope;
 use crate::documents::scope::TenantId;
 

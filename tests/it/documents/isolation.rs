@@ -19,6 +19,8 @@ enum About {
     Document,
     /// All that the tenant has, or the tenant.
     Tenant,
+    /// The upload that it names.
+    Upload,
     /// Nobody: it needs no key.
     Nobody,
 }
@@ -37,6 +39,30 @@ const ROUTES: &[(&str, &str, About, bool)] = &[
     ("GET", "/api/user/stats", About::Tenant, false),
     ("GET", "/api/user/profile", About::Tenant, false),
     ("GET", "/api/health", About::Nobody, false),
+    ("POST", "/api/documents/upload", About::Tenant, true),
+    ("POST", "/api/documents/upload-batch", About::Tenant, true),
+    ("DELETE", "/api/documents/{id}", About::Document, true),
+    ("PUT", "/api/documents/{id}/rename", About::Document, true),
+    ("POST", "/api/documents/{id}/cancel", About::Document, true),
+    ("POST", "/api/documents/{id}/retry", About::Document, true),
+    (
+        "POST",
+        "/api/documents/{id}/reprocess",
+        About::Document,
+        true,
+    ),
+    (
+        "POST",
+        "/api/documents/{id}/password",
+        About::Document,
+        true,
+    ),
+    ("OPTIONS", "/api/uploads", About::Nobody, false),
+    ("POST", "/api/uploads", About::Tenant, true),
+    ("OPTIONS", "/api/uploads/{id}", About::Nobody, false),
+    ("HEAD", "/api/uploads/{id}", About::Upload, false),
+    ("PATCH", "/api/uploads/{id}", About::Upload, true),
+    ("DELETE", "/api/uploads/{id}", About::Upload, true),
 ];
 
 /// A route that is served, and stands nowhere above, is one that nobody has thought about.
@@ -66,7 +92,15 @@ fn every_route_is_listed() {
             file.display()
         );
         for found in route.captures_iter(&text) {
-            let path = found.get(1).map_or("", |path| path.as_str());
+            let named = found.get(2).map(|name| {
+                let written = format!(r#"let {} = "([^"]+)";"#, name.as_str());
+                let written = Regex::new(&written).expect("a pattern").captures(&text);
+                written
+                    .map(|written| written[1].to_owned())
+                    .unwrap_or_default()
+            });
+            let path = found.get(1).map(|path| path.as_str().to_owned());
+            let path = path.or(named).unwrap_or_default();
             assert!(
                 !path.is_empty(),
                 "{}: a path is not written out",
@@ -77,7 +111,7 @@ fn every_route_is_listed() {
                 continue;
             }
             for method in method.captures_iter(&found[3]) {
-                served.insert((method[1].to_uppercase(), path.to_owned()));
+                served.insert((method[1].to_uppercase(), path.clone()));
             }
         }
     }
@@ -94,11 +128,19 @@ async fn ask(service: &Service, (method, path): (&str, &str), id: &str, key: &st
     if path == "/api/search" {
         path.push_str("?q=kettle");
     }
-    service
-        .request(method, &path, key)
-        .send()
-        .await
-        .expect("an answer")
+    let mut request = service.request(method.clone(), &path, key);
+    if path.starts_with("/api/uploads") {
+        request = request
+            .header("tus-resumable", "1.0.0")
+            .header("upload-offset", "0");
+        if method == Method::PATCH {
+            let kind = "application/offset+octet-stream";
+            request = request.header("content-type", kind).body("x");
+        }
+    } else if method != Method::GET {
+        request = request.json(&json!({ "new_filename": "x.txt", "password": "x" }));
+    }
+    request.send().await.expect("an answer")
 }
 
 /// Status, and the whole answer to somebody who is refused.
@@ -106,7 +148,13 @@ async fn refusal(service: &Service, route: (&str, &str), id: &str, key: &str) ->
     let response = ask(service, route, id, key).await;
     let status = response.status().as_u16();
     assert!(status >= 400, "{route:?} {id} is answered with {status}");
-    (status, response.json().await.expect("JSON"))
+    let is_bare = route.0 == "HEAD";
+    let body = if is_bare {
+        Value::Null
+    } else {
+        response.json().await.expect("JSON")
+    };
+    (status, body)
 }
 
 #[tokio::test]
@@ -149,6 +197,13 @@ async fn ids_of_others_are_ids_of_nobody_on_every_route() {
             shut_out.id
         ))
         .await;
+    let upload: String = database
+        .scalar(&format!(
+            "INSERT INTO upload (tenant_id, length, filename, expires_at) VALUES ({}, 5, 'b.txt', now() + interval '1 hour') \
+             RETURNING id::text",
+            other.id
+        ))
+        .await;
     let number: i64 = database
         .scalar(&format!("SELECT id FROM documents WHERE uid = '{own}'"))
         .await;
@@ -161,7 +216,7 @@ async fn ids_of_others_are_ids_of_nobody_on_every_route() {
         let route = (method, path);
         if about == About::Nobody {
             assert!(
-                ask(&service, route, "", "").await.status().is_success(),
+                ask(&service, route, &own, "").await.status().is_success(),
                 "{route:?}"
             );
             continue;
@@ -183,9 +238,18 @@ async fn ids_of_others_are_ids_of_nobody_on_every_route() {
                 403,
                 "{route:?}"
             );
-        } else {
+        } else if about != About::Upload {
             let status = ask(&service, route, &own, &reader).await.status();
             assert!(status.is_success(), "{route:?}: {status}");
+        }
+        if about == About::Upload {
+            let nobody = "0b7e9a52-1d2c-4e3f-8a9b-0c1d2e3f4a5b";
+            let nobodys = refusal(&service, route, nobody, &one.key).await;
+            assert_eq!(nobodys.0, 404, "{route:?}");
+            for id in [upload.as_str(), &theirs, "7"] {
+                let refused = refusal(&service, route, id, &one.key).await;
+                assert_eq!(refused, nobodys, "{route:?} {id}");
+            }
         }
         if about == About::Document {
             let nobodys = refusal(

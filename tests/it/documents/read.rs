@@ -689,3 +689,32 @@ async fn commands_show_the_same() {
         assert_eq!(run(wrong).code, 2, "{wrong:?}");
     }
 }
+
+#[tokio::test]
+async fn clients_that_know_three_words_are_told_no_others() {
+    let database = TestDatabase::new().await;
+    let tenant = Tenant::create(&database, "a").await;
+    let queued = in_state(&database, &tenant, "process_status = 'Queued'").await;
+    let cancelled = in_state(&database, &tenant, "process_status = 'Cancelled'").await;
+    let service = Service::start(database, |config| {
+        let section = config.section_mut::<gleaner::documents::config::Documents>();
+        section.compat_statuses = true;
+    })
+    .await;
+    for (uid, word, state) in [
+        (&queued, "processing", "PENDING"),
+        (&cancelled, "failed", "REVOKED"),
+    ] {
+        let status = service
+            .json(&format!("/api/documents/{uid}/status"), &tenant.key)
+            .await;
+        assert_eq!(
+            (&status["status"], &status["task_state"]),
+            (&json!(word), &json!(state))
+        );
+        let document = service
+            .json(&format!("/api/documents/{uid}"), &tenant.key)
+            .await;
+        assert_eq!(document["status"], json!(word));
+    }
+}
