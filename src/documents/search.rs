@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn a_cursor_is_what_an_answer_gave() {
         let cursor = Cursor {
-            score: 3.141_592,
+            score: 2.145_92,
             uid: "0b7e9a52-1d2c-4e3f-8a9b-0c1d2e3f4a5b"
                 .parse()
                 .expect("a uid"),

@@ -268,7 +268,7 @@ mod tests {
             "k",
             "k..1.00",
             "ä.ö",
-            &text[..text.len() - 2],
+            text.get(..text.len() - 2).unwrap(),
             &long,
         ] {
             assert_eq!(sessions().open(text, NOW), None, "{text}");

@@ -467,10 +467,12 @@ pub(super) async fn submit_batch(Held(state): Held<State>, sent: Sent) -> Answer
     in_time(async {
         let account = admitted.account.clone();
         let read = move |fields: &Fields<'_>| Submits::read(fields, limits.max_html_bytes);
-        let (submits, _room) = Box::pin(admitted.make(read)).await?;
+        let (submits, _room) = admitted.make(read).await?;
         let submits = submits.results;
         let reports: Vec<Report<'_>> = submits.iter().flatten().map(Submit::report).collect();
-        let mut reported = report(&state, &account, &reports).await?.into_iter();
+        let mut reported = Box::pin(report(&state, &account, &reports))
+            .await?
+            .into_iter();
         let results = submits
             .iter()
             .map(|submit| -> Result<Taken, Trouble> {
