@@ -155,16 +155,19 @@ function confirmed({ title, text, yes, danger = false, field = null, value = "",
   else input.select();
   return new Promise((resolve) => {
     let answer = null;
-    $("ask-form").onsubmit = (event) => {
+    const over = new AbortController();
+    const on = (element, kind, act) => element.addEventListener(kind, act, { signal: over.signal });
+    on($("ask-form"), "submit", (event) => {
       event.preventDefault();
       answer = field === null ? "" : input.value;
       dialog.close();
-    };
-    $("ask-no").onclick = () => dialog.close();
-    dialog.onclose = () => {
+    });
+    on($("ask-no"), "click", () => dialog.close());
+    on(dialog, "close", () => {
+      over.abort();
       input.value = "";
       resolve(answer);
-    };
+    });
   });
 }
 
