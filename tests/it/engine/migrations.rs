@@ -180,6 +180,10 @@ const SEEDS: &[(&str, &str)] = &[
         "INSERT INTO upload (tenant_id, length, filename, expires_at) SELECT id, 1, 'b.txt', now() FROM tenant",
     ),
     (
+        "reservation",
+        "INSERT INTO reservation (tenant_id, bytes, expires_at) SELECT id, 1, now() FROM tenant",
+    ),
+    (
         "idempotency",
         "INSERT INTO idempotency (tenant_id, key, document_id) SELECT tenant_id, 'k', id FROM documents",
     ),
