@@ -360,7 +360,7 @@ async fn there_are_so_many_streams_and_no_more() {
         Tenant::create(&database, "b").await,
     );
     let service = Service::start(database, |config| {
-        config.section_mut::<Documents>().max_streams = 5
+        config.section_mut::<Documents>().max_streams = 5;
     })
     .await;
     let path = "/api/documents/events";

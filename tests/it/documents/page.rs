@@ -1,5 +1,7 @@
 //! The tenants' page in a real browser: signing in, uploading, watching, reading, searching, tidying up.
 
+#![expect(clippy::unwrap_used, reason = "a failed set-up is a failed test")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

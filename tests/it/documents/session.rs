@@ -1,5 +1,7 @@
 //! Sessions: signing in by key or by Telegram, and what ends it.
 
+#![expect(clippy::unwrap_used, reason = "a failed set-up is a failed test")]
+
 use std::net::SocketAddr;
 
 use chrono::Utc;
