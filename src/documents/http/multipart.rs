@@ -296,7 +296,7 @@ mod tests {
                     Content-Disposition: form-data; name=\"e\"; filename*=UTF-8''%C3%A4.txt\r\n\r\n\r\n--XX--\r\nbehind";
         let expected = Ok(vec![
             of("a", None, b"1"),
-            of("file", Some("x\"y;.pdf"), b"\r\n--X\r\n\r\n--XY\r"),
+            of("file", Some("x\"y;.pdf"), b"\r\n--X\r\n\r\n--XY\r\r\n"),
             of("e", Some("ä.txt"), b""),
         ]);
         for piece in [1, 2, 3, 7, 64, 10_000] {
