@@ -86,7 +86,7 @@ CREATE INDEX tenant_identity_tenant_id_idx ON tenant_identity (tenant_id);
 
 CREATE TABLE blob (
     tenant_id bigint NOT NULL CONSTRAINT blob_tenant_id_fk REFERENCES tenant,
-    sha256 bytea NOT NULL CONSTRAINT blob_sha256_check CHECK (octet_length(sha256) = 32),
+    sha256 bytea NOT NULL CONSTRAINT blob_hash_check CHECK (octet_length(sha256) = 32),
     bytes bigint NOT NULL CONSTRAINT blob_bytes_check CHECK (bytes >= 0),
     refs integer NOT NULL CONSTRAINT blob_refs_check CHECK (refs >= 0),
     created_at timestamptz NOT NULL DEFAULT now(),

@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::db::DbError;
 use crate::db::statement::sql_query;
 use crate::telemetry::chain;
+use crate::workflow::{Configured as _, Workflow as _};
 
 /// Everything.
 pub(super) async fn examine(
@@ -152,7 +153,11 @@ fn children_fit(wanted: u64, memory: u64) -> Check {
         Check::warn(
             NAME,
             found,
-            "lower workflows.document-processing.concurrency or its options.memory_bytes",
+            &format!(
+                "lower workflows.{}.concurrency, or {}",
+                DocumentProcessing::NAME,
+                DocumentProcessing::option("memory_bytes")
+            ),
         )
     } else {
         Check::ok(NAME, found)

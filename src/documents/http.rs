@@ -114,7 +114,6 @@ pub(super) fn routes(shared: &Arc<Shared>) -> Routes {
             .merge(lifecycle::routes())
             .merge(upload::routes())
             .merge(tus::routes())
-            .merge(reads())
             .with_state(state),
         ..Routes::default()
     }

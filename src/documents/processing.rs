@@ -30,6 +30,7 @@ use self::reads::Reads;
 use super::blob::{Blobs, Key};
 use super::child::{ChildError, Event, Outcome, find_pdfium};
 use super::metrics;
+use super::password;
 use super::storage;
 use crate::config::Config;
 use crate::db::statement::statement;
@@ -40,7 +41,7 @@ use crate::store::stage::Share;
 use crate::telemetry::chain;
 use crate::workflow::progress::Told;
 use crate::workflow::{
-    Configured, Done, ItemId, Progress, Services, Terms, Workflow, WorkflowError,
+    Configured, Done, Ended, ItemId, Progress, Services, Terms, Workflow, WorkflowError,
 };
 
 /// How long all documents wait when the storage does not answer, or nothing can be started.
@@ -178,6 +179,7 @@ impl DocumentProcessing {
         let options = self.options.get();
         let request = Request {
             name: Some(input.name.clone()),
+            password: password::of(input.id),
             pdfium: find_pdfium(&options.pdfium, &self.data_dir),
             ..options.request()
         };
@@ -406,6 +408,9 @@ impl Workflow for DocumentProcessing {
     async fn committed(&self, settled: &[crate::workflow::Settled<'_, Self::Output>]) {
         for one in settled {
             metrics::finished(one.ended);
+            if matches!(one.ended, Ended::Completed | Ended::Failed) {
+                password::forget(one.item);
+            }
         }
     }
 

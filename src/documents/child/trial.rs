@@ -86,7 +86,7 @@ fn parser(pdfium: Option<&Path>) -> Check {
         None => Check::warn(
             NAME,
             "there is no libpdfium.so: PDFs fail with no_pdf_engine",
-            "./quickstart fetches it; or name it in workflows.document-processing.options.pdfium",
+            "./quickstart fetches it; or name it in the option pdfium of the workflow that reads documents",
         ),
     }
 }

@@ -17,6 +17,7 @@ use super::trouble::Trouble;
 use crate::documents::config::Documents;
 use crate::documents::intake;
 use crate::documents::intake::{Accepted, Aside, Draft, HEAD, Head, Whole, Wish};
+use crate::documents::metrics;
 use crate::documents::quota;
 use crate::documents::quota::Refusal;
 use crate::documents::scope;
@@ -305,6 +306,7 @@ impl Receiver {
         let mut conn = connection(&self.state).await?;
         let accepted =
             intake::settle(&mut conn, blobs, self.tenant, &uid, &kept, &wish, &aside).await?;
+        metrics::received(accepted.is_duplicate);
         Ok(accepted)
     }
 

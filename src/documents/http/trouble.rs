@@ -6,6 +6,7 @@ use serde_json::json;
 use tracing::warn;
 
 use crate::documents::document::Obstacle;
+use crate::documents::metrics;
 use crate::documents::quota::Refusal;
 use crate::fault;
 use crate::fault::Shortage;
@@ -120,6 +121,7 @@ impl From<Refusal> for Trouble {
         let detail = refusal.to_string();
         match refusal {
             Refusal::Quota { .. } => {
+                metrics::quota_refused();
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, "quota_exceeded", detail)
             }
             Refusal::Queue(_) => {

@@ -41,6 +41,7 @@ use crate::documents::config::Documents;
 use crate::documents::document::Uid;
 use crate::documents::intake;
 use crate::documents::intake::{Aside, Draft, HEAD, Kept};
+use crate::documents::metrics;
 use crate::documents::quota;
 use crate::documents::quota::Refusal;
 use crate::documents::scope::TenantId;
@@ -528,6 +529,7 @@ impl Writing<'_> {
             &aside,
         )
         .await?;
+        metrics::received(accepted.is_duplicate);
         Ok(accepted.uid)
     }
 }
