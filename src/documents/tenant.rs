@@ -211,6 +211,22 @@ pub async fn uid(conn: &mut AsyncPgConnection, tenant: TenantId) -> QueryResult<
     Ok(named.uid)
 }
 
+/// Whether there are any: where there are none, nobody uses documents.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn are_any(conn: &mut AsyncPgConnection) -> QueryResult<bool> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Bool)]
+        are_any: bool,
+    }
+    let row: Row = statement("SELECT EXISTS (SELECT FROM tenant) AS are_any")
+        .get_result(conn)
+        .await?;
+    Ok(row.are_any)
+}
+
 /// All of them, by name.
 ///
 /// # Errors

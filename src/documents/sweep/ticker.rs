@@ -12,7 +12,7 @@ use super::{GRACE, SweepError, accounts, orphans, sweep};
 use crate::app::state::Shared;
 use crate::db;
 use crate::documents::blob::Blobs;
-use crate::documents::{disk, metrics, status, storage};
+use crate::documents::{disk, metrics, status, storage, tenant};
 use crate::store::schedule;
 use crate::telemetry::chain;
 
@@ -39,6 +39,10 @@ impl Ticker {
         let mut conn = self.shared.connection().await?;
         let standing = status::standing(&mut conn).await;
         metrics::stands(standing.map_err(db::port_error)?);
+        // Where nobody has documents the storage is not so much as looked at.
+        if !tenant::are_any(&mut conn).await.map_err(db::port_error)? {
+            return Ok(());
+        }
         let works = self.blobs.check().await;
         let free = disk::free(&*self.blobs).await;
         metrics::storage(works.is_ok(), free.map(|free| free.part()));

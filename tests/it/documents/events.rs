@@ -6,7 +6,7 @@ use gleaner::documents::config::Documents;
 use gleaner::documents::key::Scope;
 use serde_json::{Value, json};
 
-use crate::support::documents::{Ready, Service, Tenant};
+use crate::support::documents::{Ready, Service, Tenant, lease};
 use crate::support::{PATIENCE, TestDatabase, wait_until};
 
 /// One event.
@@ -120,7 +120,11 @@ async fn a_document_is_told_as_it_is_and_as_it_changes() {
             ))
             .await;
     };
-    set("process_status = 'Processing', process_lease = 1, process_attempts = 1").await;
+    let lease = lease(service.database()).await;
+    set(&format!(
+        "process_status = 'Processing', process_lease = {lease}, process_attempts = 1"
+    ))
+    .await;
     client
         .until(|event| event.data["status"] == json!("processing"))
         .await;

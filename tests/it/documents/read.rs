@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::cli::gleaner;
 use crate::support::TestDatabase;
-use crate::support::documents::{Ready, Service, Tenant};
+use crate::support::documents::{Ready, Service, Tenant, lease};
 
 const NOWHERE: &str = "0b7e9a52-1d2c-4e3f-8a9b-0c1d2e3f4a5b";
 
@@ -116,11 +116,12 @@ async fn the_status_has_the_form_that_clients_know_and_says_more() {
 #[tokio::test]
 async fn an_estimate_is_made_of_pages_or_not_at_all() {
     let database = TestDatabase::new().await;
+    let lease = lease(&database).await;
     let tenant = Tenant::create(&database, "a").await;
     let uid = in_state(&database, &tenant, "process_status = 'Queued'").await;
     database
         .run(&format!(
-            "UPDATE documents SET process_status = 'Processing', process_lease = 1, process_attempts = 1 WHERE uid = '{uid}'; \
+            "UPDATE documents SET process_status = 'Processing', process_lease = {lease}, process_attempts = 1 WHERE uid = '{uid}'; \
              UPDATE documents SET processing_started_at = now() - interval '30 seconds', pages_done = 10, page_count = 40, \
                  step = 'read', processing_progress = 25 WHERE uid = '{uid}'"
         ))

@@ -243,3 +243,14 @@ impl Service {
         )
     }
 }
+
+/// A lease that somebody holds, for documents that are to stand in hand.
+pub(crate) async fn lease(database: &TestDatabase) -> i64 {
+    database
+        .scalar(
+            "WITH holder AS (INSERT INTO node (host, pid, version) VALUES ('elsewhere', 1, '') RETURNING id) \
+             INSERT INTO lease (node_id, workflow, expires_at) \
+             SELECT id, 'document-processing', now() + interval '1 hour' FROM holder RETURNING id",
+        )
+        .await
+}
