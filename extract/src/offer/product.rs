@@ -9,16 +9,11 @@ use serde_json::{Map, Value};
 use url::Url;
 
 pub(super) use self::references::with_references;
+use self::references::{MAX_OBJECTS, MAX_PRODUCTS, has_type, local_name};
 use super::availability::{Availability, availability_of, condition_of};
 use super::name::{Names, same_page};
 use crate::html::folded;
 use crate::price::{self, Amount, Currency, Hints};
-
-/// Most objects walked in one page's data.
-const MAX_OBJECTS: usize = 100_000;
-
-/// Most products looked at.
-const MAX_PRODUCTS: usize = 500;
 
 /// Most offers or variants of one product.
 const MAX_OFFERS: usize = 500;
@@ -227,23 +222,6 @@ fn find<'a>(root: &'a Value, found: &mut Vec<Found<'a>>) {
             }
             _ => {}
         }
-    }
-}
-
-/// The last part of a name that may be an address or have a prefix.
-fn local_name(name: &str) -> &str {
-    name.rsplit(['/', '#', ':']).next().unwrap_or(name)
-}
-
-fn has_type(object: &Map<String, Value>, types: &[&str]) -> bool {
-    let is_one = |name: &str| {
-        let name = local_name(name.trim());
-        types.iter().any(|kind| kind.eq_ignore_ascii_case(name))
-    };
-    match object.get("@type") {
-        Some(Value::String(name)) => is_one(name),
-        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).any(is_one),
-        _ => false,
     }
 }
 

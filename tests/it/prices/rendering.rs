@@ -265,6 +265,7 @@ async fn prices_from_apis_and_cdns_are_recorded() {
     let set = "INSERT INTO site (domain, render, render_post, render_hosts) VALUES
              ('get-example.no', true, false, '{}'), ('cdn-example.no', true, false, '{}'), ('post-example.no', true, true, '{}'),
              ('sent-example.no', true, false, '{}'), ('named-example.no', true, true, '{api-example.net}');
+         INSERT INTO crawl_policy (name, selection, max_retries, retry_backoff) VALUES ('once', 'all', 1, '1 millisecond');
          INSERT INTO product_url (site_id, raw_url, url, url_hash)
              SELECT id, 'https://' || domain || '/kettle', 'https://' || domain || '/kettle', domain FROM site;
          INSERT INTO crawl_job (product_url_id, site_id, max_retries, retry_backoff)

@@ -2,9 +2,13 @@
 
 use std::collections::HashMap;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::{MAX_OBJECTS, MAX_PRODUCTS, has_type};
+/// Most objects walked in one page's data.
+pub(super) const MAX_OBJECTS: usize = 100_000;
+
+/// Most products looked at.
+pub(super) const MAX_PRODUCTS: usize = 500;
 
 /// Largest object put where its `@id` stands, roughly in bytes: it is copied for each.
 const MAX_REFERENCED_BYTES: usize = 16 * 1024;
@@ -109,5 +113,23 @@ fn put_references(
             }
         }
         _ => {}
+    }
+}
+
+/// The last part of a name that may be an address or have a prefix.
+pub(super) fn local_name(name: &str) -> &str {
+    name.rsplit(['/', '#', ':']).next().unwrap_or(name)
+}
+
+/// Whether an object is of one of these types.
+pub(super) fn has_type(object: &Map<String, Value>, types: &[&str]) -> bool {
+    let is_one = |name: &str| {
+        let name = local_name(name.trim());
+        types.iter().any(|kind| kind.eq_ignore_ascii_case(name))
+    };
+    match object.get("@type") {
+        Some(Value::String(name)) => is_one(name),
+        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).any(is_one),
+        _ => false,
     }
 }
