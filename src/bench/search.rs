@@ -288,7 +288,8 @@ async fn insert(
          INSERT INTO chunk (tenant_id, document_id, seq, page_from, page_to, start_char, end_char, config, words, tsv) \
          SELECT $1, document.id, 0, 1, 1, 0, length(text), $2::regconfig, \
              (SELECT coalesce(sum(cardinality(positions)), 0) FROM unnest(tsv)), tsv \
-         FROM document JOIN given ON name = filename, LATERAL (SELECT to_tsvector($2::regconfig, text) AS tsv) AS read",
+         FROM document JOIN given ON name = filename, LATERAL (SELECT to_tsvector($2::regconfig, text) AS tsv) AS read \
+         WHERE text <> ''",
     )
     .bind::<BigInt, _>(tenant)
     .bind::<Text, _>(config)
