@@ -377,7 +377,7 @@ async fn make(scratch: &mut Scratch, pieces: u32) -> Result<i64, BenchError> {
         insert(conn, tenant, "simple", &names, &texts).await?;
     }
     conn.batch_execute(&index).await?;
-    conn.batch_execute("VACUUM ANALYZE chunk; VACUUM ANALYZE documents; ANALYZE document_page")
+    conn.batch_execute("VACUUM ANALYZE chunk, documents, document_page")
         .await?;
     Ok(tenant)
 }
