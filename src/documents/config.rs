@@ -48,8 +48,8 @@ pub struct Bucket {
 impl Bucket {
     /// From `BUCKET/PREFIX`, as S3 lets buckets be called; of a prefix, what needs no escaping anywhere.
     fn parse(text: &str) -> Option<Self> {
-        let (name, prefix) = text.split_once('/').unwrap_or((text, ""));
-        let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+        let (name, rest) = text.split_once('/').unwrap_or((text, ""));
+        let prefix = rest.strip_suffix('/').unwrap_or(rest);
         let is_end = |sign: u8| sign.is_ascii_lowercase() || sign.is_ascii_digit();
         let is_name = (3..=63).contains(&name.len())
             && name
@@ -62,8 +62,7 @@ impl Bucket {
             let is_plain = |sign: u8| sign.is_ascii_alphanumeric() || b"._-".contains(&sign);
             part.bytes().all(is_plain) && !matches!(part, "" | "." | "..")
         };
-        let is_prefix =
-            prefix.is_empty() || (prefix.len() <= 512 && prefix.split('/').all(is_part));
+        let is_prefix = rest.is_empty() || (prefix.len() <= 512 && prefix.split('/').all(is_part));
         (is_name && is_prefix).then(|| Self {
             name: name.to_owned(),
             prefix: prefix.to_owned(),

@@ -76,7 +76,7 @@ impl S3 {
             retry_timeout: Duration::from_secs(60),
             ..RetryConfig::default()
         };
-        let client = |key| AmazonS3ConfigKey::Client(key);
+        let client = AmazonS3ConfigKey::Client;
         let store = builder
             .with_bucket_name(&bucket.name)
             .with_retry(retries)
@@ -121,7 +121,7 @@ impl S3 {
     }
 
     /// A file as it is listed, if it is one of ours.
-    fn stored(&self, about: ObjectMeta) -> Option<Stored> {
+    fn stored(&self, about: &ObjectMeta) -> Option<Stored> {
         let parts: Vec<_> = about.location.prefix_match(&self.prefix)?.collect();
         let [tenant, _shelf, name] = parts.as_slice() else {
             return None;
@@ -171,7 +171,8 @@ impl S3 {
         while left > 0 {
             let length = left.min(PART);
             let _place = self.place().await?;
-            let sent = upload.put_part(part(file, length).await?).await;
+            let next = part(file, length).await?;
+            let sent = upload.put_part(next).await;
             sent.map_err(|error| told(&error))?;
             left -= length;
         }
@@ -312,7 +313,8 @@ impl Blobs for S3 {
             let mut all = self.store()?.list(prefix);
             let mut batch = Vec::new();
             while let Some(about) = all.next().await {
-                batch.extend(self.stored(about.map_err(|error| told(&error))?));
+                let about = about.map_err(|error| told(&error))?;
+                batch.extend(self.stored(&about));
                 if batch.len() == BATCH && !visit(std::mem::take(&mut batch)) {
                     return Ok(());
                 }

@@ -63,7 +63,9 @@ async fn fulfil(blobs: &dyn Blobs) -> io::Result<()> {
 
     // What is kept is there, of any size, as often as it is kept.
     let started = SystemTime::now();
-    let bytes: Vec<u8> = (0..20_000_003_u32).map(|at| (at / 7) as u8).collect();
+    let bytes: Vec<u8> = (0..20_000_003_u32)
+        .map(|at| (at / 7).to_le_bytes()[0])
+        .collect();
     for (key, bytes) in [(&one, &b"one"[..]), (&large, &bytes), (&empty, b"")] {
         for _ in 0..2 {
             keep(blobs, key, bytes).await?;
