@@ -5,6 +5,8 @@
 //! an hour is nobody's.
 
 mod local;
+#[cfg(feature = "s3")]
+mod s3;
 
 use std::fmt;
 use std::io;
@@ -14,6 +16,8 @@ use std::time::SystemTime;
 use futures_util::future::BoxFuture;
 
 pub use local::Local;
+#[cfg(feature = "s3")]
+pub use s3::S3;
 
 /// SHA-256 of a file.
 pub type Sha256 = [u8; 32];
@@ -42,6 +46,21 @@ impl fmt::Display for Key {
             .try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
+
+/// What a file's name says that it holds: 64 digits.
+fn parse(name: &str) -> Option<Sha256> {
+    let mut sha256 = [0; 32];
+    if name.len() != 64 || !name.is_ascii() {
+        return None;
+    }
+    for (at, byte) in sha256.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(name.get(2 * at..2 * at + 2)?, 16).ok()?;
+    }
+    Some(sha256)
+}
+
+/// Files handed over at a time when all are listed.
+const BATCH: usize = 1_000;
 
 /// A file that is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,3 +113,6 @@ pub trait Blobs: Send + Sync + fmt::Debug {
     /// keeping one is a rename.
     fn drafts(&self) -> BoxFuture<'_, io::Result<&Path>>;
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,7 +34,7 @@ pub(super) async fn examine(
         Err(error) => Check::fail(
             "document storage",
             format!("takes no files: {}", chain(&error)),
-            "set documents.storage to a folder that this user may write to",
+            "set documents.storage to a folder that this user may write to, or give the bucket its keys: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT",
         ),
     }];
     if let Some(free) = disk::free(&*blobs).await {

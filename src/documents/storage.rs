@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+#[cfg(feature = "s3")]
+use super::blob::S3;
 use super::blob::{Blobs, Local};
 use super::config::Documents;
 use crate::config::Config;
@@ -16,8 +18,13 @@ pub fn of(config: &Config) -> Arc<dyn Blobs> {
 /// The same, by this section; `data_dir` is the folder of this machine for what is kept on it.
 #[must_use]
 pub fn at(documents: &Documents, data_dir: &Path) -> Arc<dyn Blobs> {
+    let own = data_dir.join("documents");
+    #[cfg(feature = "s3")]
+    if let Ok(Some(bucket)) = documents.bucket() {
+        return Arc::new(S3::of(&bucket, Local::new(own)));
+    }
     let folder = if documents.storage.is_empty() {
-        data_dir.join("documents")
+        own
     } else {
         PathBuf::from(&documents.storage)
     };

@@ -16,6 +16,7 @@ mod progress;
 mod read;
 mod search;
 mod session;
+mod storage;
 mod sweeps;
 mod tenants;
 mod tus;

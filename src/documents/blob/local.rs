@@ -8,10 +8,8 @@ use std::time::SystemTime;
 
 use futures_util::future::BoxFuture;
 
-use super::{Blobs, Key, Sha256, Stored};
+use super::{BATCH, Blobs, Key, Stored, parse};
 
-/// Files handed over at a time when all are listed.
-const BATCH: usize = 1_000;
 /// The folder of the drafts.
 const DRAFTS: &str = ".drafts";
 
@@ -207,15 +205,4 @@ fn walk(root: &Path, sender: &tokio::sync::mpsc::Sender<Vec<Stored>>) -> io::Res
     // Nobody may listen any more, which is no matter.
     drop(sender.blocking_send(batch));
     Ok(())
-}
-
-fn parse(name: &str) -> Option<Sha256> {
-    let mut sha256 = [0; 32];
-    if name.len() != 64 || !name.is_ascii() {
-        return None;
-    }
-    for (at, byte) in sha256.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(name.get(2 * at..2 * at + 2)?, 16).ok()?;
-    }
-    Some(sha256)
 }
