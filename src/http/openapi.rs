@@ -190,6 +190,18 @@ mod tests {
             ..Routes::default()
         };
         let routes = [prices, documents];
+        // Of two forms of a name, one alone would be shown.
+        let mut forms = BTreeMap::new();
+        for part in routes
+            .iter()
+            .flat_map(|area| [&area.outsiders_api, &area.operators_api])
+        {
+            for (name, form) in part.components.iter().flat_map(|own| &own.schemas) {
+                let form = json!(form);
+                let known = forms.entry(name).or_insert_with(|| form.clone());
+                assert_eq!(*known, form, "{name}");
+            }
+        }
         assert_whole(&document(&routes));
         assert_whole(&outsiders_document(&routes));
     }

@@ -198,13 +198,13 @@ pub(super) struct Account {
     free_bytes: i64,
 }
 
-/// It is done.
+/// The session is over.
 #[derive(ToSchema)]
 #[expect(
     dead_code,
     reason = "only described: answers are put together field by field"
 )]
-pub(super) struct Done {
+pub(super) struct Forgotten {
     #[schema(schema_with = yes)]
     success: bool,
 }

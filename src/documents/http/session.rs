@@ -25,7 +25,7 @@ use super::State;
 use super::bounds::in_time;
 use super::caller::{connection, is_key, known, own_pages_only};
 use super::cookie;
-use super::forms::{Comes, ComesBack, Done, Reads, SignsIn, SignsOut, no};
+use super::forms::{Comes, ComesBack, Forgotten, Reads, SignsIn, SignsOut, no};
 use super::page::PAGE;
 use super::trouble::Trouble;
 use crate::documents::config::Documents;
@@ -176,7 +176,7 @@ async fn sign_in(
 /// Ends the session.
 #[utoipa::path(
     delete, path = "/api/session", operation_id = "signOut",
-    responses((status = 200, description = "The cookie is taken back.", body = Done, headers(("Set-Cookie" = String))), SignsOut),
+    responses((status = 200, description = "The cookie is taken back.", body = Forgotten, headers(("Set-Cookie" = String))), SignsOut),
     security(()),
 )]
 async fn sign_out(headers: HeaderMap) -> Result<Response, Trouble> {

@@ -80,7 +80,7 @@ struct Batch {
     accepted: usize,
     refused: usize,
     /// In the order of the files.
-    results: Vec<Judged>,
+    results: Vec<JudgedFile>,
 }
 
 /// What became of one of several.
@@ -90,7 +90,7 @@ struct Batch {
     dead_code,
     reason = "only described: the answer is put together field by field"
 )]
-enum Judged {
+enum JudgedFile {
     Accepted(Told),
     Refused(RefusedFile),
 }
