@@ -253,6 +253,10 @@ pub async fn revoke(
     tenant: TenantId,
     uid: &str,
 ) -> QueryResult<bool> {
+    // PostgreSQL knows no such text.
+    if uid.contains('\0') {
+        return Ok(false);
+    }
     let revoked = sql_query(
         "UPDATE api_key SET revoked_at = coalesce(revoked_at, now()) WHERE tenant_id = $1 AND uid::text = lower($2)",
     )

@@ -177,6 +177,10 @@ pub async fn create(
 /// # Errors
 /// Whatever the database answers.
 pub async fn find(conn: &mut AsyncPgConnection, name: &str) -> QueryResult<Option<Tenant>> {
+    // PostgreSQL knows no such text.
+    if name.contains('\0') {
+        return Ok(None);
+    }
     sql_query(format!(
         "SELECT {COLUMNS} FROM tenant WHERE name = $1 OR uid::text = lower($1)"
     ))

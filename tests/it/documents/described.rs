@@ -134,6 +134,46 @@ async fn operators_routes_are_described_to_operators() {
     );
 }
 
+/// What no name can be is the name of nothing.
+#[tokio::test]
+async fn operators_are_told_that_there_is_no_such_tenant_or_key() {
+    let (service, document) = described().await;
+    Tenant::create(service.database(), "a").await;
+    for (method, path, address) in [
+        (
+            "GET",
+            "/api/v1/tenants/{tenant}/keys",
+            "/api/v1/tenants/%00/keys",
+        ),
+        (
+            "GET",
+            "/api/v1/tenants/{tenant}/keys",
+            "/api/v1/tenants/b/keys",
+        ),
+        (
+            "DELETE",
+            "/api/v1/tenants/{tenant}/keys/{key}",
+            "/api/v1/tenants/a/keys/%00",
+        ),
+        (
+            "DELETE",
+            "/api/v1/tenants/{tenant}/keys/{key}",
+            "/api/v1/tenants/a/keys/b",
+        ),
+    ] {
+        let way = Method::from_bytes(method.as_bytes()).expect("a method");
+        let request = service.request(way, address, "");
+        let answer = request.header("x-requested-by", "test").send().await;
+        let answer = answer.expect("an answer");
+        assert_eq!(answer.status().as_u16(), 404, "{address}");
+        let body: Value = answer.json().await.expect("JSON");
+        let form = &operation(&document, method, path)["responses"]["404"]["content"];
+        let form = &form["application/json"]["schema"]["properties"]["error"];
+        let codes = &form["properties"]["code"]["enum"];
+        assert_eq!(*codes, json!([body["error"]["code"]]), "{address}");
+    }
+}
+
 /// What is answered to nobody, to a stranger, and about a document that there is not, is described with its code.
 #[tokio::test]
 async fn refusals_are_as_described() {
