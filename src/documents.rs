@@ -12,7 +12,7 @@ mod disk;
 mod doctor;
 pub mod document;
 mod events;
-mod http;
+pub(crate) mod http;
 pub mod identity;
 pub mod intake;
 pub mod key;

@@ -7,6 +7,7 @@ use diesel::sql_types::{Bool, Text};
 use diesel_async::AsyncPgConnection;
 
 use super::child::{examine as examine_children, find_pdfium};
+use super::config::Documents;
 use super::disk::{self, Free};
 use super::processing::{DocumentProcessing, reads};
 use super::scope::ROLE;
@@ -41,6 +42,7 @@ pub(super) async fn examine(
         checks.push(room(free));
     }
     checks.push(role(conn).await?);
+    checks.extend(sessions(config.section::<Documents>()));
     let options = config.workflows.options::<DocumentProcessing>();
     let children = u64::from(
         config
@@ -77,6 +79,25 @@ fn room(free: Free) -> Check {
     } else {
         Check::ok(NAME, found)
     }
+}
+
+/// Whether people who sign in stay signed in: it is asked where they come from Telegram, for whom there is no key to fall back on.
+fn sessions(section: &Documents) -> Option<Check> {
+    const NAME: &str = "document sessions";
+    if section.telegram_bot_token.is_empty() {
+        return None;
+    }
+    Some(if section.session_secret.is_empty() {
+        Check::warn(
+            NAME,
+            "people sign in with Telegram, and each process signs their sessions with a key of its own: a restart, or another node, \
+             asks them to sign in again"
+                .to_owned(),
+            "set documents.session_secret, the same on all nodes (openssl rand -hex 32)",
+        )
+    } else {
+        Check::ok(NAME, "signed with documents.session_secret".to_owned())
+    })
 }
 
 #[derive(QueryableByName)]
@@ -173,6 +194,7 @@ fn children_fit(wanted: u64, memory: u64) -> Check {
 mod tests {
     use super::*;
     use crate::area::check::Grade;
+    use crate::secret::Secret;
 
     #[test]
     fn it_is_said_when_tenants_are_not_kept_apart_as_they_should() {
@@ -190,6 +212,21 @@ mod tests {
             };
             assert_eq!(judge(&role).outcome, expected);
         }
+    }
+
+    #[test]
+    fn sessions_that_end_with_the_process_are_told_of_where_people_sign_in() {
+        let mut section: Documents = serde_json::from_value(serde_json::json!({
+            "listen": "", "storage": "", "max_file_bytes": 1_024, "quota_bytes": 0, "upload_expiry": "1h", "max_uploads": 1,
+            "max_streams": 1, "session_secret": "", "telegram_bot_token": "", "telegram_sign_up": true, "compat_statuses": false,
+        }))
+        .expect("a section");
+        assert!(sessions(&section).is_none());
+        section.telegram_bot_token = Secret::new("123456:text");
+        let judged = |section: &Documents| sessions(section).map(|check| check.outcome);
+        assert_eq!(judged(&section), Some(Grade::Warn));
+        section.session_secret = Secret::new("0123456789abcdef0123456789abcdef");
+        assert_eq!(judged(&section), Some(Grade::Ok));
     }
 
     #[test]

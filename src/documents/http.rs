@@ -31,9 +31,11 @@ mod caller;
 mod cookie;
 mod events;
 mod file;
+mod forms;
 mod health;
 mod lifecycle;
 mod multipart;
+mod openapi;
 mod page;
 mod reading;
 mod receive;
@@ -49,6 +51,8 @@ use axum::Router;
 use axum::routing::get;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
+use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
 
 use crate::app::state::Shared;
 use crate::documents::blob::Blobs;
@@ -105,6 +109,7 @@ impl State {
 /// All routes.
 pub(super) fn routes(shared: &Arc<Shared>) -> Routes {
     let state = State::new(shared);
+    let (operators_api, outsiders_api) = described();
     Routes {
         operators: admin::routes(),
         outsiders: Router::new()
@@ -114,9 +119,20 @@ pub(super) fn routes(shared: &Arc<Shared>) -> Routes {
             .merge(lifecycle::routes())
             .merge(upload::routes())
             .merge(tus::routes())
+            .method_not_allowed_fallback(trouble::method_not_allowed)
             .with_state(state),
+        operators_api,
+        outsiders_api,
         ..Routes::default()
     }
+}
+
+/// What is said of the operators' routes, and of the tenants'.
+pub(crate) fn described() -> (OpenApi, OpenApi) {
+    (
+        openapi::Operators::openapi(),
+        openapi::Tenants::openapi(),
+    )
 }
 
 /// Those that change nothing.

@@ -11,6 +11,7 @@ use diesel_async::AsyncPgConnection;
 use rand::TryRngCore as _;
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::scope::TenantId;
 use crate::db::statement::{sql_query, statement};
@@ -24,8 +25,9 @@ pub const LONGEST_NAME: usize = 100;
 pub const TERMS: RangeInclusive<u32> = 1..=36_500;
 
 /// What a key, or a session, may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = KeyScope)]
 pub enum Scope {
     /// Look, search, download.
     Read,
@@ -205,7 +207,8 @@ pub async fn store_for(
 }
 
 /// A key, without its secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, QueryableByName)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, QueryableByName, ToSchema)]
+#[schema(as = TenantKey)]
 pub struct Known {
     #[diesel(sql_type = Text)]
     pub id: String,
@@ -214,12 +217,16 @@ pub struct Known {
     #[diesel(sql_type = Text)]
     pub scope: String,
     #[diesel(sql_type = Timestamptz)]
+    #[schema(value_type = String, format = DateTime)]
     pub created_at: DateTime<Utc>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<DateTime<Utc>>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub last_used_at: Option<DateTime<Utc>>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub revoked_at: Option<DateTime<Utc>>,
 }
 
@@ -246,6 +253,10 @@ pub async fn revoke(
     tenant: TenantId,
     uid: &str,
 ) -> QueryResult<bool> {
+    // PostgreSQL knows no such text.
+    if uid.contains('\0') {
+        return Ok(false);
+    }
     let revoked = sql_query(
         "UPDATE api_key SET revoked_at = coalesce(revoked_at, now()) WHERE tenant_id = $1 AND uid::text = lower($2)",
     )

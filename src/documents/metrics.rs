@@ -17,6 +17,7 @@ const RECEIVED: &str = "gleaner_documents_received_total";
 const FINISHED: &str = "gleaner_documents_finished_total";
 const FAILED: &str = "gleaner_documents_failed_total";
 const SECONDS: &str = "gleaner_documents_seconds";
+const SEARCH: &str = "gleaner_document_search_seconds";
 const QUEUED: &str = "gleaner_documents_queued";
 const OLDEST: &str = "gleaner_documents_queue_age_seconds";
 const RESERVED: &str = "gleaner_documents_reserved_bytes";
@@ -47,6 +48,7 @@ pub(super) fn announce() {
         SECONDS,
         "Time of a document by stage: queue, from its acceptance to its first attempt; read, of one attempt."
     );
+    describe_histogram!(SEARCH, "Time of a search in a tenant's documents.");
     describe_gauge!(
         QUEUED,
         "Documents that wait, counted in the database up to a bound."
@@ -147,6 +149,11 @@ impl Timing {
     }
 }
 
+/// A search was answered, in so long.
+pub(super) fn searched(took: Duration) {
+    histogram!(SEARCH).record(took);
+}
+
 /// How things stand, as last seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Standing {
@@ -202,6 +209,7 @@ pub(crate) fn all_once() {
     failed(Code::Timeout);
     finished(Ended::Completed);
     Timing::start().read();
+    searched(Duration::from_millis(1));
     stands(Standing::default());
     storage(false, Some(0.5));
     swept("files", 1);

@@ -17,6 +17,7 @@ use diesel::{OptionalExtension as _, QueryResult, QueryableByName};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::document::{NoUid, Uid};
 use super::scope;
@@ -29,7 +30,7 @@ pub use self::text::{Page, Piece, page, pages, pieces};
 pub const STATUSES: [&str; 5] = ["queued", "processing", "ready", "failed", "cancelled"];
 
 /// A document as its tenant sees it.
-#[derive(Clone, Debug, PartialEq, Serialize, QueryableByName)]
+#[derive(Clone, Debug, PartialEq, Serialize, QueryableByName, ToSchema)]
 pub struct Document {
     #[diesel(sql_type = Text)]
     pub document_id: String,
@@ -89,14 +90,19 @@ pub struct Document {
     #[diesel(sql_type = Nullable<Text>)]
     pub parser: Option<String>,
     #[diesel(sql_type = Jsonb)]
+    #[schema(value_type = Object)]
     pub doc_metadata: Value,
     #[diesel(sql_type = Timestamptz)]
+    #[schema(value_type = String, format = DateTime)]
     pub created_at: DateTime<Utc>,
     #[diesel(sql_type = Timestamptz)]
+    #[schema(value_type = String, format = DateTime)]
     pub updated_at: DateTime<Utc>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub processing_started_at: Option<DateTime<Utc>>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub processing_completed_at: Option<DateTime<Utc>>,
 }
 
@@ -153,7 +159,8 @@ impl Outlook {
 }
 
 /// Why a document failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = DocumentFailure)]
 pub struct Failure {
     /// Of a closed set.
     pub code: String,
@@ -165,7 +172,8 @@ pub struct Failure {
 }
 
 /// How far a document is.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = DocumentStatus)]
 pub struct Status {
     pub document_id: String,
     pub filename: String,
@@ -188,6 +196,7 @@ pub struct Status {
     /// Seconds to go, where that can be told from what the last ones took.
     pub eta_seconds: Option<i64>,
     pub error: Option<Failure>,
+    #[schema(value_type = String, format = DateTime)]
     pub updated_at: DateTime<Utc>,
 }
 
@@ -481,7 +490,8 @@ pub async fn stored(
 }
 
 /// What a tenant has, and may have.
-#[derive(Clone, Debug, PartialEq, Serialize, QueryableByName)]
+#[derive(Clone, Debug, PartialEq, Serialize, QueryableByName, ToSchema)]
+#[schema(as = TenantUsage)]
 pub struct Usage {
     /// The tenant's uid.
     #[diesel(sql_type = Text)]
@@ -503,8 +513,10 @@ pub struct Usage {
     pub total_pages: i64,
     /// How many there are of each status.
     #[diesel(sql_type = Jsonb)]
+    #[schema(value_type = Object)]
     pub documents_by_status: Value,
     #[diesel(sql_type = Timestamptz)]
+    #[schema(value_type = String, format = DateTime)]
     pub created_at: DateTime<Utc>,
 }
 

@@ -15,6 +15,7 @@ use diesel::sql_types::{Array, BigInt, Double, Integer, Nullable, SmallInt, Text
 use diesel::{OptionalExtension as _, QueryResult, QueryableByName};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::document::Uid;
 use super::scope;
@@ -80,7 +81,7 @@ impl FromStr for Cursor {
 }
 
 /// A piece of text that answers a query.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Hit {
     pub document_id: String,
     pub filename: String,
@@ -101,6 +102,7 @@ pub struct Hit {
     pub snippet_start: i64,
     pub snippet_end: i64,
     /// Where the marked words stand in the text of the document.
+    #[schema(value_type = Vec<Vec<i64>>)]
     pub marks: Vec<(i64, i64)>,
 }
 

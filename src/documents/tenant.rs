@@ -7,6 +7,7 @@ use diesel::sql_types::{BigInt, Bool, Integer, Nullable, SmallInt, Text, Timesta
 use diesel::{OptionalExtension as _, QueryResult, QueryableByName};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::key;
 use super::key::Scope;
@@ -20,7 +21,7 @@ pub const QUOTAS: RangeInclusive<i64> = 0..=1 << 50;
 pub const NAMES: &str = "a tenant's name has 1 to 100 characters";
 
 /// A tenant as operators see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, QueryableByName)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, QueryableByName, ToSchema)]
 pub struct Tenant {
     #[diesel(sql_type = BigInt)]
     #[serde(skip)]
@@ -47,16 +48,19 @@ pub struct Tenant {
     pub tier: i16,
     /// Since when it is shut out.
     #[diesel(sql_type = Nullable<Timestamptz>)]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub disabled_at: Option<DateTime<Utc>>,
     #[diesel(sql_type = Timestamptz)]
+    #[schema(value_type = String, format = DateTime)]
     pub created_at: DateTime<Utc>,
 }
 
 const COLUMNS: &str = "id, uid::text AS uid, name, quota_bytes, used_bytes, reserved_bytes, max_running, max_queued, tier, disabled_at, created_at";
 
 /// What is changed of a tenant; what is `None` stays.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schema(as = TenantChange)]
 pub struct Change {
     pub quota_bytes: Option<i64>,
     pub tier: Option<i16>,
@@ -173,6 +177,10 @@ pub async fn create(
 /// # Errors
 /// Whatever the database answers.
 pub async fn find(conn: &mut AsyncPgConnection, name: &str) -> QueryResult<Option<Tenant>> {
+    // PostgreSQL knows no such text.
+    if name.contains('\0') {
+        return Ok(None);
+    }
     sql_query(format!(
         "SELECT {COLUMNS} FROM tenant WHERE name = $1 OR uid::text = lower($1)"
     ))

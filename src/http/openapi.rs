@@ -150,6 +150,7 @@ pub(crate) fn refusals(own: &[(&str, &[&'static str])]) -> Responses {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::documents;
     use crate::prices::http;
 
     /// Every reference leads somewhere, and every schema is referred to.
@@ -177,11 +178,30 @@ mod tests {
     #[test]
     fn the_descriptions_hang_together() {
         let (operators_api, outsiders_api) = http::described();
-        let routes = [Routes {
+        let prices = Routes {
             operators_api,
             outsiders_api,
             ..Routes::default()
-        }];
+        };
+        let (operators_api, outsiders_api) = documents::http::described();
+        let documents = Routes {
+            operators_api,
+            outsiders_api,
+            ..Routes::default()
+        };
+        let routes = [prices, documents];
+        // Of two forms of a name, one alone would be shown.
+        let mut forms = BTreeMap::new();
+        for part in routes
+            .iter()
+            .flat_map(|area| [&area.outsiders_api, &area.operators_api])
+        {
+            for (name, form) in part.components.iter().flat_map(|own| &own.schemas) {
+                let form = json!(form);
+                let known = forms.entry(name).or_insert_with(|| form.clone());
+                assert_eq!(*known, form, "{name}");
+            }
+        }
         assert_whole(&document(&routes));
         assert_whole(&outsiders_document(&routes));
     }

@@ -2,12 +2,13 @@
 
 mod bench;
 mod child;
+mod described;
 mod desk;
 mod events;
 mod fairness;
 mod files;
 mod intake;
-mod isolation;
+pub(crate) mod isolation;
 mod lifecycle;
 mod limits;
 mod page;

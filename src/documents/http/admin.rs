@@ -23,17 +23,122 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use tracing::info;
+use utoipa::{IntoResponses, ToSchema};
 
 use crate::documents::config::Documents;
 use crate::documents::key;
-use crate::documents::key::Scope;
+use crate::documents::key::{Known, Scope};
 use crate::documents::tenant;
 use crate::documents::tenant::{Change, Tenant};
 use crate::http::State;
 use crate::http::listing;
 use crate::http::listing::Refusal;
+use crate::http::openapi::{Responses, refusals, yes};
 
 type Answered = Result<Response, Refusal>;
+
+/// Why a change is refused, as it is described: codes by status.
+macro_rules! refusing {
+    ($($(#[$about:meta])* $name:ident { $($status:literal: $codes:expr),* $(,)? })+) => {$(
+        $(#[$about])*
+        struct $name;
+
+        impl IntoResponses for $name {
+            fn responses() -> Responses {
+                refusals(&[$(($status, &$codes)),*])
+            }
+        }
+    )+};
+}
+
+refusing! {
+    /// A list of all.
+    Lists {}
+    /// A list of one tenant's.
+    ListsOf { "404": ["not_found"] }
+    /// What makes a tenant.
+    Makes { "400": ["bad_request"], "403": ["cross_site"], "409": ["exists"], "413": ["too_large"] }
+    /// What changes one.
+    Changes { "400": ["bad_request"], "403": ["cross_site"], "404": ["not_found"], "413": ["too_large"] }
+    /// What takes a key away.
+    Revokes { "403": ["cross_site"], "404": ["not_found"] }
+}
+
+/// Tenants.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "only described: the answer is put together field by field"
+)]
+struct TenantList {
+    #[schema(schema_with = yes)]
+    success: bool,
+    tenants: Vec<Tenant>,
+}
+
+/// A tenant that is new.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "only described: the answer is put together field by field"
+)]
+struct TenantMade {
+    #[schema(schema_with = yes)]
+    success: bool,
+    tenant: Tenant,
+    /// Its first key, shown this once.
+    key: String,
+}
+
+/// A tenant as it is now.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "only described: the answer is put together field by field"
+)]
+struct TenantChanged {
+    #[schema(schema_with = yes)]
+    success: bool,
+    tenant: Tenant,
+}
+
+/// Keys of a tenant.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "only described: the answer is put together field by field"
+)]
+struct KeyList {
+    #[schema(schema_with = yes)]
+    success: bool,
+    keys: Vec<Known>,
+}
+
+/// A key that is new.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "only described: the answer is put together field by field"
+)]
+struct KeyMade {
+    #[schema(schema_with = yes)]
+    success: bool,
+    id: String,
+    scope: Scope,
+    /// Shown this once.
+    key: String,
+}
+
+/// It is done.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "only described: the answer is put together field by field"
+)]
+struct Revoked {
+    #[schema(schema_with = yes)]
+    success: bool,
+}
 
 pub(super) fn routes() -> Router<State> {
     Router::new()
@@ -74,6 +179,12 @@ async fn find(conn: &mut AsyncPgConnection, name: &str) -> Result<Tenant, Refusa
     found.ok_or_else(|| not_found("tenant"))
 }
 
+/// All tenants, with what they use.
+#[utoipa::path(
+    get, path = "/api/v1/tenants", operation_id = "tenants",
+    responses((status = 200, description = "Tenants, maybe none.", body = TenantList), Lists),
+    security(("admin" = []), ()),
+)]
 async fn list(Held(state): Held<State>) -> Answered {
     let mut conn = listing::connection(&state).await?;
     let tenants = tenant::list(&mut conn)
@@ -82,13 +193,25 @@ async fn list(Held(state): Held<State>) -> Answered {
     Ok(Json(json!({ "success": true, "tenants": tenants })).into_response())
 }
 
-#[derive(Deserialize)]
+/// A new tenant.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = TenantNew)]
 struct Create {
+    /// 1 to 100 characters.
     name: String,
+    /// 0 to 1 PiB; `documents.quota_bytes` unless given.
     quota_bytes: Option<i64>,
 }
 
+/// Makes a tenant, and its first key.
+#[utoipa::path(
+    post, path = "/api/v1/tenants", operation_id = "createTenant",
+    params(("X-Requested-By" = Option<String>, Header, description = "Any value; needed unless the body is JSON or a token is given.")),
+    request_body = Create,
+    responses((status = 201, description = "The tenant, and its key.", body = TenantMade), Makes),
+    security(("admin" = []), ()),
+)]
 async fn create(Held(state): Held<State>, body: Result<Bytes, BytesRejection>) -> Answered {
     let wish: Create = read(body)?;
     let name = tenant::name(&wish.name).ok_or_else(|| invalid(tenant::NAMES))?;
@@ -114,6 +237,17 @@ async fn create(Held(state): Held<State>, body: Result<Bytes, BytesRejection>) -
     Ok((StatusCode::CREATED, Json(body)).into_response())
 }
 
+/// Changes a tenant.
+#[utoipa::path(
+    patch, path = "/api/v1/tenants/{tenant}", operation_id = "changeTenant",
+    params(
+        ("tenant" = String, Path, description = "Its uid or its name."),
+        ("X-Requested-By" = Option<String>, Header, description = "Any value; needed unless the body is JSON or a token is given."),
+    ),
+    request_body = Change,
+    responses((status = 200, description = "The tenant as it is now.", body = TenantChanged), Changes),
+    security(("admin" = []), ()),
+)]
 async fn change(
     Held(state): Held<State>,
     Path(name): Path<String>,
@@ -130,6 +264,13 @@ async fn change(
     Ok(Json(json!({ "success": true, "tenant": changed })).into_response())
 }
 
+/// The keys of a tenant, without the secret of any.
+#[utoipa::path(
+    get, path = "/api/v1/tenants/{tenant}/keys", operation_id = "tenantKeys",
+    params(("tenant" = String, Path, description = "Its uid or its name.")),
+    responses((status = 200, description = "Keys, oldest first.", body = KeyList), ListsOf),
+    security(("admin" = []), ()),
+)]
 async fn keys(Held(state): Held<State>, Path(name): Path<String>) -> Answered {
     let mut conn = listing::connection(&state).await?;
     let found = find(&mut conn, &name).await?;
@@ -139,14 +280,30 @@ async fn keys(Held(state): Held<State>, Path(name): Path<String>) -> Answered {
     Ok(Json(json!({ "success": true, "keys": keys })).into_response())
 }
 
-#[derive(Default, Deserialize)]
+/// A new key.
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schema(as = TenantKeyNew)]
 struct MakeKey {
+    /// At most 100 characters.
     name: String,
+    /// Write unless given.
     scope: Option<Scope>,
+    /// 1 to 36500; never unless given.
     expires_in_days: Option<u32>,
 }
 
+/// Makes a key.
+#[utoipa::path(
+    post, path = "/api/v1/tenants/{tenant}/keys", operation_id = "createTenantKey",
+    params(
+        ("tenant" = String, Path, description = "Its uid or its name."),
+        ("X-Requested-By" = Option<String>, Header, description = "Any value; needed unless the body is JSON or a token is given."),
+    ),
+    request_body = MakeKey,
+    responses((status = 201, description = "The key.", body = KeyMade), Changes),
+    security(("admin" = []), ()),
+)]
 async fn make_key(
     Held(state): Held<State>,
     Path(name): Path<String>,
@@ -182,6 +339,16 @@ async fn make_key(
     Ok((StatusCode::CREATED, Json(body)).into_response())
 }
 
+/// Revokes a key.
+#[utoipa::path(
+    delete, path = "/api/v1/tenants/{tenant}/keys/{key}", operation_id = "revokeTenantKey",
+    params(
+        ("tenant" = String, Path, description = "Its uid or its name."), ("key" = String, Path, description = "Its id."),
+        ("X-Requested-By" = Option<String>, Header, description = "Any value; needed unless the body is JSON or a token is given."),
+    ),
+    responses((status = 200, description = "It works no more.", body = Revoked), Revokes),
+    security(("admin" = []), ()),
+)]
 async fn revoke_key(
     Held(state): Held<State>,
     Path((name, id)): Path<(String, String)>,

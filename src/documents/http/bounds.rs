@@ -21,7 +21,8 @@ pub(super) fn short(routes: Router<State>) -> Router<State> {
         .layer(middleware::from_fn(in_time))
 }
 
-async fn in_time(request: Request, next: Next) -> Response {
+/// Answers within the time, whatever happens.
+pub(super) async fn in_time(request: Request, next: Next) -> Response {
     match tokio::time::timeout(TIMEOUT, next.run(request)).await {
         Ok(response) => response,
         Err(_elapsed) => Trouble::unavailable("no answer could be had in time").into_response(),

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::State;
 use super::asked::Named;
 use super::caller::{Reader, connection, still_reads};
+use super::forms::{Watches, WatchesOne};
 use super::trouble::Trouble;
 use crate::documents::document::Uid;
 use crate::documents::events::{Change, Crowded, Watcher};
@@ -44,6 +45,13 @@ const REMEMBERED: usize = 2_000;
 /// What a client waits before it comes again, in milliseconds.
 const COME_AGAIN: u32 = 2_000;
 
+/// A document as it changes.
+#[utoipa::path(
+    get, path = "/api/documents/{id}/events", operation_id = "documentEvents",
+    params(("id" = String, Path, description = "The document.")),
+    responses((status = 200, description = "Events document (as its status) and deleted.", content_type = "text/event-stream", body = String), WatchesOne),
+    security(("tenant" = []), ("session" = [])),
+)]
 pub(super) async fn of_document(
     Held(state): Held<State>,
     Extension(Stopping(stopping)): Extension<Stopping>,
@@ -58,6 +66,12 @@ pub(super) async fn of_document(
     serve(state, stopping, tenant, Some(uid), parts)
 }
 
+/// The tenant's documents as they change.
+#[utoipa::path(
+    get, path = "/api/documents/events", operation_id = "events",
+    responses((status = 200, description = "Events list, document (as its status) and deleted.", content_type = "text/event-stream", body = String), Watches),
+    security(("tenant" = []), ("session" = [])),
+)]
 pub(super) async fn of_tenant(
     Held(state): Held<State>,
     Extension(Stopping(stopping)): Extension<Stopping>,

@@ -19,6 +19,7 @@ use tracing::warn;
 use super::State;
 use super::asked::{Named, is_current};
 use super::caller::{Reader, connection};
+use super::forms::ReadsFile;
 use super::trouble::Trouble;
 use crate::documents::blob::Key;
 use crate::documents::read;
@@ -37,6 +38,20 @@ const IN_HEADERS: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
+/// The file as it was sent, as an attachment.
+#[utoipa::path(
+    get, path = "/api/documents/{id}/file", operation_id = "documentFile",
+    params(("id" = String, Path, description = "The document."), ("If-None-Match" = Option<String>, Header, description = "A tag of an earlier answer."),
+        ("Range" = Option<String>, Header, description = "One range of bytes; several are as none."),
+        ("If-Range" = Option<String>, Header, description = "Its tag."),
+    ),
+    responses(
+        (status = 200, description = "All of it, of the type that it was found to be.", content_type = "application/octet-stream", body = Vec<u8>),
+        (status = 206, description = "A part of it.", content_type = "application/octet-stream", body = Vec<u8>),
+        (status = 304, description = "As If-None-Match has it."), ReadsFile,
+    ),
+    security(("tenant" = []), ("session" = [])),
+)]
 pub(super) async fn file(
     Held(state): Held<State>,
     Reader(tenant): Reader,

@@ -9,9 +9,13 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 use tracing::warn;
+use utoipa::ToSchema;
+use utoipa::openapi::Object;
 
 use super::State;
+use super::forms::Public;
 use crate::documents::read;
+use crate::http::openapi::one_of;
 use crate::telemetry::chain;
 
 /// How long what was seen holds.
@@ -23,6 +27,52 @@ const PATIENCE: Duration = Duration::from_secs(4);
 #[derive(Debug, Default)]
 pub(super) struct Seen(Mutex<Option<(Instant, bool, Value)>>);
 
+/// Whether all is well.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "only described: the answer is put together field by field"
+)]
+struct Healthy {
+    #[schema(schema_with = words)]
+    status: String,
+    service: String,
+    version: String,
+    checks: Checks,
+}
+
+/// What was looked at.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "only described: the answer is put together field by field"
+)]
+struct Checks {
+    #[schema(schema_with = outcomes)]
+    database: String,
+    #[schema(schema_with = outcomes)]
+    storage: String,
+    /// How long the document has waited that has waited longest; null if none waits.
+    oldest_queued_seconds: Option<f64>,
+}
+
+fn words() -> Object {
+    one_of(&["healthy", "unhealthy"])
+}
+
+fn outcomes() -> Object {
+    one_of(&["ok", "failed"])
+}
+
+/// Whether the service can do what it is there for.
+#[utoipa::path(
+    get, path = "/api/health", operation_id = "health",
+    responses(
+        (status = 200, description = "It can.", body = Healthy),
+        (status = 503, description = "It cannot.", body = Healthy), Public,
+    ),
+    security(()),
+)]
 pub(super) async fn health(Held(state): Held<State>) -> Response {
     // Whoever comes meanwhile waits for the look that is under way.
     let mut seen = state.health.0.lock().await;

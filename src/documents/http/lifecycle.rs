@@ -19,16 +19,20 @@ use gleaner_parse::protocol::Password;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use utoipa::ToSchema;
+use utoipa::openapi::Object;
 
 use super::State;
 use super::asked::Named;
 use super::bounds::short;
 use super::caller::Writer;
+use super::forms::{Removes, Renames, Retries, Told, Unlocks, Works};
 use super::trouble::Trouble;
 use crate::documents::config::Documents;
 use crate::documents::document;
 use crate::documents::document::{Document, Obstacle};
 use crate::documents::password;
+use crate::http::openapi::{text, yes};
 
 /// The longest password, in bytes.
 const LONGEST_PASSWORD: usize = 1_000;
@@ -67,6 +71,28 @@ fn read<T: DeserializeOwned>(
         .map_err(|_unreadable| Trouble::invalid(format!("the body is {form}")))
 }
 
+/// What is told of one that is gone.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "only described: the answer is put together field by field"
+)]
+struct Removed {
+    #[schema(schema_with = yes)]
+    success: bool,
+    document_id: String,
+    /// Documents that are gone: this one, and those that were made of what it had attached.
+    deleted: usize,
+    message: String,
+}
+
+/// Deletes a document: its work ends, and its bytes are free.
+#[utoipa::path(
+    delete, path = "/api/documents/{id}", operation_id = "deleteDocument",
+    params(("id" = String, Path, description = "The document.")),
+    responses((status = 200, description = "It is gone.", body = Removed), Removes),
+    security(("tenant" = []), ("session" = [])),
+)]
 async fn remove(Held(state): Held<State>, Writer(tenant): Writer, Named(uid): Named) -> Answered {
     let deleted = within!(&state, tenant, Obstacle, |conn| {
         document::delete(conn, tenant, &uid).await
@@ -75,11 +101,20 @@ async fn remove(Held(state): Held<State>, Writer(tenant): Writer, Named(uid): Na
     Ok(Json(body).into_response())
 }
 
-#[derive(Deserialize)]
+/// The new name.
+#[derive(Deserialize, ToSchema)]
 struct Rename {
+    /// Its ending stays what it was.
     new_filename: String,
 }
 
+/// Renames a document.
+#[utoipa::path(
+    put, path = "/api/documents/{id}/rename", operation_id = "renameDocument",
+    params(("id" = String, Path, description = "The document.")), request_body = Rename,
+    responses((status = 200, description = "The document as it is now.", body = Told), Renames),
+    security(("tenant" = []), ("session" = [])),
+)]
 async fn rename(
     Held(state): Held<State>,
     Writer(tenant): Writer,
@@ -96,6 +131,13 @@ async fn rename(
     Ok(answer(&state, &renamed, "document renamed"))
 }
 
+/// Ends the work on a document, or its waiting.
+#[utoipa::path(
+    post, path = "/api/documents/{id}/cancel", operation_id = "cancelDocument",
+    params(("id" = String, Path, description = "The document.")),
+    responses((status = 200, description = "The document as it is now.", body = Told), Works),
+    security(("tenant" = []), ("session" = [])),
+)]
 async fn cancel(Held(state): Held<State>, Writer(tenant): Writer, Named(uid): Named) -> Answered {
     let cancelled = within!(&state, tenant, Obstacle, |conn| {
         document::cancel(conn, tenant, &uid).await
@@ -103,6 +145,13 @@ async fn cancel(Held(state): Held<State>, Writer(tenant): Writer, Named(uid): Na
     Ok(answer(&state, &cancelled, "document cancelled"))
 }
 
+/// Has a document that failed, or was cancelled, tried again.
+#[utoipa::path(
+    post, path = "/api/documents/{id}/retry", operation_id = "retryDocument",
+    params(("id" = String, Path, description = "The document.")),
+    responses((status = 200, description = "The document as it is now.", body = Told), Retries),
+    security(("tenant" = []), ("session" = [])),
+)]
 async fn retry(Held(state): Held<State>, Writer(tenant): Writer, Named(uid): Named) -> Answered {
     let queued = within!(&state, tenant, Obstacle, |conn| {
         document::retry(conn, tenant, &uid).await
@@ -110,6 +159,13 @@ async fn retry(Held(state): Held<State>, Writer(tenant): Writer, Named(uid): Nam
     Ok(answer(&state, &queued, "document queued again"))
 }
 
+/// Has a document worked from the start.
+#[utoipa::path(
+    post, path = "/api/documents/{id}/reprocess", operation_id = "reprocessDocument",
+    params(("id" = String, Path, description = "The document.")),
+    responses((status = 200, description = "The document as it is now.", body = Told), Works),
+    security(("tenant" = []), ("session" = [])),
+)]
 async fn reprocess(
     Held(state): Held<State>,
     Writer(tenant): Writer,
@@ -121,11 +177,25 @@ async fn reprocess(
     Ok(answer(&state, &queued, "document queued again"))
 }
 
-#[derive(Deserialize)]
+/// A password, which is stored nowhere.
+#[derive(Deserialize, ToSchema)]
 struct Unlock {
+    #[schema(schema_with = passwords)]
     password: Password,
 }
 
+fn passwords() -> Object {
+    let most = format!("Of at most {LONGEST_PASSWORD} bytes.");
+    text(LONGEST_PASSWORD, &most)
+}
+
+/// Has a document tried again with this password.
+#[utoipa::path(
+    post, path = "/api/documents/{id}/password", operation_id = "unlockDocument",
+    params(("id" = String, Path, description = "The document.")), request_body = Unlock,
+    responses((status = 200, description = "The document as it is now.", body = Told), Unlocks),
+    security(("tenant" = []), ("session" = [])),
+)]
 async fn unlock(
     Held(state): Held<State>,
     Writer(tenant): Writer,

@@ -16,15 +16,22 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
+use utoipa::openapi::Object;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 use super::State;
 use super::asked::{Asked, Named, tagged};
 use super::caller::{Reader, connection};
+use super::forms::{Account, Reads, ReadsList, ReadsOne, ReadsPieces, ReadsText, statuses};
 use super::trouble::Trouble;
 use crate::documents::document::Uid;
 use crate::documents::read;
-use crate::documents::read::{Cursor, Document, LONGEST_LIST, Page, STATUSES, task_state};
+use crate::documents::read::{
+    Cursor, Document, LONGEST_LIST, Page, Piece, STATUSES, Status, task_state,
+};
 use crate::documents::scope::TenantId;
+use crate::http::openapi::yes;
 
 /// Documents of a list, unless more are asked for.
 const LISTED: i64 = 50;
@@ -32,6 +39,16 @@ const LISTED: i64 = 50;
 const PIECES: i64 = 50;
 const MOST_PIECES: i64 = 200;
 
+/// Tells how far a document is.
+#[utoipa::path(
+    get, path = "/api/documents/{id}/status", operation_id = "documentStatus",
+    params(("id" = String, Path, description = "The document."), ("If-None-Match" = Option<String>, Header, description = "A tag of an earlier answer.")),
+    responses(
+        (status = 200, description = "How far it is.", body = Status, headers(("ETag" = String))),
+        (status = 304, description = "As If-None-Match has it."), ReadsOne,
+    ),
+    security(("tenant" = []), ("session" = [])),
+)]
 pub(super) async fn status(
     Held(state): Held<State>,
     Reader(tenant): Reader,
@@ -46,10 +63,12 @@ pub(super) async fn status(
 }
 
 /// A document in full.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = FullDocument)]
 struct Full {
     #[serde(flatten)]
     document: Document,
+    /// The same as `document_id`.
     id: String,
     task_status: &'static str,
     ready: bool,
@@ -69,6 +88,16 @@ impl Full {
     }
 }
 
+/// All that is known of a document.
+#[utoipa::path(
+    get, path = "/api/documents/{id}", operation_id = "document",
+    params(("id" = String, Path, description = "The document."), ("If-None-Match" = Option<String>, Header, description = "A tag of an earlier answer.")),
+    responses(
+        (status = 200, description = "The document.", body = Full, headers(("ETag" = String))),
+        (status = 304, description = "As If-None-Match has it."), ReadsOne,
+    ),
+    security(("tenant" = []), ("session" = [])),
+)]
 pub(super) async fn document(
     Held(state): Held<State>,
     Reader(tenant): Reader,
@@ -81,14 +110,62 @@ pub(super) async fn document(
     Ok(tagged(&headers, &Full::of(document, &state)))
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(default)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Listing {
+    #[param(schema_with = statuses)]
     status: String,
+    /// Goes on: the `next_cursor` of the answer before.
     cursor: String,
+    #[param(schema_with = list_limits)]
     limit: Option<i64>,
 }
 
+/// `limit`, as it is described.
+fn limits(usual: i64, most: i64) -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .default(Some(usual.into()))
+        .description(Some(format!(
+            "At most so many: 1 to {most}; what is beyond that is taken for it."
+        )))
+        .build()
+}
+
+fn list_limits() -> Object {
+    limits(LISTED, LONGEST_LIST)
+}
+
+fn piece_limits() -> Object {
+    limits(PIECES, MOST_PIECES)
+}
+
+/// Documents of a list.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "only described: the answer is put together field by field"
+)]
+struct Listed {
+    #[schema(schema_with = yes)]
+    success: bool,
+    documents: Vec<Full>,
+    count: usize,
+    /// Where it goes on; null at the end.
+    next_cursor: Option<String>,
+}
+
+/// Documents, newest first.
+#[utoipa::path(
+    get, path = "/api/documents", operation_id = "documents",
+    params(Listing, ("If-None-Match" = Option<String>, Header, description = "A tag of an earlier answer.")),
+    responses(
+        (status = 200, description = "Documents, maybe none.", body = Listed, headers(("ETag" = String))),
+        (status = 304, description = "As If-None-Match has it."), ReadsList,
+    ),
+    security(("tenant" = []), ("session" = [])),
+)]
 pub(super) async fn list(
     Held(state): Held<State>,
     Reader(tenant): Reader,
@@ -125,13 +202,66 @@ pub(super) fn given(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(default)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Pages {
+    /// This page alone, from 1.
     page: Option<i32>,
+    /// Those behind this page: the `next_after` of the answer before.
     after: Option<i32>,
 }
 
+/// What is told of a text.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(
+    dead_code,
+    reason = "only described: the answer is put together field by field"
+)]
+enum TextOf {
+    One(OnePage),
+    Some(SomePages),
+}
+
+/// The page that was asked for.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "only described: the answer is put together field by field"
+)]
+struct OnePage {
+    #[serde(flatten)]
+    page: Page,
+    document_id: String,
+}
+
+/// Pages, some at a time.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "only described: the answer is put together field by field"
+)]
+struct SomePages {
+    #[schema(schema_with = yes)]
+    success: bool,
+    document_id: String,
+    pages: Vec<Page>,
+    /// To go on with as `after`; null at the end.
+    next_after: Option<i32>,
+}
+
+/// The text of a document: a page, pages some at a time, or all of it as text/plain.
+#[utoipa::path(
+    get, path = "/api/documents/{id}/text", operation_id = "documentText",
+    params(("id" = String, Path, description = "The document."), Pages, ("If-None-Match" = Option<String>, Header, description = "A tag of an earlier answer.")),
+    responses(
+        (status = 200, description = "Text; as text/plain where Accept names that, with a form feed between two pages.",
+            content((TextOf = "application/json"), (String = "text/plain"))),
+        (status = 304, description = "As If-None-Match has it."), ReadsText,
+    ),
+    security(("tenant" = []), ("session" = [])),
+)]
 pub(super) async fn text(
     Held(state): Held<State>,
     Reader(tenant): Reader,
@@ -257,13 +387,42 @@ fn all_pages(state: State, tenant: TenantId, uid: Uid, first: Vec<Page>) -> Body
     Body::from_stream(parts)
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(default)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Pieces {
+    /// Goes on: the `next_cursor` of the answer before.
     cursor: Option<i32>,
+    #[param(schema_with = piece_limits)]
     limit: Option<i64>,
 }
 
+/// Pieces of a document.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "only described: the answer is put together field by field"
+)]
+struct Chunks {
+    #[schema(schema_with = yes)]
+    success: bool,
+    document_id: String,
+    total_chunks: i32,
+    /// Where it goes on; null at the end.
+    next_cursor: Option<i32>,
+    chunks: Vec<Piece>,
+}
+
+/// The pieces of a document that the search knows.
+#[utoipa::path(
+    get, path = "/api/documents/{id}/chunks", operation_id = "documentChunks",
+    params(("id" = String, Path, description = "The document."), Pieces, ("If-None-Match" = Option<String>, Header, description = "A tag of an earlier answer.")),
+    responses(
+        (status = 200, description = "Pieces, maybe none.", body = Chunks, headers(("ETag" = String))),
+        (status = 304, description = "As If-None-Match has it."), ReadsPieces,
+    ),
+    security(("tenant" = []), ("session" = [])),
+)]
 pub(super) async fn chunks(
     Held(state): Held<State>,
     Reader(tenant): Reader,
@@ -290,6 +449,12 @@ pub(super) async fn chunks(
     Ok(tagged(&headers, &answer))
 }
 
+/// What the tenant has, and may have.
+#[utoipa::path(
+    get, path = "/api/user/stats", operation_id = "stats",
+    responses((status = 200, description = "Its quota and its documents.", body = Account), Reads),
+    security(("tenant" = []), ("session" = [])),
+)]
 pub(super) async fn usage(
     Held(state): Held<State>,
     Reader(tenant): Reader,

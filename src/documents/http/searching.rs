@@ -7,30 +7,80 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use serde::Deserialize;
 use serde_json::json;
+use utoipa::ToSchema;
+use utoipa::openapi::Object;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 use super::State;
 use super::asked::Asked;
 use super::caller::{Reader, connection};
+use super::forms::Searches;
 use super::reading::given;
 use super::trouble::Trouble;
+use crate::documents::metrics;
 use crate::documents::search;
-use crate::documents::search::{Cursor, Filter, MOST, Query};
+use crate::documents::search::{Cursor, Filter, Hit, MOST, Query};
+use crate::http::openapi::yes;
 
 /// Hits of an answer, unless the request says.
 const HITS: i64 = 10;
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(default)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Search {
+    /// Words, "phrases" and -words.
+    #[param(required)]
     q: String,
+    /// Of this document alone.
     document_id: String,
+    /// Of documents uploaded then or later: a time (RFC 3339), or a day.
     from: String,
+    /// Of documents uploaded before.
     to: String,
+    /// On this page.
     page: Option<i32>,
+    #[param(schema_with = limits)]
     limit: Option<i64>,
+    /// Goes on: the `next_cursor` of the answer before.
     cursor: String,
 }
 
+fn limits() -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .default(Some(HITS.into()))
+        .description(Some(format!(
+            "At most so many: 1 to {MOST}; what is beyond that is taken for it."
+        )))
+        .build()
+}
+
+/// What is found.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "only described: the answer is put together field by field"
+)]
+struct Hits {
+    #[schema(schema_with = yes)]
+    success: bool,
+    /// The best first.
+    results: Vec<Hit>,
+    count: usize,
+    /// Where it goes on; null at the end.
+    next_cursor: Option<String>,
+    /// Milliseconds.
+    took_ms: u64,
+}
+
+/// Where the tenant's documents say what is asked for.
+#[utoipa::path(
+    get, path = "/api/search", operation_id = "search",
+    params(Search),
+    responses((status = 200, description = "Hits, maybe none.", body = Hits), Searches),
+    security(("tenant" = []), ("session" = [])),
+)]
 pub(super) async fn search(
     Held(state): Held<State>,
     Reader(tenant): Reader,
@@ -55,6 +105,7 @@ pub(super) async fn search(
     let start = Instant::now();
     let mut conn = connection(&state).await?;
     let found = search::search(&mut conn, tenant, &query, &filter, cursor.as_ref(), limit).await?;
+    metrics::searched(start.elapsed());
     let found = found.ok_or_else(Trouble::not_found)?;
     let answer = json!({
         "success": true,

@@ -19,10 +19,13 @@ use diesel::result::Error as DieselError;
 use diesel_async::AsyncConnection as _;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
 use super::State;
+use super::bounds::in_time;
 use super::caller::{connection, is_key, known, own_pages_only};
 use super::cookie;
+use super::forms::{Comes, ComesBack, Forgotten, Reads, SignsIn, SignsOut, no};
 use super::page::PAGE;
 use super::trouble::Trouble;
 use crate::documents::config::Documents;
@@ -30,7 +33,7 @@ use crate::documents::identity::{Disbelief, Entry, Fields, IdentityProvider};
 use crate::documents::key::{Holder, Scope};
 use crate::documents::session::{Origin, Session};
 use crate::documents::{identity, key, scope, session, tenant};
-use crate::http::guard;
+use crate::http::openapi::yes;
 
 /// Largest body, in bytes: a key, or what a provider says of somebody.
 const MAX_BODY: usize = 16 * 1024;
@@ -40,17 +43,86 @@ pub(super) fn routes() -> Router<State> {
         .route("/api/session", get(look).post(sign_in).delete(sign_out))
         .route("/api/auth/{provider}", get(come_back).post(come))
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(middleware::from_fn(guard::small_body))
-        .layer(middleware::from_fn(guard::in_time))
+        .layer(middleware::from_fn(in_time))
 }
 
 /// What signs somebody in.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = KeyExchange)]
 struct Exchange {
+    /// An API key.
     key: String,
 }
 
+/// Who is in front of the page.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(
+    dead_code,
+    reason = "only described: the answer is put together field by field"
+)]
+enum Front {
+    SignedIn(SignedIn),
+    SignedOut(SignedOut),
+}
+
+/// Who is signed in.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "only described: the answer is put together field by field"
+)]
+struct SignedIn {
+    #[schema(schema_with = yes)]
+    success: bool,
+    #[schema(schema_with = yes)]
+    signed_in: bool,
+    tenant: TenantNamed,
+    scope: Scope,
+    /// Null for a key, which is no session.
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+    quota_bytes: i64,
+    used_bytes: i64,
+    reserved_bytes: i64,
+    /// Largest file.
+    max_file_bytes: u64,
+}
+
+/// A tenant by its names.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "only described: the answer is put together field by field"
+)]
+struct TenantNamed {
+    id: String,
+    name: String,
+}
+
+/// Nobody is signed in.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "only described: the answer is put together field by field"
+)]
+struct SignedOut {
+    #[schema(schema_with = yes)]
+    success: bool,
+    #[schema(schema_with = no)]
+    signed_in: bool,
+    /// The addresses to sign in at, by provider.
+    #[schema(value_type = Object)]
+    login: Value,
+}
+
+/// Who is signed in, or how to.
+#[utoipa::path(
+    get, path = "/api/session", operation_id = "session",
+    responses((status = 200, description = "Who is signed in, or the ways to.", body = Front), Reads),
+    security((), ("tenant" = []), ("session" = [])),
+)]
 async fn look(Held(state): Held<State>, headers: HeaderMap) -> Result<Response, Trouble> {
     let Some((holder, current)) = known(&headers, &state).await? else {
         let body = json!({ "success": true, "signed_in": false, "login": ways(&state, &headers) });
@@ -72,6 +144,13 @@ async fn look(Held(state): Held<State>, headers: HeaderMap) -> Result<Response, 
     Ok(response)
 }
 
+/// Begins a session by a key.
+#[utoipa::path(
+    post, path = "/api/session", operation_id = "signIn",
+    request_body = Exchange,
+    responses((status = 200, description = "A session.", body = SignedIn, headers(("Set-Cookie" = String))), SignsIn),
+    security(()),
+)]
 async fn sign_in(
     Held(state): Held<State>,
     headers: HeaderMap,
@@ -94,6 +173,12 @@ async fn sign_in(
     begin(&state, &headers, holder, Origin::Key(uid)).await
 }
 
+/// Ends the session.
+#[utoipa::path(
+    delete, path = "/api/session", operation_id = "signOut",
+    responses((status = 200, description = "The cookie is taken back.", body = Forgotten, headers(("Set-Cookie" = String))), SignsOut),
+    security(()),
+)]
 async fn sign_out(headers: HeaderMap) -> Result<Response, Trouble> {
     own_pages_only(&Method::DELETE, &headers)?;
     let mut response = Json(json!({ "success": true })).into_response();
@@ -103,6 +188,14 @@ async fn sign_out(headers: HeaderMap) -> Result<Response, Trouble> {
     Ok(response)
 }
 
+/// Begins a session by what a provider says of somebody.
+#[utoipa::path(
+    post, path = "/api/auth/{provider}", operation_id = "signInWith",
+    params(("provider" = String, Path, description = "telegram, where its bot is set.")),
+    request_body(content = Object, description = "The provider's fields: texts and numbers."),
+    responses((status = 200, description = "A session.", body = SignedIn, headers(("Set-Cookie" = String))), Comes),
+    security(()),
+)]
 async fn come(
     Held(state): Held<State>,
     Path(provider): Path<String>,
@@ -125,6 +218,13 @@ async fn come(
     enter(&state, &headers, provider, &fields).await
 }
 
+/// The same by redirect: the provider's fields are the query.
+#[utoipa::path(
+    get, path = "/api/auth/{provider}", operation_id = "comeBackFrom",
+    params(("provider" = String, Path, description = "telegram, where its bot is set.")),
+    responses((status = 303, description = "A session; on to the page.", headers(("Set-Cookie" = String), ("Location" = String))), ComesBack),
+    security(()),
+)]
 async fn come_back(
     Held(state): Held<State>,
     Path(provider): Path<String>,

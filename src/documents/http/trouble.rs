@@ -110,6 +110,15 @@ impl Trouble {
     }
 }
 
+/// What is said of a method that an address does not know.
+pub(in crate::documents) async fn method_not_allowed() -> Trouble {
+    Trouble::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "the header Allow names the methods",
+    )
+}
+
 impl From<diesel::result::Error> for Trouble {
     fn from(error: diesel::result::Error) -> Self {
         Self::database(&error)

@@ -34,8 +34,9 @@ use super::State;
 use super::body::{Ended, Paced, Step};
 use super::bounds::short;
 use super::caller::{Reader, Writer, connection};
+use super::forms::{Announces, Appends, GivesUp, LooksAtUpload, Public};
 use super::receive::{media_type, room, signed, too_large, wish};
-use super::trouble::Trouble;
+use super::trouble::{Trouble, method_not_allowed};
 use crate::documents::blob::Key;
 use crate::documents::config::Documents;
 use crate::documents::document::Uid;
@@ -67,6 +68,7 @@ pub(super) fn routes() -> Router<State> {
     let received = Router::new().route(one, patch(append));
     short(told)
         .merge(received)
+        .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(in_our_version))
 }
 
@@ -90,6 +92,15 @@ async fn in_our_version(request: Request, next: Next) -> Response {
     response
 }
 
+/// What is understood of tus.
+#[utoipa::path(
+    options, path = "/api/uploads", operation_id = "describeUploads",
+    responses((status = 204, description = "Versions and extensions.", headers(
+        ("Tus-Resumable" = String), ("Tus-Version" = String), ("Tus-Extension" = String),
+        ("Tus-Max-Size" = u64, description = "Largest file, in bytes."),
+    )), Public),
+    security(()),
+)]
 async fn describe(Held(state): Held<State>) -> Response {
     let most = state
         .shared
@@ -128,6 +139,21 @@ fn id(text: &str) -> Result<Uid, Trouble> {
     Uid::parse(text).ok_or_else(not_found)
 }
 
+/// Announces an upload, for which its bytes are set aside.
+#[utoipa::path(
+    post, path = "/api/uploads", operation_id = "createUpload",
+    params(
+        ("Tus-Resumable" = String, Header, description = "1.0.0"),
+        ("Upload-Length" = u64, Header, description = "Bytes that will come; 1 at least."),
+        ("Upload-Metadata" = Option<String>, Header, description = "tus: filename or name, and duplicate (allow or same), in base64."),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 200 characters: makes several requests one document."),
+        ("duplicate" = Option<String>, Query, description = "allow: bytes that are there already become another document; same: they do not."),
+    ),
+    responses((status = 201, description = "It waits for its first byte.", headers(
+        ("Location" = String, description = "Its path."), ("Upload-Offset" = u64), ("Upload-Expires" = String), ("Tus-Resumable" = String),
+    )), Announces),
+    security(("tenant" = []), ("session" = [])),
+)]
 async fn create(Held(state): Held<State>, Writer(tenant): Writer, request: Request) -> Answered {
     let headers = request.headers();
     if headers.contains_key("upload-defer-length") {
@@ -170,6 +196,16 @@ async fn find(state: &State, tenant: TenantId, id: &Uid) -> Result<Found, Troubl
     found.ok_or_else(not_found)
 }
 
+/// Tells how far an upload is.
+#[utoipa::path(
+    head, path = "/api/uploads/{id}", operation_id = "lookAtUpload",
+    params(("id" = String, Path, description = "The upload."), ("Tus-Resumable" = String, Header, description = "1.0.0")),
+    responses((status = 200, description = "What is there of it; no body.", headers(
+        ("Upload-Offset" = u64), ("Upload-Length" = u64), ("Upload-Expires" = String, description = "Unless it is complete."),
+        ("Gleaner-Document" = String, description = "The document that it became."), ("Tus-Resumable" = String),
+    )), LooksAtUpload),
+    security(("tenant" = []), ("session" = [])),
+)]
 async fn look(
     Held(state): Held<State>,
     Reader(tenant): Reader,
@@ -197,6 +233,13 @@ async fn look(
     Ok(response)
 }
 
+/// Gives an upload up.
+#[utoipa::path(
+    delete, path = "/api/uploads/{id}", operation_id = "endUpload",
+    params(("id" = String, Path, description = "The upload."), ("Tus-Resumable" = String, Header, description = "1.0.0")),
+    responses((status = 204, description = "It is gone.", headers(("Tus-Resumable" = String))), GivesUp),
+    security(("tenant" = []), ("session" = [])),
+)]
 async fn terminate(
     Held(state): Held<State>,
     Writer(tenant): Writer,
@@ -221,6 +264,20 @@ async fn discard(state: &State, id: &Uid) {
     }
 }
 
+/// Adds bytes to an upload; with the last of them it is a document.
+#[utoipa::path(
+    patch, path = "/api/uploads/{id}", operation_id = "appendToUpload",
+    params(
+        ("id" = String, Path, description = "The upload."), ("Tus-Resumable" = String, Header, description = "1.0.0"),
+        ("Upload-Offset" = u64, Header, description = "Bytes that are there."),
+    ),
+    request_body(content = Vec<u8>, content_type = "application/offset+octet-stream"),
+    responses((status = 204, description = "They are stored.", headers(
+        ("Upload-Offset" = u64), ("Upload-Expires" = String, description = "Unless it is complete."),
+        ("Gleaner-Document" = String, description = "The document that it became."), ("Tus-Resumable" = String),
+    )), Appends),
+    security(("tenant" = []), ("session" = [])),
+)]
 async fn append(
     Held(state): Held<State>,
     Writer(tenant): Writer,

@@ -11,16 +11,21 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use serde_json::{Value, json};
+use utoipa::openapi::schema::{Array, ArrayBuilder, ObjectBuilder, OneOfBuilder, Ref, Type};
+use utoipa::openapi::{KnownFormat, RefOr, SchemaFormat};
+use utoipa::{IntoResponses, ToSchema};
 
 use super::State;
 use super::body::Paced;
 use super::caller::Writer;
+use super::forms::{Told, Uploads, no};
 use super::multipart::{Multipart, Part, boundary};
 use super::receive::{Received, Receiver, declared, room, too_large, wish};
 use super::trouble::Trouble;
 use crate::documents::config::Documents;
 use crate::documents::intake::{Accepted, Wish, clean_name};
 use crate::documents::scope::TenantId;
+use crate::http::openapi::Responses;
 
 /// What a form may have beside its file, in bytes.
 const SLACK: u64 = 1 << 20;
@@ -37,10 +42,131 @@ pub(super) fn routes() -> Router<State> {
         .route("/api/documents/upload-batch", post(upload_batch))
 }
 
+/// A form with one file.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only described: forms are read as they come")]
+struct OneFile {
+    #[schema(format = Binary)]
+    file: String,
+}
+
+/// A form with up to a hundred files.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only described: forms are read as they come")]
+struct Files {
+    #[schema(rename = "files[]", schema_with = several_files)]
+    files: Vec<String>,
+}
+
+fn several_files() -> Array {
+    let file = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)));
+    ArrayBuilder::new()
+        .items(file)
+        .max_items(Some(MOST_FILES))
+        .build()
+}
+
+/// What became of several files.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "only described: the answer is put together field by field"
+)]
+struct Batch {
+    /// Whether all were accepted.
+    success: bool,
+    accepted: usize,
+    refused: usize,
+    /// In the order of the files.
+    results: Vec<JudgedFile>,
+}
+
+/// What became of one of several.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(
+    dead_code,
+    reason = "only described: the answer is put together field by field"
+)]
+enum JudgedFile {
+    Accepted(Told),
+    Refused(RefusedFile),
+}
+
+/// A file that was not taken.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "only described: the answer is put together field by field"
+)]
+struct RefusedFile {
+    #[schema(schema_with = no)]
+    success: bool,
+    filename: String,
+    error: String,
+    /// As of a request with this file alone.
+    code: String,
+}
+
+/// Takes a file, which is a document from then on.
+#[utoipa::path(
+    post, path = "/api/documents/upload", operation_id = "upload",
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 200 characters: makes several requests one."),
+        ("duplicate" = Option<String>, Query, description = "allow: bytes that are there already become another document; same: they do not."),
+    ),
+    request_body(content = OneFile, content_type = "multipart/form-data"),
+    responses(
+        (status = 201, description = "It waits to be read.", body = Told),
+        (status = 200, description = "It was there already.", body = Told), Uploads,
+    ),
+    security(("tenant" = []), ("session" = [])),
+)]
 async fn upload(Held(state): Held<State>, Writer(tenant): Writer, request: Request) -> Answered {
     receiving(state, tenant, request, Kind::One).await
 }
 
+/// Why several files are refused: the whole request, or each by itself.
+struct BatchRefused;
+
+impl IntoResponses for BatchRefused {
+    fn responses() -> Responses {
+        let mut described = Uploads::responses();
+        for (_, response) in described
+            .iter_mut()
+            .filter(|(status, _)| matches!(status.as_str(), "400" | "413" | "415" | "429" | "503"))
+        {
+            let RefOr::T(response) = response else {
+                continue;
+            };
+            for content in response.content.values_mut() {
+                let both = OneOfBuilder::new().item(Ref::from_schema_name("Batch"));
+                let refusal = content.schema.take();
+                let both = refusal.into_iter().fold(both, |both, form| both.item(form));
+                content.schema = Some(both.into());
+            }
+        }
+        described
+    }
+}
+
+/// Takes up to a hundred files, each judged by itself. If none is accepted, the status is that of the first refusal.
+#[utoipa::path(
+    post, path = "/api/documents/upload-batch", operation_id = "uploadBatch",
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 200 characters: makes several requests one."),
+        ("duplicate" = Option<String>, Query, description = "allow: bytes that are there already become another document; same: they do not."),
+    ),
+    request_body(content = Files, content_type = "multipart/form-data"),
+    responses(
+        (status = 201, description = "At least one is new.", body = Batch),
+        (status = 200, description = "Those that were accepted were there already.", body = Batch),
+        BatchRefused,
+    ),
+    security(("tenant" = []), ("session" = [])),
+)]
 async fn upload_batch(
     Held(state): Held<State>,
     Writer(tenant): Writer,

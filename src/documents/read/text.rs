@@ -5,6 +5,7 @@ use diesel::sql_types::{BigInt, Integer, Nullable, Text};
 use diesel::{OptionalExtension as _, QueryResult, QueryableByName};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::db::statement::statement;
 use crate::documents::document::Uid;
@@ -12,7 +13,8 @@ use crate::documents::scope;
 use crate::documents::scope::TenantId;
 
 /// A page: of a file without pages a sheet, a slide, a chapter, or all of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, QueryableByName)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, QueryableByName, ToSchema)]
+#[schema(as = DocumentPage)]
 pub struct Page {
     /// From 1.
     #[diesel(sql_type = Integer)]
@@ -33,7 +35,8 @@ pub struct Page {
 }
 
 /// A piece of a document's text, as the search knows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, QueryableByName)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, QueryableByName, ToSchema)]
+#[schema(as = DocumentPiece)]
 pub struct Piece {
     /// From 0.
     #[diesel(sql_type = Integer)]

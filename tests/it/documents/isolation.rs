@@ -14,7 +14,7 @@ use crate::support::documents::{Ready, Service, Tenant};
 
 /// What a route is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum About {
+pub(crate) enum About {
     /// The document that it names.
     Document,
     /// All that the tenant has, or the tenant.
@@ -28,7 +28,7 @@ enum About {
 }
 
 /// All that is served to tenants. `writes` where a key that may only read is refused.
-const ROUTES: &[(&str, &str, About, bool)] = &[
+pub(crate) const ROUTES: &[(&str, &str, About, bool)] = &[
     ("GET", "/api/documents", About::Tenant, false),
     ("GET", "/api/documents/events", About::Tenant, false),
     ("GET", "/api/documents/{id}", About::Document, false),
