@@ -129,10 +129,7 @@ pub(super) fn routes(shared: &Arc<Shared>) -> Routes {
 
 /// What is said of the operators' routes, and of the tenants'.
 pub(crate) fn described() -> (OpenApi, OpenApi) {
-    (
-        openapi::Operators::openapi(),
-        openapi::Tenants::openapi(),
-    )
+    (openapi::Operators::openapi(), openapi::Tenants::openapi())
 }
 
 /// Those that change nothing.
