@@ -99,8 +99,10 @@ impl Api {
         jobs
     }
 
+    /// One job. It may have to be waited for: the planner has a row of it locked now and then.
     async fn pull_one(&self, bot: &str) -> Value {
-        let jobs = self.pull(bot, json!({"max_jobs": 1})).await;
+        let asked = json!({"max_jobs": 1, "wait_seconds": 10});
+        let jobs = self.pull(bot, asked).await;
         jobs.into_iter().next().expect("a job")
     }
 
