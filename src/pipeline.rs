@@ -4,9 +4,9 @@
 //! and the engine. No connection is held while an item runs. The results of a batch, the statuses of its rows, the history
 //! of the attempts and the follow-ups are one transaction, fenced by lease and attempt.
 
+mod in_hand;
 mod watch;
 
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -30,6 +30,7 @@ use crate::telemetry::chain;
 use crate::workflow::erased::{Erased, Input, Output};
 use crate::workflow::{Done, Ended, ItemId, Progress, Settled, Workflow, WorkflowError};
 
+use self::in_hand::InHand;
 use self::watch::Watch;
 
 /// How long a settle waits for somebody else's lock before it looks which of its rows are to be had.
@@ -57,42 +58,6 @@ pub struct Pipeline {
     in_hand: Mutex<InHand>,
     /// Looks after the items in hand, where these tell how far they have come.
     watch: Option<Arc<Watch>>,
-}
-
-/// What the engine has been given and has not settled yet. Needed only when an answer was lost: rows claimed by a statement
-/// whose answer never came are stamped with our lease, and only this tells them from the others.
-#[derive(Default)]
-struct InHand {
-    /// How often: a row may be claimed again after its settle has committed and before that settle has taken note of it.
-    items: HashMap<ItemId, u32>,
-    /// Of these, the ones that somebody else's lock kept from being settled.
-    blocked: HashSet<ItemId>,
-    /// Of these, the ones with attempts that do not count, and how many.
-    excused: HashMap<ItemId, i16>,
-    /// A claim failed half-way: there may be rows that are ours and that nobody works.
-    is_uncertain: bool,
-    /// The lease under which they were claimed.
-    lease: Option<LeaseId>,
-}
-
-impl InHand {
-    fn take(&mut self, items: &[ItemId]) {
-        for item in items {
-            *self.items.entry(*item).or_default() += 1;
-        }
-    }
-
-    fn put_down(&mut self, item: ItemId) {
-        self.blocked.remove(&item);
-        if let Entry::Occupied(mut held) = self.items.entry(item) {
-            if *held.get() > 1 {
-                *held.get_mut() -= 1;
-            } else {
-                held.remove();
-                self.excused.remove(&item);
-            }
-        }
-    }
 }
 
 /// What an item is worked from, or why that could not be read.
@@ -835,20 +800,4 @@ fn add(total: &mut SettleReport, part: SettleReport) {
     total.released += part.released;
     total.stale += part.stale;
     total.blocked.items.extend(part.blocked.items);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_row_claimed_again_before_its_settle_took_note_stays_in_hand() {
-        let mut in_hand = InHand::default();
-        in_hand.take(&[1, 2]);
-        in_hand.take(&[1]);
-        in_hand.put_down(1);
-        in_hand.put_down(2);
-        in_hand.put_down(2);
-        assert_eq!(in_hand.items, HashMap::from([(1, 1)]));
-    }
 }

@@ -2,6 +2,9 @@
 
 use std::cell::Cell;
 
+use rand::TryRngCore as _;
+use rand::rand_core::OsError;
+use rand::rngs::OsRng;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -15,6 +18,19 @@ impl Secret {
     #[must_use]
     pub fn new(text: &str) -> Self {
         Self(SecretString::from(text))
+    }
+
+    /// A new one that nobody can guess: `prefix`, and 32 random bytes in hexadecimal.
+    ///
+    /// # Errors
+    /// When the system has no random bytes.
+    pub fn random(prefix: &str) -> Result<Self, OsError> {
+        let mut bytes = [0_u8; 32];
+        OsRng.try_fill_bytes(&mut bytes)?;
+        let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
+        Ok(Self::new(
+            &digits.fold(prefix.to_owned(), |text, byte| text + &byte),
+        ))
     }
 
     /// The text itself, for the one place that needs it.

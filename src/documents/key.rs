@@ -8,7 +8,6 @@ use chrono::{DateTime, Utc};
 use diesel::sql_types::{BigInt, Binary, Integer, Nullable, Text, Timestamptz};
 use diesel::{OptionalExtension as _, QueryResult, QueryableByName};
 use diesel_async::AsyncPgConnection;
-use rand::TryRngCore as _;
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -98,13 +97,7 @@ macro_rules! found {
 /// # Errors
 /// When the system has no random bytes.
 pub fn generate() -> Result<Secret, rand::rand_core::OsError> {
-    let mut bytes = [0_u8; 32];
-    rand::rngs::OsRng.try_fill_bytes(&mut bytes)?;
-    let mut key = PREFIX.to_owned();
-    for byte in bytes {
-        key.push_str(&format!("{byte:02x}"));
-    }
-    Ok(Secret::new(&key))
+    Secret::random(PREFIX)
 }
 
 /// What is stored of a key.

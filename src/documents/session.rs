@@ -12,7 +12,6 @@ use diesel::sql_types::{BigInt, Text};
 use diesel::{OptionalExtension as _, QueryResult, QueryableByName};
 use diesel_async::AsyncPgConnection;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use rand::TryRngCore as _;
 use sha2::Sha256;
 use tracing::info;
 
@@ -119,10 +118,9 @@ impl Sessions {
                 is_to_tell: AtomicBool::new(false),
             };
         }
-        let mut bytes = vec![0_u8; 32];
-        let made = rand::rngs::OsRng.try_fill_bytes(&mut bytes);
+        let made = Secret::random("").ok();
         Self {
-            key: made.is_ok().then_some(bytes),
+            key: made.map(|secret| secret.expose().as_bytes().to_vec()),
             is_to_tell: AtomicBool::new(true),
         }
     }

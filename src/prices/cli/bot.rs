@@ -2,13 +2,13 @@
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use rand::TryRngCore;
 use serde_json::json;
 
 use crate::console::table::{Table, plain};
 use crate::console::{Global, Misuse, OK, complain, print};
 use crate::prices::bot;
 use crate::prices::http::bot::hash;
+use crate::secret::Secret;
 
 /// Arguments of `gleaner bot`.
 #[derive(Debug, Args)]
@@ -60,13 +60,8 @@ struct Create {
     domains: Vec<String>,
 }
 
-/// 32 random bytes, in hexadecimal.
-fn new_token() -> anyhow::Result<String> {
-    let mut bytes = [0_u8; 32];
-    rand::rngs::OsRng
-        .try_fill_bytes(&mut bytes)
-        .context("the system gives no random bytes")?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+fn new_token() -> anyhow::Result<Secret> {
+    Secret::random("").context("the system gives no random bytes")
 }
 
 pub(crate) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result<u8> {
@@ -88,7 +83,7 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
                 &mut conn,
                 bot_id,
                 &create.name,
-                hash(&token).as_ref(),
+                hash(token.expose()).as_ref(),
                 create.max_jobs,
                 create.rate,
                 create.lock_ttl,
@@ -101,13 +96,13 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
                 );
                 return Err(Misuse(text).into());
             }
-            show_token(global, bot_id, &token);
+            show_token(global, bot_id, token.expose());
         }
         Action::Rotate(Name { bot_id }) => {
             let token = new_token()?;
-            let is_known = bot::rotate(&mut conn, &bot_id, hash(&token).as_ref()).await?;
+            let is_known = bot::rotate(&mut conn, &bot_id, hash(token.expose()).as_ref()).await?;
             known(is_known, &bot_id)?;
-            show_token(global, &bot_id, &token);
+            show_token(global, &bot_id, token.expose());
         }
         Action::Disable(Name { bot_id }) => {
             known(bot::disable(&mut conn, &bot_id).await?, &bot_id)?;
