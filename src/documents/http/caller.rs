@@ -1,5 +1,7 @@
 //! Who a request comes from.
 
+use std::time::Duration;
+
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
@@ -16,6 +18,9 @@ use crate::http::guard;
 
 /// Longest key that is looked up.
 const LONGEST_KEY: usize = 200;
+
+/// Longest time in which it is looked up who a request comes from.
+const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The tenant that a request is served for, who may at least read.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +58,10 @@ pub(super) async fn still_reads(parts: &mut Parts, state: &State) -> Result<Tena
 }
 
 async fn holder(parts: &Parts, state: &State) -> Result<Holder, Trouble> {
-    let known = known(&parts.headers, state).await?;
+    // A database that hangs is told as one that does not answer: before a byte of a body is read.
+    let known = tokio::time::timeout(LOOK_UP_TIMEOUT, known(&parts.headers, state))
+        .await
+        .map_err(|elapsed| Trouble::database(&elapsed))??;
     let (holder, session) = known.ok_or_else(Trouble::stranger)?;
     // A browser sends its cookie with whatever page has it send something.
     if session.is_some() {
