@@ -22,6 +22,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use super::files::{Sheet, file, form, looping_pages, looping_table, many_pages, pdf};
+use crate::support::tools::larger_data;
 use crate::support::{skip, wait_until};
 
 fn reader() -> Reader {
@@ -605,12 +606,6 @@ fn milliseconds(time: TimeVal) -> f64 {
     f64::from(seconds) * 1e3 + f64::from(micros) / 1e3
 }
 
-/// A folder of the test data, if it is there.
-fn data(folder: &str) -> Option<PathBuf> {
-    let data = std::env::var("GLEANER_TEST_DATA").ok()?;
-    Some(PathBuf::from(data).join(folder)).filter(|path| path.is_dir())
-}
-
 fn words(text: &str) -> BTreeMap<String, u64> {
     let mut words = BTreeMap::new();
     for word in text
@@ -624,8 +619,7 @@ fn words(text: &str) -> BTreeMap<String, u64> {
 
 #[tokio::test]
 async fn the_words_of_labelled_documents_are_found() {
-    let (Some(folder), Some(_)) = (data("pdfs"), pdfium()) else {
-        skip("there are no labelled PDFs");
+    let (Some(folder), Some(_)) = (larger_data("pdfs"), pdfium()) else {
         return;
     };
     let labels = fs::read_to_string(folder.join("labels.jsonl")).unwrap();
@@ -666,8 +660,7 @@ async fn the_words_of_labelled_documents_are_found() {
 
 #[tokio::test]
 async fn encrypted_documents_ask_for_their_password() {
-    let (Some(folder), Some(_)) = (data("pdfs"), pdfium()) else {
-        skip("there is no encrypted PDF");
+    let (Some(folder), Some(_)) = (larger_data("pdfs"), pdfium()) else {
         return;
     };
     let content = fs::read(folder.join("plumber__password-example.pdf")).unwrap();
