@@ -1,5 +1,6 @@
 //! The wiring: configuration → pool → migrations → workflows → tree → HTTP; reload; drain. Read this first.
 
+mod last_word;
 mod listener;
 pub mod state;
 
@@ -120,9 +121,11 @@ impl App {
                 .get()
                 .await
                 .context("no connection to register this process with")?;
-            node::register(&mut connection)
+            let node = node::register(&mut connection)
                 .await
-                .context("cannot register this process")?
+                .context("cannot register this process")?;
+            last_word::pass_on(&mut connection, &services.data_dir, areas.workflows()).await;
+            node
         };
         let shared = Shared::new(
             pool.clone(),
@@ -336,7 +339,8 @@ impl App {
         report
     }
 
-    /// Brings the tree down, and says first that this is in good order, while the database may still be there to hear it.
+    /// Brings the tree down, and says first that this is in good order, while the database may still be there to hear it. Where it is
+    /// not, the next process of this machine is to say so.
     async fn come_down(&self, within: Duration) -> DrainReport {
         let noted = async {
             let mut connection = self.shared.pool.get().await?;
@@ -345,15 +349,24 @@ impl App {
         };
         let draining = self.tree.drain(within);
         tokio::pin!(draining);
-        tokio::select! {
+        let report = tokio::select! {
             noted = noted => {
-                if let Err(error) = noted {
-                    warn!(error = %chain(error.as_ref()), "cannot note that this process begins to stop");
+                let report = draining.await;
+                match noted {
+                    Ok(()) => return report,
+                    Err(error) => {
+                        warn!(error = %chain(error.as_ref()), "cannot note that this process begins to stop");
+                    }
                 }
-                draining.await
+                report
             }
             report = &mut draining => report,
+        };
+        let data_dir = self.shared.config.get().embedded.data_dir();
+        if let Err(error) = last_word::leave(&data_dir, self.shared.node) {
+            warn!(%error, folder = %data_dir.display(), "cannot leave word for the next process; what this one held is taken for a dead one's");
         }
+        report
     }
 
     /// Notes the end of this process, and lets go of everybody. None of it waits for another.

@@ -4,6 +4,7 @@ use crate::db::statement::sql_query;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Double, Integer, Jsonb, Nullable, Text};
 use diesel_async::AsyncPgConnection;
+use gleaner_actors::port::LeaseId;
 
 use crate::db::statement::{statement, storable};
 
@@ -24,11 +25,17 @@ pub async fn register(conn: &mut AsyncPgConnection) -> QueryResult<i64> {
     let row: Row =
         sql_query("INSERT INTO node (host, pid, version) VALUES ($1, $2, $3) RETURNING id")
             .bind::<Text, _>(host)
-            .bind::<Integer, _>(i32::try_from(std::process::id()).unwrap_or(0))
+            .bind::<Integer, _>(own_pid())
             .bind::<Text, _>(env!("CARGO_PKG_VERSION"))
             .get_result(conn)
             .await?;
     Ok(row.id)
+}
+
+/// The id of this process, as its row has it.
+#[must_use]
+pub fn own_pid() -> i32 {
+    i32::try_from(std::process::id()).unwrap_or(0)
 }
 
 /// Stores the status of this process's actors.
@@ -58,6 +65,49 @@ pub async fn stopping(conn: &mut AsyncPgConnection, node: i64) -> QueryResult<()
         .execute(conn)
         .await?;
     Ok(())
+}
+
+/// A lease that a process left.
+#[derive(Debug, QueryableByName)]
+pub struct Left {
+    #[diesel(sql_type = BigInt)]
+    lease: i64,
+    /// The workflow that had it.
+    #[diesel(sql_type = Text)]
+    pub workflow: String,
+}
+
+impl Left {
+    #[must_use]
+    pub fn lease(&self) -> LeaseId {
+        LeaseId(self.lease)
+    }
+}
+
+/// Notes for a process that is gone that it stopped in good order, and returns the leases that it left. Nothing where no such process
+/// was.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn has_stopped(
+    conn: &mut AsyncPgConnection,
+    node: i64,
+    pid: i32,
+) -> QueryResult<Vec<Left>> {
+    let noted = sql_query(
+        "UPDATE node SET stopping_at = coalesce(stopping_at, now()), stopped_at = coalesce(stopped_at, now()) WHERE id = $1 AND pid = $2",
+    )
+    .bind::<BigInt, _>(node)
+    .bind::<Integer, _>(pid)
+    .execute(conn)
+    .await?;
+    if noted == 0 {
+        return Ok(Vec::new());
+    }
+    sql_query("SELECT id AS lease, workflow FROM lease WHERE node_id = $1 ORDER BY id")
+        .bind::<BigInt, _>(node)
+        .load(conn)
+        .await
 }
 
 /// Notes that this process stopped in good order.

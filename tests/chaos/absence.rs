@@ -194,6 +194,61 @@ async fn rows_of_a_process_that_loses_the_database_while_it_drains_are_not_charg
     assert_each_once(&client).await;
 }
 
+/// Nobody hears that it stops: the next process of the same machine has to say so. Once it is the first to see the rows again; once another
+/// has taken their worker for dead and given them up meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_of_a_process_that_is_told_to_stop_without_its_database_are_not_charged() {
+    for is_watched in [false, true] {
+        let _alone = alone().await;
+        let (journal, database, client) = held().await;
+        let line = Line::to(database.url()).await;
+        let machine = tempfile::tempdir().unwrap();
+        let at_home = |file: &ConfigFile| {
+            let data_dir = machine.path().display();
+            let text = file
+                .text()
+                .replace("[engine]\n", "[engine]\ndrain_timeout = \"1s\"\n");
+            file.write(&format!("{text}[embedded]\ndata_dir = \"{data_dir}\"\n"));
+        };
+        let cut_off = config(
+            "unheard",
+            one_way(&line.url(database.url())),
+            &journal,
+            1,
+            "",
+        );
+        at_home(&cut_off);
+        let mut process = Process::start(&cut_off).await;
+        add_pages(&client, 1, 30).await;
+        wait_asked(&journal, PAGES).await;
+        line.set(State::Silent);
+        process.signal(Signal::SIGTERM);
+        let status = process.ended(Duration::from_secs(20)).await;
+        assert_eq!(status.code(), Some(0), "{}", process.log_text());
+        let unheard = "SELECT count(*) FROM node WHERE stopping_at IS NULL";
+        assert_eq!(number(&client, unheard).await, 1, "nobody heard it");
+        if is_watched {
+            let off = "enabled = false\n";
+            let watcher = config("watcher", one_way(database.url()), &journal, 1, off);
+            let _watcher = Process::start(&watcher).await;
+            let quarantined = "SELECT count(*) FROM page WHERE curation_status = 'Error'";
+            wait_until("another has given them up", async || {
+                number(&client, quarantined).await == 30
+            })
+            .await;
+        }
+        journal.open();
+        let next = config("next", one_way(database.url()), &journal, 1, "");
+        at_home(&next);
+        let _next = Process::start(&next).await;
+        wait_all_done(&client, Duration::from_secs(30)).await;
+        assert_eq!(charged(&client).await, Vec::<String>::new());
+        assert_each_once(&client).await;
+        let words = machine.path().join("last-words");
+        assert_eq!(words.read_dir().unwrap().count(), 0, "it was passed on");
+    }
+}
+
 /// The other process takes the pages over: none is worked by both at once, and the one that is cut off writes nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_that_another_process_took_over_stay_its_own() {

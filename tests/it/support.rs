@@ -3,6 +3,7 @@
 pub(crate) mod app;
 pub(crate) mod browser;
 pub(crate) mod certificates;
+pub(crate) mod data;
 pub(crate) mod database;
 pub(crate) mod documents;
 pub(crate) mod exchange;
@@ -19,6 +20,7 @@ pub(crate) mod wait;
 pub(crate) mod window;
 
 pub(crate) use app::TestApp;
+pub(crate) use data::larger_data;
 pub(crate) use database::TestDatabase;
 pub(crate) use redis::TestRedis;
 pub(crate) use tools::skip;

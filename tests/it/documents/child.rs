@@ -22,8 +22,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use super::files::{Sheet, file, form, looping_pages, looping_table, many_pages, pdf};
-use crate::support::tools::larger_data;
-use crate::support::{skip, wait_until};
+use crate::support::{larger_data, skip, wait_until};
 
 fn reader() -> Reader {
     Reader::by(env!("CARGO_BIN_EXE_gleaner"))
