@@ -86,24 +86,30 @@ impl Articles {
             self.pending = None;
             return;
         }
-        if let Some(pending) = self.pending
-            && self.found.len() < MAX_FOUND
-        {
-            let (rest, _) = after_marks(text);
-            if rest.is_empty() {
-                return;
-            }
-            self.pending = None;
-            if let Some(value) = whole_value(rest) {
-                self.add(pending.label.kind, Mark::Label, value, pending.start, node);
-                return;
+        for (offset, segment) in segments(text) {
+            if !self.read_pending(segment, node) {
+                self.read_segment(segment, start + offset, node);
             }
         }
-        let mut offset = 0;
-        for segment in text.split(SEPARATORS) {
-            self.read_segment(segment, start + offset, node);
-            offset += segment.len() + 1;
+    }
+
+    /// Reads a text as what the label before it announces. Tells whether it was that, or nothing at all.
+    fn read_pending(&mut self, segment: &str, node: NodeId) -> bool {
+        let Some(pending) = self.pending else {
+            return false;
+        };
+        let (rest, _) = after_marks(segment);
+        if rest.is_empty() {
+            return true;
         }
+        self.pending = None;
+        let is_plain = pending.label.kind == Kind::Sku && !pending.label.is_generic;
+        let capitals = || capitals_value(rest).filter(|_| is_plain);
+        let Some(value) = whole_value(rest).or_else(capitals) else {
+            return false;
+        };
+        self.add(pending.label.kind, Mark::Label, value, pending.start, node);
+        true
     }
 
     fn read_segment(&mut self, segment: &str, start: usize, node: NodeId) {
@@ -128,7 +134,7 @@ impl Articles {
         }
     }
 
-    /// Takes the text of an element that calls itself such a number, with or without a label in it. There a number may be a word.
+    /// Takes the text of an element that calls itself such a number, with or without a label in it. A property may be a word too.
     pub(super) fn read_named(
         &mut self,
         kind: Kind,
@@ -145,9 +151,8 @@ impl Articles {
             Some(_) => None,
             None => Some(after_marks(text).0),
         };
-        if let Some(value) =
-            value.and_then(|value| whole_value(value).or_else(|| word_value(value)))
-        {
+        let word = |value: &str| word_value(value).filter(|_| mark == Mark::Property);
+        if let Some(value) = value.and_then(|value| whole_value(value).or_else(|| word(value))) {
             self.add(kind, mark, value, start, node);
         }
     }
@@ -200,6 +205,28 @@ pub(super) fn is_article_attribute(name: &str) -> bool {
                 | "item-code"
         )
     })
+}
+
+/// The statements of one text, and where each begins: parted by marks, or by a dash or stroke between spaces.
+fn segments(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut at = 0;
+    text.split(SEPARATORS)
+        .flat_map(|part| {
+            [" - ", " – ", " / "]
+                .iter()
+                .find(|mark| part.contains(**mark))
+                .map_or_else(|| vec![part], |mark| part.split(*mark).collect())
+        })
+        .map(move |segment| {
+            // What parts them is looked for again: it is one byte or several.
+            let place = text
+                .get(at..)
+                .and_then(|rest| rest.find(segment))
+                .unwrap_or(0)
+                + at;
+            at = place + segment.len();
+            (place, segment)
+        })
 }
 
 /// What a label announces.
@@ -274,9 +301,10 @@ fn label_of(text: &str) -> Option<(Label, usize)> {
     found
 }
 
-/// Letters and digits, but not the raised letter of `nº`.
+/// Letters with the marks that combine with them, and digits, but not the raised letter of `nº`.
 fn is_of_word(c: char) -> bool {
-    c.is_alphanumeric() && c != 'º' && c != 'ª'
+    let is_mark = matches!(c, '\u{300}'..='\u{36f}' | '\u{64b}'..='\u{652}' | '\u{900}'..='\u{97f}' | '\u{e31}'..='\u{e4e}');
+    (c.is_alphanumeric() || is_mark) && c != 'º' && c != 'ª'
 }
 
 /// The length of the first word of a text. Chinese and Japanese part it from digits by nothing.
@@ -342,6 +370,15 @@ fn whole_value(text: &str) -> Option<String> {
         return joined_value(text);
     }
     token_value(text)
+}
+
+/// A number of capitals alone, in a text of its own behind a label that means nothing else.
+fn capitals_value(text: &str) -> Option<String> {
+    let is_capitals = text.len() >= 3
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte == b'-');
+    word_value(text).filter(|_| is_capitals)
 }
 
 /// A number that is a word, where nothing but a number stands.
@@ -428,6 +465,7 @@ mod tests {
             (&["货号12345"], Kind::Sku, "12345"),
             (&["Kod produktu", "W-17"], Kind::Sku, "W-17"),
             (&["SKU", "BLUE-POT"], Kind::Sku, "BLUE-POT"),
+            (&["SKU", "CDM"], Kind::Sku, "CDM"),
             (&["Artikelnummer", "403 411 76"], Kind::Sku, "403 411 76"),
             (&["Blue pot (SKU: X9, new)"], Kind::Sku, "X9"),
             (&["ASIN", "\u{200e}B07XXQ1234"], Kind::Asin, "B07XXQ1234"),
@@ -460,6 +498,8 @@ mod tests {
     fn what_only_looks_like_one_is_left() {
         for texts in [
             &["SKU: N/A"][..],
+            &["SKU", "N/A"],
+            &["SKU", "NONE"],
             &["Item 3 of 5"],
             &["code 2024 of conduct"],
             &["Code", "of conduct in 12 points"],

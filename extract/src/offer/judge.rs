@@ -2,7 +2,8 @@
 //!
 //! Places are weighed by agreement: an amount has the trust of all the places that name it, and the amount with the most is the price. Before
 //! that, what is known to be no price of today is taken out: an amount that a place calls the former price beside its own lower one;
-//! and where data and page differ by nothing but a point, the one that has lost it counts for little. What the address names is chosen.
+//! where data and page differ by nothing but a point, the one that has lost it counts for little; and so do data whose amount stands nowhere on a
+//! page that shows another price plainly. What the address names is chosen.
 
 use super::product::Product;
 use super::source::{Source, SourceKind};
@@ -14,6 +15,12 @@ const SURE_ENOUGH: f32 = 0.6;
 
 /// What is left of the trust in a place whose amount has lost its point or its last groups of digits.
 const SLIPPED: f32 = 0.2;
+
+/// What is left of the trust in data whose amount stands nowhere on a page that shows another price plainly.
+const NOT_SHOWN: f32 = 0.5;
+
+/// From which confidence a page shows its price plainly.
+const PLAIN: f32 = 0.55;
 
 /// The most that is trusted where data and page differ by a point alone, and nothing else agrees with either.
 const MAX_AFTER_SLIP: f32 = 0.5;
@@ -94,7 +101,10 @@ fn votes(readings: &[Reading], seen: Option<&Seen>, shows_free: bool) -> Vec<Vot
                 currency: product.currency,
                 confidence: reading.trust,
             },
-            weight: reading.trust,
+            weight: match seen {
+                Some(seen) if is_contradicted(product, price, seen) => reading.trust * NOT_SHOWN,
+                _ => reading.trust,
+            },
             list_price: product.list_price,
             is_chosen_by_url: product.is_chosen_by_url,
             is_former: false,
@@ -113,6 +123,20 @@ fn votes(readings: &[Reading], seen: Option<&Seen>, shows_free: bool) -> Vec<Vot
         is_former: false,
     });
     data.chain(shown).collect()
+}
+
+/// Whether the page shows a price plainly, and the one in the data nowhere, not even struck out.
+fn is_contradicted(product: &Product, price: Amount, seen: &Seen) -> bool {
+    let is_shown = |amount: &Amount, currency: &Option<Currency>| {
+        *amount == price
+            && currency.is_none_or(|shown| product.currency.is_none_or(|own| own == shown))
+    };
+    seen.confidence >= PLAIN
+        && as_seen(product, price, seen) != seen.amount
+        && !seen
+            .shown
+            .iter()
+            .any(|(amount, currency)| is_shown(amount, currency))
 }
 
 /// The price of a place in the light of what is seen: of several variants the one whose price stands on the page, and `1.299` is a thousand

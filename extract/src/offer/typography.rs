@@ -95,7 +95,7 @@ fn role(before: &str, text: &str, parent: Option<NodeRef<'_>>) -> Raised {
     // `<i>$</i><b>13</b><b>27</b>` within a price: an element of its own for two digits, right behind one for the others.
     let is_of_its_own = text == digits
         && raised(before, digits) == Raised::Cents
-        && parent.is_some_and(follows_element)
+        && parent.is_some_and(follows_whole)
         && around()
             .skip(1)
             .take(MAX_PRICE_CLIMB)
@@ -128,8 +128,14 @@ fn is_raised(element: &Element, traits: &Traits) -> bool {
         })
 }
 
-/// Whether an element stands right behind another one, with nothing between them.
-fn follows_element(node: NodeRef<'_>) -> bool {
-    node.prev_sibling()
-        .is_some_and(|before| before.value().is_element())
+/// Whether an element that is named for nothing else stands right behind one that is no price by itself.
+fn follows_whole(node: NodeRef<'_>) -> bool {
+    let is_unnamed = node
+        .value()
+        .as_element()
+        .is_some_and(|element| element.attribute("class").is_none() || traits(element).is_price);
+    let before = node
+        .prev_sibling()
+        .and_then(|before| before.value().as_element());
+    is_unnamed && before.is_some_and(|before| !traits(before).is_price)
 }

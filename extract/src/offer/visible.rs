@@ -149,6 +149,8 @@ pub(super) struct Seen {
     pub(super) sign: Option<String>,
     pub(super) list_price: Option<Amount>,
     pub(super) confidence: f32,
+    /// Every amount that is shown, of whatever.
+    pub(super) shown: Vec<(Amount, Option<Currency>)>,
 }
 
 fn is_skipped(name: &str) -> bool {
@@ -416,11 +418,12 @@ impl Reader<'_> {
             [] => false,
             [first, others @ ..] if first.has_sign => {
                 let rest = self.text.get(first.end..).unwrap_or_default().trim();
-                // `24<sup>€90</sup>`
-                let has_whole_before = self
-                    .text
-                    .get(start..first.start)
-                    .is_some_and(|whole| whole.ends_with(|c: char| c.is_ascii_digit()));
+                // `24<sup>€90</sup>`, `24<sup>90 €</sup>`
+                let has_whole_before = self.text.get(start..first.start).is_some_and(|whole| {
+                    whole
+                        .trim_end_matches('.')
+                        .ends_with(|c: char| c.is_ascii_digit())
+                });
                 let has_decimals_after = first.amount.scale() == 0
                     && rest.strip_prefix(['.', ',']).is_some_and(|decimals| {
                         let decimals = decimals.trim_start();
@@ -567,9 +570,9 @@ fn heading_level(name: &str) -> u8 {
 /// The text of a heading that has a button in it, without the button's.
 fn without_buttons(node: NodeRef<'_>) -> Option<String> {
     let is_button = |node: NodeRef<'_>| {
-        node.value().as_element().is_some_and(|element| {
-            element.name() == "button" || element.attribute("role") == Some("button")
-        })
+        node.value()
+            .as_element()
+            .is_some_and(|element| element.name() == "button")
     };
     if !node.descendants().any(is_button) {
         return None;

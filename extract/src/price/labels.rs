@@ -175,7 +175,8 @@ impl Words<'_> {
     /// What is said of the tax that is named at `at`: "excl. 20 % VAT", "+ VAT", "IVA incluido".
     fn tax_at(&self, at: usize) -> Option<Statement> {
         let said = |other: usize| {
-            if self.is(other, Kinds::WITHOUT) || self.is_mark(other, '+') {
+            if self.is(other, Kinds::WITHOUT) || self.is_mark(other, '+') || self.is_no_rate(other)
+            {
                 Some(Tax::Without)
             } else if self.is(other, Kinds::WITH) {
                 Some(Tax::With)
@@ -200,6 +201,19 @@ impl Words<'_> {
         before()
             .or_else(after)
             .map(|(other, tax)| statement(other, tax))
+    }
+
+    /// A rate of nothing: "alv 0 %".
+    fn is_no_rate(&self, at: usize) -> bool {
+        let is_zero = self
+            .tokens
+            .list
+            .get(at)
+            .is_some_and(|token| match token.kind {
+                Kind::Number(number) => number.value(None, 2).is_some_and(Amount::is_zero),
+                _ => false,
+            });
+        is_zero && self.is_mark(at + 1, '%')
     }
 
     /// What may stand between "incl." and "VAT": marks, the rate, a word or two.

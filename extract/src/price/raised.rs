@@ -30,7 +30,9 @@ pub(crate) fn raised(before: &str, digits: &str) -> Raised {
         return Raised::Cents;
     }
     let amount = before.trim_end_matches(|c: char| is_sign(c) || c == '*' || c == ' ');
-    if ends_in_digit(amount) {
+    // `49€⁹⁵` has the sign for its point.
+    let is_behind_sign = mark.len() == 2 && before.ends_with(is_sign) && takes_cents(amount);
+    if ends_in_digit(amount) && !is_behind_sign {
         Raised::Footnote
     } else {
         Raised::Other

@@ -140,19 +140,31 @@ fn choose(candidates: &[Candidate]) -> Option<&Candidate> {
     Some(with_tax.unwrap_or(chosen))
 }
 
-/// What the words around amounts say of each; see [`super::labels`].
+/// What the words in and around amounts say of each; see [`super::labels`].
 pub(super) fn labels(text: &str, amounts: &[(usize, usize)]) -> Vec<Labels> {
     let tokens = tokens(text);
     let kinds = kinds(&tokens);
-    let pieces: Vec<(usize, usize)> = amounts
-        .iter()
-        .map(|(start, end)| {
-            let first = tokens.list.iter().position(|token| token.end > *start);
-            let after = tokens.list.iter().position(|token| token.start >= *end);
-            let length = tokens.list.len();
-            (first.unwrap_or(length), after.unwrap_or(length))
-        })
-        .collect();
+    let length = tokens.list.len();
+    let is_amount = |at: &usize| {
+        let is_number =
+            matches!(tokens.list.get(*at), Some(token) if matches!(token.kind, Kind::Number(_)));
+        let is_percentage =
+            matches!(tokens.list.get(at + 1), Some(token) if token.kind == Kind::Mark('%'));
+        let is_of_label = kinds
+            .get(*at)
+            .is_some_and(|kinds| kinds.any(Kinds::LOWEST_BEFORE));
+        is_number && !is_percentage && !is_of_label
+    };
+    // Words stand within what is given too. Of several amounts there it is not known which is meant: about none is said anything.
+    let piece = |(start, end): &(usize, usize)| {
+        let within = |at: &usize| matches!(tokens.list.get(*at), Some(token) if token.start >= *start && token.end <= *end);
+        let mut numbers = (0..length).filter(within).filter(is_amount);
+        match (numbers.next(), numbers.next()) {
+            (Some(only), None) => (only, only + 1),
+            _ => (length, length),
+        }
+    };
+    let pieces: Vec<(usize, usize)> = amounts.iter().map(piece).collect();
     labels::labels(&tokens, &kinds, &pieces)
 }
 

@@ -25,7 +25,8 @@ pub(in super::super) struct Numbers {
 }
 
 impl Visible<'_> {
-    /// The numbers that stand with the page's product: those with the plainest mark, not within a choice or another product, nearest to the title.
+    /// The numbers that stand with the page's product: not those of another product or of one variant of
+    /// several; of these the one with the plainest mark, nearest to the title.
     pub(in super::super) fn numbers(&self, names: &Names) -> Numbers {
         if self.articles.found.is_empty() {
             return Numbers::default();
@@ -52,10 +53,11 @@ impl Visible<'_> {
             })
             .collect();
         let best = |kind: Kind| {
-            own.iter()
-                .filter(|(article, _)| article.kind == kind)
-                .max_by_key(|(_, worth)| *worth)
-                .map(|(article, _)| article.value.clone())
+            let of_kind = || own.iter().filter(|(article, _)| article.kind == kind);
+            let (best, (is_own, ..)) = of_kind().max_by_key(|(_, worth)| *worth)?;
+            // Of the numbers of several variants none is the product's.
+            let is_only = || of_kind().all(|(other, _)| other.value == best.value);
+            (*is_own || is_only()).then(|| best.value.clone())
         };
         Numbers {
             sku: best(Kind::Sku).or_else(|| best(Kind::Asin)),

@@ -168,6 +168,10 @@ impl Visible<'_> {
             sign: best.sign.clone(),
             list_price,
             confidence: confidence(first.score, first.score - rival),
+            shown: scored
+                .iter()
+                .map(|other| (other.amount, other.currency))
+                .collect(),
         })
     }
 
