@@ -128,14 +128,12 @@ fn is_raised(element: &Element, traits: &Traits) -> bool {
         })
 }
 
-/// Whether an element that is named for nothing else stands right behind one that is no price by itself.
+/// Whether an element stands right behind one that is no price of its own.
 fn follows_whole(node: NodeRef<'_>) -> bool {
-    let is_unnamed = node
-        .value()
-        .as_element()
-        .is_some_and(|element| element.attribute("class").is_none() || traits(element).is_price);
-    let before = node
-        .prev_sibling()
-        .and_then(|before| before.value().as_element());
-    is_unnamed && before.is_some_and(|before| !traits(before).is_price)
+    node.prev_sibling()
+        .and_then(|before| before.value().as_element())
+        .map(traits)
+        .is_some_and(|before| {
+            !(before.is_price || before.is_old || before.is_now || before.is_struck)
+        })
 }

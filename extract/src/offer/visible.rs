@@ -417,7 +417,9 @@ impl Reader<'_> {
         match self.candidates.get(first..).unwrap_or_default() {
             [] => false,
             [first, others @ ..] if first.has_sign => {
-                let rest = self.text.get(first.end..).unwrap_or_default().trim();
+                let rest = self.text.get(first.end..).unwrap_or_default().trim_end();
+                let is_two_digits =
+                    |text: &str| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
                 // `24<sup>€90</sup>`, `24<sup>90 €</sup>`
                 let has_whole_before = self.text.get(start..first.start).is_some_and(|whole| {
                     whole
@@ -425,11 +427,17 @@ impl Reader<'_> {
                         .ends_with(|c: char| c.is_ascii_digit())
                 });
                 let has_decimals_after = first.amount.scale() == 0
-                    && rest.strip_prefix(['.', ',']).is_some_and(|decimals| {
-                        let decimals = decimals.trim_start();
-                        decimals.len() == 2 && decimals.bytes().all(|byte| byte.is_ascii_digit())
-                    });
-                (has_whole_before || has_decimals_after)
+                    && rest
+                        .trim_start()
+                        .strip_prefix(['.', ','])
+                        .is_some_and(|decimals| is_two_digits(decimals.trim_start()));
+                // `24€<sup>90</sup>`
+                let ends_in_sign = self
+                    .text
+                    .get(first.start..first.end)
+                    .is_some_and(|own| own.ends_with(|c: char| !c.is_alphanumeric()));
+                let has_sign_between = ends_in_sign && is_two_digits(rest);
+                (has_whole_before || has_decimals_after || has_sign_between)
                     && others.iter().all(|inner| !inner.has_sign)
             }
             all => all.iter().all(|inner| !inner.has_sign),

@@ -27,9 +27,9 @@ const MAX_TAX: f64 = 0.35;
 
 /// The rates of the taxes on sales, in percent, by which two amounts without words are told to be the same price without and with tax.
 /// Source: the standard and reduced rates of the EU, the EEA, the UK, Switzerland, Türkiye, Japan, Australia and New Zealand (2026).
-const RATES: [f64; 24] = [
+const RATES: [f64; 27] = [
     5.0, 5.5, 6.0, 7.0, 8.0, 8.1, 9.0, 9.5, 10.0, 12.0, 13.0, 13.5, 14.0, 15.0, 16.0, 17.0, 18.0,
-    19.0, 20.0, 21.0, 22.0, 23.0, 24.0, 25.0,
+    19.0, 20.0, 21.0, 22.0, 23.0, 24.0, 25.0, 25.5, 26.0, 27.0,
 ];
 
 /// Whether tax is in an amount.

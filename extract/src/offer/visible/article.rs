@@ -6,7 +6,6 @@ use super::Visible;
 use super::others::Others;
 use crate::offer::article::{Article, Kind};
 use crate::offer::name::Names;
-use crate::offer::region::Traits;
 
 /// How far from the title a number may stand, in bytes of visible text.
 const MAX_DISTANCE: usize = 30_000;
@@ -44,12 +43,18 @@ impl Visible<'_> {
             .filter_map(|article| {
                 let (around, _) = self.surroundings(article.node, anchor.as_ref(), &mut memo);
                 let is_choice = around.iter().take(CHOICE_REACH).any(|t| t.is_choice);
+                // What leads to the page ends in its number too.
+                let is_boilerplate = around.iter().any(|t| t.is_boilerplate);
                 let worth = (
                     !is_choice,
+                    !is_boilerplate,
                     article.mark,
                     std::cmp::Reverse(article.start.abs_diff(place)),
                 );
-                (!around.iter().any(Traits::is_foreign)).then_some((article, worth))
+                let is_others = around
+                    .iter()
+                    .any(|t| t.is_related || t.is_card || t.is_basket);
+                (!is_others).then_some((article, worth))
             })
             .collect();
         let best = |kind: Kind| {
