@@ -122,8 +122,16 @@ impl Articles {
                 self.pending = Some(Pending { label, start: at });
                 return;
             }
-            let Some((value, length)) =
-                value_of(value, label).filter(|_| has_mark || !label.is_generic)
+            let capitals = || {
+                let is_plain = has_mark && label.kind == Kind::Sku && !label.is_generic;
+                Some((
+                    capitals_value(value.trim()).filter(|_| is_plain)?,
+                    value.len(),
+                ))
+            };
+            let Some((value, length)) = value_of(value, label)
+                .filter(|_| has_mark || !label.is_generic)
+                .or_else(capitals)
             else {
                 return;
             };
@@ -466,6 +474,7 @@ mod tests {
             (&["Kod produktu", "W-17"], Kind::Sku, "W-17"),
             (&["SKU", "BLUE-POT"], Kind::Sku, "BLUE-POT"),
             (&["SKU", "CDM"], Kind::Sku, "CDM"),
+            (&["SKU = CDM / Color = Black"], Kind::Sku, "CDM"),
             (&["Artikelnummer", "403 411 76"], Kind::Sku, "403 411 76"),
             (&["Blue pot (SKU: X9, new)"], Kind::Sku, "X9"),
             (&["ASIN", "\u{200e}B07XXQ1234"], Kind::Asin, "B07XXQ1234"),

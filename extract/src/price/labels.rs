@@ -12,7 +12,7 @@ const DAYS_REACH: usize = 3;
 /// How far "lowest" stands from the days it is about, in pieces.
 const LOWEST_REACH: usize = 12;
 
-/// How far "with" or "without" stands before the name of a tax, in pieces: "inkl. 19 % MwSt.".
+/// How far "with" or "without" stands before the name of a tax, in pieces: "incl. 20 % VAT".
 const TAX_REACH: usize = 6;
 
 /// How far it stands behind it: "IVA incluido".
