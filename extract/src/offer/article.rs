@@ -1,6 +1,6 @@
 //! The numbers that a page gives its product for people to read: the shop's, the maker's, a GTIN, each behind its label.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use ego_tree::NodeId;
@@ -11,8 +11,8 @@ use crate::table::rows;
 /// Longest text that is looked through for labels, in bytes.
 const MAX_TEXT_BYTES: usize = 300;
 
-/// Longest text of a label with words before it, in bytes, and most of these words.
-const MAX_LABEL_BYTES: usize = 40;
+/// Longest text that is but a label, in bytes, and most words before the label in it.
+const MAX_LABEL_BYTES: usize = 80;
 const MAX_WORDS_BEFORE: usize = 2;
 
 /// Most words of a label.
@@ -82,7 +82,14 @@ pub(super) struct Articles {
 impl Articles {
     /// Looks through a text, trimmed, that begins at `start` of the visible text.
     pub(super) fn read(&mut self, text: &str, start: usize, node: NodeId) {
-        if text.len() > MAX_TEXT_BYTES {
+        let has_digit = text.contains(|c: char| c.is_ascii_digit());
+        // Without a digit it can be but a label.
+        let limit = if has_digit {
+            MAX_TEXT_BYTES
+        } else {
+            MAX_LABEL_BYTES
+        };
+        if text.len() > limit {
             self.pending = None;
             return;
         }
@@ -267,6 +274,12 @@ static LABELS: LazyLock<HashMap<&'static str, Label>> = LazyLock::new(|| {
     labels
 });
 
+/// The words that labels begin with: most texts begin with another.
+static FIRST_WORDS: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
+    let first = |label: &&'static str| label.split(' ').next();
+    LABELS.keys().filter_map(first).collect()
+});
+
 /// The label that a short text begins with after at most two words ("eBay item number:"), and where it ends.
 fn label_within(text: &str) -> Option<(Label, usize)> {
     if text.len() > MAX_LABEL_BYTES || !text.trim_end().ends_with([':', '：']) {
@@ -301,6 +314,9 @@ fn label_of(text: &str) -> Option<(Label, usize)> {
             words.push(' ');
         }
         words.extend(word.get(..length)?.chars().flat_map(char::to_lowercase));
+        if at == 0 && !FIRST_WORDS.contains(words.as_str()) {
+            return None;
+        }
         at += begin + length;
         if let Some(label) = LABELS.get(words.as_str()) {
             found = Some((*label, at));

@@ -8,7 +8,7 @@
 use super::product::Product;
 use super::source::{Source, SourceKind};
 use super::visible::Seen;
-use crate::price::{self, Amount, Currency};
+use crate::price::{self, Amount, Currency, Labels};
 
 /// The confidence from which a place on the page is believed against the page's data.
 const SURE_ENOUGH: f32 = 0.6;
@@ -125,13 +125,16 @@ fn votes(readings: &[Reading], seen: Option<&Seen>, shows_free: bool) -> Vec<Vot
     data.chain(shown).collect()
 }
 
-/// Whether the page shows a price plainly, and the one in the data nowhere, not even struck out.
+/// Whether the page shows a price plainly, and the one in the data nowhere, not even struck out. Of a price that the page shows without tax
+/// alone, data may have the one with tax.
 fn is_contradicted(product: &Product, price: Amount, seen: &Seen) -> bool {
     let is_shown = |amount: &Amount, currency: &Option<Currency>| {
         *amount == price
             && currency.is_none_or(|shown| product.currency.is_none_or(|own| own == shown))
     };
+    let is_with_tax = price::is_with_tax(seen.labels, seen.amount, Labels::default(), price);
     seen.confidence >= PLAIN
+        && !is_with_tax
         && as_seen(product, price, seen) != seen.amount
         && !seen
             .shown

@@ -61,12 +61,10 @@ pub(super) fn price_text(node: NodeRef<'_>, limit: usize) -> String {
 
 /// What a text is that follows `before`, by the elements around it.
 fn role(before: &str, text: &str, parent: Option<NodeRef<'_>>) -> Raised {
-    let begins_with_digit =
-        text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '(' | '[' | '*'));
-    if !begins_with_digit
-        || text.len() > MAX_CENTS_BYTES
-        || !before.contains(|c: char| c.is_ascii_digit())
-    {
+    let may_be = text.len() == 1
+        || text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '(' | '[' | '*'));
+    let is_behind_digit = before.contains(|c: char| c.is_ascii_digit());
+    if !may_be || text.len() > MAX_CENTS_BYTES || !is_behind_digit {
         return Raised::Other;
     }
     let digits = cents_with_sign(text).unwrap_or(text);

@@ -133,6 +133,8 @@ struct OtherProducts {
 pub(super) struct Visible<'a> {
     page: &'a Page,
     text: String,
+    /// Where blocks begin and end in it.
+    edges: Vec<usize>,
     headings: Vec<Heading>,
     others: Vec<OtherProducts>,
     candidates: Vec<Candidate>,
@@ -148,6 +150,8 @@ pub(super) struct Seen {
     /// The sign beside the amount, as written.
     pub(super) sign: Option<String>,
     pub(super) list_price: Option<Amount>,
+    /// What the words beside the amount say.
+    pub(super) labels: price::Labels,
     pub(super) confidence: f32,
     /// Every amount that is shown, of whatever.
     pub(super) shown: Vec<(Amount, Option<Currency>)>,
@@ -215,6 +219,8 @@ struct Reader<'a> {
     text: String,
     /// For each open element, where its text begins.
     open: Vec<usize>,
+    /// Where blocks begin and end.
+    edges: Vec<usize>,
     last_digit: usize,
     last_candidate: usize,
     /// Where the last of the main headings ends: a product's name says nothing about its price.
@@ -228,6 +234,14 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// A block begins or ends.
+    fn edge(&mut self) {
+        self.space();
+        if self.edges.last() != Some(&self.text.len()) {
+            self.edges.push(self.text.len());
+        }
+    }
+
     fn space(&mut self) {
         if !self.text.is_empty() && !self.text.ends_with(' ') {
             self.text.push(' ');
@@ -467,6 +481,7 @@ pub(super) fn read<'a>(page: &'a Page, hints: &Hints<'_>) -> Visible<'a> {
         hints: *hints,
         text: String::new(),
         open: Vec::new(),
+        edges: Vec::new(),
         last_digit: 0,
         last_candidate: 0,
         heading_end: 0,
@@ -487,7 +502,7 @@ pub(super) fn read<'a>(page: &'a Page, hints: &Hints<'_>) -> Visible<'a> {
                         continue;
                     }
                     if is_block(element.name()) {
-                        reader.space();
+                        reader.edge();
                     }
                     reader.open.push(reader.text.len());
                 }
@@ -511,7 +526,7 @@ pub(super) fn read<'a>(page: &'a Page, hints: &Hints<'_>) -> Visible<'a> {
                 }
                 read_heading(&mut reader, node, element, start);
                 if is_block(element.name()) {
-                    reader.space();
+                    reader.edge();
                 }
             }
         }
@@ -522,6 +537,7 @@ pub(super) fn read<'a>(page: &'a Page, hints: &Hints<'_>) -> Visible<'a> {
     Visible {
         page,
         text: reader.text,
+        edges: reader.edges,
         headings: reader.headings,
         others: reader.others,
         candidates: reader.candidates,

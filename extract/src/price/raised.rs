@@ -22,6 +22,9 @@ pub(crate) enum Raised {
 pub(crate) fn raised(before: &str, digits: &str) -> Raised {
     let before = before.trim_end();
     let mark = digits.trim_matches(|c: char| matches!(c, '(' | ')' | '[' | ']' | '*'));
+    if has_cents(before) && mark.len() == 1 && mark.bytes().all(|byte| byte.is_ascii_lowercase()) {
+        return Raised::Footnote;
+    }
     let is_number = (1..=2).contains(&mark.len()) && mark.bytes().all(|byte| byte.is_ascii_digit());
     if !is_number {
         return Raised::Other;
@@ -29,7 +32,8 @@ pub(crate) fn raised(before: &str, digits: &str) -> Raised {
     if mark.len() == 2 && mark == digits && takes_cents(before) {
         return Raised::Cents;
     }
-    let amount = before.trim_end_matches(|c: char| is_sign(c) || c == '*' || c == ' ');
+    let before_dash = before.strip_suffix(",-").unwrap_or(before);
+    let amount = before_dash.trim_end_matches(|c: char| is_sign(c) || c == '*' || c == ' ');
     // `49€⁹⁵` has the sign for its point.
     let is_behind_sign = mark.len() == 2 && before.ends_with(is_sign) && takes_cents(amount);
     if ends_in_digit(amount) && !is_behind_sign {
@@ -41,16 +45,24 @@ pub(crate) fn raised(before: &str, digits: &str) -> Raised {
 
 /// Whether a text ends in an amount without cents.
 pub(crate) fn takes_cents(text: &str) -> bool {
-    let is_part = |c: char| c.is_ascii_digit() || matches!(c, '.' | ',' | '\'' | '’');
-    let number = text
-        .rfind(|c| !is_part(c))
-        .and_then(|at| text.get(at..))
-        .map_or(text, |rest| rest.trim_start_matches(|c| !is_part(c)));
+    let number = last_number(text);
     let digits = number.bytes().filter(u8::is_ascii_digit).count();
-    let has_cents = number
+    ends_in_digit(number) && digits <= MAX_WHOLE_DIGITS && !has_cents(text)
+}
+
+/// Whether a text ends in an amount with digits behind its point: not three, which are thousands.
+fn has_cents(text: &str) -> bool {
+    last_number(text)
         .rsplit_once(['.', ','])
-        .is_some_and(|(_, decimals)| decimals.len() != 3);
-    ends_in_digit(number) && digits <= MAX_WHOLE_DIGITS && !has_cents
+        .is_some_and(|(_, decimals)| !decimals.is_empty() && decimals.len() != 3)
+}
+
+/// The digits that a text ends in, with what parts them.
+fn last_number(text: &str) -> &str {
+    let is_part = |c: char| c.is_ascii_digit() || matches!(c, '.' | ',' | '\'' | '’');
+    text.rfind(|c| !is_part(c))
+        .and_then(|at| text.get(at..))
+        .map_or(text, |rest| rest.trim_start_matches(|c| !is_part(c)))
 }
 
 fn ends_in_digit(text: &str) -> bool {

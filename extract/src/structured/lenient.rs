@@ -186,6 +186,7 @@ impl<'a> Reader<'a> {
 
     /// The value of a key. Templates print numbers there as people write them (`1,299.00`, `19,99`, `1 299`); what follows such a comma is no key.
     fn property(&mut self, depth: usize) -> Value {
+        self.skip_sign();
         let start = self.at;
         let begins_with_digit = self.peek().is_some_and(|byte| byte.is_ascii_digit());
         let value = self.value(depth);
@@ -197,6 +198,19 @@ impl<'a> Reader<'a> {
         };
         self.at = end;
         Value::String(self.text.get(start..end).unwrap_or_default().to_owned())
+    }
+
+    /// Skips a currency sign before a number, which stands there only in what people read.
+    fn skip_sign(&mut self) {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let number = ["$", "€", "£", "¥", "₹"]
+            .iter()
+            .find_map(|sign| rest.strip_prefix(sign))
+            .map(str::trim_start)
+            .filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+        if let Some(number) = number {
+            self.at = self.text.len() - number.len();
+        }
     }
 
     /// Where a number ends of which what was read so far is but the first group of digits.

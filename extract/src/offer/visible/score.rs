@@ -167,6 +167,7 @@ impl Visible<'_> {
             currency,
             sign: best.sign.clone(),
             list_price,
+            labels: best.labels,
             confidence: confidence(first.score, first.score - rival),
             shown: scored
                 .iter()
@@ -251,12 +252,29 @@ impl Visible<'_> {
             .filter(|heading| heading.level <= 2 && heading.end <= candidate.start)
             .map(|heading| heading.end)
             .max();
+        // Words in the block of another amount are about that one.
+        let (block_start, block_end) = self.block_of(candidate);
+        let others = || {
+            self.candidates
+                .iter()
+                .map(|other| (other, self.block_of(other)))
+        };
+        let others_end = others()
+            .filter(|(_, (_, end))| *end <= block_start)
+            .map(|(_, (_, end))| end)
+            .max();
+        let others_start = others()
+            .filter(|(_, (start, _))| *start >= block_end)
+            .map(|(_, (start, _))| start)
+            .min();
         let begin = candidate
             .start
             .saturating_sub(LABEL_REACH)
-            .max(name_end.unwrap_or(0));
+            .max(name_end.unwrap_or(0))
+            .max(others_end.unwrap_or(0));
+        let end = (candidate.end + LABEL_REACH).min(others_start.unwrap_or(usize::MAX));
         let begin = self.text.floor_char_boundary(begin);
-        let end = self.text.floor_char_boundary(candidate.end + LABEL_REACH);
+        let end = self.text.floor_char_boundary(end);
         let amounts: Vec<(usize, usize)> = self
             .candidates
             .iter()
@@ -269,6 +287,20 @@ impl Visible<'_> {
         let text = self.text.get(begin..end).unwrap_or_default();
         own.and_then(|own| price::labels(text, &amounts).get(own).copied())
             .unwrap_or_default()
+    }
+
+    /// Where the block begins and ends in which a candidate stands.
+    fn block_of(&self, candidate: &Candidate) -> (usize, usize) {
+        let before = self.edges.partition_point(|edge| *edge <= candidate.start);
+        let start = before
+            .checked_sub(1)
+            .and_then(|place| self.edges.get(place));
+        let after = self.edges.partition_point(|edge| *edge < candidate.end);
+        let end = self.edges.get(after);
+        (
+            start.copied().unwrap_or(0),
+            end.copied().unwrap_or(self.text.len()),
+        )
     }
 
     /// The candidate that is the same price with tax.
