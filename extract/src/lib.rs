@@ -8,6 +8,8 @@
 //! text under `src/data/`, each file with its format and its source on top.
 
 pub mod address;
+#[cfg(test)]
+mod cases;
 pub mod category;
 pub mod charset;
 pub mod command;

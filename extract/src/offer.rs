@@ -2,18 +2,23 @@
 //!
 //! A page says so several times over, in ways of different worth: JSON-LD, microdata, `RDFa`, Open
 //! Graph and other `<meta>`, the state of its scripts, and at last the text a buyer sees. Each is
-//! read by itself ([`Source`]); the best of them answers, and [`Offer::confidence`] says how far
-//! the others agree with it.
+//! read by itself ([`Source`]); the amount that they trust most together is the price, and
+//! [`Offer::confidence`] says how far they agree.
 //!
 //! A page with many products and none of its own (a list, a blog, a front page) has no price.
 
+mod article;
 mod availability;
 mod items;
+mod judge;
 mod meta;
 mod name;
 mod product;
 mod region;
 mod script;
+mod section;
+mod source;
+mod typography;
 mod visible;
 
 use serde::Serialize;
@@ -22,17 +27,18 @@ use url::Url;
 
 pub use self::availability::{Availability, availability_of};
 use self::items::Syntax;
+use self::judge::{Reading, judge};
 use self::meta::Meta;
 use self::name::Names;
 use self::product::{Context, Product};
-use self::visible::{Seen, Visible};
+pub use self::source::{Source, SourceKind};
+use self::visible::Visible;
+use self::visible::article::Numbers;
+use self::visible::stock::Stock;
 use super::domain::below_suffix;
 use super::html::{Attributes, Page, folded, node_text};
-use super::price::{Amount, Currency, Hints};
+use super::price::{self, Amount, Currency, Hints};
 use super::structured::json_ld;
-
-/// The confidence from which a price on the page outweighs the same page's data.
-const SURE_ENOUGH: f32 = 0.6;
 
 /// How much a heading must be the same as one of the page's names to be the product's: a longer name
 /// in the data is common, a heading that is the shop's or a section's is not to be taken.
@@ -40,55 +46,6 @@ const MIN_TITLE_SAMENESS: f32 = 0.2;
 
 /// Longest title, in characters.
 const MAX_TITLE_CHARS: usize = 500;
-
-/// Where on a page a price was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SourceKind {
-    /// `<script type="application/ld+json">`.
-    #[serde(rename = "jsonld")]
-    JsonLd,
-    /// `itemprop` attributes.
-    Microdata,
-    /// `property` and `typeof` attributes.
-    Rdfa,
-    /// Open Graph, `product:` and Twitter `<meta>`.
-    Og,
-    /// The state or analytics data of the page's scripts.
-    ScriptData,
-    /// A selector the caller brought; never found by [`offer`] itself.
-    Pattern,
-    /// The scorer over the prices a buyer sees.
-    HtmlMl,
-}
-
-impl SourceKind {
-    /// The name written and stored (`jsonld`, `microdata`, `rdfa`, `og`, `script_data`, `pattern`,
-    /// `html_ml`).
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::JsonLd => "jsonld",
-            Self::Microdata => "microdata",
-            Self::Rdfa => "rdfa",
-            Self::Og => "og",
-            Self::ScriptData => "script_data",
-            Self::Pattern => "pattern",
-            Self::HtmlMl => "html_ml",
-        }
-    }
-}
-
-/// What one place on the page says about the price.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Source {
-    pub source: SourceKind,
-    pub price: Amount,
-    /// Its currency, if the place or its surroundings name one.
-    pub currency: Option<Currency>,
-    /// How far to trust this place alone, from 0 to 1.
-    pub confidence: f32,
-}
 
 /// What a page offers. Serialised, it is the output of the kind `offer`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -161,11 +118,17 @@ pub fn offer_of(page: &Page, url: Option<&Url>) -> Offer {
     let data = product::with_references(json_ld(page));
     let is_of_many = product::is_of_many(&data);
     let readings = read_all(page, &data, &context, &meta);
-    let seen = visible.price(&names).filter(|_| !is_of_many);
-    let mut judged = judge(&readings, seen, visible.shows_free());
-    if judged.price.is_some() {
-        judged.currency = judged.currency.or_else(|| Currency::local(&context.hints));
-    }
+    let availability = availability(&readings, visible.stock(&names));
+    let is_sold_out = availability.is_some_and(|known| !known.is_available());
+    let seen = visible.price(&names, is_sold_out).filter(|_| !is_of_many);
+    let judged = judge(&readings, seen.as_ref(), visible.shows_free());
+    let currency = judged.price.and_then(|_| {
+        let sign = seen.as_ref().and_then(|seen| seen.sign.as_deref());
+        let local = Currency::local(&context.hints)
+            .filter(|local| sign.is_none_or(|sign| price::may_mean(sign, *local)));
+        judged.currency.or(local)
+    });
+    let numbers = visible.numbers(&names);
     let named = Names::new(
         readings
             .iter()
@@ -186,26 +149,19 @@ pub fn offer_of(page: &Page, url: Option<&Url>) -> Offer {
     });
     Offer {
         title: title(&visible, &named, &readings, document_title),
-        availability: readings
-            .iter()
-            .find_map(|reading| reading.product.availability)
-            .or_else(|| visible.availability(&names)),
-        sku: first(|product| product.sku.as_ref()),
-        gtin: first(|product| product.gtin.as_ref()),
-        mpn: first(|product| product.mpn.as_ref()),
+        price: judged.price,
+        currency,
+        list_price: judged.list_price,
+        availability,
+        sku: sku(&readings, &numbers),
+        gtin: first(|product| product.gtin.as_ref()).or(numbers.gtin),
+        mpn: first(|product| product.mpn.as_ref()).or(numbers.mpn),
         brand: first(|product| product.brand.as_ref()),
         image,
         condition: first(|product| product.condition.as_ref()),
-        ..judged
+        sources: judged.sources,
+        confidence: judged.confidence,
     }
-}
-
-/// What one place says, in the order of trust.
-struct Reading {
-    kind: SourceKind,
-    product: Product,
-    /// How far a price there is to be trusted by itself.
-    trust: f32,
 }
 
 /// Reads every kind of structured data, the most trusted first.
@@ -236,97 +192,53 @@ fn read_all(page: &Page, data: &[Value], context: &Context<'_>, meta: &Meta) -> 
     readings
 }
 
-/// Chooses the price among what the sources say, and how far to trust it.
-///
-/// The most trusted source answers. Each source that agrees takes away a third of the doubt, each that disagrees a
-/// fifth of the trust.
-fn judge(readings: &[Reading], seen: Option<Seen>, shows_free: bool) -> Offer {
-    let mut sources: Vec<Source> = readings
+/// The page's own word, where it says plainly that nothing is left; else what most of the data say, by their trust; else what is seen.
+fn availability(readings: &[Reading], stock: Stock) -> Option<Availability> {
+    let said = |reading: &Reading| reading.product.availability;
+    let chosen = readings
         .iter()
-        .filter_map(|reading| {
-            let price = reading.product.price?;
-            // Templates leave zeros where they know no price; only what the buyer reads makes it free.
-            let is_believed = !price.is_zero() || shows_free;
-            is_believed.then_some(Source {
-                source: reading.kind,
-                price,
-                currency: reading.product.currency,
-                confidence: reading.trust,
-            })
-        })
-        .collect();
-    // Of several variants, the one whose price stands on the page.
-    if let (Some(seen), Some(first)) = (&seen, readings.first())
-        && !first.product.is_chosen_by_url
-        && first.product.prices.contains(&seen.amount)
-        && let Some(source) = sources
-            .iter_mut()
-            .find(|source| source.source == first.kind && source.price != seen.amount)
-    {
-        source.price = seen.amount;
-    }
-    if let Some(seen) = &seen {
-        // `1.299` in data is a thousand and more where the buyer reads it so.
-        for source in &mut sources {
-            if source.price.scale() == 3 && source.price.times_ten_to(3) == Some(seen.amount) {
-                source.price = seen.amount;
-            }
-        }
-        sources.push(Source {
-            source: SourceKind::HtmlMl,
-            price: seen.amount,
-            currency: seen.currency,
-            confidence: seen.confidence,
-        });
-    }
-    let Some(mut chosen) = sources.first().cloned() else {
-        return Offer::default();
-    };
-    // Data that still carry the former price, which the buyer sees struck out beside today's.
-    let mut list_price = None;
-    if let Some(seen) = &seen
-        && seen.list_price == Some(chosen.price)
-        && seen.confidence >= SURE_ENOUGH
-        && let Some(now) = sources.iter().find(|source| source.price == seen.amount)
-    {
-        list_price = Some(chosen.price);
-        chosen = now.clone();
-    }
-    let others = sources
-        .iter()
-        .filter(|source| source.source != chosen.source);
-    let mut confidence = chosen.confidence;
-    for other in others {
-        confidence = if other.price == chosen.price {
-            1.0 - (1.0 - confidence) * (1.0 - other.confidence / 3.0)
-        } else {
-            confidence * (1.0 - other.confidence / 5.0)
-        };
-    }
-    let currency = chosen.currency.or_else(|| {
-        sources
+        .find(|reading| reading.product.is_chosen_by_url && said(reading).is_some());
+    let trust = |is_available: bool| -> f32 {
+        readings
             .iter()
-            .filter(|source| source.price == chosen.price)
-            .chain(&sources)
-            .find_map(|source| source.currency)
+            .filter(|reading| said(reading).is_some_and(|one| one.is_available() == is_available))
+            .map(|reading| reading.trust)
+            .sum()
+    };
+    let is_available = trust(true) >= trust(false);
+    let in_data = chosen.and_then(said).or_else(|| {
+        readings
+            .iter()
+            .filter_map(said)
+            .find(|one| one.is_available() == is_available)
     });
-    let list_price = list_price
-        .into_iter()
-        .chain(
-            readings
-                .iter()
-                .filter_map(|reading| reading.product.list_price),
-        )
-        .chain(seen.and_then(|seen| seen.list_price))
-        .find(|list| *list > chosen.price);
-    Offer {
-        price: Some(chosen.price),
-        currency,
-        list_price,
-        sources,
-        confidence,
-        ..Offer::default()
+    if chosen.is_none()
+        && let Some(sold_out) = stock.plainly_sold_out()
+    {
+        return in_data
+            .filter(|known| !known.is_available())
+            .or(Some(sold_out));
     }
+    in_data.or_else(|| stock.availability())
+}
+
+/// The shop's own number: from data about products first, then as people read it, then from what is kept for advertisements and scripts.
+fn sku(readings: &[Reading], seen: &Numbers) -> Option<String> {
+    let is_product_data = |reading: &&Reading| {
+        matches!(
+            reading.kind,
+            SourceKind::JsonLd | SourceKind::Microdata | SourceKind::Rdfa
+        )
+    };
+    let in_data = readings
+        .iter()
+        .filter(is_product_data)
+        .find_map(|reading| reading.product.sku.clone());
+    in_data.or_else(|| seen.sku.clone()).or_else(|| {
+        readings
+            .iter()
+            .find_map(|reading| reading.product.sku.clone())
+    })
 }
 
 /// The heading, if the page's names agree with it; else the best of these names.

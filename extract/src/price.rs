@@ -6,6 +6,8 @@
 mod amount;
 mod currency;
 mod hints;
+mod labels;
+mod raised;
 mod read;
 mod scan;
 mod words;
@@ -13,6 +15,8 @@ mod words;
 pub use self::amount::{Amount, ParseAmountError};
 pub use self::currency::Currency;
 pub use self::hints::Hints;
+pub(super) use self::labels::{Labels, is_with_tax};
+pub(super) use self::raised::{Raised, raised, takes_cents};
 pub use self::read::{Flags, Price};
 
 /// The character that `text` consists of, if it is a currency sign by itself (`€`, `$`).
@@ -37,7 +41,35 @@ pub const MAX_TEXT_BYTES: usize = 2 * 1024;
 pub fn parse(text: &str, hints: &Hints<'_>) -> Option<Price> {
     let end = text.floor_char_boundary(MAX_TEXT_BYTES);
     let text = text.get(..end).unwrap_or_default();
-    read::price(text, hints)
+    read::price(&raised::lowered(text), hints)
+}
+
+/// What the words around amounts in a text say of each, which is given by where it begins and ends, in bytes.
+pub(super) fn labels(text: &str, amounts: &[(usize, usize)]) -> Vec<Labels> {
+    read::labels(text, amounts)
+}
+
+/// Whether a sign, code or word that stands beside an amount may mean `currency`. What is no sign may mean any.
+pub(super) fn may_mean(written: &str, currency: Currency) -> bool {
+    let lower: String = written
+        .trim_end_matches('.')
+        .chars()
+        .filter(|c| !c.is_whitespace())
+        .flat_map(char::to_lowercase)
+        .collect();
+    match (Currency::from_code(written), currency::sign(&lower)) {
+        (Some(code), _) => code == currency,
+        (None, Some(meaning)) => meaning.admits(currency),
+        (None, None) => true,
+    }
+}
+
+/// Whether a sign, code or word means one currency wherever it stands, and is no other word.
+pub(super) fn is_unmistakable(written: &str) -> bool {
+    let lower = written.trim_end_matches('.').to_lowercase();
+    Currency::from_code(written).is_some()
+        || currency::weakness(&lower).is_none()
+            && currency::sign(&lower).is_some_and(|meaning| meaning.candidates().len() == 1)
 }
 
 #[cfg(test)]

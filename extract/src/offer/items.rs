@@ -6,6 +6,7 @@ use scraper::Node;
 use scraper::node::Element;
 use serde_json::{Map, Value};
 
+use super::typography::price_text;
 use crate::html::{Attributes, Page, ego::NodeRef, folded, node_text};
 
 /// Longest text of a property, in characters.
@@ -13,6 +14,9 @@ const MAX_VALUE_CHARS: usize = 500;
 
 /// Most items read from one page, and most properties of one item.
 const MAX_ITEMS: usize = 2_000;
+
+/// Properties that are amounts, whose cents may be told by typography alone.
+const PRICES: [&str; 3] = ["price", "lowPrice", "highPrice"];
 
 /// How items and properties are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +93,8 @@ pub(super) fn read(page: &Page, syntax: Syntax) -> (Vec<Value>, Map<String, Valu
                         object,
                     });
                 } else if !names.is_empty() {
-                    let value = value_of(node, element);
+                    let is_price = names.iter().any(|name| PRICES.contains(&name.as_str()));
+                    let value = value_of(node, element, is_price);
                     let target = open.last_mut().map_or(&mut loose, |item| &mut item.object);
                     for name in names {
                         add(target, name, value.clone().into());
@@ -163,7 +168,7 @@ fn local_name(name: &str) -> String {
 }
 
 /// The value as the microdata rules say, and `content` on any element.
-fn value_of(node: NodeRef<'_>, element: &Element) -> String {
+fn value_of(node: NodeRef<'_>, element: &Element, is_price: bool) -> String {
     let attribute = match element.name() {
         "a" | "area" | "link" => Some("href"),
         "img" | "audio" | "video" | "source" | "iframe" | "embed" => Some("src"),
@@ -182,7 +187,13 @@ fn value_of(node: NodeRef<'_>, element: &Element) -> String {
                 .filter(|value| !value.trim().is_empty())
         })
         .map_or_else(
-            || node_text(node, MAX_VALUE_CHARS),
+            || {
+                if is_price {
+                    price_text(node, MAX_VALUE_CHARS)
+                } else {
+                    node_text(node, MAX_VALUE_CHARS)
+                }
+            },
             |value| folded(value, MAX_VALUE_CHARS).unwrap_or_default(),
         )
 }

@@ -58,6 +58,7 @@ impl Meta {
                 "og:price:currency",
                 "price:currency",
                 "currency",
+                "product:original_price:currency",
             ])
             .and_then(|text| Currency::from_field(text, hints));
         let price = |names: &[&str]| {
@@ -116,6 +117,10 @@ impl Meta {
                 ])
                 .and_then(|text| parse(text, hints))
                 .and_then(|found| found.currency);
+        }
+        // A shop without a sale gives the original price alone.
+        if product.price.is_none() {
+            product.price = product.list_price.take();
         }
         if product.price.is_none()
             && let Some(found) = self.labelled(hints)

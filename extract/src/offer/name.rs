@@ -48,6 +48,11 @@ impl Names {
         Self { site, ..self }
     }
 
+    /// Whether it is known what the shop calls itself.
+    pub(super) fn has_site(&self) -> bool {
+        !self.site.is_empty()
+    }
+
     /// Whether a text is the shop's name and nothing more.
     pub(super) fn is_site(&self, text: &str) -> bool {
         !self.site.is_empty() && text.len() <= 120 && self.site.contains(&letters(text))

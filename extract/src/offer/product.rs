@@ -3,23 +3,23 @@
 //! JSON-LD, microdata and `RDFa` all come here as the same tree of objects with `@type`. Names are
 //! those of schema.org.
 
+mod offers;
 mod references;
+mod values;
 
 use serde_json::{Map, Value};
-use url::Url;
 
+use self::offers::{Offer, availability_of_all, collect_offers};
 pub(super) use self::references::with_references;
-use self::references::{MAX_OBJECTS, MAX_PRODUCTS, has_type, local_name};
+use self::references::{MAX_OBJECTS, MAX_PRODUCTS, has_type, local_name, objects};
+pub(super) use self::values::{Context, amount};
+use self::values::{names_variant, text_of};
 use super::availability::{Availability, availability_of, condition_of};
-use super::name::{Names, same_page};
-use crate::html::folded;
-use crate::price::{self, Amount, Currency, Hints};
+use super::name::same_page;
+use crate::price::{Amount, Currency};
 
-/// Most offers or variants of one product.
-const MAX_OFFERS: usize = 500;
-
-/// Longest name, in characters.
-const MAX_NAME_CHARS: usize = 500;
+/// Most variants of one product.
+const MAX_VARIANTS: usize = 500;
 
 /// Types of what is sold as such.
 const PRODUCTS: &[&str] = &[
@@ -54,6 +54,9 @@ const SOLD_THINGS: &[&str] = &[
     "PublicationIssue",
     "MediaObject",
 ];
+
+/// Types of offers.
+const OFFERS: &[&str] = &["Offer", "AggregateOffer", "OfferForPurchase", "Demand"];
 
 /// Types of pages on which prices are those of other pages.
 const MANY: &[&str] = &[
@@ -105,16 +108,11 @@ pub(super) struct Product {
     pub(super) is_chosen_by_url: bool,
 }
 
-/// What the page itself says, for telling its product from others.
-pub(super) struct Context<'a> {
-    pub(super) url: Option<&'a Url>,
-    pub(super) names: &'a Names,
-    pub(super) hints: Hints<'a>,
-}
-
 /// A product found in the tree, and where.
 struct Found<'a> {
     object: &'a Map<String, Value>,
+    /// The offer around it, where the data go from the offer to what it offers.
+    offer: Option<&'a Map<String, Value>>,
     is_listed: bool,
     is_main: bool,
 }
@@ -126,7 +124,7 @@ pub(super) fn of_page(roots: &[Value], context: &Context<'_>) -> Option<Product>
         find(root, &mut found);
     }
     let alone = found.iter().filter(|found| !found.is_listed).count() == 1;
-    let best = found
+    let best: &Found<'_> = found
         .iter()
         .map(|found| (worth(found, context, alone), found))
         .filter(|(worth, _)| *worth > 0.0)
@@ -134,7 +132,53 @@ pub(super) fn of_page(roots: &[Value], context: &Context<'_>) -> Option<Product>
         .rev()
         .max_by(|(a, _), (b, _)| a.total_cmp(b))?
         .1;
-    Some(read(best.object, context))
+    let mut product = read(best, context);
+    if !is_named(best.object, context) {
+        let variants = found
+            .iter()
+            .filter(|other| !std::ptr::eq(other.object, best.object))
+            .filter(|other| other.is_listed == best.is_listed && is_same_product(best, other));
+        for variant in variants {
+            product.add_variant(&read(variant, context));
+        }
+    }
+    Some(product)
+}
+
+impl Product {
+    /// Adds another variant of the same product, of which the page names none: it can be bought if any can, and costs what the first of those costs.
+    fn add_variant(&mut self, variant: &Self) {
+        let can_be_bought =
+            |product: &Self| product.availability.is_some_and(Availability::is_available);
+        if self.prices.is_empty() {
+            self.prices.extend(self.price);
+        }
+        self.prices.extend(variant.price);
+        if !can_be_bought(self) && can_be_bought(variant) {
+            self.availability = variant.availability;
+            if let Some(price) = variant.price {
+                (self.price, self.currency) = (Some(price), variant.currency);
+                self.list_price = variant.list_price;
+            }
+        }
+    }
+}
+
+/// Whether two products of the data are variants of one: of one group, or of one name.
+fn is_same_product(a: &Found<'_>, b: &Found<'_>) -> bool {
+    let same = |key: &str| {
+        let text = text_of(a.object, key);
+        text.is_some() && text == text_of(b.object, key)
+    };
+    same("inProductGroupWithID") || same("name")
+}
+
+/// Whether the address of the page, with the query or fragment that chooses among variants, is that of a product or its offer.
+fn is_named(object: &Map<String, Value>, context: &Context<'_>) -> bool {
+    context.url.is_some_and(|url| {
+        (url.query().is_some() || url.fragment().is_some())
+            && urls(object).any(|address| names_variant(address, url))
+    })
 }
 
 /// A product of properties outside of any product: an offer alone, or loose ones.
@@ -146,9 +190,7 @@ pub(super) fn of_loose(
     let mut object = roots
         .into_iter()
         .find_map(|root| match root {
-            Value::Object(object) if has_type(&object, &["Offer", "AggregateOffer"]) => {
-                Some(object)
-            }
+            Value::Object(object) if has_type(&object, OFFERS) => Some(object),
             _ => None,
         })
         .unwrap_or_default();
@@ -156,7 +198,13 @@ pub(super) fn of_loose(
     for (name, value) in loose {
         object.entry(name).or_insert(value);
     }
-    let mut product = read(&object, context);
+    let found = Found {
+        object: &object,
+        offer: None,
+        is_listed: false,
+        is_main: false,
+    };
+    let mut product = read(&found, context);
     // A lone offer's name is not the product's.
     product.title = None;
     product.price.is_some().then_some(product)
@@ -201,6 +249,17 @@ fn find<'a>(root: &'a Value, found: &mut Vec<Found<'a>>) {
                 if is_product(object) {
                     found.push(Found {
                         object,
+                        offer: None,
+                        is_listed,
+                        is_main,
+                    });
+                    continue;
+                }
+                let offered = objects(object.get("itemOffered")).into_iter().next();
+                if let Some(offered) = offered.filter(|_| has_type(object, OFFERS)) {
+                    found.push(Found {
+                        object: offered,
+                        offer: Some(object),
                         is_listed,
                         is_main,
                     });
@@ -242,8 +301,10 @@ fn worth(found: &Found<'_>, context: &Context<'_>, is_alone: bool) -> f32 {
     let likeness = text_of(object, "name").map_or(0.0, |name| context.names.likeness(&name));
     let has_offers = object
         .keys()
-        .any(|key| matches!(local_name(key), "offers" | "hasVariant"));
+        .any(|key| matches!(local_name(key), "offers" | "hasVariant"))
+        || found.offer.is_some();
     let mut worth = 4.0 * likeness;
+    worth += if is_named(object, context) { 1.0 } else { 0.0 };
     worth += if is_here { 3.0 } else { 0.0 };
     worth += if found.is_main { 2.0 } else { 0.0 };
     worth += if has_offers { 1.0 } else { 0.0 };
@@ -263,60 +324,14 @@ fn urls(object: &Map<String, Value>) -> impl Iterator<Item = &str> {
     let own = ["url", "@id", "mainEntityOfPage"]
         .into_iter()
         .filter_map(|key| object.get(key));
-    let offers = object
-        .get("offers")
-        .into_iter()
-        .flat_map(|offers| match offers {
-            Value::Array(list) => list
-                .iter()
-                .take(1)
-                .filter_map(|offer| offer.get("url"))
-                .collect(),
-            other => other.get("url").into_iter().collect::<Vec<_>>(),
-        });
-    own.chain(offers).filter_map(Value::as_str)
-}
-
-/// The text of a property: a string, a number, the name or value of an object, the first of a list.
-fn text_of(object: &Map<String, Value>, key: &str) -> Option<String> {
-    text_value(object.get(key)?, 0)
-}
-
-fn text_value(value: &Value, depth: usize) -> Option<String> {
-    match value {
-        Value::String(text) => clean(text),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Array(values) if depth < 3 => {
-            values.iter().find_map(|value| text_value(value, depth + 1))
-        }
-        Value::Object(object) if depth < 3 => {
-            ["name", "@value", "value", "url", "contentUrl", "@id"]
-                .iter()
-                .find_map(|key| object.get(*key))
-                .and_then(|value| text_value(value, depth + 1))
-        }
-        _ => None,
-    }
-}
-
-/// Folds white space and resolves the entities that are left in data.
-fn clean(text: &str) -> Option<String> {
-    if text.contains('&') {
-        let decoded = html_text(text);
-        return folded(&decoded, MAX_NAME_CHARS);
-    }
-    folded(text, MAX_NAME_CHARS)
-}
-
-/// The text of a fragment of HTML without tags: only its named and numbered characters count.
-fn html_text(text: &str) -> String {
-    let bounded: String = text.chars().take(2_000).filter(|c| *c != '<').collect();
-    let fragment = scraper::Html::parse_fragment(&bounded);
-    fragment.root_element().text().collect()
+    let offer = objects(object.get("offers")).into_iter().next();
+    own.chain(offer.and_then(|offer| offer.get("url")))
+        .filter_map(Value::as_str)
 }
 
 /// Reads everything one product says.
-fn read(object: &Map<String, Value>, context: &Context<'_>) -> Product {
+fn read(found: &Found<'_>, context: &Context<'_>) -> Product {
+    let object = found.object;
     let mut product = Product {
         title: text_of(object, "name"),
         sku: text_of(object, "sku").or_else(|| text_of(object, "productID")),
@@ -329,37 +344,18 @@ fn read(object: &Map<String, Value>, context: &Context<'_>) -> Product {
         condition: text_of(object, "itemCondition").and_then(|text| condition_of(&text)),
         ..Product::default()
     };
-    let mut offers = Vec::new();
+    let mut offers: Vec<Offer<'_>> = found.offer.map(Offer::new).into_iter().collect();
     collect_offers(object, &mut offers);
-    // A group's own offer is the price the shop names; else its variants carry them.
     let variants: Vec<&Map<String, Value>> = objects(object.get("hasVariant"))
+        .into_iter()
         .chain(objects(object.get("model")))
-        .take(MAX_OFFERS)
+        .take(MAX_VARIANTS)
         .collect();
-    let mut chosen_variant = None;
-    for variant in &variants {
-        let is_here = ["url", "@id"]
-            .iter()
-            .filter_map(|key| variant.get(*key)?.as_str())
-            .any(|address| context.url.is_some_and(|url| names_variant(address, url)));
-        let first = offers.len();
-        let has_own = !offers.is_empty() && chosen_variant.is_none() && !is_here;
-        if !has_own || is_here || offers.iter().all(|offer: &Reading<'_>| offer.is_of_variant) {
-            collect_offers(variant, &mut offers);
-        }
-        for offer in offers.iter_mut().skip(first) {
-            offer.is_of_variant = true;
-            offer.is_here |= is_here;
-        }
-        if is_here && chosen_variant.is_none() {
-            chosen_variant = Some(*variant);
-        }
-    }
+    let chosen_variant = collect_variants(&variants, &mut offers, context);
     for offer in &mut offers {
         offer.read(context);
     }
-    let prices: Vec<Amount> = offers.iter().filter_map(|offer| offer.price).collect();
-    let is_priced = |offer: &&Reading<'_>| offer.price.is_some();
+    let is_priced = |offer: &&Offer<'_>| offer.price.is_some();
     let here = offers
         .iter()
         .filter(is_priced)
@@ -369,33 +365,24 @@ fn read(object: &Map<String, Value>, context: &Context<'_>) -> Product {
             offers
                 .iter()
                 .filter(is_priced)
-                .find(|offer| offer.availability.is_none_or(Availability::is_available))
+                .min_by_key(|offer| offer.rank)
         })
-        .or_else(|| offers.iter().find(is_priced))
         .or(offers.first());
     product.is_chosen_by_url = here.is_some() && offers.len() > 1;
     if let Some(best) = best {
         product.price = best.price;
         product.currency = best.currency;
         product.list_price = best.list_price;
-        product.availability = best.availability.or_else(|| {
-            let known: Vec<Availability> = offers
-                .iter()
-                .filter_map(|offer| offer.availability)
-                .collect();
-            known
-                .iter()
-                .find(|one| one.is_available())
-                .or(known.first())
-                .copied()
-        });
+        product.availability = if product.is_chosen_by_url {
+            best.availability
+                .or_else(|| availability_of_all(&offers, best))
+        } else {
+            availability_of_all(&offers, best)
+        };
         product.condition = product.condition.or_else(|| best.condition.clone());
-        if offers.len() == 1 || product.is_chosen_by_url {
-            product.sku = product.sku.or_else(|| best.own_text("sku"));
-        }
-        product.sku = product.sku.or_else(|| best.own_text("sku"));
+        product.sku = product.sku.or_else(|| text_of(best.object, "sku"));
         product.gtin = product.gtin.or_else(|| gtin(best.object));
-        product.mpn = product.mpn.or_else(|| best.own_text("mpn"));
+        product.mpn = product.mpn.or_else(|| text_of(best.object, "mpn"));
     }
     if let Some(variant) =
         chosen_variant.or_else(|| variants.first().copied().filter(|_| variants.len() == 1))
@@ -405,254 +392,55 @@ fn read(object: &Map<String, Value>, context: &Context<'_>) -> Product {
         product.image = product.image.or_else(|| image(variant));
     }
     if product.availability.is_none() {
-        product.availability =
-            text_of(object, "availability").and_then(|text| availability_of(&text));
+        product.availability = text_of(object, "availability")
+            .and_then(|text| availability_of(&text))
+            .or_else(|| availability_of_variants(&variants, context));
     }
-    product.prices = prices;
+    product.prices = offers.iter().filter_map(|offer| offer.price).collect();
     product
 }
 
-/// Whether a variant's address is the page's, with the query that chooses it.
-fn names_variant(address: &str, url: &Url) -> bool {
-    let Ok(address) = url.join(address) else {
-        return false;
-    };
-    address.path().trim_end_matches('/') == url.path().trim_end_matches('/')
-        && address.host_str() == url.host_str()
-        && match address.query() {
-            None => url.query().is_none(),
-            Some(_) => address
-                .query_pairs()
-                .filter(|(name, _)| !name.starts_with("utm_"))
-                .all(|pair| url.query_pairs().any(|own| own == pair)),
-        }
-}
-
-/// The objects of a property, whether it has one or a list.
-fn objects(value: Option<&Value>) -> impl Iterator<Item = &Map<String, Value>> {
-    let list: &[Value] = match value {
-        Some(Value::Array(list)) => list,
-        Some(other) => std::slice::from_ref(other),
-        None => &[],
-    };
-    list.iter().filter_map(Value::as_object)
-}
-
-fn collect_offers<'a>(object: &'a Map<String, Value>, out: &mut Vec<Reading<'a>>) {
-    for offer in ["offers", "Offers", "offer"]
-        .iter()
-        .flat_map(|key| objects(object.get(*key)))
-    {
-        if out.len() >= MAX_OFFERS {
-            return;
-        }
-        out.push(Reading::new(offer));
-    }
-    // Data without an offer around the price.
-    if out.is_empty() && (object.contains_key("price") || object.contains_key("lowPrice")) {
-        out.push(Reading::new(object));
-    }
-}
-
-/// An offer and what it says.
-struct Reading<'a> {
-    object: &'a Map<String, Value>,
-    price: Option<Amount>,
-    currency: Option<Currency>,
-    list_price: Option<Amount>,
-    availability: Option<Availability>,
-    condition: Option<String>,
-    is_of_variant: bool,
-    is_here: bool,
-}
-
-impl<'a> Reading<'a> {
-    fn new(object: &'a Map<String, Value>) -> Self {
-        Self {
-            object,
-            price: None,
-            currency: None,
-            list_price: None,
-            availability: None,
-            condition: None,
-            is_of_variant: false,
-            is_here: false,
-        }
-    }
-
-    fn own_text(&self, key: &str) -> Option<String> {
-        text_of(self.object, key)
-    }
-
-    /// Whether the page's address, with its query, is this offer's.
-    fn is_at(&self, context: &Context<'_>) -> bool {
-        let address = self.object.get("url").and_then(Value::as_str);
-        let (Some(address), Some(url)) = (address, context.url) else {
-            return false;
-        };
-        names_variant(address, url) && url.query().is_some()
-    }
-
-    fn read(&mut self, context: &Context<'_>) {
-        let specifications: Vec<&Map<String, Value>> =
-            objects(self.object.get("priceSpecification"))
-                .take(20)
-                .collect();
-        let currency = ["priceCurrency", "pricecurrency", "currency"]
+/// Adds the offers of variants, and gives the variant that the address of the page names. A group's own offer is the price the shop names;
+/// else its variants carry them.
+fn collect_variants<'a>(
+    variants: &[&'a Map<String, Value>],
+    offers: &mut Vec<Offer<'a>>,
+    context: &Context<'_>,
+) -> Option<&'a Map<String, Value>> {
+    let mut chosen = None;
+    for variant in variants {
+        let is_here = ["url", "@id"]
             .iter()
-            .find_map(|key| self.own_text(key))
-            .or_else(|| {
-                specifications
-                    .iter()
-                    .find_map(|one| text_of(one, "priceCurrency"))
-            })
-            .and_then(|text| Currency::from_field(&text, &context.hints));
-        self.currency = currency;
-        self.availability = ["availability", "Availability"]
-            .iter()
-            .find_map(|key| self.object.get(*key))
-            .and_then(|value| match value {
-                Value::Bool(true) => Some(Availability::InStock),
-                Value::Bool(false) => Some(Availability::OutOfStock),
-                other => text_value(other, 0).and_then(|text| availability_of(&text)),
-            })
-            .or_else(|| inventory(self.object))
-            .or_else(|| nested_availability(self.object));
-        self.condition = self
-            .own_text("itemCondition")
-            .and_then(|text| condition_of(&text));
-        let price_of = |object: &Map<String, Value>, key: &str| {
-            amount(object.get(key)?, currency, &context.hints)
-        };
-        let mut price = price_of(self.object, "price");
-        let mut is_net = false;
-        for specification in specifications {
-            let kind = text_of(specification, "priceType")
-                .map(|kind| local_name(&kind).to_ascii_lowercase())
-                .unwrap_or_default();
-            let amount =
-                price_of(specification, "price").or_else(|| price_of(specification, "minPrice"));
-            let is_list = ["list", "strikethrough", "msrp", "srp", "regular", "rrp"]
-                .iter()
-                .any(|word| kind.contains(word));
-            let is_per_unit = specification.contains_key("referenceQuantity")
-                && !is_one_piece(specification.get("referenceQuantity"));
-            // Of the same price with and without tax, buyers are shown the former.
-            let without_tax =
-                specification.get("valueAddedTaxIncluded") == Some(&Value::Bool(false));
-            if is_list {
-                self.list_price = self.list_price.or(amount);
-            } else if !is_per_unit
-                && (price.is_none() || kind.contains("sale") || is_net && !without_tax)
-            {
-                is_net = amount.is_some() && without_tax;
-                price = amount.or(price);
-            }
+            .filter_map(|key| variant.get(*key)?.as_str())
+            .any(|address| context.url.is_some_and(|url| names_variant(address, url)));
+        let first = offers.len();
+        if is_here || offers.iter().all(|offer| offer.is_of_variant) {
+            collect_offers(variant, offers);
         }
-        price = price.or_else(|| price_of(self.object, "lowPrice"));
-        if price.is_none_or(Amount::is_zero) {
-            // An aggregate of offers with prices of their own.
-            price = objects(self.object.get("offers"))
-                .take(MAX_OFFERS)
-                .filter_map(|offer| price_of(offer, "price"))
-                .min()
-                .or(price);
+        for offer in offers.iter_mut().skip(first) {
+            offer.is_of_variant = true;
+            offer.is_here |= is_here;
         }
-        if self.currency.is_none() {
-            self.currency = self
-                .own_text("price")
-                .and_then(|text| price::parse(&text, &context.hints))
-                .and_then(|price| price.currency);
+        if is_here && chosen.is_none() {
+            chosen = Some(*variant);
         }
-        self.price = price;
     }
+    chosen
 }
 
-/// A reference quantity of one piece is the price itself.
-fn is_one_piece(quantity: Option<&Value>) -> bool {
-    let Some(Value::Object(quantity)) = quantity else {
-        return false;
-    };
-    let unit = text_of(quantity, "unitCode").unwrap_or_default();
-    let value = text_of(quantity, "value").unwrap_or_default();
-    (unit.is_empty() || unit == "C62" || unit == "EA") && (value.is_empty() || value == "1")
-}
-
-/// What the offers of an aggregate say: whether one of them can be bought.
-fn nested_availability(aggregate: &Map<String, Value>) -> Option<Availability> {
-    let mut known = objects(aggregate.get("offers"))
-        .take(MAX_OFFERS)
-        .filter_map(|offer| availability_of(&text_of(offer, "availability")?));
-    let first = known.next()?;
-    if first.is_available() {
-        return Some(first);
+/// Whether any of the variants can be bought, where the group's own offer does not say.
+fn availability_of_variants(
+    variants: &[&Map<String, Value>],
+    context: &Context<'_>,
+) -> Option<Availability> {
+    let mut offers = Vec::new();
+    for variant in variants {
+        collect_offers(variant, &mut offers);
     }
-    Some(known.find(|one| one.is_available()).unwrap_or(first))
-}
-
-/// Nothing left, or something, by the number in stock.
-fn inventory(offer: &Map<String, Value>) -> Option<Availability> {
-    let level: i64 = text_of(offer, "inventoryLevel")?.parse().ok()?;
-    Some(if level > 0 {
-        Availability::InStock
-    } else {
-        Availability::OutOfStock
-    })
-}
-
-/// An amount in data: a number, a plain decimal text, or a text as people write it.
-pub(super) fn amount(
-    value: &Value,
-    currency: Option<Currency>,
-    hints: &Hints<'_>,
-) -> Option<Amount> {
-    let amount = match value {
-        Value::Number(number) => number_amount(number)?,
-        Value::String(text) => {
-            let text = text.trim();
-            match text.parse() {
-                Ok(amount) => amount,
-                Err(_) if text.contains(|c: char| c.is_numeric()) => {
-                    let hints = Hints {
-                        currency: currency.or(hints.currency),
-                        ..*hints
-                    };
-                    price::parse(text, &hints)?.amount
-                }
-                Err(_) => return None,
-            }
-        }
-        Value::Array(values) => {
-            return values
-                .iter()
-                .take(5)
-                .find_map(|value| amount(value, currency, hints));
-        }
-        _ => return None,
-    };
-    Some(tidy(amount, currency))
-}
-
-/// Decimals beyond the currency's that a program has left behind (`198.99996`) are rounded away.
-fn tidy(amount: Amount, currency: Option<Currency>) -> Amount {
-    let digits = currency.map_or(2, Currency::minor_digits).max(2);
-    if amount.scale() > digits + 1 {
-        amount.rounded(digits)
-    } else {
-        amount
+    for offer in &mut offers {
+        offer.read(context);
     }
-}
-
-/// The digits of a JSON number, which are those the page wrote.
-fn number_amount(number: &serde_json::Number) -> Option<Amount> {
-    let text = number.to_string();
-    if let Ok(amount) = text.parse() {
-        return Some(amount);
-    }
-    // More decimals than an amount keeps, which come from binary arithmetic.
-    let (whole, decimals) = text.split_once('.')?;
-    let kept = decimals.get(..6)?;
-    format!("{whole}.{kept}").parse().ok()
+    availability_of_all(&offers, offers.first()?)
 }
 
 /// The first valid GTIN among the properties that carry one.

@@ -52,6 +52,12 @@ pub(super) struct Traits {
     pub(super) is_badge: bool,
     /// A button that buys, whatever the element.
     pub(super) is_cart_button: bool,
+    /// The digits behind the point of a price.
+    pub(super) is_cents: bool,
+    /// The mark of a footnote.
+    pub(super) is_footnote: bool,
+    /// The shop's number of the product.
+    pub(super) is_article: bool,
 }
 
 impl Traits {
@@ -143,6 +149,9 @@ pub(super) fn traits(element: &Element) -> Traits {
         is_stock: has(Group::Stock),
         is_badge: has(Group::Badge),
         is_cart_button: has(Group::CartButton),
+        is_cents: has(Group::Cents),
+        is_footnote: has(Group::Footnote),
+        is_article: has(Group::Article),
     }
 }
 
@@ -203,6 +212,9 @@ enum Group {
     Stock,
     Badge,
     CartButton,
+    Cents,
+    Footnote,
+    Article,
 }
 
 impl Group {
@@ -224,6 +236,9 @@ impl Group {
             "stock" => Self::Stock,
             "badge" => Self::Badge,
             "button" => Self::CartButton,
+            "cents" => Self::Cents,
+            "footnote" => Self::Footnote,
+            "article" => Self::Article,
             _ => return None,
         })
     }

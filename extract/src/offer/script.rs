@@ -22,6 +22,9 @@ const MAX_LITERALS: usize = 30;
 /// Most objects walked in all.
 const MAX_OBJECTS: usize = 150_000;
 
+/// Most variants whose availability is asked.
+const MAX_VARIANTS: usize = 500;
+
 /// The least likeness of a name to the page's.
 const MIN_LIKENESS: f32 = 0.7;
 
@@ -327,6 +330,19 @@ fn availability_in(object: &Map<String, Value>, depth: usize) -> Option<Availabi
     })
 }
 
+/// Whether any of an object's variants can be bought.
+fn availability_of_variants(object: &Map<String, Value>) -> Option<Availability> {
+    let known: Vec<Availability> = object
+        .get("variants")?
+        .as_array()?
+        .iter()
+        .take(MAX_VARIANTS)
+        .filter_map(|variant| availability_in(variant.as_object()?, 0))
+        .collect();
+    let available = known.iter().find(|one| one.is_available());
+    available.or(known.first()).copied()
+}
+
 /// Reads an object as a product, with how much it is like the page's.
 fn product_of(
     object: &Map<String, Value>,
@@ -393,7 +409,7 @@ fn product_of(
     let list_price = list_price_of(object, currency, context)
         .and_then(scaled)
         .filter(|list| Some(*list) > scaled(price));
-    let available = availability_in(object, 0);
+    let available = availability_in(object, 0).or_else(|| availability_of_variants(object));
     let worth =
         likeness + if is_here { 1.0 } else { 0.0 } + if own_currency.is_some() { 0.2 } else { 0.0 };
     let product = Product {
@@ -402,7 +418,10 @@ fn product_of(
         currency: own_currency,
         list_price,
         availability: available,
-        sku: text(object, &["sku", "item_id", "productId", "id"]).map(str::to_owned),
+        // `gid://…` is the shop system's own.
+        sku: text(object, &["sku", "item_id", "productId", "id"])
+            .filter(|sku| !sku.contains("://"))
+            .map(str::to_owned),
         gtin: text(object, &["gtin", "gtin13", "ean", "barcode", "upc"]).and_then(valid_gtin),
         brand: text(object, BRANDS)
             .or_else(|| {

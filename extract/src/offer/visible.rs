@@ -3,17 +3,24 @@
 //! Every piece of text that reads as a price is a candidate; `score` says which of them is the
 //! product's.
 
+mod anchor;
+pub(super) mod article;
+mod others;
 mod score;
+pub(super) mod stock;
 
 use ego_tree::NodeId;
 use ego_tree::iter::Edge;
 use scraper::Node;
 use scraper::node::Element;
 
+use super::article::{Articles, Kind as ArticleKind, Mark, is_article_attribute, kind_of_property};
 use super::availability::{
     Availability, availability_of, exact_availability, is_cart_button, is_notify_button,
 };
 use super::region::{Traits, traits};
+use super::section::announces_others;
+use super::typography;
 use crate::html::{Attributes, Page, ego::NodeRef};
 use crate::price::{self, Amount, Currency, Hints};
 
@@ -32,6 +39,9 @@ const MAX_NOTE_BYTES: usize = 90;
 /// Longest text about stock, in bytes.
 const MAX_STOCK_BYTES: usize = 300;
 
+/// Longest text of a heading below the first level, in bytes.
+const MAX_HEADING_BYTES: usize = 300;
+
 /// Longest text before an amount that may say what it is, in bytes.
 const MAX_LEAD_BYTES: usize = 40;
 
@@ -46,6 +56,10 @@ const MAX_LOOKS: usize = 5_000;
 
 /// A price a buyer sees, and how much speaks for it.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent marks, not states"
+)]
 pub(super) struct Candidate {
     pub(super) amount: Amount,
     pub(super) currency: Option<Currency>,
@@ -53,6 +67,10 @@ pub(super) struct Candidate {
     pub(super) score: f32,
     is_struck: bool,
     is_named_old: bool,
+    /// Its element is called a former price, perhaps beside other names.
+    has_old_name: bool,
+    /// Its element is called the price of today.
+    has_name_of_today: bool,
     is_free: bool,
     /// Where the words before it begin that were read with it.
     lead: usize,
@@ -61,6 +79,9 @@ pub(super) struct Candidate {
     node: NodeId,
     flags: price::Flags,
     has_sign: bool,
+    /// The sign as written.
+    sign: Option<String>,
+    labels: price::Labels,
 }
 
 /// A button, or a text that stands where words about stock stand.
@@ -69,6 +90,13 @@ struct Note {
     start: usize,
     node: NodeId,
     kind: NoteKind,
+}
+
+impl Note {
+    /// Whether it is a button that buys, or offers to tell when there is something to buy.
+    fn is_button(&self) -> bool {
+        matches!(self.kind, NoteKind::Cart { .. } | NoteKind::Notify)
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -85,20 +113,33 @@ enum NoteKind {
 
 /// A text that may be the product's name.
 struct Heading {
-    /// An `<h1>`; the others count only on pages without one.
-    is_first_level: bool,
+    /// 1 for `<h1>`; the others count only on pages without one. What only calls itself a heading comes last.
+    level: u8,
     start: usize,
     end: usize,
     node: NodeId,
     text: String,
 }
 
+/// A heading above other products.
+struct OtherProducts {
+    /// 1 for `<h1>`; elements that only call themselves headings come last.
+    level: u8,
+    end: usize,
+    node: NodeId,
+}
+
 /// What was seen on a page.
 pub(super) struct Visible<'a> {
     page: &'a Page,
+    text: String,
+    /// Where blocks begin and end in it.
+    edges: Vec<usize>,
     headings: Vec<Heading>,
+    others: Vec<OtherProducts>,
     candidates: Vec<Candidate>,
     notes: Vec<Note>,
+    articles: Articles,
 }
 
 /// The price the page shows for its product.
@@ -106,8 +147,14 @@ pub(super) struct Visible<'a> {
 pub(super) struct Seen {
     pub(super) amount: Amount,
     pub(super) currency: Option<Currency>,
+    /// The sign beside the amount, as written.
+    pub(super) sign: Option<String>,
     pub(super) list_price: Option<Amount>,
+    /// What the words beside the amount say.
+    pub(super) labels: price::Labels,
     pub(super) confidence: f32,
+    /// Every amount that is shown, of whatever.
+    pub(super) shown: Vec<(Amount, Option<Currency>)>,
 }
 
 fn is_skipped(name: &str) -> bool {
@@ -172,16 +219,29 @@ struct Reader<'a> {
     text: String,
     /// For each open element, where its text begins.
     open: Vec<usize>,
+    /// Where blocks begin and end.
+    edges: Vec<usize>,
     last_digit: usize,
     last_candidate: usize,
     /// Where the last of the main headings ends: a product's name says nothing about its price.
     heading_end: usize,
     candidates: Vec<Candidate>,
+    headings: Vec<Heading>,
+    others: Vec<OtherProducts>,
+    articles: Articles,
     /// How many more texts may be compared with the words about stock.
     looks: usize,
 }
 
 impl Reader<'_> {
+    /// A block begins or ends.
+    fn edge(&mut self) {
+        self.space();
+        if self.edges.last() != Some(&self.text.len()) {
+            self.edges.push(self.text.len());
+        }
+    }
+
     fn space(&mut self) {
         if !self.text.is_empty() && !self.text.ends_with(' ') {
             self.text.push(' ');
@@ -200,19 +260,12 @@ impl Reader<'_> {
         if text.starts_with(char::is_whitespace) {
             self.space();
         }
-        let is_two_digits = trimmed.len() == 2 && trimmed.bytes().all(|byte| byte.is_ascii_digit());
-        if is_two_digits
-            && self.text.trim_end().ends_with(|c: char| c.is_ascii_digit())
-            && parent
-                .and_then(|parent| parent.value().as_element())
-                .is_some_and(holds_decimals)
-        {
-            let end = self.text.trim_end().len();
-            self.text.truncate(end);
-            self.text.push('.');
+        if let Some(parent) = parent {
+            self.articles.read(trimmed, self.text.len(), parent.id());
         }
-        let start = self.text.len();
-        crate::html::push_folded(&mut self.text, trimmed);
+        let Some(start) = typography::push(&mut self.text, trimmed, parent) else {
+            return;
+        };
         if trimmed.contains(char::is_numeric) {
             self.last_digit = self.text.len();
             // A sign in an element of its own: the element around both is the candidate.
@@ -286,6 +339,8 @@ impl Reader<'_> {
         }
         self.last_candidate = end;
         self.candidates.push(Candidate {
+            sign: found.currency_raw,
+            labels: price::Labels::default(),
             lead: lead_start,
             amount: found.amount,
             currency: found.currency,
@@ -293,6 +348,8 @@ impl Reader<'_> {
             score: 0.0,
             is_struck: false,
             is_named_old: false,
+            has_old_name: false,
+            has_name_of_today: false,
             is_free: found.flags.is_free,
             start,
             end,
@@ -305,6 +362,64 @@ impl Reader<'_> {
 }
 
 impl Reader<'_> {
+    /// The text of a heading that begins at `start`: neither buttons nor the product's number are part of a name.
+    fn heading(&self, node: NodeRef<'_>, start: usize) -> String {
+        if let Some(text) = without_buttons(node) {
+            return text;
+        }
+        let number = self
+            .articles
+            .found
+            .iter()
+            .rev()
+            .take_while(|article| article.start >= start)
+            .filter(|article| article.mark == Mark::Label && article.start > start)
+            .filter(|article| article.kind != ArticleKind::Mpn)
+            .map(|article| article.start)
+            .min();
+        let end = number.unwrap_or(self.text.len());
+        let name = self.text.get(start..end).unwrap_or_default();
+        let is_mark =
+            |c: char| c.is_whitespace() || matches!(c, '(' | '[' | '|' | '-' | '–' | ',' | '#');
+        if number.is_some() {
+            name.trim_end_matches(is_mark).trim_start().to_owned()
+        } else {
+            name.trim().to_owned()
+        }
+    }
+
+    /// The numbers that an element by itself says it holds.
+    fn read_article(
+        &mut self,
+        node: NodeRef<'_>,
+        element: &Element,
+        start: usize,
+        traits: &Traits,
+    ) {
+        let text = self.text.get(start..).unwrap_or_default();
+        for (name, value) in element.attrs() {
+            if is_article_attribute(name) {
+                self.articles.read_named(
+                    ArticleKind::Sku,
+                    Mark::Attribute,
+                    value,
+                    start,
+                    node.id(),
+                );
+            } else if name == "itemprop"
+                && let Some(kind) = kind_of_property(value)
+            {
+                let content = element.attribute("content").unwrap_or(text);
+                self.articles
+                    .read_named(kind, Mark::Property, content, start, node.id());
+            }
+        }
+        if traits.is_article {
+            self.articles
+                .read_named(ArticleKind::Sku, Mark::Class, text, start, node.id());
+        }
+    }
+
     /// Whether what was taken for prices from `start` are but parts of one: amounts without a sign, as in
     /// `€<b>2</b>.<b>999</b>`, or an amount whose decimals follow, as in `<b>$79</b><i>.99</i>`.
     fn has_parts(&self, start: usize) -> bool {
@@ -316,18 +431,27 @@ impl Reader<'_> {
         match self.candidates.get(first..).unwrap_or_default() {
             [] => false,
             [first, others @ ..] if first.has_sign => {
-                let rest = self.text.get(first.end..).unwrap_or_default().trim();
-                // `24<sup>€90</sup>`
-                let has_whole_before = self
-                    .text
-                    .get(start..first.start)
-                    .is_some_and(|whole| whole.ends_with(|c: char| c.is_ascii_digit()));
+                let rest = self.text.get(first.end..).unwrap_or_default().trim_end();
+                let is_two_digits =
+                    |text: &str| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+                // `24<sup>€90</sup>`, `24<sup>90 €</sup>`
+                let has_whole_before = self.text.get(start..first.start).is_some_and(|whole| {
+                    whole
+                        .trim_end_matches('.')
+                        .ends_with(|c: char| c.is_ascii_digit())
+                });
                 let has_decimals_after = first.amount.scale() == 0
-                    && rest.strip_prefix(['.', ',']).is_some_and(|decimals| {
-                        let decimals = decimals.trim_start();
-                        decimals.len() == 2 && decimals.bytes().all(|byte| byte.is_ascii_digit())
-                    });
-                (has_whole_before || has_decimals_after)
+                    && rest
+                        .trim_start()
+                        .strip_prefix(['.', ','])
+                        .is_some_and(|decimals| is_two_digits(decimals.trim_start()));
+                // `24€<sup>90</sup>`
+                let ends_in_sign = self
+                    .text
+                    .get(first.start..first.end)
+                    .is_some_and(|own| own.ends_with(|c: char| !c.is_alphanumeric()));
+                let has_sign_between = ends_in_sign && is_two_digits(rest);
+                (has_whole_before || has_decimals_after || has_sign_between)
                     && others.iter().all(|inner| !inner.has_sign)
             }
             all => all.iter().all(|inner| !inner.has_sign),
@@ -351,30 +475,22 @@ impl Reader<'_> {
     }
 }
 
-/// An element for the digits after the point, which are written without one.
-fn holds_decimals(element: &Element) -> bool {
-    element.name() == "sup"
-        || element.attribute("class").is_some_and(|class| {
-            let class = class.to_ascii_lowercase();
-            ["cent", "fraction", "decimal", "penny", "sup", "minor"]
-                .iter()
-                .any(|word| class.contains(word))
-        })
-}
-
 /// Reads a page once.
 pub(super) fn read<'a>(page: &'a Page, hints: &Hints<'_>) -> Visible<'a> {
     let mut reader = Reader {
         hints: *hints,
         text: String::new(),
         open: Vec::new(),
+        edges: Vec::new(),
         last_digit: 0,
         last_candidate: 0,
         heading_end: 0,
         candidates: Vec::new(),
+        headings: Vec::new(),
+        others: Vec::new(),
+        articles: Articles::default(),
         looks: MAX_LOOKS,
     };
-    let mut headings = Vec::new();
     let mut notes: Vec<Note> = Vec::new();
     let mut skipping: Option<NodeId> = None;
     for edge in page.document().tree.root().traverse() {
@@ -386,7 +502,7 @@ pub(super) fn read<'a>(page: &'a Page, hints: &Hints<'_>) -> Visible<'a> {
                         continue;
                     }
                     if is_block(element.name()) {
-                        reader.space();
+                        reader.edge();
                     }
                     reader.open.push(reader.text.len());
                 }
@@ -405,32 +521,12 @@ pub(super) fn read<'a>(page: &'a Page, hints: &Hints<'_>) -> Visible<'a> {
                 }
                 let start = reader.open.pop().unwrap_or(0);
                 close(&mut reader, node, element, start, &mut notes);
-                let is_title = element.name() == "h1"
-                    || headings.len() < MAX_NOTES
-                        && (1..=300).contains(&reader.text.len().saturating_sub(start))
-                        && (matches!(element.name(), "h2" | "h3") || is_named_title(element));
                 if matches!(element.name(), "h1" | "h2") {
                     reader.heading_end = reader.text.len();
                 }
-                if is_title {
-                    let text = reader
-                        .text
-                        .get(start..)
-                        .unwrap_or_default()
-                        .trim()
-                        .to_owned();
-                    if !text.is_empty() && headings.len() < MAX_NOTES * 2 {
-                        headings.push(Heading {
-                            is_first_level: element.name() == "h1",
-                            start,
-                            end: reader.text.len(),
-                            node: node.id(),
-                            text,
-                        });
-                    }
-                }
+                read_heading(&mut reader, node, element, start);
                 if is_block(element.name()) {
-                    reader.space();
+                    reader.edge();
                 }
             }
         }
@@ -440,10 +536,82 @@ pub(super) fn read<'a>(page: &'a Page, hints: &Hints<'_>) -> Visible<'a> {
     }
     Visible {
         page,
-        headings,
+        text: reader.text,
+        edges: reader.edges,
+        headings: reader.headings,
+        others: reader.others,
         candidates: reader.candidates,
         notes,
+        articles: reader.articles,
     }
+}
+
+/// An element that may be a heading ends.
+fn read_heading(reader: &mut Reader<'_>, node: NodeRef<'_>, element: &Element, start: usize) {
+    let level = heading_level(element.name());
+    let end = reader.text.len();
+    let is_short = (1..=MAX_HEADING_BYTES).contains(&end.saturating_sub(start));
+    let is_named = is_short && level == NAMED_LEVEL && is_named_title(element);
+    if level > 1 && !(is_short && (level < NAMED_LEVEL || is_named)) {
+        return;
+    }
+    let text = reader.heading(node, start);
+    if level > 1 && reader.others.len() < MAX_NOTES && announces_others(&text) {
+        reader.others.push(OtherProducts {
+            level,
+            end,
+            node: node.id(),
+        });
+    }
+    let limit = if level == 1 { MAX_NOTES * 2 } else { MAX_NOTES };
+    if !text.is_empty() && reader.headings.len() < limit {
+        reader.headings.push(Heading {
+            level,
+            start,
+            end,
+            node: node.id(),
+            text,
+        });
+    }
+}
+
+/// The level of what only calls itself a heading.
+const NAMED_LEVEL: u8 = 7;
+
+/// The level of a heading: 1 for `<h1>`.
+fn heading_level(name: &str) -> u8 {
+    match name {
+        "h1" => 1,
+        "h2" => 2,
+        "h3" => 3,
+        "h4" => 4,
+        "h5" => 5,
+        "h6" => 6,
+        _ => NAMED_LEVEL,
+    }
+}
+
+/// The text of a heading that has a button in it, without the button's.
+fn without_buttons(node: NodeRef<'_>) -> Option<String> {
+    let is_button = |node: NodeRef<'_>| {
+        node.value()
+            .as_element()
+            .is_some_and(|element| element.name() == "button")
+    };
+    if !node.descendants().any(is_button) {
+        return None;
+    }
+    let mut text = String::new();
+    for inner in node.descendants() {
+        let is_within = inner
+            .ancestors()
+            .take_while(|around| around.id() != node.id())
+            .any(is_button);
+        if let (Some(own), false) = (inner.value().as_text(), is_within) {
+            crate::html::push_folded(&mut text, own);
+        }
+    }
+    Some(text.trim().to_owned())
 }
 
 /// An element whose name says that it holds the name of something.
@@ -485,6 +653,7 @@ fn close(
     } else {
         Traits::default()
     };
+    reader.read_article(node, element, start, &own_traits);
     // "Free" has no digit; only an element that calls itself a price makes it one.
     let is_price_element =
         may_be_price && (has_digit || length <= MAX_FREE_BYTES) && own_traits.is_price;

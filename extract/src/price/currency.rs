@@ -23,7 +23,7 @@ struct Row {
     minor_digits: u8,
 }
 
-/// What a sign or word may mean.
+/// What a sign or word may mean; nothing that ISO 4217 knows for the toman.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Meaning {
     /// The currencies it may be, the usual one first.
@@ -39,6 +39,8 @@ pub(super) enum Weakness {
     Local,
     /// Only with a capital in front, or where it is at home.
     Capital,
+    /// Only where it is at home, and with a capital in front.
+    LocalCapital,
     /// Only behind the amount, or where it is at home.
     After,
 }
@@ -48,6 +50,7 @@ impl Weakness {
         Some(match name {
             "local" => Self::Local,
             "capital" => Self::Capital,
+            "local-capital" => Self::LocalCapital,
             "after" => Self::After,
             _ => return None,
         })
@@ -253,6 +256,11 @@ impl Meaning {
             .first()
             .copied()
             .filter(|_| self.has_default)
+    }
+
+    /// Whether all that it may mean, `other` may mean too.
+    pub(super) fn is_among(&self, other: &Self) -> bool {
+        !self.candidates.is_empty() && self.candidates.iter().all(|one| other.admits(*one))
     }
 
     /// Whether it may mean `currency`.

@@ -9,6 +9,29 @@ const OPEN_DOMAINS: &[&str] = &[
     "vg", "ws",
 ];
 
+/// Labels under which a country sells to its own: `com.co` is Colombia's, where `.co` is anybody's.
+const OWN_LABELS: &[&str] = &[
+    "com", "co", "net", "org", "edu", "gov", "gob", "nom", "ac", "mil", "or", "go", "ne",
+];
+
+/// Open domains whose country's language tells that it is meant.
+const OPEN_DOMAIN_LANGUAGES: &[(&str, &str)] = &[
+    ("co", "es"),
+    ("la", "lo"),
+    ("am", "hy"),
+    ("ly", "ar"),
+    ("dj", "fr"),
+    ("cd", "fr"),
+    ("ml", "fr"),
+    ("st", "pt"),
+    ("to", "to"),
+    ("ws", "sm"),
+];
+
+/// Countries that write a point before decimals and never one between thousands, whose money has hundredths (CLDR, number symbols of
+/// the locales en-GB, en-AU …). Not the United States: `en-US` stands in templates of shops everywhere.
+const POINT_COUNTRIES: &[&str] = &["GB", "IM", "JE", "GG", "AU", "NZ", "SG", "HK", "MY"];
+
 /// What the caller knows beyond the text. All are optional.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Hints<'a> {
@@ -54,26 +77,87 @@ pub(super) fn resolve(meaning: &Meaning, hints: &Hints<'_>) -> Option<Currency> 
         .or_else(|| meaning.usual())
 }
 
+/// Which currency a sign means beside an amount whose thousands are grouped by points: none of the dollars that other English-speaking
+/// countries have, so that of the domain's country counts also where anybody may have such a domain.
+pub(super) fn by_grouping(
+    meaning: &Meaning,
+    is_grouped_by_points: bool,
+    hints: &Hints<'_>,
+) -> Option<Currency> {
+    let is_undecided = is_grouped_by_points
+        && hints.currency.is_none()
+        && !local(hints).any(|currency| meaning.admits(currency));
+    let country = hints
+        .domain
+        .filter(|_| is_undecided)
+        .and_then(country_label)?;
+    Currency::of_country(&country).filter(|currency| meaning.admits(*currency))
+}
+
+/// Whether amounts of a currency have a point before their decimals, however many there are, because it is the money of the page's country.
+pub(super) fn writes_decimal_point(currency: Currency, hints: &Hints<'_>) -> bool {
+    let is_there = |country: &str| {
+        POINT_COUNTRIES.contains(&country) && Currency::of_country(country) == Some(currency)
+    };
+    match hints.domain.and_then(|host| country_of_domain(host, hints)) {
+        Some(country) => is_there(&country),
+        None => hints
+            .language
+            .and_then(region)
+            .is_some_and(|country| is_there(&country)),
+    }
+}
+
 /// The currencies of the countries that domain and language point to, best first.
 pub(super) fn local(hints: &Hints<'_>) -> impl Iterator<Item = Currency> {
-    let by_domain = hints.domain.and_then(|host| {
-        let label = host.trim_end_matches('.').rsplit('.').next()?;
-        let label = label.to_ascii_lowercase();
-        if label.len() != 2 || OPEN_DOMAINS.contains(&label.as_str()) {
-            return None;
-        }
-        let country = label.to_ascii_uppercase();
-        Currency::of_country(if country == "UK" { "GB" } else { &country })
-    });
-    let by_region = hints.language.and_then(|tag| {
-        tag.split(['-', '_'])
-            .skip(1)
-            .find(|part| part.len() == 2)
-            .and_then(|region| Currency::of_country(&region.to_ascii_uppercase()))
-    });
+    let by_domain = hints
+        .domain
+        .and_then(|host| country_of_domain(host, hints))
+        .and_then(|country| Currency::of_country(&country));
+    let by_region = hints
+        .language
+        .and_then(region)
+        .and_then(|country| Currency::of_country(&country));
     let by_language = hints.language.and_then(|tag| {
         let language = tag.split(['-', '_']).next()?.to_ascii_lowercase();
         Currency::of_country(currency::country_of_language(&language)?)
     });
     by_domain.into_iter().chain(by_region).chain(by_language)
+}
+
+/// The country in a language tag (`CO` of `es-CO`).
+fn region(tag: &str) -> Option<String> {
+    tag.split(['-', '_'])
+        .skip(1)
+        .find(|part| part.len() == 2)
+        .map(str::to_ascii_uppercase)
+}
+
+/// The country that a host's last label names, whoever may have such a host.
+fn country_label(host: &str) -> Option<String> {
+    let label = host.trim_end_matches('.').rsplit('.').next()?;
+    (label.len() == 2).then(|| match label.to_ascii_uppercase().as_str() {
+        "UK" => "GB".to_owned(),
+        country => country.to_owned(),
+    })
+}
+
+/// The country that a host is of. Under domains that are sold to the whole world that takes the country's own second level, or its language.
+fn country_of_domain(host: &str, hints: &Hints<'_>) -> Option<String> {
+    let country = country_label(host)?;
+    let mut labels = host
+        .trim_end_matches('.')
+        .rsplit('.')
+        .map(str::to_ascii_lowercase);
+    let (last, second) = (labels.next()?, labels.next());
+    if !OPEN_DOMAINS.contains(&last.as_str()) {
+        return Some(country);
+    }
+    let is_own =
+        second.is_some_and(|label| OWN_LABELS.contains(&label.as_str())) && labels.next().is_some();
+    let language = hints.language.and_then(|tag| tag.split(['-', '_']).next());
+    let speaks_it = language.is_some_and(|language| {
+        OPEN_DOMAIN_LANGUAGES.contains(&(last.as_str(), language.to_ascii_lowercase().as_str()))
+    });
+    (is_own || speaks_it).then_some(country)
 }

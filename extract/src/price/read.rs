@@ -1,5 +1,6 @@
 //! Finds the amounts among the pieces of a text, and the one that is the price.
 
+mod other;
 mod reader;
 mod sign;
 
@@ -8,14 +9,12 @@ use self::sign::Sign;
 use super::amount::Amount;
 use super::currency::{self, Currency};
 use super::hints::{self, Hints};
+use super::labels::{self, Labels, is_with_tax};
 use super::scan::{Kind, Number, Tokens, is_dash_mark, tokens};
 use super::words::{Kinds, phrase};
 
 /// Most words of unknown meaning around an amount without currency.
 const MAX_UNKNOWN_WORDS: usize = 2;
-
-/// Most digits of an amount without currency and without separators; a longer one is a bar code.
-const MAX_PLAIN_DIGITS: u32 = 8;
 
 /// How far back a word may stand that says what an amount is, in pieces of the text.
 const REACH: usize = 4;
@@ -69,6 +68,7 @@ struct Candidate {
     has_two_decimals: bool,
     is_old: bool,
     is_now: bool,
+    labels: Labels,
     flags: Flags,
 }
 
@@ -91,6 +91,7 @@ pub(super) fn price(text: &str, hints: &Hints<'_>) -> Option<Price> {
     } else if !reader.may_be_bare(&candidates) {
         return None;
     }
+    reader.label(&mut candidates);
     let chosen = choose(&candidates)?;
     let is_old = chosen.is_old;
     let old_amount = candidates
@@ -118,15 +119,51 @@ pub(super) fn price(text: &str, hints: &Hints<'_>) -> Option<Price> {
     })
 }
 
-/// The first amount that is today's; one for a whole piece rather than for a kilogram or a month.
+/// The first amount that is today's; one for a whole piece rather than for a kilogram or a month, for everybody rather than for members,
+/// and with tax where it stands without it too.
 fn choose(candidates: &[Candidate]) -> Option<&Candidate> {
-    candidates.iter().min_by_key(|candidate| {
+    let chosen = candidates.iter().min_by_key(|candidate| {
         (
             candidate.flags.is_per_unit || candidate.flags.is_periodic,
+            candidate.labels.is_for_some,
             candidate.is_old,
             !candidate.is_now,
         )
-    })
+    })?;
+    let with_tax = candidates.iter().find(|other| {
+        other.is_old == chosen.is_old
+            && other.flags.is_per_unit == chosen.flags.is_per_unit
+            && is_with_tax(chosen.labels, chosen.amount, other.labels, other.amount)
+    });
+    Some(with_tax.unwrap_or(chosen))
+}
+
+/// What the words in and around amounts say of each; see [`super::labels`].
+pub(super) fn labels(text: &str, amounts: &[(usize, usize)]) -> Vec<Labels> {
+    let tokens = tokens(text);
+    let kinds = kinds(&tokens);
+    let length = tokens.list.len();
+    let is_amount = |at: &usize| {
+        let is_number =
+            matches!(tokens.list.get(*at), Some(token) if matches!(token.kind, Kind::Number(_)));
+        let is_percentage =
+            matches!(tokens.list.get(at + 1), Some(token) if token.kind == Kind::Mark('%'));
+        let is_of_label = kinds
+            .get(*at)
+            .is_some_and(|kinds| kinds.any(Kinds::LOWEST_BEFORE));
+        is_number && !is_percentage && !is_of_label
+    };
+    // Words stand within what is given too. Of several amounts there it is not known which is meant: about none is said anything.
+    let piece = |(start, end): &(usize, usize)| {
+        let within = |at: &usize| matches!(tokens.list.get(*at), Some(token) if token.start >= *start && token.end <= *end);
+        let mut numbers = (0..length).filter(within).filter(is_amount);
+        match (numbers.next(), numbers.next()) {
+            (Some(only), None) => (only, only + 1),
+            _ => (length, length),
+        }
+    };
+    let pieces: Vec<(usize, usize)> = amounts.iter().map(piece).collect();
+    labels::labels(&tokens, &kinds, &pieces)
 }
 
 /// What each piece is, by the phrases it belongs to.
@@ -144,7 +181,7 @@ fn kinds(tokens: &Tokens) -> Vec<Kinds> {
             index += 1;
             continue;
         }
-        // The words after this one, over the dots of abbreviations.
+        // The words after this one, over the marks within words and after abbreviations.
         let word_at = |nth: usize| {
             let mut left = nth + 1;
             let mut at = index + 1;
@@ -152,7 +189,7 @@ fn kinds(tokens: &Tokens) -> Vec<Kinds> {
                 let token = list.get(at)?;
                 match token.kind {
                     Kind::Word { .. } => left -= 1,
-                    Kind::Mark('.') => {}
+                    Kind::Mark('.' | '\'' | '’' | '-') if token.is_glued => {}
                     _ => return None,
                 }
                 if left == 0 {
@@ -176,7 +213,16 @@ fn kinds(tokens: &Tokens) -> Vec<Kinds> {
         }
         index = end + 1;
     }
+    labels::mark_lowest(tokens, &mut kinds);
     kinds
+}
+
+/// How many digits amounts of a currency have after the point in shops; the fils of Iraq are out of use.
+fn minor_digits_in_use(currency: Currency) -> u8 {
+    match currency.code() {
+        "IQD" => 0,
+        _ => currency.minor_digits(),
+    }
 }
 
 impl Reader<'_> {
@@ -208,7 +254,9 @@ impl Reader<'_> {
             .iter()
             .zip(&self.kinds)
             .filter(|(token, kinds)| {
-                matches!(token.kind, Kind::Word { .. }) && **kinds == Kinds::default()
+                matches!(token.kind, Kind::Word { .. })
+                    && !kinds.is_of_prices()
+                    && !kinds.any(Kinds::LOWEST_BEFORE)
             })
             .count()
     }
@@ -237,6 +285,19 @@ impl Reader<'_> {
                     .is_some_and(|first| first.has_two_decimals)
     }
 
+    /// Adds to each amount what the words around it say.
+    fn label(&self, candidates: &mut [Candidate]) {
+        let pieces: Vec<(usize, usize)> = candidates
+            .iter()
+            .map(|candidate| (candidate.first, candidate.after))
+            .collect();
+        let labels = labels::labels(&self.tokens, &self.kinds, &pieces);
+        for (candidate, labels) in candidates.iter_mut().zip(labels) {
+            candidate.is_old |= labels.is_lowest_before;
+            candidate.labels = labels;
+        }
+    }
+
     fn candidates(&self) -> Vec<Candidate> {
         let mut found: Vec<Candidate> = Vec::new();
         let mut taken = 0;
@@ -244,12 +305,15 @@ impl Reader<'_> {
             let Some(Kind::Number(number)) = self.kind(index) else {
                 continue;
             };
+            if self.kinds_at(index).any(Kinds::LOWEST_BEFORE) {
+                continue;
+            }
             let prefix = self.prefix(index, taken);
             if index >= taken
                 && let Some((amount, after)) = self.by_myriads(index)
             {
-                let suffix = self.suffix(index, after, prefix.is_some());
-                let currency = self.currency(prefix, suffix);
+                let suffix = self.suffix(index, after, prefix);
+                let currency = self.currency(prefix, suffix, &number);
                 if let Some(sign) = prefix.or(suffix) {
                     let first = prefix.map_or(index, |sign| sign.first);
                     let after = suffix.map_or(after, |sign| sign.after);
@@ -267,8 +331,8 @@ impl Reader<'_> {
             if index < taken {
                 continue;
             }
-            let (times, after_times) = self.multiplier(index, prefix.is_some());
-            let suffix = self.suffix(index, after_times, prefix.is_some());
+            let (times, after_times) = self.multiplier(index, &number, prefix.is_some());
+            let suffix = self.suffix(index, after_times, prefix);
             if prefix.is_none() && suffix.is_none() && self.add_minor(index, &number, &mut found) {
                 taken = index + 2;
                 continue;
@@ -300,12 +364,9 @@ impl Reader<'_> {
             {
                 continue;
             }
-            let currency = self.currency(prefix, suffix);
-            let minor_digits = currency.map_or(2, Currency::minor_digits);
-            let decimal = self
-                .hints
-                .decimal_separator
-                .or_else(|| (minor_digits == 3).then(|| self.local_decimal()).flatten());
+            let currency = self.currency(prefix, suffix, &number);
+            let minor_digits = currency.map_or(2, minor_digits_in_use);
+            let decimal = self.decimal(currency, &number);
             let Some(amount) = split.or_else(|| {
                 number
                     .value(decimal, minor_digits)
@@ -393,11 +454,29 @@ impl Reader<'_> {
             .flatten()
     }
 
-    /// The character before decimals in the language, where amounts of three decimals need it.
-    fn local_decimal(&self) -> Option<char> {
-        let language = self.hints.language?.split(['-', '_']).next()?;
-        let is_comma = ["fr", "de", "it", "es", "tr", "nl", "pt"].contains(&language);
-        Some(if is_comma { ',' } else { '.' })
+    /// The character before decimals, where three digits after it would be thousands elsewhere.
+    fn decimal(&self, currency: Option<Currency>, number: &Number) -> Option<char> {
+        self.hints.decimal_separator.or_else(|| {
+            let currency = currency?;
+            match (minor_digits_in_use(currency), currency.code()) {
+                // Written with a comma as in French and with a point as in English, and never in whole thousands.
+                (_, "TND" | "LYD") => number.only_mark(),
+                (3, _) => Some(self.decimal_of_three()),
+                _ => hints::writes_decimal_point(currency, self.hints).then_some('.'),
+            }
+        })
+    }
+
+    /// The character before three decimals in the language.
+    fn decimal_of_three(&self) -> char {
+        let language = self
+            .hints
+            .language
+            .and_then(|tag| tag.split(['-', '_']).next());
+        match language {
+            Some("fr" | "de" | "it" | "es" | "tr" | "nl" | "pt") => ',',
+            _ => '.',
+        }
     }
 
     /// Reads the words around an amount. `None` when they make it something else than a price.
@@ -417,6 +496,7 @@ impl Reader<'_> {
             has_two_decimals: number.has_two_decimals(),
             is_old: false,
             is_now: false,
+            labels: Labels::default(),
             flags: Flags::default(),
         };
         let mut is_marked = false;
@@ -533,8 +613,12 @@ impl Reader<'_> {
     }
 
     /// The power of ten that a word after the number stands for, and where it ends.
-    fn multiplier(&self, index: usize, has_prefix: bool) -> (u8, usize) {
+    fn multiplier(&self, index: usize, number: &Number, has_prefix: bool) -> (u8, usize) {
         let next = index + 1;
+        // Nobody writes millions to the cent: `$1,299.00 M.N.` are pesos.
+        if number.is_grouped() && number.has_two_decimals() || self.is_national_money(next) {
+            return (0, next);
+        }
         let is_glued = self.is_glued(next);
         let written = self.written(next);
         let power = match self.lower(next) {
@@ -610,104 +694,6 @@ impl Reader<'_> {
             ..candidate
         });
         true
-    }
-
-    /// A plus or minus that belongs to the number, not the dash of a range or a sentence.
-    fn is_signed(&self, first: usize, index: usize) -> bool {
-        let is_sign = |at: usize, next: usize| {
-            let is_plus = self.is_mark(at, &['+']);
-            let is_minus = self.kind(at).is_some_and(is_dash_mark)
-                && self.is_glued(next)
-                && !(at > 0 && (self.is_number(at - 1) || self.is_glued(at)));
-            is_plus || is_minus
-        };
-        let before_number = index > first && self.kind(index - 1).is_some_and(is_dash_mark);
-        before_number
-            || index > first && self.is_mark(index - 1, &['+'])
-            || first > 0 && is_sign(first - 1, first)
-    }
-
-    /// Whether a number is a percentage, date, time, size, quantity, telephone number or name.
-    fn is_other_number(
-        &self,
-        index: usize,
-        first: usize,
-        after: usize,
-        has_currency: bool,
-    ) -> bool {
-        let percent = ['%', '٪', '％'];
-        if self.is_mark(index + 1, &percent)
-            || first > 0 && self.is_mark(first - 1, &percent) && self.is_glued(first)
-        {
-            return true;
-        }
-        if has_currency {
-            return false;
-        }
-        if matches!(self.kind(index), Some(Kind::Number(number)) if number.is_plain() && number.digit_count() > MAX_PLAIN_DIGITS)
-        {
-            return true;
-        }
-        let next_kinds = self.kinds_at(after);
-        let is_glued_word = |at: usize, glue: usize| {
-            self.is_glued(glue) && matches!(self.kind(at), Some(Kind::Word { .. }))
-        };
-        if is_glued_word(after, after)
-            || next_kinds.any(Kinds::UNIT) && !next_kinds.any(Kinds::NOW | Kinds::TO | Kinds::OLD)
-            || self.is_mark(after, &['°', '×', '"', '″', '′', '@', '#', '¼', '½'])
-            || self.is_mark(after, &['*']) && self.is_number(after + 1)
-        {
-            return true;
-        }
-        let joint = ['/', ':', '×', '*', '@', '#', '№', '\\', '_', '='];
-        if self.is_mark(after, &['/', ':', '\\', '_'])
-            && self.is_glued(after)
-            && self.is_number(after + 1)
-        {
-            return true;
-        }
-        // A day and a month: `24. 12. 2024`.
-        if self.is_mark(after, &['.']) && self.is_glued(after) && self.is_number(after + 1)
-            || first > 1 && self.is_mark(first - 1, &['.']) && self.is_number(first - 2)
-        {
-            return true;
-        }
-        if matches!(self.lower(after), "x" | "х")
-            || after < self.tokens.list.len() && self.is_chain(after)
-        {
-            return true;
-        }
-        let Some(before) = first.checked_sub(1) else {
-            return false;
-        };
-        is_glued_word(before, first)
-            || self.kinds_at(before).any(Kinds::REF)
-            || self.is_mark(before, &joint) && self.is_glued(first)
-            || self.is_mark(before, &['×', '#', '№'])
-            || self.lower(before) == "x" && before > 0 && self.is_number(before - 1)
-            || self.is_chain(before)
-    }
-
-    /// A dash between two numbers that are no range: `555-1234`, `2024-05-12`.
-    fn is_chain(&self, dash: usize) -> bool {
-        if dash == 0
-            || !self.kind(dash).is_some_and(is_dash_mark)
-            || !self.is_glued(dash)
-            || !self.is_glued(dash + 1)
-        {
-            return false;
-        }
-        let (Some(Kind::Number(left)), Some(Kind::Number(right))) =
-            (self.kind(dash - 1), self.kind(dash + 1))
-        else {
-            return false;
-        };
-        let is_plain = left.is_plain() && right.is_plain();
-        let continues = self.kind(dash + 2).is_some_and(is_dash_mark) && self.is_number(dash + 3)
-            || dash > 2
-                && self.kind(dash - 2).is_some_and(is_dash_mark)
-                && self.is_number(dash - 3);
-        continues || is_plain && left.digit_count() >= 3 && right.digit_count() == 4
     }
 
     /// Makes one candidate, the lower, of two that are the ends of a range.

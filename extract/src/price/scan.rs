@@ -172,7 +172,7 @@ impl Scanner<'_> {
     fn is_amount_until(&self, at: usize, before: Before) -> bool {
         let place = self.after_spaces(at);
         let Some(c) = self.peek_from(place) else {
-            return before != Before::Other;
+            return !matches!(before, Before::Number | Before::Other);
         };
         if is_letter(c) {
             let word = self.letters_from(place);
@@ -209,8 +209,13 @@ impl Scanner<'_> {
             has_dash: false,
         };
         if self.peek().and_then(digit).is_none() {
-            // A whole part of zero that is not written.
-            self.at = self.after_points(self.at);
+            // A whole part of zero that is not written, or as a dash.
+            let mark = self.at
+                + self
+                    .peek()
+                    .filter(|c| is_dash(*c))
+                    .map_or(0, char::len_utf8);
+            self.at = self.after_points(mark);
             number.lengths = [1, 0, 0, 0, 0, 0];
             number.separators = [Separator::Point; MAX_GROUPS - 1];
             number.groups = 1;
@@ -313,15 +318,28 @@ impl Scanner<'_> {
         }
     }
 
-    /// Whether decimals without a whole part begin here: `.75 €`, `$.75`, but not `Rs.75`.
-    fn is_fraction(&self, earlier: &Tokens) -> bool {
-        let decimals = self.after_points(self.at);
+    /// Whether decimals without a whole part begin here: `.75 €`, `$.75`, `,75 €`, `-,75 €`, `CHF –.75`, but not `Rs.75`.
+    fn is_fraction(&self, c: char, earlier: &Tokens) -> bool {
+        let mark = if is_dash(c) {
+            self.at + c.len_utf8()
+        } else {
+            self.at
+        };
+        let point = self.peek_from(mark);
+        if !matches!(point, Some('.' | ',')) {
+            return false;
+        }
+        let decimals = self.after_points(mark);
         let length = self.digits_from(decimals, 4);
-        (1..=3).contains(&length)
-            && self.is_amount_until(
-                decimals + usize::from(length),
-                earlier.before_next(self.text),
-            )
+        let before = earlier.before_next(self.text);
+        let may_be = match point {
+            Some('.') if mark == self.at => (1..=3).contains(&length),
+            // A dash before a point is a minus, but not between a sign and the point.
+            Some('.') => length == 2 && before == Before::Sign,
+            // The numbers of a list are parted by commas too.
+            _ => length == 2 && before != Before::Number,
+        };
+        may_be && self.is_amount_until(decimals + usize::from(length), before)
     }
 
     /// Takes `,-` and its like after a number.
@@ -392,6 +410,7 @@ enum Before {
     Start,
     /// The sign, code or word of a currency.
     Sign,
+    Number,
     /// A number and a comma or point.
     List,
     Other,
@@ -423,7 +442,7 @@ impl Tokens {
                 let written = text.get(last.start..last.end).unwrap_or_default();
                 currency::sign(self.lower(last)).is_some() || Currency::from_code(written).is_some()
             }
-            Kind::Number(_) => false,
+            Kind::Number(_) => return Before::Number,
         };
         if is_currency {
             Before::Sign
@@ -479,8 +498,7 @@ pub(super) fn tokens(text: &str) -> Tokens {
             scanner.at += c.len_utf8();
             continue;
         }
-        let is_fraction =
-            c == '.' && !(is_glued && tokens.ends_in_word()) && scanner.is_fraction(&tokens);
+        let is_fraction = !(is_glued && tokens.ends_in_word()) && scanner.is_fraction(c, &tokens);
         let kind = if is_fraction || digit(c).is_some() {
             tokens.has_number = true;
             Kind::Number(scanner.number(&tokens))
@@ -536,6 +554,25 @@ impl Number {
             .sum()
     }
 
+    /// Whether separators part its thousands.
+    pub(super) fn is_grouped(&self) -> bool {
+        self.groups > 2 || self.groups == 2 && self.last_length() == 3
+    }
+
+    /// Whether points part its thousands, and nothing follows them but perhaps decimals after a comma.
+    pub(super) fn is_grouped_by_points(&self) -> bool {
+        self.is_grouped() && self.separators.first() == Some(&Separator::Point)
+    }
+
+    /// The point or comma that is all that parts its digits.
+    pub(super) fn only_mark(&self) -> Option<char> {
+        match (self.groups, self.last_separator()?) {
+            (2, Separator::Point) => Some('.'),
+            (2, Separator::Comma) => Some(','),
+            _ => None,
+        }
+    }
+
     /// Two digits after the last of its separators: as money is written.
     pub(super) fn has_two_decimals(&self) -> bool {
         self.groups > 1
@@ -574,12 +611,14 @@ impl Number {
                     last_length == 2
                 } else if !earlier.is_empty() || last_length != 3 {
                     true
+                } else if whole == [1] && self.digits < 1_000 {
+                    // No group of thousands follows a lone zero.
+                    true
                 } else {
                     match decimal {
                         Some(decimal) => decimal == mark,
                         None => {
-                            whole == [1] && self.digits < 1_000
-                                || minor_digits == 3 && mark == '.'
+                            minor_digits == 3 && mark == '.'
                                 || whole.first().is_some_and(|length| *length > 3)
                         }
                     }

@@ -86,7 +86,10 @@ fn separators_are_read_by_place_and_grouping() {
         (".49", "0.49 -"),
         ("$.49", "0.49 USD"),
         ("$..49", "0.49 USD"),
-        (",49 €", "49 EUR"),
+        (",49 €", "0.49 EUR"),
+        ("-,49 €", "0.49 EUR"),
+        ("CHF –.90", "0.90 CHF"),
+        ("-.49 €", "none"),
         (".5 €", "0.5 EUR"),
         (".375 €", "0.375 EUR"),
         ("No.49", "none"),
@@ -509,7 +512,11 @@ fn every_currency_of_the_table_is_read_by_its_code_and_its_signs() {
         assert_eq!(price.currency, Some(currency), "{text}");
     }
     for (sign, meaning) in currency::tables() {
-        let written = if sign.is_ascii() {
+        // The toman is known, and no currency of the standard.
+        if meaning.candidates().is_empty() {
+            continue;
+        }
+        let written = if sign.is_ascii() || sign.chars().count() == 2 {
             sign.to_uppercase()
         } else {
             sign.to_owned()
@@ -549,11 +556,11 @@ fn every_row_of_the_tables_is_well_formed() {
         include_str!("../data/currency_minor.txt"),
     ] {
         for row in rows(table) {
-            let codes = row[1].trim_start_matches("-|");
+            let codes = row[1].trim_start_matches('-').trim_start_matches('|');
             assert!(
                 codes
                     .split('|')
-                    .all(|code| Currency::from_code(code).is_some()),
+                    .all(|code| row[1] == "-" || Currency::from_code(code).is_some()),
                 "{row:?}"
             );
         }

@@ -7,7 +7,7 @@ use crate::table::rows;
 
 /// The kinds a phrase has; a phrase may have several, and its place decides.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Kinds(u16);
+pub(super) struct Kinds(u32);
 
 impl Kinds {
     pub(super) const PRICE: Self = Self(1);
@@ -26,10 +26,28 @@ impl Kinds {
     pub(super) const REF: Self = Self(1 << 13);
     pub(super) const PERIODIC: Self = Self(1 << 14);
     pub(super) const PARTS: Self = Self(1 << 15);
+    pub(super) const LOWEST: Self = Self(1 << 16);
+    pub(super) const DAYS: Self = Self(1 << 17);
+    pub(super) const TAX: Self = Self(1 << 18);
+    pub(super) const WITH: Self = Self(1 << 19);
+    pub(super) const WITHOUT: Self = Self(1 << 20);
+    pub(super) const NET: Self = Self(1 << 21);
+    pub(super) const GROSS: Self = Self(1 << 22);
+    pub(super) const FOR_SOME: Self = Self(1 << 23);
+    /// The words and the number of "lowest price of the last 30 days"; no phrase has it by itself.
+    pub(super) const LOWEST_BEFORE: Self = Self(1 << 24);
+
+    /// The kinds whose words stand beside prices and hardly anywhere else.
+    const OF_PRICES: u32 = (1 << 16) - 1;
 
     /// Whether it has any kind of `other`.
     pub(super) fn any(self, other: Self) -> bool {
         self.0 & other.0 != 0
+    }
+
+    /// Whether it is a word that stands beside prices; "with" and "days" stand anywhere.
+    pub(super) fn is_of_prices(self) -> bool {
+        self.0 & Self::OF_PRICES != 0
     }
 
     fn named(name: &str) -> Option<Self> {
@@ -50,6 +68,14 @@ impl Kinds {
             "ref" => Self::REF,
             "periodic" => Self::PERIODIC,
             "parts" => Self::PARTS,
+            "lowest" => Self::LOWEST,
+            "days" => Self::DAYS,
+            "tax" => Self::TAX,
+            "with" => Self::WITH,
+            "without" => Self::WITHOUT,
+            "net" => Self::NET,
+            "gross" => Self::GROSS,
+            "some" => Self::FOR_SOME,
             _ => return None,
         })
     }

@@ -48,6 +48,31 @@ pub(super) fn roots(text: &str) -> Vec<Value> {
     roots
 }
 
+/// What parts the groups of digits of a number as people write it.
+struct Separator {
+    /// In bytes.
+    length: usize,
+    /// Three digits follow it; a comma or point may stand before decimals too.
+    parts_thousands: bool,
+}
+
+/// The separator that a text begins with, if any.
+fn separator(text: &[u8]) -> Option<Separator> {
+    let (length, parts_thousands) = match text {
+        [b',' | b'.', ..] => (1, false),
+        [b' ' | b'\'', ..] => (1, true),
+        // U+00A0.
+        [0xc2, 0xa0, ..] => (2, true),
+        // U+2009, U+202F and U+2019.
+        [0xe2, 0x80, 0x89 | 0xaf | 0x99, ..] => (3, true),
+        _ => return None,
+    };
+    Some(Separator {
+        length,
+        parts_thousands,
+    })
+}
+
 struct Reader<'a> {
     text: &'a str,
     at: usize,
@@ -152,11 +177,61 @@ impl<'a> Reader<'a> {
             self.skip_blank();
             let value = match self.peek() {
                 None | Some(b',' | b'}') => Value::Null,
-                Some(_) => self.value(depth + 1),
+                Some(_) => self.property(depth + 1),
             };
             object.insert(key, value);
         }
         Value::Object(object)
+    }
+
+    /// The value of a key. Templates print numbers there as people write them (`1,299.00`, `19,99`, `1 299`); what follows such a comma is no key.
+    fn property(&mut self, depth: usize) -> Value {
+        self.skip_sign();
+        let start = self.at;
+        let begins_with_digit = self.peek().is_some_and(|byte| byte.is_ascii_digit());
+        let value = self.value(depth);
+        if !begins_with_digit {
+            return value;
+        }
+        let Some(end) = self.end_of_written_number() else {
+            return value;
+        };
+        self.at = end;
+        Value::String(self.text.get(start..end).unwrap_or_default().to_owned())
+    }
+
+    /// Skips a currency sign before a number, which stands there only in what people read.
+    fn skip_sign(&mut self) {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let number = ["$", "€", "£", "¥", "₹"]
+            .iter()
+            .find_map(|sign| rest.strip_prefix(sign))
+            .map(str::trim_start)
+            .filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+        if let Some(number) = number {
+            self.at = self.text.len() - number.len();
+        }
+    }
+
+    /// Where a number ends of which what was read so far is but the first group of digits.
+    fn end_of_written_number(&self) -> Option<usize> {
+        let bytes = self.text.as_bytes();
+        let digits_from = |at: usize| {
+            let rest = bytes.get(at..).unwrap_or_default();
+            rest.iter().take_while(|byte| byte.is_ascii_digit()).count()
+        };
+        let mut end = self.at;
+        while let Some(separator) = separator(bytes.get(end..).unwrap_or_default()) {
+            let digits = digits_from(end + separator.length);
+            if digits == 0 || separator.parts_thousands && digits != 3 {
+                break;
+            }
+            end += separator.length + digits;
+        }
+        let rest = bytes.get(end..).unwrap_or_default();
+        let next = rest.iter().find(|byte| !byte.is_ascii_whitespace());
+        // `{a: 1,2: 3}` has digits for a key.
+        (end > self.at && next != Some(&b':')).then_some(end)
     }
 
     fn array(&mut self, depth: usize) -> Value {

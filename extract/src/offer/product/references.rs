@@ -13,6 +13,12 @@ pub(super) const MAX_PRODUCTS: usize = 500;
 /// Largest object put where its `@id` stands, roughly in bytes: it is copied for each.
 const MAX_REFERENCED_BYTES: usize = 16 * 1024;
 
+/// Most contexts and prefixes looked at.
+const MAX_CONTEXTS: usize = 100;
+
+/// Deepest lists in lists that are one list.
+const MAX_LISTS: usize = 4;
+
 /// Types that are named by `@id` where they belong to a product.
 const REFERENCED: &[&str] = &[
     "Offer",
@@ -22,8 +28,13 @@ const REFERENCED: &[&str] = &[
     "UnitPriceSpecification",
 ];
 
-/// Puts the objects that are named by `@id` alone where they are named, in JSON-LD whose `@graph` is flat.
+/// Makes JSON-LD the tree that most pages write: with plain names, and with the objects that are named by `@id` alone put where they are
+/// named, where its `@graph` is flat.
 pub(in super::super) fn with_references(mut roots: Vec<Value>) -> Vec<Value> {
+    for root in &mut roots {
+        let prefixes = prefixes(root);
+        put_plain_names(root, &prefixes);
+    }
     let mut known = HashMap::new();
     let mut left = MAX_OBJECTS;
     for root in &roots {
@@ -37,6 +48,75 @@ pub(in super::super) fn with_references(mut roots: Vec<Value>) -> Vec<Value> {
         put_references(root, &known, &mut copies, 0);
     }
     roots
+}
+
+/// The prefixes that the `@context` of a root defines for the names of schema.org, with those that everybody uses.
+fn prefixes(root: &Value) -> Vec<String> {
+    let mut found = vec!["schema".to_owned(), "sdo".to_owned()];
+    let mut contexts: Vec<&Value> = match root {
+        Value::Array(roots) => roots
+            .iter()
+            .filter_map(|root| root.get("@context"))
+            .collect(),
+        root => root.get("@context").into_iter().collect(),
+    };
+    while let Some(context) = contexts.pop() {
+        match context {
+            Value::Array(list) if contexts.len() < MAX_CONTEXTS => contexts.extend(list),
+            Value::Object(terms) => found.extend(
+                terms
+                    .iter()
+                    .filter(|(_, meaning)| {
+                        meaning.as_str().is_some_and(|meaning| {
+                            meaning.ends_with("schema.org/") || meaning.ends_with("schema.org#")
+                        })
+                    })
+                    .map(|(term, _)| term.clone())
+                    .take(MAX_CONTEXTS),
+            ),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// The plain form of a name of schema.org that is written with a prefix or as an address.
+fn plain_name<'a>(name: &'a str, prefixes: &[String]) -> Option<&'a str> {
+    let (before, after) = name.split_once(':')?;
+    if prefixes.iter().any(|prefix| prefix == before) {
+        return Some(after);
+    }
+    let address = after.strip_prefix("//")?;
+    let path = address.strip_prefix("www.").unwrap_or(address);
+    matches!(before, "http" | "https")
+        .then(|| path.strip_prefix("schema.org/"))
+        .flatten()
+}
+
+/// Gives all properties their plain names. What a plain name says already stays.
+fn put_plain_names(value: &mut Value, prefixes: &[String]) {
+    match value {
+        Value::Array(values) => {
+            for value in values {
+                put_plain_names(value, prefixes);
+            }
+        }
+        Value::Object(object) => {
+            if object
+                .keys()
+                .any(|name| plain_name(name, prefixes).is_some())
+            {
+                for (name, value) in std::mem::take(object) {
+                    let plain = plain_name(&name, prefixes).map(str::to_owned);
+                    object.entry(plain.unwrap_or(name)).or_insert(value);
+                }
+            }
+            for value in object.values_mut() {
+                put_plain_names(value, prefixes);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// Offers, brands and prices by their `@id`.
@@ -132,4 +212,30 @@ pub(super) fn has_type(object: &Map<String, Value>, types: &[&str]) -> bool {
         Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).any(is_one),
         _ => false,
     }
+}
+
+/// The objects of a property, whether it has one or a list; lists in lists are one (JSON-LD 1.1, sets), and so is `@list`.
+pub(super) fn objects(value: Option<&Value>) -> Vec<&Map<String, Value>> {
+    fn collect<'a>(value: &'a Value, depth: usize, out: &mut Vec<&'a Map<String, Value>>) {
+        match value {
+            Value::Array(values) if depth < MAX_LISTS => {
+                for value in values {
+                    collect(value, depth + 1, out);
+                }
+            }
+            Value::Object(object) => {
+                let inner = ["@list", "@set"].iter().find_map(|key| object.get(*key));
+                match inner {
+                    Some(list) if depth < MAX_LISTS => collect(list, depth + 1, out),
+                    _ => out.push(object),
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    if let Some(value) = value {
+        collect(value, 0, &mut found);
+    }
+    found
 }

@@ -9,15 +9,25 @@ use std::collections::{HashMap, HashSet};
 
 use ego_tree::NodeId;
 
-use super::{Candidate, Heading, NoteKind, Seen, Visible};
+use super::anchor::Anchor;
+use super::others::Others;
+use super::{Candidate, Heading, NAMED_LEVEL, Seen, Visible};
 use crate::html::{Attributes, ego::NodeRef};
-use crate::offer::availability::Availability;
 use crate::offer::name::Names;
 use crate::offer::region::{Traits, traits};
-use crate::price::Amount;
+use crate::price::{self, Amount, Labels, is_with_tax};
 
-/// How far from the title a note on stock may stand, in bytes of visible text.
-const MAX_NOTE_DISTANCE: usize = 6_000;
+/// How many of the best candidates have the words around them read.
+const LABELLED: usize = 12;
+
+/// How much text before and after an amount may say whose price it is, in bytes.
+const LABEL_REACH: usize = 120;
+
+/// How near two amounts stand that are one price without and with tax, or before and after a reduction, in bytes.
+const PAIR_REACH: usize = 200;
+
+/// How far up a link is looked for that leads from a price to another product, in elements.
+const MAX_CARD_CLIMB: usize = 3;
 
 /// How far up the tree a region is looked for, in elements.
 const MAX_CLIMB: usize = 40;
@@ -34,13 +44,6 @@ const MAX_CARD_BYTES: usize = 600;
 /// How much of a card is looked at for a link or picture, in nodes.
 const MAX_CARD_NODES: usize = 80;
 
-/// The title's place, against which all else is measured.
-struct Anchor {
-    start: usize,
-    end: usize,
-    around: HashSet<NodeId>,
-}
-
 impl Visible<'_> {
     /// The heading most like the page's names, and how much it is the same.
     pub(in super::super) fn heading(&self, names: &Names) -> Option<(&str, f32)> {
@@ -55,11 +58,15 @@ impl Visible<'_> {
             .headings
             .iter()
             .filter(counts)
-            .any(|heading| heading.is_first_level);
+            .any(|heading| heading.level == 1);
         self.headings
             .iter()
             .filter(counts)
-            .filter(|heading| heading.is_first_level == has_first_level)
+            .filter(|heading| match heading.level {
+                1 => true,
+                2 | 3 | NAMED_LEVEL => !has_first_level,
+                _ => false,
+            })
             .map(|heading| {
                 (
                     heading,
@@ -78,23 +85,19 @@ impl Visible<'_> {
     pub(in super::super) fn headings(&self) -> impl Iterator<Item = &str> {
         self.headings
             .iter()
-            .filter(|heading| heading.is_first_level)
+            .filter(|heading| heading.level == 1)
             .map(|heading| heading.text.as_str())
     }
 
-    fn anchor(&self, names: &Names) -> Option<Anchor> {
+    pub(super) fn anchor(&self, names: &Names) -> Option<Anchor> {
         let (heading, _) = self.best_heading(names)?;
         let node = self.page.document().tree.get(heading.node)?;
-        Some(Anchor {
-            start: heading.start,
-            end: heading.end,
-            around: node.ancestors().map(|ancestor| ancestor.id()).collect(),
-        })
+        Some(Anchor::new(heading.start, heading.end, node))
     }
 
     /// The traits of what is around a node and not around the title, nearest first, and how many
     /// elements that are.
-    fn surroundings(
+    pub(super) fn surroundings(
         &self,
         id: NodeId,
         anchor: Option<&Anchor>,
@@ -108,7 +111,7 @@ impl Visible<'_> {
             .chain(node.ancestors())
             .take(MAX_CLIMB)
         {
-            if anchor.is_some_and(|anchor| anchor.around.contains(&around.id())) {
+            if anchor.is_some_and(|anchor| anchor.is_within(around.id())) {
                 break;
             }
             if let Some(element) = around.value().as_element() {
@@ -128,27 +131,70 @@ impl Visible<'_> {
         (found, steps)
     }
 
-    /// Scores all candidates and gives the best, if it is good enough.
-    pub(in super::super) fn price(&self, names: &Names) -> Option<Seen> {
+    /// Scores all candidates and gives the best, if it is good enough. Of a product that is sold out, a price beside a link to another
+    /// product is that product's.
+    pub(in super::super) fn price(&self, names: &Names, is_sold_out: bool) -> Option<Seen> {
         let anchor = self.anchor(names);
-        let mut memo = HashMap::new();
-        let carts = self.main_carts(anchor.as_ref(), &mut memo);
-        let mut scored: Vec<Candidate> = self
-            .candidates
+        let mut scored = self.scored(anchor.as_ref(), is_sold_out);
+        self.label_best(&mut scored);
+        // Of equals the first: `max_by` would give the last.
+        let first = scored
             .iter()
-            .map(|candidate| {
-                let mut candidate = candidate.clone();
-                self.score(&mut candidate, anchor.as_ref(), &carts, &mut memo);
-                candidate
-            })
-            .collect();
-        let repeated = self.repeated(anchor.as_ref());
+            .rev()
+            .max_by(|a, b| a.score.total_cmp(&b.score))?;
+        if first.score < MIN_SCORE && !(anchor.is_none() && self.is_only_price(first)) {
+            return None;
+        }
+        let best = self.with_tax(first, &scored).unwrap_or(first);
+        let rival = scored
+            .iter()
+            .filter(|other| other.amount != best.amount && !other.is_struck)
+            .filter(|other| !is_with_tax(other.labels, other.amount, best.labels, best.amount))
+            .map(|other| other.score)
+            .fold(0.0, f32::max);
+        let list_price = best
+            .old_amount
+            .filter(|old| *old > best.amount)
+            .or_else(|| former_of(best, &scored));
+        let currency = best.currency.or_else(|| {
+            scored
+                .iter()
+                .filter(|other| other.score > 0.0)
+                .find_map(|other| other.currency)
+        });
+        Some(Seen {
+            amount: best.amount,
+            currency,
+            sign: best.sign.clone(),
+            list_price,
+            labels: best.labels,
+            confidence: confidence(first.score, first.score - rival),
+            shown: scored
+                .iter()
+                .map(|other| (other.amount, other.currency))
+                .collect(),
+        })
+    }
+
+    /// Every candidate with its score, by what stands around it and beside it.
+    fn scored(&self, anchor: Option<&Anchor>, is_sold_out: bool) -> Vec<Candidate> {
+        let mut memo = HashMap::new();
+        let others = Others::new(self, anchor);
+        let carts = self.main_carts(anchor, &others, &mut memo);
+        let repeated = self.repeated(anchor);
+        let mut scored = self.candidates.clone();
         for candidate in &mut scored {
-            candidate.score -= if repeated.contains(&candidate.node) {
-                3.0
-            } else {
-                0.0
+            self.score(candidate, anchor, &carts, &mut memo);
+            let is_other = others.has(candidate.start, candidate.node);
+            let is_neighbours = is_sold_out && self.is_beside_link(candidate, anchor);
+            let mut weigh = |holds: bool, weight: f32| {
+                if holds {
+                    candidate.score += weight;
+                }
             };
+            weigh(repeated.contains(&candidate.node), -3.0);
+            weigh(is_other, -5.0);
+            weigh(is_neighbours, -4.0);
         }
         // The same amount shown again where it may be the price (a sticky bar, a button).
         let good: Vec<Amount> = scored
@@ -167,52 +213,133 @@ impl Visible<'_> {
                 _ => 1.0,
             };
         }
-        // A former price beside it, higher, marks the price of today.
-        let former: Vec<(usize, Amount)> = scored
+        mark_former(&mut scored);
+        scored
+    }
+
+    /// Reads the words around the best candidates, and takes back what they say is no price of today or not everybody's.
+    fn label_best(&self, scored: &mut [Candidate]) {
+        let mut order: Vec<usize> = (0..scored.len()).collect();
+        let score = |place: &usize| {
+            scored
+                .get(*place)
+                .map_or(f32::MIN, |candidate| candidate.score)
+        };
+        order.sort_by(|a, b| score(b).total_cmp(&score(a)));
+        order.truncate(LABELLED);
+        for place in order {
+            let Some(candidate) = scored.get_mut(place) else {
+                continue;
+            };
+            candidate.labels = self.labels_of(candidate);
+            if candidate.labels.is_lowest_before {
+                candidate.is_struck = true;
+                candidate.score -= 5.0;
+            }
+            candidate.score -= if candidate.labels.is_for_some {
+                3.0
+            } else {
+                0.0
+            };
+        }
+    }
+
+    /// What the words around a candidate say, as far as they are not around a neighbour.
+    fn labels_of(&self, candidate: &Candidate) -> Labels {
+        let name_end = self
+            .headings
             .iter()
-            .filter(|c| c.is_struck)
-            .map(|c| (c.start, c.amount))
+            .filter(|heading| heading.level <= 2 && heading.end <= candidate.start)
+            .map(|heading| heading.end)
+            .max();
+        // Words in the block of another amount are about that one.
+        let (block_start, block_end) = self.block_of(candidate);
+        let others = || {
+            self.candidates
+                .iter()
+                .map(|other| (other, self.block_of(other)))
+        };
+        let others_end = others()
+            .filter(|(_, (_, end))| *end <= block_start)
+            .map(|(_, (_, end))| end)
+            .max();
+        let others_start = others()
+            .filter(|(_, (start, _))| *start >= block_end)
+            .map(|(_, (start, _))| start)
+            .min();
+        let begin = candidate
+            .start
+            .saturating_sub(LABEL_REACH)
+            .max(name_end.unwrap_or(0))
+            .max(others_end.unwrap_or(0));
+        let end = (candidate.end + LABEL_REACH).min(others_start.unwrap_or(usize::MAX));
+        let begin = self.text.floor_char_boundary(begin);
+        let end = self.text.floor_char_boundary(end);
+        let amounts: Vec<(usize, usize)> = self
+            .candidates
+            .iter()
+            .filter(|other| other.start >= begin && other.end <= end)
+            .map(|other| (other.start - begin, other.end - begin))
             .collect();
-        for candidate in scored.iter_mut().filter(|c| !c.is_struck) {
-            let is_reduced = former.iter().any(|(start, amount)| {
-                start.abs_diff(candidate.start) < 60 && *amount > candidate.amount
-            });
-            candidate.score += if is_reduced { 1.5 } else { 0.0 };
-        }
-        // Of equals the first: `max_by` would give the last.
-        let best = scored
+        let own = amounts
             .iter()
-            .rev()
-            .max_by(|a, b| a.score.total_cmp(&b.score))?;
-        if best.score < MIN_SCORE {
-            return None;
-        }
-        let rival = scored
+            .position(|(start, _)| start + begin == candidate.start);
+        let text = self.text.get(begin..end).unwrap_or_default();
+        own.and_then(|own| price::labels(text, &amounts).get(own).copied())
+            .unwrap_or_default()
+    }
+
+    /// Where the block begins and ends in which a candidate stands.
+    fn block_of(&self, candidate: &Candidate) -> (usize, usize) {
+        let before = self.edges.partition_point(|edge| *edge <= candidate.start);
+        let start = before
+            .checked_sub(1)
+            .and_then(|place| self.edges.get(place));
+        let after = self.edges.partition_point(|edge| *edge < candidate.end);
+        let end = self.edges.get(after);
+        (
+            start.copied().unwrap_or(0),
+            end.copied().unwrap_or(self.text.len()),
+        )
+    }
+
+    /// The candidate that is the same price with tax.
+    fn with_tax<'c>(&self, net: &Candidate, scored: &'c [Candidate]) -> Option<&'c Candidate> {
+        scored
             .iter()
-            .filter(|other| other.amount != best.amount && !other.is_struck)
-            .map(|other| other.score)
-            .fold(0.0, f32::max);
-        let list_price = best.old_amount.or_else(|| {
-            scored
+            .filter(|other| other.start.abs_diff(net.start) < PAIR_REACH)
+            .filter(|other| !other.is_struck && other.amount > net.amount)
+            .find(|other| is_with_tax(net.labels, net.amount, self.labels_of(other), other.amount))
+    }
+
+    /// Whether a page without any title shows but this one amount, in an element that calls itself a price.
+    fn is_only_price(&self, candidate: &Candidate) -> bool {
+        let (around, _) = self.surroundings(candidate.node, None, &mut HashMap::new());
+        candidate.score >= 0.0
+            && around.iter().any(|traits| traits.is_price)
+            && self
+                .candidates
                 .iter()
-                .filter(|other| other.is_struck || other.is_named_old)
-                .filter(|other| other.amount > best.amount)
-                .filter(|other| other.start.abs_diff(best.start) < 200)
-                .min_by_key(|other| other.start.abs_diff(best.start))
-                .map(|other| other.amount)
-        });
-        let currency = best.currency.or_else(|| {
-            scored
-                .iter()
-                .filter(|other| other.score > 0.0)
-                .find_map(|other| other.currency)
-        });
-        Some(Seen {
-            amount: best.amount,
-            currency,
-            list_price,
-            confidence: confidence(best.score, best.score - rival),
-        })
+                .all(|other| other.amount == candidate.amount)
+    }
+
+    /// Whether a link with words to another page stands beside a price, as in the card of another product.
+    fn is_beside_link(&self, candidate: &Candidate, anchor: Option<&Anchor>) -> bool {
+        let Some((node, anchor)) = self.page.document().tree.get(candidate.node).zip(anchor) else {
+            return false;
+        };
+        std::iter::once(node)
+            .chain(node.ancestors())
+            .take(MAX_CARD_CLIMB)
+            .take_while(|around| !anchor.is_within(around.id()))
+            .flat_map(|around| around.descendants().take(MAX_CARD_NODES))
+            .filter(|inner| {
+                inner
+                    .value()
+                    .as_element()
+                    .is_some_and(|element| traits(element).is_link)
+            })
+            .any(|link| crate::html::node_text(link, 20).contains(char::is_alphabetic))
     }
 
     /// The prices in one of several elements that are alike, each with a link or picture: a list of products.
@@ -227,9 +354,7 @@ impl Visible<'_> {
                 .into_iter()
                 .flat_map(|node| std::iter::once(node).chain(node.ancestors()))
                 .take(MAX_CLIMB)
-                .take_while(|around| {
-                    !anchor.is_some_and(|anchor| anchor.around.contains(&around.id()))
-                })
+                .take_while(|around| !anchor.is_some_and(|anchor| anchor.is_within(around.id())))
         };
         // The members of each group, in document order, with the place of their first price.
         let mut groups: HashMap<_, Vec<(NodeId, usize)>> = HashMap::new();
@@ -276,11 +401,13 @@ impl Visible<'_> {
     fn main_carts(
         &self,
         anchor: Option<&Anchor>,
+        others: &Others<'_>,
         memo: &mut HashMap<NodeId, Traits>,
     ) -> Vec<usize> {
         self.notes
             .iter()
-            .filter(|note| matches!(note.kind, NoteKind::Cart { .. } | NoteKind::Notify))
+            .filter(|note| note.is_button())
+            .filter(|note| !others.has(note.start, note.node))
             .filter(|note| {
                 !self
                     .surroundings(note.node, anchor, memo)
@@ -321,6 +448,8 @@ impl Visible<'_> {
         // Themes name the only price of a product `regular` as well.
         weigh(is_named_old, -1.5);
         candidate.is_named_old = is_named_old;
+        candidate.has_old_name = near(2, |t| t.is_old);
+        candidate.has_name_of_today = near(3, |t| t.is_now);
         weigh(candidate.flags.is_old, -4.0);
         // Regions of other products, of the shop, of the basket.
         weigh(near(MAX_CLIMB, |t| t.is_related), -6.0);
@@ -386,55 +515,48 @@ impl Visible<'_> {
         };
         candidate.score = score;
     }
+}
 
-    /// What buttons and notes near the title say.
-    ///
-    /// A button that buys and can be pressed outweighs a badge ("Sold out"), which themes keep in every
-    /// page and hide by a style. A button that cannot be pressed says little by itself: scripts
-    /// enable it.
-    pub(in super::super) fn availability(&self, names: &Names) -> Option<Availability> {
-        let anchor = self.anchor(names);
-        let mut memo = HashMap::new();
-        let (mut has_cart, mut has_notify, mut has_disabled) = (false, false, false);
-        let (mut stock, mut text) = (None, None);
-        for note in &self.notes {
-            let reach = match note.kind {
-                NoteKind::Cart { .. } => MAX_NOTE_DISTANCE * 4,
-                _ => MAX_NOTE_DISTANCE,
-            };
-            let is_far = anchor.as_ref().is_some_and(|anchor| {
-                note.start > anchor.end + reach || note.start + reach / 2 < anchor.end
-            });
-            let (around, _) = self.surroundings(note.node, anchor.as_ref(), &mut memo);
-            if is_far || around.iter().any(Traits::is_foreign) {
-                continue;
-            }
-            let is_hidden = around.iter().take(6).any(|t| t.is_hidden);
-            let is_choice = around.iter().take(4).any(|t| t.is_choice);
-            match &note.kind {
-                NoteKind::Cart { is_disabled } => {
-                    has_cart |= !is_disabled;
-                    has_disabled |= is_disabled;
-                }
-                NoteKind::Notify => has_notify |= !is_hidden,
-                NoteKind::Stock(_) | NoteKind::Text(_) if is_hidden || is_choice => {}
-                NoteKind::Stock(found) => {
-                    let is_badge = around.iter().take(3).any(|t| t.is_badge || t.is_price);
-                    stock = stock.or(Some((*found, is_badge)));
-                }
-                NoteKind::Text(found) => text = text.or(Some((*found, true))),
-            }
-        }
-        let said = stock.or(text);
-        match said {
-            Some((said, is_badge)) if said.is_available() || !is_badge || !has_cart => Some(said),
-            _ if has_cart => Some(Availability::InStock),
-            _ if has_notify => Some(Availability::OutOfStock),
-            // Where nothing says "sold out", a script enables it.
-            _ if has_disabled => Some(Availability::InStock),
-            _ => None,
+/// Tells former prices by the prices of today beside them, and the other way round.
+fn mark_former(scored: &mut [Candidate]) {
+    // A former price beside it, higher, marks the price of today.
+    let former: Vec<(usize, Amount)> = scored
+        .iter()
+        .filter(|c| c.is_struck)
+        .map(|c| (c.start, c.amount))
+        .collect();
+    for candidate in scored.iter_mut().filter(|c| !c.is_struck) {
+        let is_reduced = former.iter().any(|(start, amount)| {
+            start.abs_diff(candidate.start) < 60 && *amount > candidate.amount
+        });
+        candidate.score += if is_reduced { 1.5 } else { 0.0 };
+    }
+    // `original current`: an element called both is the former price beside a lower one that is called today's alone.
+    let today: Vec<(usize, Amount)> = scored
+        .iter()
+        .filter(|c| c.has_name_of_today && !c.has_old_name && !c.is_struck)
+        .map(|c| (c.start, c.amount))
+        .collect();
+    for candidate in scored.iter_mut().filter(|c| c.has_old_name && !c.is_struck) {
+        let is_former = today.iter().any(|(start, amount)| {
+            start.abs_diff(candidate.start) < PAIR_REACH && *amount < candidate.amount
+        });
+        if is_former && !candidate.is_named_old {
+            candidate.is_named_old = true;
+            candidate.score -= 3.0;
         }
     }
+}
+
+/// The former price beside a price: the nearest higher one that is struck out or called so.
+fn former_of(best: &Candidate, scored: &[Candidate]) -> Option<Amount> {
+    scored
+        .iter()
+        .filter(|other| other.is_struck || other.is_named_old)
+        .filter(|other| other.amount > best.amount)
+        .filter(|other| other.start.abs_diff(best.start) < PAIR_REACH)
+        .min_by_key(|other| other.start.abs_diff(best.start))
+        .map(|other| other.amount)
 }
 
 /// What elements that are alike have in common: parent, name and class.

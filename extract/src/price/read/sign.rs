@@ -3,7 +3,7 @@
 use super::reader::Reader;
 use crate::price::currency::{self, Currency, Meaning, Weakness};
 use crate::price::hints;
-use crate::price::scan::{Kind, is_dash_mark, is_sign};
+use crate::price::scan::{Kind, Number, is_dash_mark, is_sign};
 
 /// A currency sign beside a number.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +60,13 @@ impl Reader<'_> {
                     return Some(Sign {
                         after: index + 2,
                         ..single(Some(meaning), None)
+                    });
+                }
+                // `XY$5`: dollars of a country that is not known here.
+                if has_word_before && self.is_country_prefix(index - 1) {
+                    return Some(Sign {
+                        first: index - 1,
+                        ..single(joined(&["?", self.written(index)]), None)
                     });
                 }
                 meaning.map(|meaning| single(Some(meaning), None))
@@ -130,12 +137,16 @@ impl Reader<'_> {
                 }
                 let meaning = currency::sign(lower)?;
                 let is_capital = written.starts_with(char::is_uppercase);
+                if lower == "mn" && !self.is_national_money(index) {
+                    return None;
+                }
                 let is_money = match currency::weakness(lower) {
                     None => true,
                     Some(Weakness::Local) => {
                         self.is_local(meaning) && (is_capital || lower.len() > 1)
                     }
                     Some(Weakness::Capital) => is_capital || self.is_local(meaning),
+                    Some(Weakness::LocalCapital) => is_capital && self.is_local(meaning),
                     Some(Weakness::After) => {
                         index > 0 && self.is_number(index - 1) || self.is_local(meaning)
                     }
@@ -144,6 +155,14 @@ impl Reader<'_> {
             }
             Kind::Number(_) => None,
         }
+    }
+
+    /// One or two capitals glued to a sign, which name a country: `WS$`.
+    fn is_country_prefix(&self, index: usize) -> bool {
+        let written = self.written(index);
+        let is_code = (1..=2).contains(&written.len())
+            && written.bytes().all(|byte| byte.is_ascii_uppercase());
+        is_code && self.is_glued(index + 1) && self.is_mark(index + 1, &['$'])
     }
 
     /// Whether one of its currencies is the place's, or the one that the caller expects.
@@ -187,7 +206,7 @@ impl Reader<'_> {
         } else {
             self.sign_at(at, taken)
         }?;
-        if matches!(self.lower(at), "p" | "р" | "ft") {
+        if matches!(self.lower(at), "р" | "ft") {
             return None;
         }
         // `USD $18`: the code says which dollar.
@@ -209,7 +228,8 @@ impl Reader<'_> {
     }
 
     /// The currency after a number, at `after`.
-    pub(super) fn suffix(&self, index: usize, after: usize, has_prefix: bool) -> Option<Sign> {
+    pub(super) fn suffix(&self, index: usize, after: usize, prefix: Option<Sign>) -> Option<Sign> {
+        let has_prefix = prefix.is_some();
         let sign = self.sign_at(after, after)?;
         if self.lower(sign.first) == "r" && sign.after == sign.first + 1 {
             return None;
@@ -221,7 +241,15 @@ impl Reader<'_> {
         let belongs_to_next = self.is_number(sign.after)
             && (has_prefix || self.is_glued(sign.after) && !self.is_glued(sign.first))
             && !is_footnote;
-        if belongs_to_next || has_prefix && sign.code.is_none() {
+        // `$599 M.N.`: of the moneys that the first sign may mean, the second says which.
+        let says_which = sign.code.is_some()
+            || sign
+                .meaning
+                .zip(prefix.and_then(|prefix| prefix.meaning))
+                .is_some_and(|(meaning, prefix)| {
+                    prefix.candidates().len() > 1 && meaning.is_among(prefix)
+                });
+        if belongs_to_next || has_prefix && !says_which {
             return None;
         }
         // `5 p`, `5 м` are not money unless written together or the page is of that country.
@@ -245,15 +273,27 @@ impl Reader<'_> {
         })
     }
 
-    pub(super) fn currency(&self, prefix: Option<Sign>, suffix: Option<Sign>) -> Option<Currency> {
-        let signs = [prefix, suffix];
+    pub(super) fn currency(
+        &self,
+        prefix: Option<Sign>,
+        suffix: Option<Sign>,
+        number: &Number,
+    ) -> Option<Currency> {
+        // Of two signs the second says which money the first means.
+        let signs = [suffix, prefix];
         let code = signs.iter().flatten().find_map(|sign| sign.code);
         code.or_else(|| {
-            signs
-                .iter()
-                .flatten()
-                .find_map(|sign| hints::resolve(sign.meaning?, self.hints))
+            signs.iter().flatten().find_map(|sign| {
+                let meaning = sign.meaning?;
+                hints::by_grouping(meaning, number.is_grouped_by_points(), self.hints)
+                    .or_else(|| hints::resolve(meaning, self.hints))
+            })
         })
+    }
+
+    /// Whether the piece at `index` is `M.N.` or `MN`, "moneda nacional", which is no million.
+    pub(super) fn is_national_money(&self, index: usize) -> bool {
+        self.lower(index) == "mn" && matches!(self.written(index), "M.N" | "MN" | "m.n")
     }
 }
 
