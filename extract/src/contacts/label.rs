@@ -85,6 +85,14 @@ static WORDS: LazyLock<HashMap<&'static str, Entry>> = LazyLock::new(|| {
         .collect()
 });
 
+/// The last words of registers that have several.
+static REGISTER_ENDS: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
+    let registers = WORDS.iter().filter(|(_, entry)| entry.is_register);
+    registers
+        .filter_map(|(phrase, _)| Some(phrase.rsplit_once(' ')?.1))
+        .collect()
+});
+
 /// Words of buttons that show something.
 static SHOWING: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
     rows(include_str!("../data/phone_labels.txt"))
@@ -243,11 +251,20 @@ fn at_end(
 
 /// `IBAN NL91 ABNA 0417 …`, `RCS Paris B 552 …`: the register that a number is in.
 fn register(words: &[Word<'_>], languages: &Languages) -> Option<Label> {
-    for word in words.iter().rev().take(MAX_BETWEEN) {
+    for end in (1..=words.len()).rev().take(MAX_BETWEEN) {
+        let (word, front) = words.get(..end)?.split_last()?;
         match languages.lookup(&word.key) {
             Some(entry) if entry.is_register => return Some(entry.label),
             Some(entry) if entry.label.is_phone() => return None,
             Some(_) => {}
+            None if REGISTER_ENDS.contains(word.key.as_str()) => {
+                let starts = (0..front.len()).rev().take(MAX_WORDS - 1);
+                let mut phrases = starts.filter_map(|start| words.get(start..end).map(join));
+                let found = phrases.find_map(|phrase| languages.lookup(&phrase));
+                return found
+                    .filter(|entry| entry.is_register)
+                    .map(|entry| entry.label);
+            }
             None if word.is_code() || word.is_capitalised() || is_particle(&word.key) => {}
             None => return None,
         }
@@ -315,16 +332,18 @@ fn in_last(last: &Word<'_>, languages: &Languages) -> Option<Label> {
     {
         return Some(*label);
     }
-    // `Tel.043`, `Fax:0031`, `KvK-nr.:`
+    // `Tel.043`, `Fax:0031`
     let (front, tail) = last
         .text
         .rsplit_once(['/', '-', ':', '|', '(', '>', '_', '.'])?;
     let tail = key(bare(tail));
-    let found = languages.lookup(&tail).or_else(|| {
-        let front = bare(front);
-        (is_filler(&tail) && !front.is_empty()).then(|| languages.lookup(&key(front)))?
-    });
-    found
+    // `KvK-nr.:`, `GSTIN/UIN:`
+    let front = key(bare(front));
+    let says_more = is_filler(&tail) || last.text.contains('/');
+    let front = Some(front).filter(|front| says_more && front.chars().count() > 1);
+    languages
+        .lookup(&tail)
+        .or_else(|| languages.lookup(&front?))
         .map(|entry| entry.label)
         .filter(|label| *label != Label::Common)
 }
@@ -600,6 +619,8 @@ mod tests {
             assert_eq!(before(text, &Languages::default()), label, "{text}");
         };
         check("RPM Bruxelles ", Some(Label::Other));
+        check("Registro delle Imprese di Milano n. ", Some(Label::Other));
+        check("GSTIN/UIN: ", Some(Label::Other));
         check("R.C.S. Paris B ", Some(Label::Other));
         check("RPR Gent, afdeling Brugge ", Some(Label::Other));
         check("IBAN NL91 ABNA ", Some(Label::Other));

@@ -59,7 +59,7 @@ pub(super) fn is_part(before: &str, local: &str, domain: &str, after: &str) -> b
         || is_machine(before, after.trim_start_matches(INLINE_BOUNDARY))
 }
 
-/// `https://acme.com/book/jo@acme.com`, `www.acme.com/jo@…`, `ftp://user:secret@…`
+/// `https://acme.com/book/jo@acme.com`, `www.acme.com/team/jo@…`, `ftp://user:secret@…`
 fn is_in_url(before: &str) -> bool {
     let start = before.floor_char_boundary(before.len().saturating_sub(MAX_URL_BYTES));
     let near = before.get(start..).unwrap_or_default();
@@ -75,10 +75,11 @@ fn is_in_url(before: &str) -> bool {
         return false;
     }
     let scheme = word.split_once("//").map(|(scheme, _)| scheme);
-    let host = word.split('/').next().unwrap_or_default();
+    let (host, path) = word.split_once('/').unwrap_or((word, ""));
     match scheme {
         Some(scheme) => !scheme.to_ascii_lowercase().ends_with("mailto:"),
-        None => host.contains('.') && is_host(&host.to_ascii_lowercase()),
+        // `www.acme.com/jo@acme.com` names two things.
+        None => !path.is_empty() && !host.contains('@') && is_host(&host.to_ascii_lowercase()),
     }
 }
 
@@ -152,7 +153,7 @@ mod tests {
             "ssh -p 2222 -i key.pem jo@firm.com",
             "scp dump.sql jo@firm.com:",
             "https://book.firm.com/with/jo@firm.com/",
-            "www.firm.com/jo@firm.com",
+            "www.firm.com/?to=jo@firm.com",
             "firm.com/team/jo@firm.com",
             "https://firm.com/?to=jo@firm.com",
             "ftp://jo:secret@firm.com/x",
@@ -177,6 +178,7 @@ mod tests {
             "(https://firm.com/)jo@firm.com",
             "mailto://jo@firm.com",
             "and/or jo@firm.com",
+            "www.firm.com/jo@firm.com",
             "Tel/Fax/Mail: jo@firm.com",
             "jo@firm.com: answers within a day",
             "jo@firm.com:Tel./Fax",

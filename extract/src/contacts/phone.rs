@@ -62,6 +62,7 @@ pub(super) fn extract(page: &Page, origin: &Origin, structured: &Structured) -> 
         phones: Vec::new(),
         labels: HashMap::new(),
         cuts: Vec::new(),
+        neighbour: Vec::new(),
         checks: 0,
     };
     links::from_links(page, &mut found);
@@ -97,6 +98,8 @@ struct Found<'a> {
     labels: HashMap<String, PhoneKind>,
     /// What the text shows of numbers that it cuts short: digits without the zeros before them.
     cuts: Vec<String>,
+    /// The last number shortly before in the text, whose area code holds for one that has none.
+    neighbour: Vec<Group>,
     checks: usize,
 }
 
@@ -217,7 +220,8 @@ impl Found<'_> {
         let first = last
             .filter(|last| last.end == start)
             .and_then(|last| run.groups.get(last));
-        if let Some(first) = first {
+        let has_slash = |group: &Group| group.separator().contains('/');
+        if let Some(first) = first.filter(|_| run.groups.get(start).is_some_and(has_slash)) {
             let found = ends.clone().find_map(|end| {
                 let second = run.groups.get(start..end)?;
                 Some((end, self.sibling(first, second, evidence)?))
@@ -226,17 +230,38 @@ impl Found<'_> {
                 return found;
             }
         }
-        ends.find_map(|end| Some((end, self.number(run.groups.get(start..end)?, evidence)?)))
+        let found = ends
+            .clone()
+            .find_map(|end| Some((end, self.number(run.groups.get(start..end)?, evidence)?)));
+        if found.is_some() || evidence != Evidence::Labelled {
+            return found;
+        }
+        let neighbour = std::mem::take(&mut self.neighbour);
+        let found = ends.find_map(|end| {
+            let second = run.groups.get(start..end)?;
+            Some((end, self.sibling(&neighbour, second, evidence)?))
+        });
+        self.neighbour = neighbour;
+        found
     }
 
-    /// The number after a slash that leaves out the area code of the one before it: `0265-551 2200 / 233 6600`.
+    /// Remembers a number of the text for those after it that leave out its area code; one that has none is no help.
+    fn note_neighbour(&mut self, groups: &[Group], e164: &str) {
+        let is_local = groups.first().is_some_and(|group| !group.has_plus)
+            && dial_abroad(e164.trim_start_matches('+'))
+                .is_some_and(|number| number.reach != Reach::Nation);
+        self.neighbour = if is_local {
+            groups.to_vec()
+        } else {
+            Vec::new()
+        };
+    }
+
+    /// A number that leaves out the area code of the one before it: `0265-551 2200 / 233 6600`, `Tel. (212) 334-5100, Fax 334-5101`.
     fn sibling(&mut self, first: &[Group], second: &[Group], evidence: Evidence) -> Option<String> {
         let (head, tail) = second.split_first()?;
         let length = finder::digits_of(second).len();
-        if !head.separator().contains('/')
-            || head.digits.starts_with('0')
-            || length < MIN_LOCAL_DIGITS
-        {
+        if head.digits.starts_with('0') || head.has_plus || length < MIN_LOCAL_DIGITS {
             return None;
         }
         let shared = (1..first.len())

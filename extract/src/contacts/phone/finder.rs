@@ -397,15 +397,29 @@ pub(super) fn is_date_or_address(groups: &[Group]) -> bool {
     is_date(groups) || is_figure(groups)
 }
 
-/// More than one slash: alternatives (`600/800/1000`), not parts of a number, unless it begins with a country code (`+43/1/513 07 77`).
+/// Alternatives, not parts of a number: more than one slash (`600/800/1000`), or sizes that grow (`35-70-125-250`), unless it begins with
+/// a country code (`+43/1/513 07 77`).
 pub(super) fn is_list(groups: &[Group]) -> bool {
     let has_plus = groups.first().is_some_and(|group| group.has_plus);
+    let grows = |pair: &[Group]| match pair {
+        [a, b] => {
+            let is_more = (a.digits.len(), &a.digits) < (b.digits.len(), &b.digits);
+            b.separator() == "-" && is_more && !a.digits.starts_with('0')
+        }
+        _ => false,
+    };
+    let is_longer = |group: &Group| {
+        let first = groups.first();
+        first.is_some_and(|first| first.digits.len() < group.digits.len())
+    };
+    let are_sizes =
+        groups.len() >= 4 && groups.windows(2).all(grows) && groups.last().is_some_and(is_longer);
     let slashes = groups
         .iter()
         .skip(1)
         .filter(|group| group.separator.contains('/'))
         .count();
-    slashes > 1 && !has_plus
+    (slashes > 1 || are_sizes) && !has_plus
 }
 
 /// A day: `06/08/2013`, `2013-08-06`.

@@ -7,12 +7,24 @@ use super::vanity::letters_follow_digits;
 use super::{Evidence, Found, MAX_LABEL_BLOCK, MIN_NATIONAL_DIGITS, MIN_TEXT_DIGITS, finder};
 use crate::html::{Block, INLINE_BOUNDARY, Icon};
 
+/// How many blocks after a number its area code holds for one that has none.
+const NEIGHBOUR_BLOCKS: usize = 3;
+
 /// All numbers in the blocks of a page.
 pub(super) fn from_text(blocks: &[Block], found: &mut Found<'_>) {
     let mut previous: Option<&str> = None;
+    let mut blocks_since = 0;
     for block in blocks {
+        blocks_since += 1;
+        if blocks_since > NEIGHBOUR_BLOCKS {
+            found.neighbour.clear();
+        }
         if finder::count_digits(&block.text, MIN_TEXT_DIGITS) == MIN_TEXT_DIGITS {
+            let known = found.phones.len();
             block_numbers(block, previous, found);
+            if found.phones.len() > known {
+                blocks_since = 0;
+            }
         }
         // A colon in a cell of its own.
         if block.text.contains(char::is_alphanumeric) {
@@ -76,6 +88,8 @@ fn block_numbers(block: &Block, previous: Option<&str>, found: &mut Found<'_>) {
                 None if has_plus => 0.8,
                 None => 0.65,
             };
+            let groups = run.groups.get(range.clone()).unwrap_or_default();
+            found.note_neighbour(groups, &e164);
             let raw = run.raw(text, range);
             found.push(e164, raw, kind_of(own), Source::Text, confidence);
         }

@@ -43,7 +43,13 @@ impl Found<'_> {
                     part.contains(|c: char| c.is_ascii_digit())
                         && part.contains(|c: char| c.is_ascii_uppercase())
                 });
-                if letters < 3 || keys.len() < 7 || count > 10 || is_mixed || !is_dialled {
+                // What hides digits is no word.
+                let is_mask = word
+                    .chars()
+                    .filter(char::is_ascii_uppercase)
+                    .all(|c| c == 'X');
+                if is_mask || letters < 3 || keys.len() < 7 || count > 10 || is_mixed || !is_dialled
+                {
                     continue;
                 }
                 let digits = format!("1{}{keys}", area.as_str());
