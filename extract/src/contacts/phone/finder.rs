@@ -394,13 +394,22 @@ fn is_bound_after(after: &str) -> bool {
 
 /// Dates, spans of years, IP addresses, decimals, prices: digits with a shape of their own.
 pub(super) fn is_date_or_address(groups: &[Group]) -> bool {
-    is_date(groups) || is_figure(groups)
+    is_date(groups) || is_figure(groups) || are_sizes(groups)
 }
 
-/// Alternatives, not parts of a number: more than one slash (`600/800/1000`), or sizes that grow (`35-70-125-250`), unless it begins with
-/// a country code (`+43/1/513 07 77`).
+/// More than one slash: alternatives (`600/800/1000`), not parts of a number, unless it begins with a country code (`+43/1/513 07 77`).
 pub(super) fn is_list(groups: &[Group]) -> bool {
     let has_plus = groups.first().is_some_and(|group| group.has_plus);
+    let slashes = groups
+        .iter()
+        .skip(1)
+        .filter(|group| group.separator.contains('/'))
+        .count();
+    slashes > 1 && !has_plus
+}
+
+/// Sizes that grow, of two and three digits: `35-70-125-250`.
+fn are_sizes(groups: &[Group]) -> bool {
     let grows = |pair: &[Group]| match pair {
         [a, b] => {
             let is_more = (a.digits.len(), &a.digits) < (b.digits.len(), &b.digits);
@@ -408,18 +417,10 @@ pub(super) fn is_list(groups: &[Group]) -> bool {
         }
         _ => false,
     };
-    let is_longer = |group: &Group| {
-        let first = groups.first();
-        first.is_some_and(|first| first.digits.len() < group.digits.len())
-    };
-    let are_sizes =
-        groups.len() >= 4 && groups.windows(2).all(grows) && groups.last().is_some_and(is_longer);
-    let slashes = groups
-        .iter()
-        .skip(1)
-        .filter(|group| group.separator.contains('/'))
-        .count();
-    (slashes > 1 || are_sizes) && !has_plus
+    let lengths = groups.first().zip(groups.last());
+    groups.len() >= 4
+        && lengths.is_some_and(|(first, last)| first.digits.len() == 2 && last.digits.len() == 3)
+        && groups.windows(2).all(grows)
 }
 
 /// A day: `06/08/2013`, `2013-08-06`.
