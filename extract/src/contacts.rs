@@ -10,6 +10,7 @@ mod email;
 mod finding;
 mod label;
 mod mailbox;
+mod part_of;
 mod phone;
 mod phone_plan;
 mod region;
@@ -55,10 +56,10 @@ pub struct Contacts {
 /// postcodes in the text). Without any region only numbers with a country code are taken.
 pub fn extract(page: &Page, url: &Url, options: &Options<'_>) -> Contacts {
     let structured = structured::read(page);
-    let regions = region::candidates(page, url, options.default_region, &structured);
+    let origin = region::origin(page, url, options.default_region, &structured);
     Contacts {
         emails: email::extract(page, url, &structured),
-        phones: phone::extract(page, &regions, &structured),
+        phones: phone::extract(page, &origin, &structured),
         socials: social::extract(page, url, &structured),
         name: structured.name,
         address: structured.address,

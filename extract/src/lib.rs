@@ -8,6 +8,7 @@
 //! text under `src/data/`, each file with its format and its source on top.
 
 pub mod address;
+mod at_sign;
 #[cfg(test)]
 mod cases;
 pub mod category;

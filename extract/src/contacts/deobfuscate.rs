@@ -1,5 +1,7 @@
 //! Undoes the common ways of hiding an e-mail address from collectors.
 
+mod written;
+
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
@@ -10,7 +12,7 @@ use memchr::memmem;
 use percent_encoding::percent_decode_str;
 use regex::{Captures, Regex};
 
-use super::mailbox::is_plausible;
+pub(super) use self::written::in_text;
 
 /// Longest script that is looked at, in bytes.
 const MAX_SCRIPT_BYTES: usize = 256 * 1024;
@@ -53,215 +55,6 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true)
         .with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
-
-/// Words in brackets that stand for the sign.
-const AT_WORDS: &[&str] = &[
-    "at",
-    "ät",
-    "ad",
-    "a",
-    "@",
-    "(at)",
-    "arobase",
-    "arobas",
-    "arroba",
-    "chiocciola",
-    "małpa",
-    "malpa",
-    "zavinac",
-    "zavináč",
-    "kukac",
-    "æt",
-    "apestaartje",
-    "собака",
-];
-
-/// Words in brackets that stand for a full stop.
-const DOT_WORDS: &[&str] = &[
-    "dot",
-    "punkt",
-    "punt",
-    "point",
-    "punto",
-    "ponto",
-    "tečka",
-    "kropka",
-    "точка",
-    ".",
-];
-
-/// What opens such words (the last byte of `«` is 0xab), and what closes them.
-const OPENING: &str = "[({<«|_*";
-const CLOSING: &str = "])}>»|_*";
-
-/// Words for the sign that need no brackets, each with the words for a full stop that go with it. What is a common word otherwise is
-/// believed only if it is shouted.
-const PLAIN_WORDS: &[(&str, &[&str])] = &[
-    ("at", &["dot", "punkt"]),
-    ("AT", &["DOT", "PUNKT", "POINT", "PUNTO", "PONTO"]),
-    ("arobase", &["point"]),
-    ("arroba", &["punto", "ponto"]),
-    ("chiocciola", &["punto"]),
-];
-
-/// Addresses written out for humans: `name [at] domain [dot] tld`, `name at domain dot tld`,
-/// `name @ domain.tld`, `name(at)domain.tld` and their like. Not yet checked.
-///
-/// `trusts` says of a local part whether it alone makes the loosest form (`name @ domain.tld`, no
-/// label before it) believable.
-pub(super) fn in_text(text: &str, trusts: impl Fn(&str) -> bool) -> Vec<String> {
-    if text.len() < 8 || !may_hide(text) {
-        return Vec::new();
-    }
-    static BRACKETED_DOT: LazyLock<String> = LazyLock::new(|| {
-        format!(
-            r"\s?[\[({{<«|_*]\s?(?:{})\s?[\])}}>»|_*]\s?",
-            words(DOT_WORDS)
-        )
-    });
-    static PLAIN_DOT: LazyLock<String> =
-        LazyLock::new(|| format!(r"\s(?:{})\s|\s-dot-\s", words(PLAIN_DOTS)));
-    /// Anything in brackets that means "at", or a plain `@`.
-    static BRACKETED: LazyLock<Regex> = LazyLock::new(|| {
-        let (at, dot, plain_dot) = (words(AT_WORDS), &*BRACKETED_DOT, &*PLAIN_DOT);
-        pattern(&format!(
-            r"(?i)([a-z0-9][a-z0-9._+\-]*(?:(?:{plain_dot}|{dot})[a-z0-9][a-z0-9_+\-]*){{0,3}})\s?(?:[\[({{<«|_*]\s?(?:{at})\s?[\])}}>»|_*]|\s-at-\s|(@)|\s(at|arobase|arroba|chiocciola)\s)\s?([a-z0-9][a-z0-9\-]*(?:(?:\.|\s\.\s?|{plain_dot}|{dot})[a-z0-9][a-z0-9\-]*){{1,5}})"
-        ))
-    });
-    static DOT: LazyLock<Regex> =
-        LazyLock::new(|| pattern(&format!(r"(?i){}|{}|\s?\.\s?", *BRACKETED_DOT, *PLAIN_DOT)));
-    static LABEL: LazyLock<Regex> =
-        LazyLock::new(|| pattern(r"(?i)(?:e-?mail|mail|e-?post|correo|courriel|почта)\W*$"));
-    let mut out = Vec::new();
-    for found in BRACKETED.captures_iter(text).take(200) {
-        let (Some(whole), Some(local), Some(domain)) = (found.get(0), found.get(1), found.get(4))
-        else {
-            continue;
-        };
-        let written_dots: Vec<&str> = DOT
-            .find_iter(domain.as_str())
-            .map(|dot| dot.as_str())
-            .filter(|dot| {
-                dot.chars()
-                    .any(|c| c.is_alphabetic() || OPENING.contains(c))
-            })
-            .collect();
-        let is_plain_sign = found.get(2).is_some();
-        if let Some(word) = found.get(3)
-            && !written_dots
-                .iter()
-                .any(|dot| go_together(word.as_str(), dot))
-        {
-            continue;
-        }
-        if is_plain_sign && written_dots.is_empty() {
-            let is_spaced = [" @", "@ ", " ."]
-                .iter()
-                .any(|gap| whole.as_str().contains(gap));
-            let before = text.get(..whole.start()).unwrap_or_default();
-            let tail_start = before.floor_char_boundary(before.len().saturating_sub(40));
-            let is_labelled = LABEL.is_match(before.get(tail_start..).unwrap_or_default());
-            if !is_spaced || !(is_labelled || trusts(local.as_str())) {
-                continue;
-            }
-        }
-        let domain = join_domain(&DOT.replace_all(domain.as_str(), "."));
-        let local = DOT.replace_all(local.as_str(), ".");
-        out.push(format!("{local}@{domain}"));
-    }
-    out
-}
-
-/// Words for a full stop that need no brackets.
-const PLAIN_DOTS: &[&str] = &["dot", "punkt", "point", "punto", "ponto"];
-
-fn words(list: &[&str]) -> String {
-    let escaped: Vec<String> = list.iter().map(|word| regex::escape(word)).collect();
-    escaped.join("|")
-}
-
-/// Whether a word for a full stop, with what is around it, goes with a plain word for the sign.
-fn go_together(at: &str, dot: &str) -> bool {
-    if dot.contains(|c| OPENING.contains(c)) {
-        return true;
-    }
-    let dot = dot.trim().trim_matches('-');
-    PLAIN_WORDS.iter().any(|(known, dots)| {
-        let is_shouted = known.chars().all(char::is_uppercase);
-        let is_same = |known: &str, word: &str| {
-            known == word || (!is_shouted && known.eq_ignore_ascii_case(word))
-        };
-        is_same(known, at) && dots.iter().any(|known| is_same(known, dot))
-    })
-}
-
-/// Whether an address may be written out in `text`: a cheap look before the patterns.
-fn may_hide(text: &str) -> bool {
-    let has_sign = memchr::memchr(b'@', text.as_bytes()).is_some();
-    let has_spaced_sign = || [" @", "@ ", " ."].iter().any(|gap| text.contains(gap));
-    let has_dot = || {
-        let is_dot = |word: &str| {
-            let word = word.trim_matches('-');
-            PLAIN_DOTS.iter().any(|dot| dot.eq_ignore_ascii_case(word))
-        };
-        has_bracketed(text, DOT_WORDS) || text.split(' ').any(is_dot)
-    };
-    (has_sign && has_spaced_sign())
-        || has_bracketed(text, AT_WORDS)
-        || ((has_sign || has_plain_word(text)) && has_dot())
-}
-
-/// Whether a word of [`PLAIN_WORDS`] may stand in `text`, by how it begins.
-fn has_plain_word(text: &str) -> bool {
-    text.as_bytes().windows(4).any(|window| {
-        matches!(
-            window,
-            [
-                b' ',
-                b'a' | b'A',
-                b't' | b'T' | b'r' | b'R',
-                b' ' | b'r' | b'R' | b'o' | b'O'
-            ] | [b' ', b'c' | b'C', b'h' | b'H', b'i' | b'I']
-                | [b'-', b'a', b't', b'-']
-        )
-    })
-}
-
-/// Whether one of the words stands in brackets.
-fn has_bracketed(text: &str, list: &[&str]) -> bool {
-    let is_opening =
-        |byte: u8| matches!(byte, b'[' | b'(' | b'{' | b'<' | b'|' | b'_' | b'*' | 0xab);
-    let starts = text
-        .bytes()
-        .enumerate()
-        .filter(|(_, byte)| is_opening(*byte));
-    starts.map(|(at, _)| at + 1).any(|start| {
-        let rest = text.get(start..).unwrap_or_default();
-        let rest = rest.strip_prefix(' ').unwrap_or(rest);
-        list.iter().any(|word| {
-            let is_word = |head: &str| {
-                head.eq_ignore_ascii_case(word)
-                    || (!head.is_ascii() && head.to_lowercase() == *word)
-            };
-            rest.get(..word.len()).is_some_and(is_word)
-                && rest
-                    .get(word.len()..)
-                    .map(|rest| rest.strip_prefix(' ').unwrap_or(rest))
-                    .is_some_and(|rest| rest.starts_with(|c| CLOSING.contains(c)))
-        })
-    })
-}
-
-/// Drops the words of the next sentence: labels are joined only as far as they make a domain.
-fn join_domain(domain: &str) -> String {
-    let labels: Vec<&str> = domain.split('.').collect();
-    (2..=labels.len())
-        .rev()
-        .filter_map(|end| labels.get(..end))
-        .map(|front| front.join("."))
-        .find(|front| is_plausible(&format!("info@{front}")))
-        .unwrap_or_else(|| domain.to_owned())
-}
 
 /// Whether a script may hold an address at all: a cheap look before [`in_script`].
 pub(super) fn may_assemble(script: &str) -> bool {
@@ -522,40 +315,6 @@ mod tests {
                 "{bad}"
             );
         }
-    }
-
-    #[test]
-    fn written_out_addresses_are_found() {
-        let check = |text: &str, expected: &[&str]| {
-            assert_eq!(in_text(text, |local| local == "info"), expected, "{text}");
-        };
-        check("write to jo [at] firm [dot] com now", &["jo@firm.com"]);
-        check(
-            "jo [dot] van [dot] doe [at] firm [dot] com",
-            &["jo.van.doe@firm.com"],
-        );
-        check("ask jo dot doe at firm dot com", &["jo.doe@firm.com"]);
-        check("jo(at)firm.co.uk", &["jo@firm.co.uk"]);
-        check("jo {at} firm {dot} co {dot} uk", &["jo@firm.co.uk"]);
-        check("jo at firm dot com", &["jo@firm.com"]);
-        check("jo@firm [dot] com", &["jo@firm.com"]);
-        check("info @ firm.com", &["info@firm.com"]);
-        check("E-Mail: jo @ firm . de", &["jo@firm.de"]);
-        check("jo (a) firm.fi", &["jo@firm.fi"]);
-        check("jo[ät]firm.de. Danke", &["jo@firm.de"]);
-        check("legal@firm.com. To unsubscribe", &[]);
-        check("info @ firm.com. To unsubscribe", &["info@firm.com"]);
-        check("jo [ at ] firm [ dot ] com", &["jo@firm.com"]);
-        check("jo arobase firm point fr", &["jo@firm.fr"]);
-        check("jo (arobase) firm.fr, x", &["jo@firm.fr"]);
-        check("jo arroba firm punto es", &["jo@firm.es"]);
-        check("jo AT firm PUNTO es", &["jo@firm.es"]);
-        check("jo -at- firm -dot- com", &["jo@firm.com"]);
-        check("we look at that point in time", &[]);
-        check("meet us at amazon.com", &[]);
-        check("cheap shoes @ amazon.com", &[]);
-        check("look at this dot", &[]);
-        check("jo@firm.com", &[]);
     }
 
     #[test]

@@ -6,11 +6,12 @@ use url::Url;
 use super::deobfuscate;
 use super::finding::{Email, EmailKind, Source, best_first};
 use super::mailbox::{
-    MAX_CANDIDATES, checked, find, is_free, is_no_reply, is_plausible, is_service_local, unglued,
+    MAX_CANDIDATES, around, checked, find, is_free, is_no_reply, is_plausible, is_service_local,
+    listed, unglued,
 };
 use super::structured::{self, Property, Structured};
 use crate::domain::below_suffix;
-use crate::html::{Attributes, INLINE_BOUNDARY, Page};
+use crate::html::{Attributes, Block, INLINE_BOUNDARY, Icon, Page};
 
 /// Attributes that never hold an address meant for a reader.
 const SILENT_ATTRIBUTES: &[&str] = &[
@@ -40,12 +41,13 @@ pub(super) fn extract(page: &Page, url: &Url, structured: &Structured) -> Vec<Em
     from_links(page, &mut found);
     for (property, value, source) in &structured.properties {
         if *property == Property::Email {
-            found.add_all(value, *source, 0.95);
+            found.add_listed(value, *source, 0.95);
         }
     }
     for block in page.blocks() {
         found.add_all(&block.text, Source::Text, 0.9);
         found.add_reversed(&block.text);
+        found.add_pictured(block);
         for value in deobfuscate::in_text(&block.plain(), is_service_local) {
             found.add(&value, Source::Obfuscated, 0.75);
         }
@@ -70,6 +72,28 @@ impl Found {
     fn add_all(&mut self, text: &str, source: Source, confidence: f32) {
         for value in find(text) {
             self.add(&value, source, confidence);
+        }
+    }
+
+    /// Adds every address in a value that holds nothing else.
+    fn add_listed(&mut self, value: &str, source: Source, confidence: f32) {
+        for value in listed(value) {
+            self.add(&value, source, confidence);
+        }
+    }
+
+    /// Adds the addresses whose sign is a picture.
+    fn add_pictured(&mut self, block: &Block) {
+        let signs = block.icons.iter().filter(|(_, icon)| *icon == Icon::At);
+        for (place, _) in signs {
+            let Some((before, after)) = block.text.split_at_checked(*place) else {
+                continue;
+            };
+            let is_gap = [' ', INLINE_BOUNDARY];
+            let before = before.trim_end_matches(is_gap);
+            if let Some(value) = around(before, after.trim_start_matches(is_gap)) {
+                self.add(&value, Source::Obfuscated, 0.75);
+            }
         }
     }
 
@@ -144,7 +168,7 @@ fn from_links(page: &Page, found: &mut Found) {
             && page.ends_with("/cdn-cgi/l/email-protection")
         {
             if let Some(value) = deobfuscate::cloudflare(hex) {
-                found.add_all(&value, Source::Obfuscated, 0.95);
+                found.add_listed(&value, Source::Obfuscated, 0.95);
             }
         } else if let Some(target) = strip_scheme(href, "mailto:") {
             mailto(target, found);
@@ -153,7 +177,7 @@ fn from_links(page: &Page, found: &mut Found) {
             let argument = script.split(['\'', '"']).nth(1).unwrap_or_default();
             let made = deobfuscate::shifted(argument).or_else(|| deobfuscate::in_call(&script));
             if let Some(value) = made {
-                found.add_all(&value, Source::Obfuscated, 0.75);
+                found.add_listed(&value, Source::Obfuscated, 0.75);
             }
             found.add_all(&script, Source::Attribute, 0.6);
         } else if element.name() == "a"
@@ -175,7 +199,7 @@ fn mailto(target: &str, found: &mut Found) {
     for part in std::iter::once(recipients).chain(copies) {
         let part = percent_decode_str(part).decode_utf8_lossy();
         let before = found.emails.len();
-        found.add_all(&part, Source::Mailto, 0.98);
+        found.add_listed(&part, Source::Mailto, 0.98);
         if found.emails.len() == before {
             for value in deobfuscate::in_text(&part, |_| true) {
                 found.add(&value, Source::Obfuscated, 0.75);
@@ -237,7 +261,7 @@ fn from_attributes(page: &Page, found: &mut Found) {
                             deobfuscate::shifted(value)
                         };
                         let address = address.unwrap_or_default();
-                        found.add_all(&address, Source::Obfuscated, 0.95);
+                        found.add_listed(&address, Source::Obfuscated, 0.95);
                     }
                     "enc-email" => {
                         for email in deobfuscate::in_text(&deobfuscate::rot13(value), |_| true) {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use super::part_of;
 use crate::domain::{below_suffix, suffix};
 use crate::html::INLINE_BOUNDARY;
 use crate::table::rows;
@@ -10,8 +11,8 @@ use crate::table::rows;
 /// Most candidates looked at in one page.
 pub(super) const MAX_CANDIDATES: usize = 5_000;
 
-/// How far back a URL is looked for that ends in an address, in bytes.
-const MAX_URL_BYTES: usize = 300;
+/// Fewest dots that lead from one column of a list to the next.
+const MIN_LEADERS: usize = 4;
 
 /// What no address begins with: it belongs to the text before.
 const EDGES: [char; 3] = ['.', '-', '+'];
@@ -54,10 +55,30 @@ static LOCALS: LazyLock<HashMap<&'static str, LocalClass>> = LazyLock::new(|| {
         .collect()
 });
 
-/// Every address in `text`, checked and in lower case, in order.
+/// Every address in `text`, checked and in lower case, in order; not what is a part of something else ([`part_of`]).
 ///
 /// `text` may carry [`INLINE_BOUNDARY`] marks. Linear in its length.
 pub(super) fn find(text: &str) -> Vec<String> {
+    addresses(text, |before, after| address_around(before, after, true))
+}
+
+/// Every address in a value that holds nothing else, as the target of a `mailto:` link does.
+pub(super) fn listed(value: &str) -> Vec<String> {
+    addresses(value, |before, after| address_around(before, after, false))
+}
+
+/// The address of which a sign that the text does not hold stands between these.
+pub(super) fn around(before: &str, after: &str) -> Option<String> {
+    let is_site = after
+        .get(..4)
+        .is_some_and(|head| head.eq_ignore_ascii_case("www."));
+    let address = address_around(before, after, true).filter(|_| !is_site)?;
+    let (local, _) = address.split_once('@')?;
+    let is_name = local.contains(|c: char| c.is_ascii_alphabetic());
+    (is_name && !matches!(local, "email" | "e-mail")).then_some(address)
+}
+
+fn addresses(text: &str, around: impl Fn(&str, &str) -> Option<String>) -> Vec<String> {
     let mut out = Vec::new();
     // The full-width sign ends in the byte 0xa0.
     if memchr::memchr2(b'@', 0xa0, text.as_bytes()).is_none() {
@@ -67,7 +88,7 @@ pub(super) fn find(text: &str) -> Vec<String> {
         let (Some(before), Some(after)) = (text.get(..at), text.get(at + sign.len_utf8()..)) else {
             continue;
         };
-        if let Some(value) = address_around(before, after) {
+        if let Some(value) = around(before, after) {
             out.push(value);
             if out.len() >= MAX_CANDIDATES {
                 break;
@@ -77,7 +98,7 @@ pub(super) fn find(text: &str) -> Vec<String> {
     out
 }
 
-fn address_around(before: &str, after: &str) -> Option<String> {
+fn address_around(before: &str, after: &str, may_be_part: bool) -> Option<String> {
     // Cheap refusals first: a page may hold a million `@`.
     let has_dot = after
         .chars()
@@ -87,12 +108,19 @@ fn address_around(before: &str, after: &str) -> Option<String> {
     if !has_dot {
         return None;
     }
-    let local = local_part(before)?;
+    let (local, rest) = local_part(before)?;
+    if may_be_part {
+        let end = after.find(|c| !(is_domain_char(c) || c == INLINE_BOUNDARY));
+        let (domain, tail) = after.split_at(end.unwrap_or(after.len()));
+        if part_of::is_part(rest, &local, domain, tail) {
+            return None;
+        }
+    }
     domain_parts(after).find_map(|domain| checked(&local, &domain))
 }
 
-/// The longest local part that ends where `before` ends.
-fn local_part(before: &str) -> Option<String> {
+/// The longest local part that ends where `before` ends, and what is before that.
+fn local_part(before: &str) -> Option<(String, &str)> {
     let length: usize = before
         .chars()
         .rev()
@@ -124,6 +152,12 @@ fn local_part(before: &str) -> Option<String> {
         let escape = if local.starts_with("u00") { 5 } else { 1 };
         local = local.get(escape..)?.to_owned();
     }
+    // One dot is what is left of a longer name; many lead from one column to the next.
+    let edge = local.len() - local.trim_start_matches(EDGES).len();
+    let dots = local.get(..edge).unwrap_or_default().matches('.').count();
+    if (1..MIN_LEADERS).contains(&dots) {
+        return None;
+    }
     let local = unglued(local.trim_start_matches(EDGES));
     let rest = before
         .get(..before.len() - length)?
@@ -132,23 +166,24 @@ fn local_part(before: &str) -> Option<String> {
         return None;
     }
     let is_name = is_irish(rest) && !is_service_local(local);
-    Some(if is_name {
+    let local = if is_name {
         format!("o'{local}")
     } else {
         local.to_owned()
-    })
+    };
+    Some((local, rest))
 }
 
-/// Whether what stands before a local part shows that it is a piece of something else: a letter with
-/// a diacritic (`jörg@…`), or a URL up to its password.
+/// Whether what stands before a local part shows that it is the end of a longer one, cut or masked or with a letter that is none of ours
+/// (`jörg@…`).
 fn is_cut(before: &str) -> bool {
     let is_accented = |c: char| matches!(c, '\u{c0}'..='\u{24f}') && c.is_alphabetic();
-    let start = before.floor_char_boundary(before.len().saturating_sub(MAX_URL_BYTES));
-    let is_in_url = || {
-        let word = before.get(start..).and_then(|near| near.rsplit(' ').next());
-        word.is_some_and(|word| word.contains("//"))
+    let is_masked = || {
+        before
+            .strip_suffix('*')
+            .is_some_and(|rest| rest.ends_with(|c: char| c == '*' || c.is_alphanumeric()))
     };
-    before.ends_with(is_accented) || (before.ends_with(':') && is_in_url())
+    before.ends_with(is_accented) || before.ends_with(['…', '•', '●']) || is_masked()
 }
 
 /// `O'` before a name.

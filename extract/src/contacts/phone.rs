@@ -5,20 +5,24 @@
 //! that country are written.
 
 mod finder;
+mod links;
+mod register;
+mod spans;
+mod text;
+mod vanity;
 
 use std::collections::HashMap;
-use std::sync::LazyLock;
-
-use percent_encoding::percent_decode_str;
-use regex::Regex;
+use std::ops::Range;
 
 use self::finder::{Group, Run};
+#[cfg(test)]
+pub(super) use self::vanity::key;
 use super::finding::{Phone, PhoneKind, Source, best_first};
-use super::label::{self, Label};
-use super::phone_plan::{Country, Number, Reach, dial_abroad, is_code};
-use super::region::Region;
+use super::label::Languages;
+use super::phone_plan::{Country, Number, Reach, dial_abroad, is_code, may_go_on};
+use super::region::{Origin, Region};
 use super::structured::{Property, Structured};
-use crate::html::{Block, INLINE_BOUNDARY, Icon, Page};
+use crate::html::Page;
 
 /// Most validity checks in one page; each costs up to some microseconds.
 const MAX_CHECKS: usize = 20_000;
@@ -38,18 +42,30 @@ const MIN_LONE_DIGITS: usize = 9;
 /// Fewest digits in a text with a number, which may go on in letters (`800-FLOWERS`).
 const MIN_TEXT_DIGITS: usize = 3;
 
+/// Fewest digits of a number that leaves out the area code of the number before it.
+const MIN_LOCAL_DIGITS: usize = 5;
+
+/// Most digits that may be left between a number and where the page cuts it short.
+const MAX_CUT_DIGITS: usize = 6;
+
+/// Most numbers that a page cuts short whose rest is looked for.
+const MAX_CUTS: usize = 50;
+
 /// Longest block that can be the label of the block after it, in characters.
 const MAX_LABEL_BLOCK: usize = 40;
 
 /// All numbers of a page, best first.
-pub(super) fn extract(page: &Page, regions: &[Region], structured: &Structured) -> Vec<Phone> {
+pub(super) fn extract(page: &Page, origin: &Origin, structured: &Structured) -> Vec<Phone> {
     let mut found = Found {
-        regions,
+        regions: &origin.regions,
+        languages: &origin.languages,
         phones: Vec::new(),
         labels: HashMap::new(),
+        cuts: Vec::new(),
+        neighbour: Vec::new(),
         checks: 0,
     };
-    from_links(page, &mut found);
+    links::from_links(page, &mut found);
     for (property, value, source) in &structured.properties {
         let kind = match property {
             Property::Phone => PhoneKind::Voice,
@@ -59,7 +75,9 @@ pub(super) fn extract(page: &Page, regions: &[Region], structured: &Structured) 
         };
         found.add_value(value, kind, *source, 0.95);
     }
-    from_text(page.blocks(), &mut found);
+    text::from_text(page.blocks(), &mut found);
+    links::from_attributes(page, &mut found);
+    links::complete(page, &mut found);
     let labels = found.labels;
     let mut phones = best_first(found.phones, |phone| &phone.e164, |phone| phone.confidence);
     for phone in &mut phones {
@@ -74,9 +92,14 @@ pub(super) fn extract(page: &Page, regions: &[Region], structured: &Structured) 
 
 struct Found<'a> {
     regions: &'a [Region],
+    languages: &'a Languages,
     phones: Vec<Phone>,
     /// What labels in the text say of a number; a telephone label wins over a fax label.
     labels: HashMap<String, PhoneKind>,
+    /// What the text shows of numbers that it cuts short: digits without the zeros before them.
+    cuts: Vec<String>,
+    /// The last number shortly before in the text, whose area code holds for one that has none.
+    neighbour: Vec<Group>,
     checks: usize,
 }
 
@@ -97,7 +120,7 @@ impl Found<'_> {
         let before = self.phones.len();
         let value = value.get(..value.floor_char_boundary(200)).unwrap_or(value);
         for run in finder::runs(value) {
-            for (range, e164) in self.numbers(&run, Evidence::Labelled) {
+            for (range, e164) in self.numbers(&run, Evidence::Labelled, run.is_cut) {
                 let raw = run.raw(value, range);
                 self.push(e164, raw, kind, source, confidence);
             }
@@ -140,48 +163,134 @@ impl Found<'_> {
     }
 
     /// Splits a run of digit groups into numbers: from the left, the longest valid one first.
-    fn numbers(&mut self, run: &Run, evidence: Evidence) -> Vec<(std::ops::Range<usize>, String)> {
-        let groups = &run.groups;
-        let days = if evidence == Evidence::Labelled {
-            Vec::new()
-        } else {
-            finder::days(groups)
-        };
-        let is_free = |range: std::ops::Range<usize>| !days.iter().any(|day| range.contains(day));
-        let mut out = Vec::new();
+    fn numbers(
+        &mut self,
+        run: &Run,
+        evidence: Evidence,
+        is_cut: bool,
+    ) -> Vec<(Range<usize>, String)> {
+        let is_labelled = evidence == Evidence::Labelled;
+        let mut taken = spans::places(&run.groups, is_labelled);
+        if !is_labelled {
+            taken.extend(register::places(run));
+        }
+        let mut out: Vec<(Range<usize>, String)> = Vec::new();
         let mut start = 0;
         let mut skipped = 0;
-        while start < groups.len() {
-            let found = (start < groups.len() && run.may_start(start))
-                .then(|| {
-                    (start + 1..=groups.len())
-                        .rev()
-                        .filter(|end| run.may_end(*end) && is_free(start..*end))
-                        .find_map(|end| {
-                            Some((end, self.number(groups.get(start..end)?, evidence)?))
-                        })
-                })
-                .flatten();
-            match found {
+        while let Some(group) = run.groups.get(start) {
+            let last = out.last().map(|(range, _)| range.clone());
+            match self.number_at(run, start, &taken, last, evidence) {
                 // Without a label, a number amid other digits is probably a part of something else.
-                Some((end, e164)) if evidence == Evidence::Labelled || skipped <= 6 => {
+                Some((end, e164)) if is_labelled || skipped <= 6 => {
                     out.push((start..end, e164));
                     start = end;
                     skipped = 0;
                 }
                 _ => {
-                    skipped += groups.get(start).map_or(0, |group| group.digits.len());
+                    if !taken.contains(&start) {
+                        skipped += group.digits.len();
+                    }
                     start += 1;
                 }
             }
         }
+        if is_cut {
+            self.cut(&run.groups, &mut out);
+        }
         out
+    }
+
+    /// The longest number that begins at this group, and where it ends; `last` is the number before it.
+    fn number_at(
+        &mut self,
+        run: &Run,
+        start: usize,
+        taken: &[usize],
+        last: Option<Range<usize>>,
+        evidence: Evidence,
+    ) -> Option<(usize, String)> {
+        if !run.may_start(start) {
+            return None;
+        }
+        let is_free = |end: &usize| !taken.iter().any(|place| (start..*end).contains(place));
+        let mut ends = (start + 1..=run.groups.len())
+            .rev()
+            .filter(|end| run.may_end(*end))
+            .filter(is_free);
+        let first = last
+            .filter(|last| last.end == start)
+            .and_then(|last| run.groups.get(last));
+        let has_slash = |group: &Group| group.separator().contains('/');
+        if let Some(first) = first.filter(|_| run.groups.get(start).is_some_and(has_slash)) {
+            let found = ends.clone().find_map(|end| {
+                let second = run.groups.get(start..end)?;
+                Some((end, self.sibling(first, second, evidence)?))
+            });
+            if found.is_some() {
+                return found;
+            }
+        }
+        let found = ends
+            .clone()
+            .find_map(|end| Some((end, self.number(run.groups.get(start..end)?, evidence)?)));
+        if found.is_some() || evidence != Evidence::Labelled {
+            return found;
+        }
+        let neighbour = std::mem::take(&mut self.neighbour);
+        let found = ends.find_map(|end| {
+            let second = run.groups.get(start..end)?;
+            Some((end, self.sibling(&neighbour, second, evidence)?))
+        });
+        self.neighbour = neighbour;
+        found
+    }
+
+    /// Remembers a number of the text for those after it that leave out its area code; one that has none is no help.
+    fn note_neighbour(&mut self, groups: &[Group], e164: &str) {
+        let is_local = groups.first().is_some_and(|group| !group.has_plus)
+            && dial_abroad(e164.trim_start_matches('+'))
+                .is_some_and(|number| number.reach != Reach::Nation);
+        self.neighbour = if is_local {
+            groups.to_vec()
+        } else {
+            Vec::new()
+        };
+    }
+
+    /// A number that leaves out the area code of the one before it: `0265-551 2200 / 233 6600`, `Tel. (212) 334-5100, Fax 334-5101`.
+    fn sibling(&mut self, first: &[Group], second: &[Group], evidence: Evidence) -> Option<String> {
+        let (head, tail) = second.split_first()?;
+        let length = finder::digits_of(second).len();
+        if head.digits.starts_with('0') || head.has_plus || length < MIN_LOCAL_DIGITS {
+            return None;
+        }
+        let shared = (1..first.len())
+            .filter_map(|count| first.split_at_checked(count))
+            .find(|(_, rest)| finder::digits_of(rest).len() == length)
+            .map(|(shared, _)| shared)?;
+        let mut groups = shared.to_vec();
+        groups.push(head.apart());
+        groups.extend_from_slice(tail);
+        self.number(&groups, evidence)
+    }
+
+    /// Takes back the last number if the page hides the rest of it, and remembers what it shows.
+    fn cut(&mut self, groups: &[Group], out: &mut Vec<(Range<usize>, String)>) {
+        let end = out.last().map_or(0, |(range, _)| range.end);
+        let rest = finder::digits_of(groups.get(end..).unwrap_or_default()).len();
+        let last = out.pop_if(|(_, e164)| rest <= MAX_CUT_DIGITS && may_go_on(e164));
+        let start = last.map_or(end, |(range, _)| range.start);
+        let shown = finder::digits_of(groups.get(start..).unwrap_or_default());
+        let shown = shown.trim_start_matches('0');
+        if shown.len() >= MIN_TEXT_DIGITS && self.cuts.len() < MAX_CUTS {
+            self.cuts.push(shown.to_owned());
+        }
     }
 
     /// The number that exactly these groups make, in E.164.
     fn number(&mut self, groups: &[Group], evidence: Evidence) -> Option<String> {
         let first = groups.first()?;
-        let written: String = groups.iter().map(|group| group.digits.as_str()).collect();
+        let written = finder::digits_of(groups);
         let has_shape = !finder::is_date_or_address(groups);
         let least = if evidence == Evidence::Labelled && !first.has_plus {
             MIN_NATIONAL_DIGITS
@@ -267,8 +376,9 @@ impl Found<'_> {
         // A labelled number in a country without prefix needs no more than the label.
         let is_credible = is_credible
             || (evidence == Evidence::Labelled && region.id.national_prefix().is_none());
-        // `1300 975 707`, `400-820-8820`: dialled without prefix in the whole country.
-        let is_grouped = groups.len() >= 3 && groups.iter().all(|group| group.digits.len() >= 2);
+        // `1300 975 707`, `400-820-8820`, `4003-1234`: dialled without prefix in the whole country.
+        let is_grouped = groups.len() >= 3 && groups.iter().all(|group| group.digits.len() >= 2)
+            || groups.len() == 2 && groups.iter().all(|group| group.digits.len() == 4);
         let may_be_national = is_grouped && evidence != Evidence::Labelled && !region.is_guess;
         if !is_credible && !may_be_national {
             return None;
@@ -293,311 +403,8 @@ impl Found<'_> {
         self.checks += 1;
         dial()
     }
-
-    /// North American numbers in letters (`1-800-FLOWERS`): E.164, as written, and where.
-    ///
-    /// Only with a dash, dot or bracket in it: model names read `500 PANDA 169`.
-    fn vanity(&mut self, text: &str) -> Vec<(String, String, usize)> {
-        static PATTERN: LazyLock<Option<Regex>> = LazyLock::new(|| {
-            Regex::new(
-                r"(?:^|[^0-9A-Za-z_.-])((?:\+?1[-. ]{1,2})?\(?([2-9][0-9]{2})\)?[-. ]{1,2}((?:[A-Z0-9][-. ]?){6,12}[A-Z0-9]))(?:$|[^0-9A-Za-z_])",
-            )
-            .ok()
-        });
-        let is_north_american = self
-            .regions
-            .iter()
-            .any(|region| matches!(region.id.region(), "US" | "CA"));
-        if !is_north_american || !letters_follow_digits(text) {
-            return Vec::new();
-        }
-        let Some(pattern) = &*PATTERN else {
-            return Vec::new();
-        };
-        let mut out = Vec::new();
-        for found in pattern.captures_iter(text).take(50) {
-            let (Some(raw), Some(area), Some(rest)) = (found.get(1), found.get(2), found.get(3))
-            else {
-                continue;
-            };
-            // The word ends where the next word in capitals begins: `303.333.PAUL CALL NOW`.
-            for word in shorter_words(rest.as_str()) {
-                let letters = word.chars().filter(char::is_ascii_uppercase).count();
-                let keys: String = word.chars().filter_map(key).take(7).collect();
-                let count = word.chars().filter(char::is_ascii_alphanumeric).count();
-                let is_dialled = raw.as_str().contains(['-', '.', '(']);
-                let is_mixed = word.split(['-', '.', ' ']).any(|part| {
-                    part.contains(|c: char| c.is_ascii_digit())
-                        && part.contains(|c: char| c.is_ascii_uppercase())
-                });
-                if letters < 3 || keys.len() < 7 || count > 10 || is_mixed || !is_dialled {
-                    continue;
-                }
-                let digits = format!("1{}{keys}", area.as_str());
-                if let Some(e164) = self.international(&digits) {
-                    let length = rest.start() - raw.start() + word.len();
-                    let raw_text = raw.as_str().get(..length).unwrap_or(raw.as_str());
-                    out.push((e164, raw_text.to_owned(), raw.start()));
-                    break;
-                }
-            }
-        }
-        out
-    }
-}
-
-/// Whether a capital stands after a digit with a few separators or marks of [`INLINE_BOUNDARY`] between them: a cheap look before
-/// the pattern.
-fn letters_follow_digits(text: &str) -> bool {
-    const MAX_GAP: usize = 9;
-    let mut gap = usize::MAX;
-    text.bytes().any(|byte| {
-        match byte {
-            b'0'..=b'9' => gap = 0,
-            b'-' | b'.' | b' ' | b')' | 0xe2 | 0x81 | 0xa0 if gap < MAX_GAP => gap += 1,
-            b'A'..=b'Z' if (1..=MAX_GAP).contains(&gap) => return true,
-            _ => gap = usize::MAX,
-        }
-        false
-    })
-}
-
-/// `text` without its last words, shortest first.
-fn shorter_words(text: &str) -> impl Iterator<Item = &str> {
-    let ends = text
-        .match_indices(char::is_whitespace)
-        .map(|(index, _)| index);
-    ends.chain(std::iter::once(text.len()))
-        .filter_map(|end| text.get(..end))
-        .collect::<Vec<_>>()
-        .into_iter()
-}
-
-/// The key of a telephone that bears a letter (ITU-T E.161).
-pub(super) fn key(c: char) -> Option<char> {
-    Some(match c {
-        '0'..='9' => c,
-        'A'..='C' => '2',
-        'D'..='F' => '3',
-        'G'..='I' => '4',
-        'J'..='L' => '5',
-        'M'..='O' => '6',
-        'P'..='S' => '7',
-        'T'..='V' => '8',
-        'W'..='Z' => '9',
-        _ => return None,
-    })
 }
 
 fn has_prefix(digits: &str, country: Country) -> bool {
     country.begins_with_prefix(digits)
-}
-
-/// `tel:` and its relatives.
-fn from_links(page: &Page, found: &mut Found<'_>) {
-    for (_, _, href) in page.links() {
-        let Some((scheme, target)) = href.trim().split_once(':') else {
-            continue;
-        };
-        let is = |names: &[&str]| names.iter().any(|name| scheme.eq_ignore_ascii_case(name));
-        let kind = if is(&["http", "https", "whatsapp"]) {
-            whatsapp(target, found);
-            continue;
-        } else if is(&["tel", "telto", "sms", "callto", "phone"]) {
-            PhoneKind::Voice
-        } else if is(&["fax"]) {
-            PhoneKind::Fax
-        } else {
-            continue;
-        };
-        let target = percent_decode_str(target).decode_utf8_lossy();
-        // RFC 3966: parameters after a semicolon; some write queries.
-        let target = target
-            .split([';', '?'])
-            .next()
-            .unwrap_or_default()
-            .trim_start_matches('/');
-        found.add_value(target, kind, Source::Tel, 0.95);
-    }
-}
-
-/// The number of a link that opens a conversation in `WhatsApp`: `wa.me/…`, `…/send?phone=…`.
-fn whatsapp(target: &str, found: &mut Found<'_>) {
-    const SEND: [&str; 3] = ["api.whatsapp.com/send", "web.whatsapp.com/send", "send"];
-    let target = target.trim_start_matches('/');
-    let number = target.strip_prefix("wa.me/").or_else(|| {
-        let query = SEND.iter().find_map(|front| target.strip_prefix(front))?;
-        query
-            .trim_start_matches('/')
-            .trim_start_matches('?')
-            .split('&')
-            .find_map(|field| field.strip_prefix("phone="))
-    });
-    let Some(number) = number else {
-        return;
-    };
-    let number = percent_decode_str(number).decode_utf8_lossy();
-    let digits: String = number
-        .trim_start_matches(['+', ' '])
-        .chars()
-        .take_while(char::is_ascii_digit)
-        .take(MAX_DIGITS)
-        .collect();
-    if let Some(e164) = found.international(&digits) {
-        let raw = number.chars().take(40).collect();
-        found.push(e164, raw, PhoneKind::Voice, Source::Tel, 0.85);
-    }
-}
-
-fn from_text(blocks: &[Block], found: &mut Found<'_>) {
-    let mut previous: Option<&str> = None;
-    for block in blocks {
-        if finder::count_digits(&block.text, MIN_TEXT_DIGITS) == MIN_TEXT_DIGITS {
-            block_numbers(block, previous, found);
-        }
-        // A colon in a cell of its own.
-        if block.text.contains(char::is_alphanumeric) {
-            previous = Some(&block.text);
-        }
-    }
-}
-
-/// The numbers of one block; `previous` is the block before it, which may be its label.
-fn block_numbers(block: &Block, previous: Option<&str>, found: &mut Found<'_>) {
-    let text = block.text.as_str();
-    let outer = previous.filter(|text| {
-        text.chars().count() <= MAX_LABEL_BLOCK && !text.contains(|c: char| c.is_ascii_digit())
-    });
-    let outer = outer.and_then(label::before);
-    let mut last: Option<(usize, Option<Label>)> = None;
-    let has_digits = finder::count_digits(text, MIN_NATIONAL_DIGITS) == MIN_NATIONAL_DIGITS;
-    let runs = if has_digits {
-        // The symbol before a number ends the one before it.
-        finder::runs_between(text, block.icons.iter().map(|(place, _)| *place))
-    } else {
-        Vec::new()
-    };
-    let has_words = |text: &str| text.contains(char::is_alphanumeric);
-    for (index, run) in runs.iter().enumerate() {
-        let next = runs.get(index + 1).map_or(text.len(), Run::start);
-        let run_start = last.map_or(0, |(end, _)| end);
-        let before = text.get(run_start..run.start()).unwrap_or_default();
-        let after = text.get(run.end()..next).unwrap_or_default();
-        let icon = icon_of(block, run_start, run.start(), before);
-        let (own, length) = label_of(before, after, icon, last, outer);
-        let end = run.end() + length;
-        if own == Some(Label::Other) {
-            last = Some((end, own));
-            continue;
-        }
-        let evidence = if own.is_some() {
-            Evidence::Labelled
-        } else if runs.len() == 1 && !has_words(before) && !has_words(after) {
-            Evidence::Alone
-        } else {
-            Evidence::Shape
-        };
-        for (range, e164) in found.numbers(run, evidence) {
-            let has_plus = run
-                .groups
-                .get(range.start)
-                .is_some_and(|group| group.has_plus);
-            let confidence = match own {
-                Some(_) => 0.85,
-                None if has_plus => 0.8,
-                None => 0.65,
-            };
-            let raw = run.raw(text, range);
-            found.push(e164, raw, kind_of(own), Source::Text, confidence);
-        }
-        last = Some((end, own));
-    }
-    if letters_follow_digits(text) {
-        let plain = text.replace(INLINE_BOUNDARY, " ");
-        for (e164, raw, start) in found.vanity(&plain) {
-            let own = plain.get(..start).and_then(label::before).or(outer);
-            if own != Some(Label::Other) {
-                found.push(e164, raw, kind_of(own), Source::Text, 0.7);
-            }
-        }
-    }
-}
-
-/// What the last symbol between two places shows, if no words follow it.
-fn icon_of(block: &Block, start: usize, end: usize, before: &str) -> Option<Label> {
-    let (place, icon) = block
-        .icons
-        .iter()
-        .rfind(|(place, _)| (start..=end).contains(place))?;
-    let has_words = before
-        .get(place - start..)
-        .is_none_or(|rest| rest.contains(char::is_alphanumeric));
-    (!has_words).then_some(match icon {
-        Icon::Phone => Label::Voice,
-        Icon::Fax => Label::Fax,
-    })
-}
-
-/// The label of a run: before it, after it, its symbol's, that of the run before it in a list, or of the block.
-///
-/// Also how far a label after it reaches, in bytes.
-fn label_of(
-    before: &str,
-    after: &str,
-    icon: Option<Label>,
-    last: Option<(usize, Option<Label>)>,
-    outer: Option<Label>,
-) -> (Option<Label>, usize) {
-    if let Some(label) = label::before(before) {
-        return (Some(label), 0);
-    }
-    if let Some((label, length)) = label::after(after) {
-        return (Some(label), length);
-    }
-    if icon.is_some() {
-        return (icon, 0);
-    }
-    let inherited = match last {
-        // What follows an order number in a list is seldom another.
-        Some((_, Some(Label::Other))) if before.contains([',', ';', '|', '·', '+']) => None,
-        Some((_, label)) if is_list_separator(before) => label,
-        Some(_) => None,
-        None if before.chars().all(|c| !c.is_alphanumeric()) => outer,
-        None => None,
-    };
-    (inherited, 0)
-}
-
-fn is_list_separator(text: &str) -> bool {
-    let word: String = text
-        .chars()
-        .filter(|c| c.is_alphabetic())
-        .collect::<String>()
-        .to_lowercase();
-    matches!(
-        word.as_str(),
-        "" | "or"
-            | "and"
-            | "oder"
-            | "und"
-            | "ou"
-            | "et"
-            | "of"
-            | "en"
-            | "o"
-            | "y"
-            | "e"
-            | "и"
-            | "или"
-            | "lub"
-            | "i"
-    ) && text.chars().count() <= 12
-}
-
-fn kind_of(label: Option<Label>) -> PhoneKind {
-    match label {
-        Some(Label::Voice) => PhoneKind::Voice,
-        Some(Label::Fax) => PhoneKind::Fax,
-        Some(Label::Other) | None => PhoneKind::Unknown,
-    }
 }

@@ -126,6 +126,18 @@ pub(super) fn dial_abroad(digits: &str) -> Option<Number> {
     number(plan.code, &plan.dialled(national))
 }
 
+/// Whether longer numbers begin with this one (E.164, with `+`), so that it may be a piece of one.
+pub(super) fn may_go_on(e164: &str) -> bool {
+    const MOST: usize = 4;
+    let digits = e164.trim_start_matches('+');
+    (1..=MOST).any(|count| {
+        (0..=9).any(|digit: u8| {
+            let rest = digit.to_string().repeat(count);
+            dial_abroad(&format!("{digits}{rest}")).is_some()
+        })
+    })
+}
+
 /// Whether there is such a country code.
 pub(super) fn is_code(digits: &str) -> bool {
     PLANS.by_code.contains_key(digits)

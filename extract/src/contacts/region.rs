@@ -1,4 +1,4 @@
-//! In which country a number without a country code is read.
+//! In which country a number without a country code is read, and in which languages what stands beside it.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -7,6 +7,7 @@ use regex::Regex;
 use scraper::node::Element;
 use url::Url;
 
+use super::label::Languages;
 use super::mailbox::find;
 use super::phone_plan::Country;
 use super::structured::Structured;
@@ -21,6 +22,14 @@ pub(super) struct Region {
     pub(super) is_guess: bool,
 }
 
+/// Where a page is from.
+pub(super) struct Origin {
+    /// The countries to try, best first, without repetition.
+    pub(super) regions: Vec<Region>,
+    /// Those that the page says it is in, and those of the countries.
+    pub(super) languages: Languages,
+}
+
 /// Most countries tried for one page.
 const MAX_REGIONS: usize = 6;
 
@@ -33,6 +42,8 @@ const OPEN_DOMAINS: &[&str] = &[
 
 struct Countries {
     by_language: HashMap<&'static str, &'static str>,
+    /// The languages of a country.
+    languages: HashMap<&'static str, &'static str>,
     by_name: HashMap<&'static str, &'static str>,
     /// The names that begin with a word, longest first.
     by_word: HashMap<&'static str, Vec<&'static str>>,
@@ -67,12 +78,14 @@ impl Countries {
 
 static COUNTRIES: LazyLock<Countries> = LazyLock::new(|| {
     let mut by_language = HashMap::new();
+    let mut languages = HashMap::new();
     let mut by_name = HashMap::new();
     for row in rows(include_str!("../data/countries.txt")) {
-        let [region, languages, names] = row.as_slice() else {
+        let [region, main, spoken, names] = row.as_slice() else {
             continue;
         };
-        by_language.extend(languages.split('|').map(|language| (language, *region)));
+        by_language.extend(main.split('|').map(|language| (language, *region)));
+        languages.insert(*region, *spoken);
         by_name.extend(names.split('|').map(|name| (name, *region)));
     }
     let mut by_word: HashMap<&str, Vec<&str>> = HashMap::new();
@@ -96,6 +109,7 @@ static COUNTRIES: LazyLock<Countries> = LazyLock::new(|| {
     }
     Countries {
         by_language,
+        languages,
         by_name,
         by_word,
         by_first,
@@ -135,12 +149,46 @@ fn names(text: &str) -> impl Iterator<Item = &'static str> {
     })
 }
 
-/// The countries to try, best first, without repetition.
-pub(super) fn candidates(
+/// Where a page is from, by all that it says.
+pub(super) fn origin(
     page: &Page,
     url: &Url,
     default_region: Option<&str>,
     structured: &Structured,
+) -> Origin {
+    let metas = metas(page);
+    let tags = language_tags(page, &metas);
+    let regions = candidates(page, url, default_region, structured, &tags, &metas);
+    let mut languages: Vec<String> = tags.iter().map(|tag| language(tag)).collect();
+    for region in &regions {
+        let spoken = COUNTRIES.languages.get(region.id.region());
+        languages.extend(
+            spoken
+                .iter()
+                .flat_map(|list| list.split('|'))
+                .map(str::to_owned),
+        );
+    }
+    languages.retain(|language| !language.is_empty());
+    Origin {
+        regions,
+        languages: Languages(languages),
+    }
+}
+
+/// The language of a tag, without region or script.
+fn language(tag: &str) -> String {
+    let language = tag.trim().split(['-', '_']).next().unwrap_or_default();
+    language.to_ascii_lowercase()
+}
+
+fn candidates(
+    page: &Page,
+    url: &Url,
+    default_region: Option<&str>,
+    structured: &Structured,
+    tags: &[String],
+    metas: &[&Element],
 ) -> Vec<Region> {
     let mut out = Vec::new();
     let mut add = |region: Option<Country>, is_guess: bool| {
@@ -152,9 +200,7 @@ pub(super) fn candidates(
         }
     };
     add(default_region.and_then(by_code), false);
-    let metas = metas(page);
-    let tags = language_tags(page, &metas);
-    for tag in &tags {
+    for tag in tags {
         add(tag_region(tag), false);
     }
     for host in hosts(page, url) {
@@ -163,26 +209,15 @@ pub(super) fn candidates(
     for country in &structured.countries {
         add(by_code(country).or_else(|| by_name(country)), false);
     }
-    for value in meta_values(&metas, &["geo.country", "geo.region", "icbm.country"]) {
+    for value in meta_values(metas, &["geo.country", "geo.region", "icbm.country"]) {
         add(value.split('-').next().and_then(by_code), false);
     }
     for region in from_text(page) {
         add(Some(region), true);
     }
-    for tag in &tags {
-        let language = tag
-            .split(['-', '_'])
-            .next()
-            .unwrap_or_default()
-            .to_ascii_lowercase();
-        add(
-            COUNTRIES
-                .by_language
-                .get(language.as_str())
-                .copied()
-                .and_then(by_code),
-            true,
-        );
+    for tag in tags {
+        let region = COUNTRIES.by_language.get(language(tag).as_str());
+        add(region.copied().and_then(by_code), true);
     }
     out
 }
@@ -355,7 +390,7 @@ mod tests {
     fn every_country_is_known_by_its_languages_and_names() {
         let url = Url::parse("https://acme.com/").unwrap();
         for row in rows(include_str!("../data/countries.txt")) {
-            let [code, languages, names] = row.as_slice() else {
+            let [code, languages, _, names] = row.as_slice() else {
                 panic!("{row:?}");
             };
             let id = by_code(code).unwrap();
@@ -365,7 +400,7 @@ mod tests {
             }
             for language in listed(languages) {
                 let page = Page::parse(&format!("<html lang={language}>"));
-                let found = candidates(&page, &url, None, &Structured::default());
+                let found = origin(&page, &url, None, &Structured::default()).regions;
                 assert!(found.iter().any(|region| region.id == id), "{language}");
             }
         }

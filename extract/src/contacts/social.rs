@@ -81,7 +81,8 @@ pub(super) fn extract(page: &Page, url: &Url, structured: &Structured) -> Vec<So
         .filter(|(property, _, _)| *property == Property::SameAs)
         .map(|(_, value, _)| (value.as_str(), false));
     for (href, is_me) in links.chain(same_as) {
-        let href = href.trim();
+        let bare = without_scheme(href.trim());
+        let href = bare.as_deref().unwrap_or(href.trim());
         let may_lead_there = is_on_platform || is_me || may_lead_to_platform(href);
         if href.len() > 500 || found.len() >= MAX_FINDINGS || !may_lead_there {
             continue;
@@ -101,6 +102,14 @@ pub(super) fn extract(page: &Page, url: &Url, structured: &Structured) -> Vec<So
         }
     }
     found
+}
+
+/// A link to a platform that lacks its scheme, with one: `www.facebook.com/acme`.
+fn without_scheme(href: &str) -> Option<String> {
+    let (host, _) = href.split_once('/')?;
+    let is_host = host.contains('.') && !host.contains(':');
+    (is_host && platform_of(&host.to_ascii_lowercase()).is_some())
+        .then(|| format!("https://{href}"))
 }
 
 /// Whether a link may lead to a platform from a page that is on none: a cheap look before it is read as a URL.
@@ -211,7 +220,8 @@ fn fit(platform: &Platform, shape: &str, segments: &[String]) -> Option<(String,
     for (part, segment) in parts.iter().zip(matched) {
         match *part {
             "?" => {}
-            "*" => handle = Some(segment.as_str()),
+            // `twitter.com/@acme`: some write the sign where the platform has none.
+            "*" => handle = Some(segment.strip_prefix('@').unwrap_or(segment)),
             "@*" => handle = Some(segment.strip_prefix('@')?),
             literal if literal.eq_ignore_ascii_case(segment) => path.push(literal.to_owned()),
             _ => return None,
@@ -326,6 +336,22 @@ mod tests {
     }
 
     #[test]
+    fn a_link_without_its_scheme_leads_to_the_platform() {
+        let check = |href: &str, expected: Option<&str>| {
+            assert_eq!(without_scheme(href).as_deref(), expected, "{href}");
+        };
+        check(
+            "www.facebook.com/acme",
+            Some("https://www.facebook.com/acme"),
+        );
+        check("Instagram.com/acme", Some("https://Instagram.com/acme"));
+        check("https://www.facebook.com/acme", None);
+        check("/www.facebook.com/acme", None);
+        check("index.html", None);
+        check("pages/facebook.com", None);
+    }
+
+    #[test]
     fn only_profile_links_count() {
         let check = |url: &str, expected: Option<(&str, &str, &str)>| {
             let found = profile(&Url::parse(url).unwrap());
@@ -352,6 +378,22 @@ mod tests {
         );
         check("https://www.facebook.com/your-page", None);
         check("https://x.com/UserName", None);
+        check(
+            "https://twitter.com/@acme",
+            Some(("x", "https://x.com/acme", "acme")),
+        );
+        check(
+            "https://instagr.am/acme",
+            Some(("instagram", "https://www.instagram.com/acme", "acme")),
+        );
+        check(
+            "https://www.youtube.com/c/@AcmeTeapots",
+            Some((
+                "youtube",
+                "https://www.youtube.com/@AcmeTeapots",
+                "AcmeTeapots",
+            )),
+        );
         check(
             "https://m.me/acme",
             Some(("facebook", "https://www.facebook.com/acme", "acme")),

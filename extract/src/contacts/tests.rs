@@ -185,7 +185,6 @@ fn an_address_is_cut_out_of_what_it_runs_into() {
     check("'jo@firm.com'", &["jo@firm.com"]);
     check("jörg@firm.de", &[]);
     check("ftp://user:secret@firm.com/x", &[]);
-    check("git@firm.com:acme/x", &["git@firm.com"]);
 }
 
 /// However an address was written, what runs into it is cut off, so that it is the same when it is read again.
@@ -667,4 +666,31 @@ proptest::proptest! {
         contacts(&text, Some("US"));
         is_plausible_email(&text);
     }
+}
+
+/// The cases in `tests/data/cases/contacts.jsonl`.
+#[test]
+fn every_case_has_its_answer() {
+    let cases = include_str!("../../tests/data/cases/contacts.jsonl");
+    let mut wrong = Vec::new();
+    for line in cases.lines() {
+        let case: serde_json::Value = serde_json::from_str(line).unwrap();
+        let text = |name: &str| case["input"][name].as_str();
+        let url = Url::parse(text("url").unwrap()).unwrap();
+        let options = Options {
+            default_region: text("default_region"),
+        };
+        let found = extract(&Page::parse(text("html").unwrap()), &url, &options);
+        let got = serde_json::json!({
+            "emails": found.emails.iter().map(|email| &email.value).collect::<Vec<_>>(),
+            "phones": found.phones.iter().map(|phone| &phone.e164).collect::<Vec<_>>(),
+            "socials": found.socials.iter().map(|social| &social.url).collect::<Vec<_>>(),
+        });
+        for (name, expected) in case["expected"].as_object().unwrap() {
+            if got[name] != *expected {
+                wrong.push(format!("{line}\n  got {}", got[name]));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
 }

@@ -8,6 +8,7 @@ use scraper::node::Element;
 use scraper::{Html, Node};
 
 use super::element::Attributes;
+use crate::at_sign;
 
 /// Stands in [`Block::text`] where an inline element begins or ends (U+2060, word joiner).
 ///
@@ -37,11 +38,13 @@ pub struct Block {
     has_boundaries: bool,
 }
 
-/// A symbol without text that says what follows it.
+/// A symbol without text that says what follows it, or stands for a sign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Icon {
     Phone,
     Fax,
+    /// `@`
+    At,
 }
 
 impl Block {
@@ -141,9 +144,36 @@ fn is_hidden_inline(element: &Element) -> bool {
 fn icon(node: NodeRef<'_, Node>, element: &Element) -> Option<Icon> {
     let name = match element.name() {
         "i" | "span" | "em" if !node.has_children() => element.attribute("class"),
-        "img" => element.attribute("alt"),
+        "svg" => element.attribute("class"),
+        "img" => return picture(element),
         _ => None,
     }?;
+    phone_icon(name).or_else(|| {
+        let is_at = name.split_ascii_whitespace().any(at_sign::is_picture);
+        is_at.then_some(Icon::At)
+    })
+}
+
+/// The symbol that a picture shows: its description says so, or its file where it has none.
+fn picture(element: &Element) -> Option<Icon> {
+    let described = element
+        .attribute("alt")
+        .filter(|alt| !alt.trim().is_empty());
+    let file = || {
+        element
+            .attribute("src")?
+            .split('?')
+            .next()?
+            .rsplit('/')
+            .next()
+    };
+    described.and_then(phone_icon).or_else(|| {
+        let name = described.or_else(file)?;
+        at_sign::is_picture(name.trim()).then_some(Icon::At)
+    })
+}
+
+fn phone_icon(name: &str) -> Option<Icon> {
     let name = name.get(..name.floor_char_boundary(MAX_ICON_BYTES))?;
     let name = name.to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
@@ -173,14 +203,17 @@ pub(super) fn blocks(document: &Html) -> Vec<Block> {
         match edge {
             Edge::Open(node) => match node.value() {
                 Node::Element(element) if skipping.is_none() => {
-                    if is_skipped(element.name()) || is_hidden_inline(element) {
-                        collector.boundary(element.name());
+                    collector.boundary(element.name());
+                    if is_hidden_inline(element) {
                         skipping = Some(node.id());
                         continue;
                     }
-                    collector.boundary(element.name());
                     if let Some(icon) = icon(node, element) {
                         collector.icons.push((collector.current.len(), icon));
+                    }
+                    if is_skipped(element.name()) {
+                        skipping = Some(node.id());
+                        continue;
                     }
                     if boilerplate.is_none() && is_boilerplate(node, element) {
                         boilerplate = Some(node.id());

@@ -1,8 +1,12 @@
 //! Finds runs of digits that may be telephone numbers, and knows the shapes that are not.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use super::super::label;
 use super::super::phone_plan::Country;
 use crate::html::INLINE_BOUNDARY;
+use crate::table::rows;
 
 /// Most digit groups in a run; a longer one is a table of figures.
 const MAX_GROUPS: usize = 24;
@@ -26,6 +30,10 @@ pub(super) struct Group {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Run {
     pub(super) groups: Vec<Group>,
+    /// The code of a country right before them: `BE 0471.234.567`.
+    pub(super) country: Option<[u8; 2]>,
+    /// Whether the page hides what comes after them: `030 1234…`.
+    pub(super) is_cut: bool,
 }
 
 impl Run {
@@ -37,6 +45,13 @@ impl Run {
     /// Where the run ends, in bytes.
     pub(super) fn end(&self) -> usize {
         self.groups.last().map_or(0, |group| group.end)
+    }
+
+    /// Whether it begins as nothing but a telephone number does: `+44`, `(707)`.
+    pub(super) fn is_phone_by_form(&self) -> bool {
+        self.groups
+            .first()
+            .is_some_and(|group| group.has_plus || (group.in_brackets && group.digits.len() >= 2))
     }
 
     /// How these groups are written in `text`.
@@ -66,8 +81,22 @@ impl Run {
 }
 
 impl Group {
-    fn is_loose(&self) -> bool {
+    /// What stands between the group before it and this one, without marks.
+    pub(super) fn separator(&self) -> &str {
+        self.separator.trim_matches(INLINE_BOUNDARY)
+    }
+
+    /// Whether one number may end and another begin before it.
+    pub(super) fn is_loose(&self) -> bool {
         self.separator.contains([' ', '/', INLINE_BOUNDARY])
+    }
+
+    /// The same after a space.
+    pub(super) fn apart(&self) -> Self {
+        Self {
+            separator: " ".to_owned(),
+            ..self.clone()
+        }
     }
 }
 
@@ -89,6 +118,11 @@ fn digit(c: char) -> Option<char> {
         _ => return None,
     };
     char::from_digit(u32::from(c) - u32::from(zero), 10)
+}
+
+/// All digits of these groups.
+pub(super) fn digits_of(groups: &[Group]) -> String {
+    groups.iter().map(|group| group.digits.as_str()).collect()
 }
 
 /// How many digits there are in `text`, at most `most`.
@@ -133,7 +167,7 @@ pub(super) fn runs(text: &str) -> Vec<Run> {
         }
         let (groups, next) = groups_from(&chars, index, text.len());
         if groups.len() <= MAX_GROUPS
-            && let Some(run) = with_boundaries(Run { groups }, text)
+            && let Some(run) = with_boundaries(groups, text)
         {
             out.push(run);
         }
@@ -175,9 +209,16 @@ fn groups_from(chars: &[(usize, char)], first: usize, length: usize) -> (Vec<Gro
             end: offset(index),
         });
         let mut ahead = index;
-        while let Some(c) = at(ahead).filter(|c| is_separator(*c)) {
-            separator.push(c);
-            ahead += 1;
+        let is_zero = groups.last().is_some_and(|group| group.digits == "0");
+        loop {
+            if let Some(c) = at(ahead).filter(|c| is_separator(*c)) {
+                separator.push(c);
+                ahead += 1;
+            } else if is_zero && at(ahead).zip(at(ahead + 1)).is_some_and(stands_for_carrier) {
+                ahead += 2;
+            } else {
+                break;
+            }
         }
         let goes_on = at(ahead).and_then(digit).is_some()
             && !separator.contains(". ")
@@ -187,6 +228,11 @@ fn groups_from(chars: &[(usize, char)], first: usize, length: usize) -> (Vec<Gro
         }
         index = ahead;
     }
+}
+
+/// `(0xx11)`, `0**11`: what Brazil writes where callers dial the two digits of a carrier.
+fn stands_for_carrier(signs: (char, char)) -> bool {
+    matches!(signs, ('x' | 'X', 'x' | 'X') | ('*', '*') | ('_', '_'))
 }
 
 /// Where a number that has its first digit at `first` begins, with plus sign and bracket.
@@ -210,20 +256,79 @@ fn opening(chars: &[(usize, char)], first: usize) -> (usize, bool) {
 }
 
 /// The run if nothing around it makes it a part of something else.
-fn with_boundaries(mut run: Run, text: &str) -> Option<Run> {
-    let before = text.get(..run.start())?;
-    if !is_free_before(before, run.groups.first()?.has_plus) {
+fn with_boundaries(mut groups: Vec<Group>, text: &str) -> Option<Run> {
+    let first = groups.first()?;
+    let before = text.get(..first.start)?;
+    if !is_free_before(before, first.has_plus) {
         return None;
     }
-    let after: String = text.get(run.end()..)?.chars().take(6).collect();
+    let after = text.get(groups.last()?.end..)?;
+    let is_cut = is_cut(after);
+    let near: String = after.chars().take(6).collect();
     // A time or the like: `… 10:30`, `… 5%`. The last group belongs to it, if it is loose.
-    if is_bound_after(&after) {
-        let last = run.groups.pop()?;
-        if run.groups.is_empty() || !last.is_loose() {
+    if is_bound_after(&near) {
+        let last = groups.pop()?;
+        if groups.is_empty() || !last.is_loose() {
             return None;
         }
     }
-    Some(run)
+    let country = country_before(before);
+    if country.is_some_and(is_state) && is_zip_plus_four(&groups) {
+        groups.drain(..2);
+    }
+    (!groups.is_empty()).then_some(Run {
+        groups,
+        country,
+        is_cut,
+    })
+}
+
+/// Whether a page hides the rest of a number before this: `…`, `...`, `xx`, `** **`.
+fn is_cut(after: &str) -> bool {
+    /// Dots of a line that leads from one column to the next.
+    const LEADERS: usize = 6;
+    let is_gap = |c: char| matches!(c, ' ' | '-' | INLINE_BOUNDARY);
+    let rest = after.trim_start_matches(is_gap);
+    let Some(sign) = rest.chars().next() else {
+        return false;
+    };
+    let mask = rest.chars().take(20).filter(|c| !is_gap(*c));
+    let count = mask.take_while(|c| c.eq_ignore_ascii_case(&sign)).count();
+    let ends = || {
+        let word = rest.trim_start_matches(|c: char| c.eq_ignore_ascii_case(&sign));
+        !word.starts_with(char::is_alphanumeric)
+    };
+    match sign {
+        '…' => true,
+        '•' | '●' | '█' | '▒' | '░' => count >= 2,
+        '.' => (3..LEADERS).contains(&count) && !after.starts_with(' '),
+        'x' | 'X' => count >= 2 && ends(),
+        '*' => count >= 3,
+        _ => false,
+    }
+}
+
+/// The two capitals right before a number.
+fn country_before(before: &str) -> Option<[u8; 2]> {
+    let before = before.trim_end_matches([' ', ':', '-', '.', INLINE_BOUNDARY]);
+    let (front, code) = before.split_at_checked(before.len().checked_sub(2)?)?;
+    let code: [u8; 2] = code.as_bytes().try_into().ok()?;
+    let is_code =
+        code.iter().all(u8::is_ascii_uppercase) && !front.ends_with(char::is_alphanumeric);
+    is_code.then_some(code)
+}
+
+/// Whether a code is that of a state of the United States.
+fn is_state(code: [u8; 2]) -> bool {
+    const STATES: &[u8] = b"ALAKAZARCACOCTDEDCFLGAHIIDILINIAKSKYLAMEMDMAMIMNMSMOMTNENVNHNJNMNYNCNDOHOKORPAPRRISCSDTNTXUTVTVAWAWVWIWY";
+    STATES.chunks(2).any(|state| state == code)
+}
+
+/// `TX 77402-4000`: a postal code of the United States.
+fn is_zip_plus_four(groups: &[Group]) -> bool {
+    let lengths: Vec<usize> = groups.iter().take(2).map(|g| g.digits.len()).collect();
+    let is_joined = groups.get(1).is_some_and(|group| group.separator() == "-");
+    lengths == [5, 4] && is_joined && groups.get(2).is_none_or(Group::is_loose)
 }
 
 fn is_free_before(before: &str, has_plus: bool) -> bool {
@@ -239,7 +344,7 @@ fn is_free_before(before: &str, has_plus: bool) -> bool {
             .take(12)
             .collect();
         let word: String = word.chars().rev().collect();
-        return label::is_phone_word(&word);
+        return label::is_phone_word(&word) || word.eq_ignore_ascii_case("xx");
     }
     if matches!(
         last,
@@ -289,7 +394,7 @@ fn is_bound_after(after: &str) -> bool {
 
 /// Dates, spans of years, IP addresses, decimals, prices: digits with a shape of their own.
 pub(super) fn is_date_or_address(groups: &[Group]) -> bool {
-    is_date(groups) || is_figure(groups)
+    is_date(groups) || is_figure(groups) || are_sizes(groups)
 }
 
 /// More than one slash: alternatives (`600/800/1000`), not parts of a number, unless it begins with a country code (`+43/1/513 07 77`).
@@ -303,15 +408,19 @@ pub(super) fn is_list(groups: &[Group]) -> bool {
     slashes > 1 && !has_plus
 }
 
-/// The groups that belong to days, of which no number can be made.
-pub(super) fn days(groups: &[Group]) -> Vec<usize> {
-    let is_spaced = |group: &Group| group.separator.contains(' ');
-    groups
-        .windows(3)
-        .enumerate()
-        .filter(|(_, window)| is_date(window) && !window.iter().skip(1).any(is_spaced))
-        .flat_map(|(start, _)| start..start + 3)
-        .collect()
+/// Sizes that grow, of two and three digits: `35-70-125-250`.
+fn are_sizes(groups: &[Group]) -> bool {
+    let grows = |pair: &[Group]| match pair {
+        [a, b] => {
+            let is_more = (a.digits.len(), &a.digits) < (b.digits.len(), &b.digits);
+            b.separator() == "-" && is_more && !a.digits.starts_with('0')
+        }
+        _ => false,
+    };
+    let lengths = groups.first().zip(groups.last());
+    groups.len() >= 4
+        && lengths.is_some_and(|(first, last)| first.digits.len() == 2 && last.digits.len() == 3)
+        && groups.windows(2).all(grows)
 }
 
 /// A day: `06/08/2013`, `2013-08-06`.
@@ -328,7 +437,7 @@ fn is_date(groups: &[Group]) -> bool {
         groups
             .iter()
             .skip(1)
-            .all(|group| group.separator.trim_matches(INLINE_BOUNDARY) == *separator)
+            .all(|group| group.separator() == *separator)
     });
     match lengths.as_slice() {
         [1 | 2, 1 | 2, 4] => is_dated && is_year(2) && value(0) <= 31 && value(1) <= 31,
@@ -345,11 +454,7 @@ fn is_figure(groups: &[Group]) -> bool {
             .and_then(|g| g.digits.parse::<u64>().ok())
             .unwrap_or(0)
     };
-    let separators: Vec<&str> = groups
-        .iter()
-        .skip(1)
-        .map(|group| group.separator.trim_matches(INLINE_BOUNDARY))
-        .collect();
+    let separators: Vec<&str> = groups.iter().skip(1).map(Group::separator).collect();
     let all = |separator: &str| separators.iter().all(|s| *s == separator);
     let is_year = |index: usize| (1900..=2100).contains(&value(index));
     match lengths.as_slice() {
@@ -402,15 +507,31 @@ pub(super) fn has_national_shape(groups: &[Group], region: Country) -> bool {
         Some(prefix) => {
             let is_prefixed = first.digits.starts_with(prefix)
                 || (first.in_brackets && groups.len() > 1 && first.digits.len() >= 2);
-            is_prefixed
-                && groups.len() >= 2
-                && is_tight_enough(groups)
-                && lengths.iter().skip(1).all(|l| *l >= 2)
+            // `(11) 9 9999-9999`: the digit that all mobile numbers of Brazil begin with stands alone.
+            let is_lone = first.in_brackets && groups.len() == 4;
+            let mut rest = lengths.iter().skip(if is_lone { 2 } else { 1 });
+            let is_whole = is_prefixed && groups.len() >= 2 && rest.all(|length| *length >= 2);
+            (is_whole || is_known_shape(&lengths, region)) && is_tight_enough(groups)
         }
         None => {
             groups.len() >= 3 && is_tight && lengths.iter().all(|length| (2..=4).contains(length))
         }
     }
+}
+
+/// Whether numbers of a country are written in groups of these lengths without the prefix before them.
+fn is_known_shape(lengths: &[usize], region: Country) -> bool {
+    static SHAPES: LazyLock<HashMap<&'static str, Vec<Vec<usize>>>> = LazyLock::new(|| {
+        let shape = |text: &str| text.split('-').filter_map(|n| n.parse().ok()).collect();
+        rows(include_str!("../../data/phone_shapes.txt"))
+            .filter_map(|row| {
+                let shapes = row.get(1)?.split('|').map(shape).collect();
+                Some((*row.first()?, shapes))
+            })
+            .collect()
+    });
+    let shapes = SHAPES.get(region.region());
+    shapes.is_some_and(|shapes| shapes.iter().any(|shape| shape == lengths))
 }
 
 fn is_tight_enough(groups: &[Group]) -> bool {
@@ -450,6 +571,28 @@ mod tests {
         check("+ 375 44 555", &["+ 375 44 555"]);
         check("０３－１２３４", &["０３－１２３４"]);
         check("٠٤ ١٢٣", &["٠٤ ١٢٣"]);
+        check("(0xx11) 3123-4567", &["(0xx11) 3123-4567"]);
+        check("(xx11) 3123-4567", &["11) 3123-4567"]);
+        check("Bellaire, TX 77402-4000 866-643-0919", &["866-643-0919"]);
+    }
+
+    #[test]
+    fn what_the_page_hides_of_a_number_is_noticed() {
+        let check = |text: &str, expected: bool| {
+            let is_cut = runs(text).last().is_some_and(|run| run.is_cut);
+            assert_eq!(is_cut, expected, "{text}");
+        };
+        check("030 1234…", true);
+        check("030 1234 … anzeigen", true);
+        check("030 1234...", true);
+        check("06 12 34 XX XX", true);
+        check("06 12 34 ** **", true);
+        check("(11) 9876-••••", true);
+        check("030 1234567 • Berlin", false);
+        check("030 1234567", false);
+        check("212-334-5100 x123", false);
+        check("030 1234567 ........ 12", false);
+        check("030 1234567*", false);
     }
 
     #[test]
