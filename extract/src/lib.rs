@@ -8,6 +8,8 @@
 //! text under `src/data/`, each file with its format and its source on top.
 
 pub mod address;
+#[cfg(test)]
+mod cases;
 pub mod category;
 pub mod charset;
 pub mod command;
@@ -17,10 +19,12 @@ pub mod domain;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
 pub mod html;
+pub mod listing;
 pub mod media;
 pub mod offer;
 pub mod page;
 pub mod pattern;
+mod percent;
 pub mod price;
 #[cfg(test)]
 mod properties;
