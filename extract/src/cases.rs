@@ -38,7 +38,11 @@ fn addresses() {
             Ok(answer) => serde_json::to_value(&answer).expect(line),
             Err(error) => serde_json::json!({"error": error.to_string()}),
         };
-        assert!(is_part(&case.expected, &answered), "{}: {answered}", case.id);
+        assert!(
+            is_part(&case.expected, &answered),
+            "{}: {answered}",
+            case.id
+        );
     }
 }
 
@@ -50,7 +54,10 @@ fn is_part(expected: &Value, found: &Value) -> bool {
             .all(|(name, value)| is_part(value, found.get(name).unwrap_or(&Value::Null))),
         (Value::Array(expected), Value::Array(found)) => {
             expected.len() == found.len()
-                && expected.iter().zip(found).all(|(one, other)| is_part(one, other))
+                && expected
+                    .iter()
+                    .zip(found)
+                    .all(|(one, other)| is_part(one, other))
         }
         _ => expected == found,
     }

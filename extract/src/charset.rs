@@ -145,8 +145,12 @@ fn charset_in(text: &[u8]) -> Option<&[u8]> {
         if let Some(value) = rest.trim_ascii_start().strip_prefix(b"=") {
             let value = value.trim_ascii_start();
             let is_quote = |byte: &u8| b"\"'".contains(byte);
-            let value = value.strip_prefix(b"\"").or(value.strip_prefix(b"'")).unwrap_or(value);
-            let is_end = |byte: &u8| is_quote(byte) || byte.is_ascii_whitespace() || b";,".contains(byte);
+            let value = value
+                .strip_prefix(b"\"")
+                .or(value.strip_prefix(b"'"))
+                .unwrap_or(value);
+            let is_end =
+                |byte: &u8| is_quote(byte) || byte.is_ascii_whitespace() || b";,".contains(byte);
             return value.split(is_end).next();
         }
     }
@@ -168,7 +172,7 @@ impl<'a> Iterator for TagAttributes<'a> {
         if self.rest.starts_with(b">") {
             return None;
         }
-        let name = self.take_until(|byte| byte.is_ascii_whitespace() || b"=/>".contains(byte));
+        let name = self.take_until(|byte| byte.is_ascii_whitespace() || b"=/>".contains(&byte));
         let Some(value) = self.rest.trim_ascii_start().strip_prefix(b"=") else {
             return Some((name, b""));
         };

@@ -485,7 +485,8 @@ fn spellings(url: &Url) -> (String, Option<String>) {
         return (path, None);
     };
     path.push('?');
-    let with_query = |dividers: &[u8]| path.clone() + &canonical(query, Wildcards::Literal, dividers);
+    let with_query =
+        |dividers: &[u8]| path.clone() + &canonical(query, Wildcards::Literal, dividers);
     let one = with_query(&[]);
     let other = query
         .contains(&b'%')

@@ -508,20 +508,38 @@ mod tests {
     #[test]
     fn addresses_of_one_page_have_one_key() {
         for (one, other) in [
-            ("https://example.com/a?b=2&a=1", "https://example.com/a?a=1&b=2"),
-            ("https://example.com/a?a=2&b&c=1", "https://example.com/a?a=2&b&c=1&utm_source=x"),
+            (
+                "https://example.com/a?b=2&a=1",
+                "https://example.com/a?a=1&b=2",
+            ),
+            (
+                "https://example.com/a?a=2&b&c=1",
+                "https://example.com/a?a=2&b&c=1&utm_source=x",
+            ),
             ("https://example.com/r%c3%b3za", "https://example.com/róza"),
             ("https://example.com/%7eann", "https://example.com/~ann"),
-            ("https://example.com/s?q=%c3%a9&l=%7E", "https://example.com/s?l=~&q=é"),
+            (
+                "https://example.com/s?q=%c3%a9&l=%7E",
+                "https://example.com/s?l=~&q=é",
+            ),
             ("https://example.com/s?%71=x", "https://example.com/s?q=x"),
-            ("https://example.com/s?z=1&i[]=1&i[]=2", "https://example.com/s?i[]=1&z=1&i[]=2"),
+            (
+                "https://example.com/s?z=1&i[]=1&i[]=2",
+                "https://example.com/s?i[]=1&z=1&i[]=2",
+            ),
         ] {
             let (one, other) = (normalize(one).unwrap(), normalize(other).unwrap());
             assert_eq!(key(&one), key(&other), "{one} {other}");
         }
         for (one, other) in [
-            ("https://example.com/list?news&123", "https://example.com/list?123&news"),
-            ("https://example.com/a?a=1&a=2", "https://example.com/a?a=2&a=1"),
+            (
+                "https://example.com/list?news&123",
+                "https://example.com/list?123&news",
+            ),
+            (
+                "https://example.com/a?a=1&a=2",
+                "https://example.com/a?a=2&a=1",
+            ),
             (
                 "https://example.com/q?i[][id]=1&i[][n]=2&i[][id]=3&i[][n]=4",
                 "https://example.com/q?i[][id]=1&i[][id]=3&i[][n]=2&i[][n]=4",
@@ -554,19 +572,13 @@ mod tests {
             ("http://f:999999/c", "the url cannot be parsed"),
             ("http://::@c@d:2", "http://d:2/"),
             ("http://foo.com/\\@", "http://foo.com//@"),
-            (
-                "http://example.com/foo/%2e%2",
-                "http://example.com/foo/.%2",
-            ),
+            ("http://example.com/foo/%2e%2", "http://example.com/foo/.%2"),
             (
                 "http://example.com/foo/%2e./%2e%2e/.%2e/%2e.bar",
                 "http://example.com/..bar",
             ),
             ("http://example.com////../..", "http://example.com//"),
-            (
-                "http://example.com/foo%41%7a",
-                "http://example.com/fooAz",
-            ),
+            ("http://example.com/foo%41%7a", "http://example.com/fooAz"),
             ("http://www/foo%2Ehtml", "http://www/foo.html"),
             ("http://%25", "the url cannot be parsed"),
             ("http://Ｇｏ.com", "http://go.com/"),

@@ -525,7 +525,11 @@ impl SitemapImport {
         let listed = own.len() + foreign.len();
         if !foreign.is_empty() {
             let named = self.named_by_robots(input).await;
-            own.extend(foreign.into_iter().filter(|child| named.contains(&child.key)));
+            own.extend(
+                foreign
+                    .into_iter()
+                    .filter(|child| named.contains(&child.key)),
+            );
             own.sort_unstable();
         }
         import.foreign = Some(listed - own.len());

@@ -71,20 +71,52 @@ fn names_with_digits_are_told_apart() {
 #[test]
 fn a_line_may_name_several_sitemaps() {
     for (line, expected) in [
-        ("https://x.com/a.xml, https://x.com/b.xml", &["https://x.com/a.xml", "https://x.com/b.xml"][..]),
-        ("https://x.com/a.xml https://x.com/b.xml\thttp://x.com/c.xml", &["https://x.com/a.xml", "https://x.com/b.xml", "http://x.com/c.xml"]),
-        ("https://x.com/a.xml;HTTPS://x.com/b.xml|https://x.com/c.xml ;", &["https://x.com/a.xml", "HTTPS://x.com/b.xml", "https://x.com/c.xml"]),
+        (
+            "https://x.com/a.xml, https://x.com/b.xml",
+            &["https://x.com/a.xml", "https://x.com/b.xml"][..],
+        ),
+        (
+            "https://x.com/a.xml https://x.com/b.xml\thttp://x.com/c.xml",
+            &[
+                "https://x.com/a.xml",
+                "https://x.com/b.xml",
+                "http://x.com/c.xml",
+            ],
+        ),
+        (
+            "https://x.com/a.xml;HTTPS://x.com/b.xml|https://x.com/c.xml ;",
+            &[
+                "https://x.com/a.xml",
+                "HTTPS://x.com/b.xml",
+                "https://x.com/c.xml",
+            ],
+        ),
         ("/a.xml, /b.xml", &["/a.xml", "/b.xml"]),
         ("\"https://x.com/a.xml\"", &["https://x.com/a.xml"]),
-        ("<https://x.com/a.xml>, <https://x.com/b.xml>", &["https://x.com/a.xml", "https://x.com/b.xml"]),
-        ("['https://x.com/a.xml', 'https://x.com/b.xml']", &["https://x.com/a.xml", "https://x.com/b.xml"]),
-        ("[https://x.com/a.xml](https://x.com/b.xml)", &["https://x.com/a.xml", "https://x.com/b.xml"]),
+        (
+            "<https://x.com/a.xml>, <https://x.com/b.xml>",
+            &["https://x.com/a.xml", "https://x.com/b.xml"],
+        ),
+        (
+            "['https://x.com/a.xml', 'https://x.com/b.xml']",
+            &["https://x.com/a.xml", "https://x.com/b.xml"],
+        ),
+        (
+            "[https://x.com/a.xml](https://x.com/b.xml)",
+            &["https://x.com/a.xml", "https://x.com/b.xml"],
+        ),
         ("„https://x.com/karte.xml“", &["https://x.com/karte.xml"]),
         // One address, whatever is in it.
         ("https://x.com/a,b.xml", &["https://x.com/a,b.xml"]),
         ("https://x.com/map(1).xml", &["https://x.com/map(1).xml"]),
-        ("https://x.com/my sitemap.xml", &["https://x.com/my sitemap.xml"]),
-        ("https://x.com/get?u=https://y.com/a.xml", &["https://x.com/get?u=https://y.com/a.xml"]),
+        (
+            "https://x.com/my sitemap.xml",
+            &["https://x.com/my sitemap.xml"],
+        ),
+        (
+            "https://x.com/get?u=https://y.com/a.xml",
+            &["https://x.com/get?u=https://y.com/a.xml"],
+        ),
         ("https://x.com/a.xml,", &["https://x.com/a.xml"]),
         ("[]", &[]),
     ] {
@@ -217,8 +249,16 @@ fn paths_are_compared_in_one_spelling() {
         ("/a,b;c", "/a%2Cb%3bc", false),
         ("/c++", "/c%2B%2B", false),
         // RFC 9309, section 2.2.2
-        ("/foo/bar?baz=https://foo.bar", "/foo/bar?baz=https%3A%2F%2Ffoo.bar", false),
-        ("/foo/bar?baz=https%3A%2F%2Ffoo.bar", "/foo/bar?baz=https://foo.bar", false),
+        (
+            "/foo/bar?baz=https://foo.bar",
+            "/foo/bar?baz=https%3A%2F%2Ffoo.bar",
+            false,
+        ),
+        (
+            "/foo/bar?baz=https%3A%2F%2Ffoo.bar",
+            "/foo/bar?baz=https://foo.bar",
+            false,
+        ),
         ("/*=https://", "/r?to=https%3A%2F%2Ffoo.bar", false),
         ("/*=https%3A%2F%2F", "/r?to=https%3A%2F%2Ffoo.bar", false),
         // What divides the path does so only where it is plain.

@@ -28,7 +28,11 @@ fn iso_date(text: &str) -> Option<DateTime<Utc>> {
         time = time_of_day(&mut rest)?;
     }
     let local = NaiveDateTime::new(date, time);
-    Some(local.checked_sub_offset(offset(rest.trim_ascii())?)?.and_utc())
+    Some(
+        local
+            .checked_sub_offset(offset(rest.trim_ascii())?)?
+            .and_utc(),
+    )
 }
 
 /// `Mon, 06 May 2024 07:08:09 +0200`, `6 May 2024`, and `Mon May 6 07:08:09 UTC 2024`.
@@ -133,7 +137,10 @@ fn fraction(rest: &mut &[u8]) -> Option<u32> {
 /// Reads `Z`, `+hh:mm`, `+hhmm`, `+hh` or nothing, and a name behind it that says the same: `UTC`, `GMT`, `[UTC]`.
 fn offset(text: &[u8]) -> Option<FixedOffset> {
     let named = |name: &[u8]| text.strip_suffix(name).map(<[u8]>::trim_ascii);
-    let mut rest = [&b"[UTC]"[..], b"UTC", b"GMT"].into_iter().find_map(named).unwrap_or(text);
+    let mut rest = [&b"[UTC]"[..], b"UTC", b"GMT"]
+        .into_iter()
+        .find_map(named)
+        .unwrap_or(text);
     let sign = match rest {
         [] | [b'Z' | b'z'] => return FixedOffset::east_opt(0),
         [b'+', tail @ ..] => {
@@ -203,7 +210,10 @@ mod tests {
             ("20240506T0708Z", Some("2024-05-06T07:08:00Z")),
             ("2024-05-06 07:08:09 UTC", Some("2024-05-06T07:08:09Z")),
             ("2024-05-06T07:08:09GMT", Some("2024-05-06T07:08:09Z")),
-            ("2024-05-06 07:08:09 +0200 UTC", Some("2024-05-06T05:08:09Z")),
+            (
+                "2024-05-06 07:08:09 +0200 UTC",
+                Some("2024-05-06T05:08:09Z"),
+            ),
             ("2024-05-06T07:08:09Z[UTC]", Some("2024-05-06T07:08:09Z")),
             ("2024-05-06Z", Some("2024-05-06T00:00:00Z")),
             ("2024-05-06+02:00", Some("2024-05-05T22:00:00Z")),
@@ -246,7 +256,13 @@ mod tests {
         for text in ["6 May 2024", "Mon, 6 May 2024"] {
             assert_eq!(parse_lastmod(text), midnight, "for {text:?}");
         }
-        for text in ["soon", "Mon, soon", ",", "Thu, 01 Jan 1969 00:00:00 GMT", "6 Mai 2024"] {
+        for text in [
+            "soon",
+            "Mon, soon",
+            ",",
+            "Thu, 01 Jan 1969 00:00:00 GMT",
+            "6 Mai 2024",
+        ] {
             assert_eq!(parse_lastmod(text), None, "for {text:?}");
         }
     }

@@ -288,7 +288,9 @@ fn document_types_without_entities_are_passed_over() {
         "<!DOCTYPE urlset [\n<!ELEMENT url (loc, lastmod?)>\n<!ATTLIST url id CDATA '>'>\n]>",
         "<!DOCTYPE\nurlset\n[\n]\n>",
     ] {
-        let text = format!("<?xml version='1.0'?>{declaration}<urlset><url><loc>https://example.com/a</loc></url></urlset>");
+        let text = format!(
+            "<?xml version='1.0'?>{declaration}<urlset><url><loc>https://example.com/a</loc></url></urlset>"
+        );
         for chunk in [1, usize::MAX] {
             let (summary, entries) =
                 parse_in(text.as_bytes(), Limits::default(), chunk).expect(declaration);
@@ -303,17 +305,27 @@ fn every_address_of_an_entry_counts() {
     for (text, expected, invalid) in [
         (
             "<sitemapindex><sitemap><loc>https://example.com/a.xml</loc><loc>https://example.com/b.xml</loc></sitemap></sitemapindex>",
-            &[("https://example.com/a.xml", false), ("https://example.com/b.xml", false)][..],
+            &[
+                ("https://example.com/a.xml", false),
+                ("https://example.com/b.xml", false),
+            ][..],
             0,
         ),
         (
             "<urlset><url><loc>/a</loc><lastmod>2024-05-06</lastmod><loc>/b</loc><loc>/b</loc><loc/><loc>/c</loc><lastmod>2024-05-06</lastmod></url></urlset>",
-            &[("https://example.com/a", true), ("https://example.com/b", false), ("https://example.com/c", true)],
+            &[
+                ("https://example.com/a", true),
+                ("https://example.com/b", false),
+                ("https://example.com/c", true),
+            ],
             0,
         ),
         (
             "<urlset><url><loc>mailto:a@example.com</loc><loc>/a</loc><loc>ftp://example.com/</loc></url><url><loc>/b</loc></url></urlset>",
-            &[("https://example.com/a", false), ("https://example.com/b", false)],
+            &[
+                ("https://example.com/a", false),
+                ("https://example.com/b", false),
+            ],
             1,
         ),
         (
@@ -327,7 +339,11 @@ fn every_address_of_an_entry_counts() {
             .iter()
             .map(|entry| (entry.loc.as_str(), entry.lastmod.is_some()))
             .collect();
-        assert_eq!((found.as_slice(), summary.invalid_urls), (expected, invalid), "{text}");
+        assert_eq!(
+            (found.as_slice(), summary.invalid_urls),
+            (expected, invalid),
+            "{text}"
+        );
     }
 }
 
@@ -343,7 +359,10 @@ fn a_scheme_that_was_left_out_is_put_back() {
         ("about.html", "https://example.com/about.html"),
         ("example.org/b", "https://example.com/example.org/b"),
         ("archive.zip", "https://example.com/archive.zip"),
-        ("./www.example.com/a", "https://example.com/www.example.com/a"),
+        (
+            "./www.example.com/a",
+            "https://example.com/www.example.com/a",
+        ),
         ("www.index.html", "https://example.com/www.index.html"),
     ] {
         let text = format!("<urlset><url><loc>{loc}</loc></url></urlset>");
@@ -361,10 +380,17 @@ fn comments_in_text_are_passed_over() {
     ] {
         let (summary, entries) = parse(text.as_bytes());
         let paths: Vec<&str> = entries.iter().map(|entry| entry.loc.path()).collect();
-        assert_eq!((summary.kind, paths), (Kind::Text, vec!["/a", "/b"]), "{text}");
+        assert_eq!(
+            (summary.kind, paths),
+            (Kind::Text, vec!["/a", "/b"]),
+            "{text}"
+        );
         assert_eq!(summary.invalid_urls, 0, "{text}");
     }
-    for text in ["# only\n# comments\n", "# robots\nUser-agent: *\nDisallow: /a\n"] {
+    for text in [
+        "# only\n# comments\n",
+        "# robots\nUser-agent: *\nDisallow: /a\n",
+    ] {
         assert_eq!(parse(text.as_bytes()).0.kind, Kind::None, "{text}");
     }
 }
@@ -373,7 +399,9 @@ fn comments_in_text_are_passed_over() {
 fn utf32_is_read() {
     let text = "<?xml version='1.0' encoding='UTF-32'?><urlset><url><loc>https://example.com/ä😀</loc></url></urlset>";
     let encode = |text: &str, bytes_of: fn(u32) -> [u8; 4]| -> Vec<u8> {
-        text.chars().flat_map(|own| bytes_of(u32::from(own))).collect()
+        text.chars()
+            .flat_map(|own| bytes_of(u32::from(own)))
+            .collect()
     };
     for file in [
         encode(text, u32::to_be_bytes),

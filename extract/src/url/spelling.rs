@@ -39,7 +39,8 @@ fn is_spelled(text: &[u8]) -> bool {
         let escape = text.get(at..).unwrap_or_default();
         escape_at(escape).is_none_or(|(byte, rest)| {
             let digits = escape.get(1..escape.len() - rest.len());
-            !is_unreserved(byte) && digits.is_some_and(|own| !own.iter().any(u8::is_ascii_lowercase))
+            !is_unreserved(byte)
+                && digits.is_some_and(|own| !own.iter().any(u8::is_ascii_lowercase))
         })
     })
 }

@@ -147,7 +147,8 @@ async fn sitemaps_and_pages_bring_their_domain() {
 async fn an_address_in_another_spelling_is_the_same() {
     let database = TestDatabase::new().await;
     let first = "https://example.com/list?news&123\nhttps://example.com/s?b=%c3%b3&a=1\nhttps://example.com/caf%c3%a9\n";
-    let second = "https://example.com/s?a=1&b=ó\nexample.com/café\nhttps://example.com/list?123&news\n";
+    let second =
+        "https://example.com/s?a=1&b=ó\nexample.com/café\nhttps://example.com/list?123&news\n";
     for (text, stored) in [(first, 3), (second, 1), (second, 0)] {
         for kind in ["pages", "sitemaps"] {
             for flags in [&["--dry-run"][..], &[]] {
@@ -173,7 +174,12 @@ async fn an_address_in_another_spelling_is_the_same() {
     database
         .run("UPDATE page SET url = 'https://example.com/t?y=1&x=2' WHERE url LIKE '%/s?%'")
         .await;
-    let ran = import(&database, "pages", "https://example.com/t?y=1&x=2\n", &["--queue"]);
+    let ran = import(
+        &database,
+        "pages",
+        "https://example.com/t?y=1&x=2\n",
+        &["--queue"],
+    );
     assert_eq!(numbers(&ran.json()), [1, 0, 1, 0, 1], "{ran:?}");
     assert_eq!(
         database

@@ -327,13 +327,18 @@ async fn an_address_is_fetched_as_listed_and_stored_once() {
             "/two.xml?y=%7e&x=1|urlset|sitemap_index|1|3|Completed",
         ]
     );
-    let pages = "SELECT regexp_replace(url, '^https://kettle-example.com', '') FROM page ORDER BY 1";
+    let pages =
+        "SELECT regexp_replace(url, '^https://kettle-example.com', '') FROM page ORDER BY 1";
     // Whichever of the two was imported first.
     let expected = app.database.rows(pages).await;
     let spellings = [["/s?a=2&b=1"], ["/s?b=1&a=2"]];
     assert!(
         spellings.iter().any(|own| expected
-            == [&["/caf%C3%A9", "/list?123&news", "/list?news&123"], &own[..]].concat()),
+            == [
+                &["/caf%C3%A9", "/list?123&news", "/list?news&123"],
+                &own[..]
+            ]
+            .concat()),
         "{expected:?}"
     );
     app.database
@@ -347,7 +352,10 @@ async fn an_address_is_fetched_as_listed_and_stored_once() {
         let path = place.split('?').next().unwrap();
         let hits = site.hits(&format!("{HOST}{path}"));
         assert!(!hits.is_empty(), "{place}");
-        assert!(hits.iter().all(|hit| hit.place.ends_with(place)), "{hits:?}");
+        assert!(
+            hits.iter().all(|hit| hit.place.ends_with(place)),
+            "{hits:?}"
+        );
     }
     app.stop().await;
 }
