@@ -382,7 +382,7 @@ fn addresses(line: &str) -> impl Iterator<Item = &str> {
         while !rest.is_empty() {
             let (address, behind) = rest.split_at(end_of_address(rest));
             rest = behind;
-            let address = unwrapped(address.trim_matches(is_separator)).trim_matches(is_separator);
+            let address = unwrapped(address);
             if !address.is_empty() {
                 return Some(address);
             }
@@ -395,7 +395,6 @@ fn addresses(line: &str) -> impl Iterator<Item = &str> {
 ///
 /// Commas and brackets may be part of an address, and so may a space in a wrong one: they end it where another one begins behind them.
 fn end_of_address(text: &str) -> usize {
-    let is_between = |sign: char| is_separator(sign) || is_wrapping(sign);
     let mut at = text.len() - text.trim_start_matches(is_between).len();
     loop {
         let rest = text.get(at..).unwrap_or_default();
@@ -412,6 +411,10 @@ fn end_of_address(text: &str) -> usize {
             return start;
         }
     }
+}
+
+fn is_between(sign: char) -> bool {
+    is_separator(sign) || is_wrapping(sign)
 }
 
 fn is_separator(sign: char) -> bool {
@@ -435,9 +438,12 @@ fn is_full(text: &str) -> bool {
 
 /// An address without what is put around it. Brackets at its end alone may be its own.
 fn unwrapped(address: &str) -> &str {
-    let bare = address.trim_start_matches(is_wrapping);
-    let is_wrapped = bare.len() < address.len();
-    bare.trim_end_matches(|sign| is_quote(sign) || is_wrapped && is_wrapping(sign))
+    let bare = address.trim_start_matches(is_between);
+    let before = address.strip_suffix(bare).unwrap_or_default();
+    let is_wrapped = before.contains(is_wrapping);
+    bare.trim_end_matches(|sign| {
+        is_separator(sign) || is_quote(sign) || is_wrapped && is_wrapping(sign)
+    })
 }
 
 /// Whether a name in the file means an agent: its own name, or that of one without digits and a number behind it.

@@ -20,7 +20,12 @@ fn iso_date(text: &str) -> Option<DateTime<Utc>> {
     let mut rest = text.as_bytes();
     let year = i32::try_from(number(&mut rest, 4)?).ok()?;
     let separator = rest.first().copied().filter(|sign| b"-/.".contains(sign));
+    let is_year = rest.is_empty();
     let month = date_part(&mut rest, separator)?;
+    // Six digits may be a month, or a day of a year without its century.
+    if separator.is_none() && !is_year && rest.is_empty() {
+        return None;
+    }
     let day = date_part(&mut rest, separator)?;
     let date = NaiveDate::from_ymd_opt(year, month, day)?;
     let mut time = NaiveTime::MIN;

@@ -356,14 +356,14 @@ fn a_scheme_that_was_left_out_is_put_back() {
         ("shop.example.com:8443/a", "https://shop.example.com:8443/a"),
         ("www.bücher.de/ä", "https://www.xn--bcher-kva.de/%C3%A4"),
         // Paths, whatever they look like.
-        ("about.html", "https://example.com/about.html"),
-        ("example.org/b", "https://example.com/example.org/b"),
-        ("archive.zip", "https://example.com/archive.zip"),
+        ("about.html", "https://example.com/maps/about.html"),
+        ("example.org/b", "https://example.com/maps/example.org/b"),
+        ("archive.zip", "https://example.com/maps/archive.zip"),
         (
             "./www.example.com/a",
-            "https://example.com/www.example.com/a",
+            "https://example.com/maps/www.example.com/a",
         ),
-        ("www.index.html", "https://example.com/www.index.html"),
+        ("www.index.html", "https://example.com/maps/www.index.html"),
     ] {
         let text = format!("<urlset><url><loc>{loc}</loc></url></urlset>");
         let (_, entries) = parse(text.as_bytes());
