@@ -3,6 +3,7 @@
 //! place → `deep_scan` → business → `domain_extraction` → domain → `domain_metadata`, and `sitemap_discovery` → sitemap →
 //! `sitemap_import` → page → `page_curation` → contact.
 
+mod address_key;
 pub mod cli;
 pub mod deep_scan;
 mod demo;

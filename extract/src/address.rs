@@ -5,13 +5,15 @@ use url::Url;
 use super::domain::registrable;
 use super::html::Page;
 use super::page;
-use super::url::{TrackingParameters, UrlError, normalize};
+use super::url::{TrackingParameters, UrlError, key, normalize};
 
 /// A product page's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
-    /// The URL, normalised: one text for one page, and it fetches the same page as what was given.
+    /// The URL, normalised, by which the page is fetched that was given.
     pub url: String,
+    /// By what it is told from the addresses of other pages ([`key`]).
+    pub key: String,
     /// The shop: the registrable domain by the public suffix list, or the host where there is none (an address, a local name).
     pub shop: String,
 }
@@ -25,12 +27,13 @@ pub fn address(raw: &str) -> Result<Address, UrlError> {
     let host = url.host_str().ok_or(UrlError::NoHost)?;
     let shop = registrable(host).map_or_else(|| host.to_owned(), |found| found.domain);
     Ok(Address {
+        key: key(&url).into_owned(),
         url: url.into(),
         shop,
     })
 }
 
-/// The address by which a shop knows a page that was fetched from `url`: what the page declares canonical, or where it was.
+/// By which address a shop knows a page that was fetched from `url`: the key of what the page declares canonical, or of where it was.
 ///
 /// What leads to another shop or to a home page is a slip of a template, or a product that is gone, and says nothing.
 #[must_use]
@@ -42,7 +45,7 @@ pub fn canonical(page: &Page, url: &Url) -> Option<String> {
         .and_then(|declared| address(&declared).ok())
         .filter(is_page)
         .or_else(|| Some(here.clone()).filter(is_page))
-        .map(|known| known.url)
+        .map(|known| known.key)
 }
 
 fn is_home(url: &str) -> bool {
@@ -74,6 +77,11 @@ mod tests {
                 Some("https://shop-example.com/p?id=2"),
             ),
             (fetched, "/", Some("https://shop-example.com/p?id=2")),
+            (
+                fetched,
+                "/p?v=2&id=1",
+                Some("https://shop-example.com/p?id=1&v=2"),
+            ),
             (
                 "https://shop-example.com/",
                 "/?id=2",

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
-use memchr::memmem::find;
+use memchr::{memchr, memmem::find};
 
 /// How many bytes at the start of a page are searched for a declaration.
 ///
@@ -20,7 +20,8 @@ const DETECT_BYTES: usize = 64 * 1024;
 /// In this order: byte order mark, `Content-Type`, declaration in the page, UTF-8 if it is valid
 /// UTF-8, and else a guess from the bytes and the host's top-level domain. A declaration in the page
 /// is overruled where the bytes are UTF-8 with characters of several bytes, which never happens by
-/// chance. Malformed sequences become U+FFFD.
+/// chance. Where nothing is declared, UTF-8 may have a few bytes that are none. Malformed sequences
+/// become U+FFFD.
 #[must_use]
 pub fn decode<'a>(body: &'a [u8], content_type: Option<&str>, host: Option<&str>) -> Cow<'a, str> {
     let (text, _, _) = encoding(body, content_type, host).decode(body);
@@ -40,9 +41,22 @@ pub fn encoding(body: &[u8], content_type: Option<&str>, host: Option<&str>) -> 
     let is_utf8 = is_utf8(body);
     match from_declaration(head) {
         Some(encoding) if !is_utf8 || body.is_ascii() => encoding,
-        _ if is_utf8 => UTF_8,
-        _ => guess(body, host),
+        None if !is_utf8 && !is_mostly_utf8(body) => guess(body, host),
+        _ => UTF_8,
     }
+}
+
+/// UTF-8 in which somebody put bytes of another encoding. A character of several bytes comes about by chance in one of twelve
+/// pairs of the encodings of East Asia, and next to never in the others; so they outnumber what is none only where they were meant.
+fn is_mostly_utf8(body: &[u8]) -> bool {
+    const CHARACTERS_PER_FAULT: usize = 4;
+    let head = body.get(..DETECT_BYTES).unwrap_or(body);
+    let (mut characters, mut faults) = (0, 0);
+    for piece in head.utf8_chunks() {
+        characters += piece.valid().chars().filter(|own| !own.is_ascii()).count();
+        faults += usize::from(!piece.invalid().is_empty());
+    }
+    characters >= faults * CHARACTERS_PER_FAULT
 }
 
 /// Valid UTF-8. A last character that somebody's limit cut in two is forgiven where others of several bytes stand before it.
@@ -66,32 +80,124 @@ fn from_content_type(content_type: &str) -> Option<&'static Encoding> {
     })
 }
 
-/// The declaration in `<meta charset=…>`, `<meta … content="…; charset=…">` or `<?xml encoding=…?>`,
-/// not inside a comment.
+/// The declaration in `<meta charset=…>`, `<meta http-equiv=content-type content="…; charset=…">` or `<?xml encoding=…?>`, not
+/// inside a comment nor inside the value of another attribute (HTML standard, "prescan a byte stream to determine its encoding").
 fn from_declaration(head: &[u8]) -> Option<&'static Encoding> {
     let text = head.to_ascii_lowercase();
     let mut rest = text.as_slice();
-    while let Some(at) = find(rest, b"<") {
+    while let Some(at) = memchr(b'<', rest) {
         rest = rest.get(at..)?;
         if rest.starts_with(b"<!--") {
             rest = rest.get(find(rest, b"-->")?..)?;
             continue;
         }
-        let end = find(rest, b">").unwrap_or(rest.len());
-        let (tag, after) = rest.split_at(end);
-        let label = if tag.starts_with(b"<meta") {
-            label_after(tag, b"charset")
-        } else if tag.starts_with(b"<?xml") {
-            label_after(tag, b"encoding")
-        } else {
-            None
+        let name = rest.get(1..)?;
+        let name_end = name
+            .iter()
+            .position(|byte| !byte.is_ascii_alphanumeric() && !b"/?".contains(byte))
+            .unwrap_or(name.len());
+        let (name, inside) = name.split_at(name_end);
+        let mut attributes = TagAttributes { rest: inside };
+        let label = match name {
+            b"meta" => declared_by(&mut attributes),
+            b"?xml" => attributes
+                .by_ref()
+                .find_map(|(name, value)| (name == b"encoding").then_some(value)),
+            _ => None,
         };
         if let Some(encoding) = label.and_then(Encoding::for_label) {
             return Some(as_declared(encoding));
         }
-        rest = after;
+        // To the end of the tag.
+        attributes.by_ref().for_each(drop);
+        rest = attributes.rest;
     }
     None
+}
+
+/// What a `<meta>` declares. The type of the content is told by an attribute that says `Content-Type`, whatever that attribute is
+/// called: `httpequiv` and `name` are common mistakes. What another attribute names may be a description that speaks of charsets.
+fn declared_by<'a>(attributes: &mut TagAttributes<'a>) -> Option<&'a [u8]> {
+    let (mut is_content_type, mut is_other, mut in_content) = (false, false, None);
+    for (name, value) in attributes {
+        match name {
+            b"charset" => return Some(value),
+            b"content" => in_content = charset_in(value),
+            _ if is_word(value, b"contenttype") => is_content_type = true,
+            _ => is_other = true,
+        }
+    }
+    in_content.filter(|_| is_content_type || !is_other)
+}
+
+/// Whether a value is this word, its hyphens and spaces aside.
+fn is_word(value: &[u8], word: &[u8]) -> bool {
+    let letters = value.iter().filter(|byte| byte.is_ascii_alphanumeric());
+    letters.eq(word)
+}
+
+/// The value of `charset = "value"` in a text.
+fn charset_in(text: &[u8]) -> Option<&[u8]> {
+    const NAME: &[u8] = b"charset";
+    let mut rest = text;
+    while let Some(at) = find(rest, NAME) {
+        rest = rest.get(at + NAME.len()..)?;
+        if let Some(value) = rest.trim_ascii_start().strip_prefix(b"=") {
+            let value = value.trim_ascii_start();
+            let is_quote = |byte: &u8| b"\"'".contains(byte);
+            let value = value
+                .strip_prefix(b"\"")
+                .or(value.strip_prefix(b"'"))
+                .unwrap_or(value);
+            let is_end =
+                |byte: &u8| is_quote(byte) || byte.is_ascii_whitespace() || b";,".contains(byte);
+            return value.split(is_end).next();
+        }
+    }
+    None
+}
+
+/// The attributes of a tag in lower case, each with its value, to the `>` that ends it.
+struct TagAttributes<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for TagAttributes<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let is_between = |byte: &u8| byte.is_ascii_whitespace() || b"/?".contains(byte);
+        let start = self.rest.iter().position(|byte| !is_between(byte));
+        self.rest = self.rest.get(start?..)?;
+        if self.rest.starts_with(b">") {
+            return None;
+        }
+        let name = self.take_until(|byte| byte.is_ascii_whitespace() || b"=/>".contains(&byte));
+        let Some(value) = self.rest.trim_ascii_start().strip_prefix(b"=") else {
+            return Some((name, b""));
+        };
+        self.rest = value.trim_ascii_start();
+        let value = match self.rest {
+            // A quote that nobody closes is part of the value.
+            [quote @ (b'"' | b'\''), value @ ..] if value.contains(quote) => {
+                self.rest = value;
+                let value = self.take_until(|byte| byte == *quote);
+                self.rest = self.rest.get(1..).unwrap_or_default();
+                value
+            }
+            _ => self.take_until(|byte| byte.is_ascii_whitespace() || byte == b'>'),
+        };
+        Some((name, value))
+    }
+}
+
+impl<'a> TagAttributes<'a> {
+    fn take_until(&mut self, is_end: impl Fn(u8) -> bool) -> &'a [u8] {
+        let end = self.rest.iter().position(|byte| is_end(*byte));
+        let (taken, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
+        self.rest = rest;
+        taken
+    }
 }
 
 /// The HTML standard's corrections: a page whose declaration could be read as ASCII is not UTF-16,
@@ -104,25 +210,6 @@ fn as_declared(encoding: &'static Encoding) -> &'static Encoding {
     } else {
         encoding
     }
-}
-
-/// The value of `name = "value"` in a tag.
-fn label_after<'a>(tag: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let mut rest = tag;
-    while let Some(at) = find(rest, name) {
-        rest = rest.get(at + name.len()..)?;
-        if let Some(value) = rest.trim_ascii_start().strip_prefix(b"=") {
-            let value = value.trim_ascii_start();
-            let value = value
-                .strip_prefix(b"\"")
-                .or(value.strip_prefix(b"'"))
-                .unwrap_or(value);
-            let is_end = |byte: &u8| b"\"'; \t\r\n?/>".contains(byte);
-            let end = value.iter().position(is_end).unwrap_or(value.len());
-            return value.get(..end);
-        }
-    }
-    None
 }
 
 fn guess(body: &[u8], host: Option<&str>) -> &'static Encoding {
@@ -193,6 +280,42 @@ mod tests {
             (b"<meta charset=iso-8859-1>caf\xe9", None, "windows-1252"),
             (b"<meta charset=iso-8859-1>caf\xc3", None, "windows-1252"),
             (b"<meta charset=iso-8859-1>caf\xc3\xa9 \xc3", None, "UTF-8"),
+            (
+                b"<meta name=description content='All about charset=windows-1251'><meta charset=koi8-r>",
+                None,
+                "KOI8-R",
+            ),
+            (
+                b"<meta content=\"text/html; charset=gbk\" property=og:description>caf\xc3\xa9",
+                None,
+                "UTF-8",
+            ),
+            (
+                b"<meta http-equiv=refresh content='0; url=/?charset=gbk'><p>x",
+                None,
+                "UTF-8",
+            ),
+            (
+                b"<meta name=keywords content='<meta charset=gbk> explained'>x",
+                None,
+                "UTF-8",
+            ),
+            (
+                b"<meta name=\"Content-Type\" content=\"text/html;charset=Big5\"/>",
+                None,
+                "Big5",
+            ),
+            (
+                b"<meta content='text/html; charset = EUC-KR'>",
+                None,
+                "EUC-KR",
+            ),
+            (
+                b"<meta httpequiv=ContentType content=\"text/html; charset='gbk'\">",
+                None,
+                "GBK",
+            ),
+            (b"<a title='never closed><meta charset=big5>", None, "Big5"),
             (b"<meta charset=", None, "UTF-8"),
             (b"<meta charset=><", None, "UTF-8"),
             (b"<!-- <meta charset=gbk>", None, "UTF-8"),
@@ -200,6 +323,31 @@ mod tests {
         ] {
             let found = encoding(body, content_type, Some("example.com")).name();
             assert_eq!(found, expected, "{:?}", String::from_utf8_lossy(body));
+        }
+    }
+
+    #[test]
+    fn a_few_bytes_of_another_encoding_leave_utf8_what_it_is() {
+        for (text, stray) in [
+            ("<title>Café Zürich – Öffnungszeiten</title>", &b"\xe9"[..]),
+            ("<p>Καλώς ήρθατε στο κατάστημα", b"\xff\xfe"),
+            ("<p>Добро пожаловать", b"\xd0 "),
+            ("<p>営業時間のご案内", b"\x8a"),
+        ] {
+            let page = [text.as_bytes(), stray, b" tail"].concat();
+            let decoded = decode(&page, None, Some("example.com"));
+            assert!(decoded.starts_with(text), "{decoded}");
+            assert!(decoded.ends_with(" tail"), "{decoded}");
+        }
+        for (text, encoding) in [
+            ("京都市のホテルと旅館のご案内です。", encoding_rs::SHIFT_JIS),
+            ("北京市旅馆的营业时间和价格", encoding_rs::GBK),
+            ("서울 호텔 영업 시간 안내", encoding_rs::EUC_KR),
+            ("ยินดีต้อนรับสู่ร้านค้าของเรา", encoding_rs::WINDOWS_874),
+            ("Été à la plage, déjà vu, naïveté", WINDOWS_1252),
+        ] {
+            let (bytes, _, _) = encoding.encode(text);
+            assert!(!is_mostly_utf8(&bytes), "{text}");
         }
     }
 

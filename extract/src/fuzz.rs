@@ -23,7 +23,7 @@ use crate::pattern::Pattern;
 use crate::price::{Hints, parse};
 use crate::robots::Robots;
 use crate::sitemap::{AsGiven, Limits, Parser, Progress};
-use crate::url::{TrackingParameters, normalize, resolve};
+use crate::url::{TrackingParameters, key, normalize, resolve};
 
 /// Bounds of a sitemap that fuzzing reaches.
 const LIMITS: Limits = Limits {
@@ -172,12 +172,14 @@ pub fn sitemap(data: &[u8]) {
     }
 }
 
-/// A second normalisation changes nothing.
+/// A second normalisation changes nothing, and a key is its own.
 pub fn url(data: &[u8]) {
     let Ok(data) = std::str::from_utf8(data) else {
         return;
     };
     if let Ok(url) = normalize(data) {
+        let own = Url::parse(&key(&url)).expect("a key is an address");
+        assert_eq!(key(&own), key(&url));
         assert_eq!(normalize(url.as_str()), Ok(url));
     }
     if let Some(url) = resolve(&address(), data) {

@@ -20,10 +20,12 @@ pub mod domain;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
 pub mod html;
+pub mod listing;
 pub mod media;
 pub mod offer;
 pub mod page;
 pub mod pattern;
+mod percent;
 pub mod price;
 #[cfg(test)]
 mod properties;

@@ -299,7 +299,8 @@ fn count_words(text: &str) -> usize {
 }
 
 fn links(tracking: &TrackingParameters, page: &Page, url: &Url, base: &Url) -> Vec<Link> {
-    let own = url::normalize_with(tracking, url.as_str()).ok();
+    let key = |url: &Url| url::key(url).into_owned();
+    let own = url::normalize_with(tracking, url.as_str()).map(|own| key(&own));
     let mut seen = HashSet::new();
     let mut out = Vec::new();
     for (node, element) in page.elements() {
@@ -312,7 +313,8 @@ fn links(tracking: &TrackingParameters, page: &Page, url: &Url, base: &Url) -> V
         else {
             continue;
         };
-        if own.as_ref() == Some(&target) || !seen.insert(target.clone()) {
+        let key = key(&target);
+        if own.as_ref() == Ok(&key) || !seen.insert(key) {
             continue;
         }
         let is_nofollow = element.attribute("rel").is_some_and(|rel| {

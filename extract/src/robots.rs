@@ -4,8 +4,12 @@
 //! owners test their files against that one: missing colons, misspelt `disallow`, `*` followed by more text, lines of 16 KiB,
 //! `Allow: /index.html` standing for the folder too.
 //!
-//! Paths and patterns are compared in one canonical spelling (RFC 9309, section 2.2.2): `%7e` is `~`, `ä` is `%C3%A4`, and a
-//! `%2A` in a pattern is an asterisk of the path, not a wildcard.
+//! Paths and patterns are compared in one canonical spelling (RFC 9309, section 2.2.2): `%7e` is `~`, `%3A` is `:`, `ä` is
+//! `%C3%A4`, and a `%2A` in a pattern is an asterisk of the path, not a wildcard. Only a slash and a question mark that divide
+//! the path are not the same as their escapes; within a query, they are.
+//!
+//! Names of agents have letters, `_` and `-` in that standard. Real ones have digits too (`Acme3Bot`), which are told apart; an agent
+//! without digits is also meant by its name with a number behind it (`Acme2.0`), as for Google's matcher.
 //!
 //! Parsing is linear in the file. One answer costs at most the rules of the agent's groups times the length of the path, since
 //! a wildcard takes its leftmost match and never goes back.
@@ -15,6 +19,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use url::Url;
+
+use super::percent::{escape_at, is_unreserved, push_escape};
 
 /// How much of a file is read, in bytes: the least that RFC 9309, section 2.5, allows, and what Google reads.
 pub const MAX_ROBOTS_BYTES: usize = 500 * 1024;
@@ -103,11 +109,10 @@ impl Robots {
         if url.path() == "/robots.txt" {
             return true;
         }
-        let mut path = canonical(url.path().as_bytes(), Wildcards::Literal);
-        if let Some(query) = url.query() {
-            path.push('?');
-            path.push_str(&canonical(query.as_bytes(), Wildcards::Literal));
-        }
+        let (path, other_path) = spellings(url);
+        let is_met = |rule: &Rule| {
+            matches(&path, rule) || other_path.as_ref().is_some_and(|path| matches(path, rule))
+        };
         let (mut allow, mut disallow) = (0, 0);
         for rule in self
             .groups_for(user_agent)
@@ -119,7 +124,7 @@ impl Robots {
             } else {
                 &mut disallow
             };
-            if rule.priority > *best && matches(&path, rule) {
+            if rule.priority > *best && is_met(rule) {
                 *best = rule.priority;
             }
         }
@@ -144,19 +149,18 @@ impl Robots {
     /// Finds the groups that apply, each with the entry that named the agent.
     fn groups_for(&self, user_agent: &str) -> Vec<(&Group, &Agent)> {
         let token = product_token(user_agent.trim().as_bytes());
-        let naming = |wanted: Option<&str>| -> Vec<(&Group, &Agent)> {
+        let naming = |is_meant: &dyn Fn(Option<&str>) -> bool| -> Vec<(&Group, &Agent)> {
             self.groups
                 .iter()
                 .flat_map(|group| group.agents.iter().map(move |agent| (group, agent)))
-                .filter(|(_, agent)| agent.token.as_deref() == wanted)
+                .filter(|(_, agent)| is_meant(agent.token.as_deref()))
                 .collect()
         };
         let specific = token
-            .as_deref()
-            .map(|token| naming(Some(token)))
+            .map(|token| naming(&|named| named.is_some_and(|named| names(named, &token))))
             .unwrap_or_default();
         if specific.is_empty() {
-            naming(None)
+            naming(&|named| named.is_none())
         } else {
             specific
         }
@@ -182,14 +186,17 @@ impl Builder {
             Some(Key::Allow) => self.rule(true, value),
             Some(Key::Disallow) => self.rule(false, value),
             Some(Key::CrawlDelay) => self.crawl_delay(value),
-            Some(Key::Sitemap) => {
-                let value = String::from_utf8_lossy(value).into_owned();
-                if !value.is_empty() && self.sitemaps.insert(value.clone()) {
-                    self.robots.sitemaps.push(value);
-                }
-            }
+            Some(Key::Sitemap) => self.sitemaps(&String::from_utf8_lossy(value)),
             // Lines that RFC 9309 does not define never end a group.
             None => {}
+        }
+    }
+
+    fn sitemaps(&mut self, value: &str) {
+        for address in addresses(value) {
+            if self.sitemaps.insert(address.to_owned()) {
+                self.robots.sitemaps.push(address.to_owned());
+            }
         }
     }
 
@@ -240,14 +247,9 @@ impl Builder {
     }
 
     fn crawl_delay(&mut self, value: &[u8]) {
-        let number = value
-            .split(|byte| !byte.is_ascii_digit() && *byte != b'.')
-            .next()
-            .unwrap_or_default();
-        let seconds = std::str::from_utf8(number)
-            .ok()
-            .and_then(|text| text.parse::<f64>().ok());
-        let Some(seconds) = seconds else { return };
+        let Some(seconds) = seconds(value) else {
+            return;
+        };
         let delay = Duration::from_secs_f64(seconds.min(MAX_CRAWL_DELAY.as_secs_f64()));
         let Some(group) = self.robots.groups.last_mut() else {
             return;
@@ -274,7 +276,7 @@ impl Rule {
         let high = value.iter().filter(|byte| !byte.is_ascii()).count();
         Self {
             allow,
-            pattern: canonical(pattern, Wildcards::Special),
+            pattern: canonical_pattern(pattern),
             anchored,
             priority: value.len() + 2 * high,
         }
@@ -361,9 +363,100 @@ fn key_and_value(line: &[u8]) -> Option<(&[u8], &[u8])> {
     (!key.is_empty()).then_some((key, value.trim_ascii()))
 }
 
-/// Takes the leading `[A-Za-z_-]+` of a user agent in lower case (RFC 9309, section 2.2.1).
+/// Reads the number at the beginning of a text, with a point or a comma before its decimals: `1,5` is one and a half in most of Europe.
+fn seconds(text: &[u8]) -> Option<f64> {
+    let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (whole, rest) = text.split_at(digits(text));
+    let decimals = match rest {
+        [b'.' | b',', rest @ ..] => rest.get(..digits(rest))?,
+        _ => &[],
+    };
+    let number = [whole, b".", decimals].concat();
+    std::str::from_utf8(&number).ok()?.parse().ok()
+}
+
+/// The addresses on one line, which is to have one: without the quotes and brackets around them, whatever separates them.
+fn addresses(line: &str) -> impl Iterator<Item = &str> {
+    let mut rest = line;
+    std::iter::from_fn(move || {
+        while !rest.is_empty() {
+            let (address, behind) = rest.split_at(end_of_address(rest));
+            rest = behind;
+            let address = unwrapped(address);
+            if !address.is_empty() {
+                return Some(address);
+            }
+        }
+        None
+    })
+}
+
+/// Where the first address of a text ends.
+///
+/// Commas and brackets may be part of an address, and so may a space in a wrong one: they end it where another one begins behind them.
+fn end_of_address(text: &str) -> usize {
+    let mut at = text.len() - text.trim_start_matches(is_between).len();
+    loop {
+        let rest = text.get(at..).unwrap_or_default();
+        let Some(start) = rest.find(is_between).map(|start| at + start) else {
+            return text.len();
+        };
+        let behind = text.get(start..).unwrap_or_default();
+        let next = behind.trim_start_matches(is_between);
+        at = text.len() - next.len();
+        let between = text.get(start..at).unwrap_or_default();
+        let divides = between.contains(is_separator) || between.chars().nth(1).is_some();
+        let is_path = next.starts_with('/') && between.contains(char::is_whitespace);
+        if divides && (is_path || is_full(next)) {
+            return start;
+        }
+    }
+}
+
+fn is_between(sign: char) -> bool {
+    is_separator(sign) || is_wrapping(sign)
+}
+
+fn is_separator(sign: char) -> bool {
+    sign.is_whitespace() || ",;|".contains(sign)
+}
+
+fn is_wrapping(sign: char) -> bool {
+    is_quote(sign) || "<>()[]{}".contains(sign)
+}
+
+fn is_quote(sign: char) -> bool {
+    "\"'`“”„«»‘’".contains(sign)
+}
+
+fn is_full(text: &str) -> bool {
+    ["http://", "https://"].iter().any(|scheme| {
+        text.get(..scheme.len())
+            .is_some_and(|head| head.eq_ignore_ascii_case(scheme))
+    })
+}
+
+/// An address without what is put around it. Brackets at its end alone may be its own.
+fn unwrapped(address: &str) -> &str {
+    let bare = address.trim_start_matches(is_between);
+    let before = address.strip_suffix(bare).unwrap_or_default();
+    let is_wrapped = before.contains(is_wrapping);
+    bare.trim_end_matches(|sign| {
+        is_separator(sign) || is_quote(sign) || is_wrapped && is_wrapping(sign)
+    })
+}
+
+/// Whether a name in the file means an agent: its own name, or that of one without digits and a number behind it.
+fn names(named: &str, agent: &str) -> bool {
+    let has_digit = || agent.bytes().any(|byte| byte.is_ascii_digit());
+    named.strip_prefix(agent).is_some_and(|rest| {
+        rest.is_empty() || rest.starts_with(|sign: char| sign.is_ascii_digit()) && !has_digit()
+    })
+}
+
+/// Takes the leading `[A-Za-z0-9_-]+` of a user agent in lower case: the product token of RFC 9309, section 2.2.1, with digits.
 fn product_token(user_agent: &[u8]) -> Option<String> {
-    let is_token = |byte: &&u8| byte.is_ascii_alphabetic() || **byte == b'_' || **byte == b'-';
+    let is_token = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'_' || **byte == b'-';
     let token: String = user_agent
         .iter()
         .take_while(is_token)
@@ -387,67 +480,75 @@ enum Wildcards {
     Literal,
 }
 
-/// Writes a path or a pattern in the one spelling in which they are compared.
-fn canonical(bytes: &[u8], wildcards: Wildcards) -> String {
+/// What divides a path where it stands plainly, and does not where it is escaped.
+const DIVIDERS: &[u8] = b"/?";
+
+/// A path and its query in the spelling in which they are compared, and in another one if they have it. In a query, `%2F` is the same
+/// as `/`; but a pattern without a question mark may mean either, and so such an address is compared both ways.
+fn spellings(url: &Url) -> (String, Option<String>) {
+    let mut path = canonical(url.path().as_bytes(), Wildcards::Literal, DIVIDERS);
+    let Some(query) = url.query().map(str::as_bytes) else {
+        return (path, None);
+    };
+    path.push('?');
+    let with_query =
+        |dividers: &[u8]| path.clone() + &canonical(query, Wildcards::Literal, dividers);
+    let one = with_query(&[]);
+    let other = query
+        .contains(&b'%')
+        .then(|| with_query(DIVIDERS))
+        .filter(|other| *other != one);
+    (one, other)
+}
+
+/// A pattern in the spelling in which it is compared: what stands behind its question mark is in a query.
+fn canonical_pattern(pattern: &[u8]) -> String {
+    let query = memchr::memchr(b'?', pattern).unwrap_or(pattern.len());
+    let (path, query) = pattern.split_at(query);
+    let mut out = canonical(path, Wildcards::Special, DIVIDERS);
+    out.push_str(&canonical(query, Wildcards::Special, &[]));
+    out
+}
+
+/// Writes a part of a path or pattern in the one spelling in which it is compared: whatever means the same plain and escaped is
+/// plain, besides these dividers.
+fn canonical(bytes: &[u8], wildcards: Wildcards, dividers: &[u8]) -> String {
     // Most are in that spelling already.
-    let as_it_is = |byte: &u8| is_plain(*byte) || *byte == b'*' && wildcards == Wildcards::Special;
-    let plain = bytes.iter().take_while(|byte| as_it_is(byte)).count();
+    let as_it_is = |byte: u8| is_plain(byte) || byte == b'*' && wildcards == Wildcards::Special;
+    let plain = bytes.iter().take_while(|byte| as_it_is(**byte)).count();
     let (head, mut rest) = bytes.split_at(plain);
     let mut out = String::with_capacity(bytes.len() + 2 * rest.len());
     out.push_str(std::str::from_utf8(head).unwrap_or_default());
-    loop {
-        rest = match rest {
-            [] => return out,
-            [b'%', high, low, tail @ ..] if let Some(byte) = hex_pair(*high, *low) => {
-                if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                    out.push(char::from(byte));
-                } else {
-                    push_encoded(&mut out, byte);
-                }
-                tail
+    while let [first, tail @ ..] = rest {
+        if let Some((byte, tail)) = escape_at(rest) {
+            let is_same = is_unreserved(byte) || is_reserved(byte) && !dividers.contains(&byte);
+            if is_same {
+                out.push(char::from(byte));
+            } else {
+                push_escape(&mut out, byte);
             }
-            [b'*', tail @ ..] if wildcards == Wildcards::Special => {
-                out.push('*');
-                tail
-            }
-            [byte, tail @ ..] => {
-                if is_plain(*byte) || *byte == b'%' {
-                    out.push(char::from(*byte));
-                } else {
-                    push_encoded(&mut out, *byte);
-                }
-                tail
-            }
-        };
+            rest = tail;
+            continue;
+        }
+        if as_it_is(*first) || *first == b'%' {
+            out.push(char::from(*first));
+        } else {
+            push_escape(&mut out, *first);
+        }
+        rest = tail;
     }
+    out
+}
+
+/// The reserved octets that are plain in the canonical spelling. A `#` never stands plainly in what is asked for; `*` and `$` have a
+/// meaning in patterns.
+fn is_reserved(byte: u8) -> bool {
+    b":/?[]@!&'()+,;=".contains(&byte)
 }
 
 /// Whether a byte stands for itself in every spelling.
 fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_graphic()
-        && !matches!(
-            byte,
-            b'%' | b'*' | b'$' | b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}'
-        )
-}
-
-fn hex_pair(high: u8, low: u8) -> Option<u8> {
-    let digit = |byte: u8| {
-        char::from(byte)
-            .to_digit(16)
-            .and_then(|value| u8::try_from(value).ok())
-    };
-    Some(digit(high)? * 16 + digit(low)?)
-}
-
-fn push_encoded(out: &mut String, byte: u8) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    out.push('%');
-    for nibble in [byte >> 4, byte & 15] {
-        out.push(char::from(
-            HEX.get(usize::from(nibble)).copied().unwrap_or(b'0'),
-        ));
-    }
+    is_unreserved(byte) || is_reserved(byte) || byte == b'#'
 }
 
 /// Says whether a canonical path matches: the text before the first `*` at its beginning, every other piece at its leftmost

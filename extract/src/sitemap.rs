@@ -8,7 +8,7 @@
 //!
 //! Forms: `urlset` and `sitemapindex` (sitemaps.org, protocol 0.9) with or without namespaces, text with one URL per line, RSS and
 //! Atom feeds. Anything else, HTML above all, is [`Kind::None`]. A file that is damaged or cut keeps what can be read of it; one
-//! with a document type declaration is refused, because no sitemap has one and entity bombs need one. So is one that costs more
+//! that declares entities is refused, because no sitemap does and entity bombs do. So is one that costs more
 //! than it can hold: too many gzip members, compressed bytes that hold nothing, too many tags. Work is bounded by what the file
 //! has, never by a clock, so that it ends alike everywhere.
 //!
@@ -22,6 +22,7 @@ mod lines;
 mod location;
 mod reader;
 mod stage;
+mod utf32;
 mod xml;
 
 use std::ops::ControlFlow;

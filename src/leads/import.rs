@@ -53,8 +53,18 @@ pub struct NewDomain {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewAddress {
     pub domain: NewDomain,
-    /// Normalised.
+    /// Normalised, as it is fetched.
     pub url: String,
+    /// By what it is told from others, if it has a query; else `url` is that.
+    pub url_key: Option<String>,
+}
+
+impl NewAddress {
+    /// By what it is told from others.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        self.url_key.as_deref().unwrap_or(&self.url)
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -118,6 +128,7 @@ pub async fn store(
                     .bind::<Array<Text>, _>(columns.hosts)
                     .bind::<Array<Text>, _>(columns.registrables)
                     .bind::<Array<Text>, _>(columns.urls)
+                    .bind::<Array<Nullable<Text>>, _>(columns.url_keys)
                     .get_result(conn)
                     .await
             })
@@ -206,6 +217,7 @@ async fn store_pages(
         .bind::<Array<SmallInt>, _>(depths)
         .bind::<Array<SmallInt>, _>(priorities)
         .bind::<Array<SmallInt>, _>(versions)
+        .bind::<Array<Nullable<Text>>, _>(columns.url_keys)
         .get_result(conn)
         .await
 }
@@ -224,6 +236,7 @@ struct Columns<'a> {
     hosts: Vec<&'a str>,
     registrables: Vec<&'a str>,
     urls: Vec<&'a str>,
+    url_keys: Vec<Option<&'a str>>,
 }
 
 impl<'a> Columns<'a> {
@@ -238,6 +251,7 @@ impl<'a> Columns<'a> {
                 .map(|own| own.domain.registrable.as_str())
                 .collect(),
             urls: addresses.iter().map(|own| own.url.as_str()).collect(),
+            url_keys: addresses.iter().map(|own| own.url_key.as_deref()).collect(),
         }
     }
 }
@@ -277,18 +291,18 @@ pub async fn preview(
             "SELECT domain.status FROM domain WHERE domain.domain = seen.key",
         ),
         Chunk::Sitemaps(_) => (
-            columns.urls.clone(),
-            "SELECT sitemap_file.status FROM domain JOIN sitemap_file ON sitemap_file.domain_id = domain.id \
-             WHERE domain.domain IN (given.host, given.registrable) AND sitemap_file.url = seen.key LIMIT 1",
+            addresses.iter().map(|own| own.key()).collect(),
+            "SELECT own.status FROM domain JOIN sitemap_file AS own ON own.domain_id = domain.id \
+             WHERE domain.domain IN (given.host, given.registrable) AND (own.url IN (given.url, seen.key) OR own.url_key = seen.key) LIMIT 1",
         ),
         Chunk::Pages(_) => (
-            columns.urls.clone(),
-            "SELECT page.status FROM domain JOIN page ON page.domain_id = domain.id \
-             WHERE domain.domain IN (given.host, given.registrable) AND page.url = seen.key LIMIT 1",
+            addresses.iter().map(|own| own.key()).collect(),
+            "SELECT own.status FROM domain JOIN page AS own ON own.domain_id = domain.id \
+             WHERE domain.domain IN (given.host, given.registrable) AND (own.url IN (given.url, seen.key) OR own.url_key = seen.key) LIMIT 1",
         ),
     };
     sql_query(format!(
-        "WITH given AS (SELECT * FROM unnest($2, $3, $4) AS given(key, host, registrable)), \
+        "WITH given AS (SELECT * FROM unnest($2, $3, $4, $5) AS given(key, host, registrable, url)), \
          seen AS (INSERT INTO gleaner_import_seen SELECT key FROM given ON CONFLICT DO NOTHING RETURNING key) \
          SELECT count(*) FILTER (WHERE status IS NULL) AS stored, \
                 count(*) FILTER (WHERE $1 AND coalesce(status, 'New') = 'New') AS queued \
@@ -298,6 +312,7 @@ pub async fn preview(
     .bind::<Array<Text>, _>(keys)
     .bind::<Array<Text>, _>(columns.hosts)
     .bind::<Array<Text>, _>(columns.registrables)
+    .bind::<Array<Text>, _>(columns.urls)
     .get_result(conn)
     .await
 }

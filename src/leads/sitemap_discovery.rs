@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use tracing::debug;
 use url::Url;
 
+use super::address_key::stored_key;
 use super::sitemap_budget::{Ledger, Limits, Measure};
 use crate::compute::compute;
 use crate::db::keyed;
@@ -27,9 +28,10 @@ use crate::telemetry::chain;
 use crate::web::fetch::{Client, Decision, FetchError, RequestOptions, RobotsAnswer, home_page};
 use crate::web::page::{Landing, PageError, is_same_site};
 use crate::workflow::{Configured, Done, ItemId, Services, Workflow, WorkflowError};
+use gleaner_extract::listing::resolve_listed;
 use gleaner_extract::sitemap::{self, Kind};
 use gleaner_extract::sitemap_links::sitemap_links;
-use gleaner_extract::url::{TrackingParameters, normalize, resolve_with};
+use gleaner_extract::url::{TrackingParameters, key, normalize};
 
 /// Options of the workflow `sitemap-discovery`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -117,8 +119,16 @@ impl Way {
     }
 }
 
-/// What a domain's discovery found: URL → how.
-pub type Found = BTreeMap<String, Way>;
+/// A sitemap that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// Its address, as it is fetched.
+    url: String,
+    way: Way,
+}
+
+/// What a domain's discovery found, by the keys of the addresses.
+pub type Found = BTreeMap<String, Sighting>;
 
 #[derive(QueryableByName)]
 struct Named {
@@ -181,7 +191,7 @@ impl Workflow for SitemapDiscovery {
         let named: Vec<Url> = robots
             .sitemaps()
             .iter()
-            .filter_map(|text| resolve_with(&self.tracking, &origin, text))
+            .filter_map(|text| resolve_listed(&self.tracking, &origin, text))
             .collect();
         let by_robots = Way {
             method: "robots_txt",
@@ -242,11 +252,12 @@ impl Workflow for SitemapDiscovery {
         // What is found is counted; how much may be found says `max_sitemaps`.
         let mut ledger = Ledger::open(conn, &charged, [Limits::NONE; 2]).await?;
         let (mut domains, mut urls, mut methods) = (Vec::new(), Vec::new(), Vec::new());
-        let mut vouching = Vec::new();
+        let (mut vouching, mut url_keys) = (Vec::new(), Vec::new());
         for (id, found) in outputs {
-            for (url, way) in *found {
+            for (key, Sighting { url, way }) in *found {
                 domains.push(*id);
                 urls.push(url.as_str());
+                url_keys.push(stored_key(key));
                 methods.push(way.method);
                 vouching.push(way.vouched_by.as_deref());
             }
@@ -259,6 +270,7 @@ impl Workflow for SitemapDiscovery {
             .bind::<Array<Nullable<Text>>, _>(&vouching)
             .bind::<Bool, _>(options.advance)
             .bind::<BigInt, _>(i64::try_from(options.max_sitemaps).unwrap_or(i64::MAX))
+            .bind::<Array<Nullable<Text>>, _>(&url_keys)
             .load(conn)
             .await?;
         for own in &stored {
@@ -295,7 +307,8 @@ impl SitemapDiscovery {
             if found.len() >= looked.limit {
                 break;
             }
-            if url.as_str().len() > MAX_URL_BYTES || found.contains_key(url.as_str()) {
+            let key = key(&url);
+            if url.as_str().len() > MAX_URL_BYTES || found.contains_key(key.as_ref()) {
                 continue;
             }
             let is_ours = |url: &Url| {
@@ -303,7 +316,11 @@ impl SitemapDiscovery {
                 way.vouched_by.is_some() || is_same_site(host, &looked.site)
             };
             if is_ours(&url) && self.is_sitemap(&url, is_ours).await? {
-                found.insert(url.to_string(), way.clone());
+                let sighting = Sighting {
+                    url: url.to_string(),
+                    way: way.clone(),
+                };
+                found.insert(key.into_owned(), sighting);
             }
         }
         Ok(())

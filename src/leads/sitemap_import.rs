@@ -37,8 +37,9 @@ use crate::store::stage::Request;
 use crate::web::fetch::{Client, RequestOptions};
 use crate::web::page::is_same_site;
 use crate::workflow::{Configured, Done, ItemId, Services, Settled, Workflow, WorkflowError};
+use gleaner_extract::listing::resolve_listed;
 use gleaner_extract::sitemap::{self, Kind, Limits, Summary};
-use gleaner_extract::url::{TrackingParameters, resolve_with};
+use gleaner_extract::url::{TrackingParameters, key};
 
 /// Options of the workflow `sitemap-import`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -280,8 +281,9 @@ pub struct Import {
     limit: Option<&'static str>,
     /// The budget that did.
     stop: Option<Stop>,
+    /// By their keys.
     pages: BTreeMap<String, Listed>,
-    children: Vec<String>,
+    children: Vec<Child>,
     /// Given back when it is stored.
     held: Held,
     /// Budgets that ended when the batch was stored in which it is the first.
@@ -304,6 +306,9 @@ struct SizeBefore {
 struct Address {
     #[diesel(sql_type = Text)]
     url: String,
+    /// By what it is told from others.
+    #[diesel(sql_type = Text)]
+    key: String,
 }
 
 impl Workflow for SitemapImport {
@@ -477,8 +482,16 @@ impl Workflow for SitemapImport {
     }
 }
 
-/// An address, and where in the list it stands.
-type Placed = (u32, String);
+/// A sitemap that an index lists.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Child {
+    /// Its place in the index.
+    place: u32,
+    /// Its address, as it is fetched.
+    url: String,
+    /// By what it is told from others.
+    key: String,
+}
 
 impl SitemapImport {
     /// The sitemaps that an index lists and may list, in its own order.
@@ -490,23 +503,33 @@ impl SitemapImport {
         mut collected: Collected,
         options: &Options,
     ) {
-        let mut listed: Vec<Placed> = mem::take(&mut collected.pages)
+        let mut listed: Vec<Child> = mem::take(&mut collected.pages)
             .into_iter()
-            .map(|(url, listed)| (listed.place, url))
+            .map(|(key, listed)| Child {
+                place: listed.place,
+                url: listed.url(&key).to_owned(),
+                key,
+            })
             .collect();
         listed.sort_unstable();
         let (site, beside) = (input.host.clone(), host_of(landed).to_owned());
-        let (mut own, foreign): (Vec<Placed>, Vec<Placed>) = compute(move || {
+        let (mut own, foreign): (Vec<Child>, Vec<Child>) = compute(move || {
             let mut hosts = Hosts::default();
-            listed.into_iter().partition(|(_, url)| {
-                hosts.asked(url, |host| host == beside || is_same_site(host, &site))
+            listed.into_iter().partition(|child| {
+                hosts.asked(&child.url, |host| {
+                    host == beside || is_same_site(host, &site)
+                })
             })
         })
         .await;
         let listed = own.len() + foreign.len();
         if !foreign.is_empty() {
             let named = self.named_by_robots(input).await;
-            own.extend(foreign.into_iter().filter(|(_, url)| named.contains(url)));
+            own.extend(
+                foreign
+                    .into_iter()
+                    .filter(|child| named.contains(&child.key)),
+            );
             own.sort_unstable();
         }
         import.foreign = Some(listed - own.len());
@@ -515,11 +538,11 @@ impl SitemapImport {
             import.is_truncated = true;
             import.limit.get_or_insert(MAX_CHILDREN);
         }
-        import.children = own.into_iter().map(|(_, url)| url).collect();
+        import.children = own;
         import.held = collected.held;
     }
 
-    /// The sitemaps that the robots.txt of the site names, wherever they stand.
+    /// The keys of the sitemaps that the robots.txt of the site names, wherever they stand.
     async fn named_by_robots(&self, input: &Input) -> HashSet<String> {
         let host = input.vouched_by.as_ref().unwrap_or(&input.host);
         let Ok(origin) = Url::parse(&format!("https://{host}/")) else {
@@ -528,8 +551,8 @@ impl SitemapImport {
         let robots = self.client.robots(&origin).await;
         let named = robots.sitemaps().iter();
         named
-            .filter_map(|text| resolve_with(&self.tracking, &origin, text))
-            .map(String::from)
+            .filter_map(|text| resolve_listed(&self.tracking, &origin, text))
+            .map(|url| key(&url).into_owned())
             .collect()
     }
 }

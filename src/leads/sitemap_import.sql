@@ -4,15 +4,21 @@
 -- $3 text[] url, $4 timestamptz[] lastmod, $5 text[] changefreq, $6 real[] priority
 -- $7 text[] page_type, $8 text[] rule, $9 real[] confidence, $10 smallint[] path_depth, $11 text[] queue | keep | filter
 -- $12 smallint  version of the rules, $13 boolean  whether pages of interest are Selected
+-- $14 text[] url_key, NULL for addresses without a query
 -- Asked for: pages of interest come first; what is to be filtered is, by the rule that says so.
-WITH stored AS (
-    INSERT INTO page AS known (domain_id, sitemap_file_id, url, last_modified, changefreq, sitemap_priority,
+-- A page that is known under another spelling is taken by the one it has.
+WITH listed AS (
+    SELECT given.*, coalesce(CASE WHEN url_key IS NOT NULL THEN (SELECT known.url FROM page AS known
+        WHERE known.domain_id = $1 AND (known.url_key = given.url_key OR known.url = given.url_key) LIMIT 1) END, given.given_url) AS url
+    FROM unnest($3, $14, $4, $5, $6, $7, $8, $9, $10, $11)
+        AS given(given_url, url_key, lastmod, changefreq, priority, page_type, rule, confidence, path_depth, disposition)
+), stored AS (
+    INSERT INTO page AS known (domain_id, sitemap_file_id, url, url_key, last_modified, changefreq, sitemap_priority,
         page_type, page_rule, page_confidence, rules_version, path_depth, status, {columns})
-    SELECT $1, $2, url, lastmod, changefreq, priority, page_type, rule, confidence, $12, path_depth,
+    SELECT $1, $2, url, url_key, lastmod, changefreq, priority, page_type, rule, confidence, $12, path_depth,
         CASE WHEN disposition = 'queue' AND $13 THEN 'Selected' ELSE 'New' END,
         {values}
-    FROM unnest($3, $4, $5, $6, $7, $8, $9, $10, $11)
-        AS listed(url, lastmod, changefreq, priority, page_type, rule, confidence, path_depth, disposition)
+    FROM listed
     ON CONFLICT (domain_id, url) DO UPDATE
     SET last_modified = coalesce(excluded.last_modified, known.last_modified), changefreq = coalesce(excluded.changefreq, known.changefreq),
         sitemap_priority = coalesce(excluded.sitemap_priority, known.sitemap_priority)

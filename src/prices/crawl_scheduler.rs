@@ -178,6 +178,7 @@ fn judge(raw: &str) -> Admission {
     match address(raw) {
         Ok(address) => Admission::Admit {
             url: address.url,
+            key: address.key,
             site: address.shop,
         },
         Err(error) => Admission::Reject(telemetry::chain(&error)),

@@ -18,13 +18,13 @@ use crate::pattern::{Fields, Pattern, PatternError};
 use crate::price::{self, Amount, Currency};
 use crate::robots::{MAX_ROBOTS_BYTES, Robots};
 use crate::sitemap::{self, AsGiven, Entry, Kind as Form, Limits, Progress, SitemapError};
-use crate::url::{TrackingParameters, UrlError, normalize_with};
+use crate::url::{TrackingParameters, UrlError, key, normalize_with};
 use crate::{contacts, domain, offer, page};
 
 /// What can be extracted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A URL in the one spelling in which it is stored.
+    /// A URL as it is stored and fetched, and by what it is told from others.
     Url,
     /// Host, registrable domain and public suffix of a URL.
     Domain,
@@ -223,15 +223,23 @@ pub fn answer(kind: Kind, request: &Request<'_>, context: &Context) -> Result<An
 #[derive(Serialize)]
 struct UrlAnswer {
     url: String,
-    /// Whether it differs from what was given.
+    /// By what it is told from other addresses, where that is not `url` itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    /// Whether `url` differs from what was given.
     changed: bool,
 }
 
 fn url(request: &Request<'_>, context: &Context) -> Result<UrlAnswer, Refusal> {
     let raw = short_text(request, context)?;
-    let url = String::from(normalize_with(&context.tracking, &raw)?);
+    let url = normalize_with(&context.tracking, &raw)?;
+    let key = match key(&url) {
+        Cow::Owned(key) => Some(key),
+        Cow::Borrowed(_) => None,
+    };
+    let url = String::from(url);
     let changed = url != raw.as_ref();
-    Ok(UrlAnswer { url, changed })
+    Ok(UrlAnswer { url, key, changed })
 }
 
 /// The text of the request or its file; its `url` where that is all there is.

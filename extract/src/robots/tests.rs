@@ -48,6 +48,105 @@ fn groups_are_chosen_by_the_agents_product_token() {
 }
 
 #[test]
+fn names_with_digits_are_told_apart() {
+    let file = "User-agent: Acme2Bot\nDisallow: /\n\nUser-agent: Acme3Bot\nAllow: /private\n\nUser-agent: 9lives\nDisallow: /\n\n\
+                User-agent: Kettle2.0\nDisallow: /tea\n\nUser-agent: 360Spider/1\nDisallow: /360\n";
+    for (agent, path, expected) in [
+        ("Acme2Bot", "/x", false),
+        ("acme3bot/1.0 (+https://acme.example)", "/x", true),
+        ("Acme4Bot", "/x", true),
+        ("9lives", "/x", false),
+        ("8lives", "/x", true),
+        ("lives", "/x", true),
+        ("360spider", "/360", false),
+        // As Google's matcher: what a name without digits has behind it is no part of it.
+        ("Kettle", "/tea", false),
+        ("Kettle3", "/tea", true),
+        ("Acme", "/x", false),
+    ] {
+        check(file, agent, &[(path, expected)]);
+    }
+}
+
+#[test]
+fn a_line_may_name_several_sitemaps() {
+    for (line, expected) in [
+        (
+            "https://x.com/a.xml, https://x.com/b.xml",
+            &["https://x.com/a.xml", "https://x.com/b.xml"][..],
+        ),
+        (
+            "https://x.com/a.xml https://x.com/b.xml\thttp://x.com/c.xml",
+            &[
+                "https://x.com/a.xml",
+                "https://x.com/b.xml",
+                "http://x.com/c.xml",
+            ],
+        ),
+        (
+            "https://x.com/a.xml;HTTPS://x.com/b.xml|https://x.com/c.xml ;",
+            &[
+                "https://x.com/a.xml",
+                "HTTPS://x.com/b.xml",
+                "https://x.com/c.xml",
+            ],
+        ),
+        ("/a.xml, /b.xml", &["/a.xml", "/b.xml"]),
+        ("\"https://x.com/a.xml\"", &["https://x.com/a.xml"]),
+        (
+            "<https://x.com/a.xml>, <https://x.com/b.xml>",
+            &["https://x.com/a.xml", "https://x.com/b.xml"],
+        ),
+        (
+            "['https://x.com/a.xml', 'https://x.com/b.xml']",
+            &["https://x.com/a.xml", "https://x.com/b.xml"],
+        ),
+        (
+            "[https://x.com/a.xml](https://x.com/b.xml)",
+            &["https://x.com/a.xml", "https://x.com/b.xml"],
+        ),
+        ("„https://x.com/karte.xml“", &["https://x.com/karte.xml"]),
+        // One address, whatever is in it.
+        ("https://x.com/a,b.xml", &["https://x.com/a,b.xml"]),
+        ("https://x.com/map(1).xml", &["https://x.com/map(1).xml"]),
+        (
+            "https://x.com/my sitemap.xml",
+            &["https://x.com/my sitemap.xml"],
+        ),
+        (
+            "https://x.com/get?u=https://y.com/a.xml",
+            &["https://x.com/get?u=https://y.com/a.xml"],
+        ),
+        ("https://x.com/a.xml,", &["https://x.com/a.xml"]),
+        ("[]", &[]),
+    ] {
+        let robots = Robots::parse(format!("Sitemap: {line}").as_bytes());
+        assert_eq!(robots.sitemaps(), expected, "{line}");
+    }
+}
+
+#[test]
+fn delays_are_written_in_many_ways() {
+    for (text, expected) in [
+        ("1,5", Some(1_500)),
+        ("0,5 s", Some(500)),
+        (",25", Some(250)),
+        (".5", Some(500)),
+        ("2.", Some(2_000)),
+        ("10, bitte", Some(10_000)),
+        ("3 sec", Some(3_000)),
+        ("bald", None),
+        ("", None),
+        (",", None),
+        ("-1", None),
+    ] {
+        let robots = Robots::parse(format!("user-agent: *\ncrawl-delay: {text}").as_bytes());
+        let expected = expected.map(Duration::from_millis);
+        assert_eq!(robots.crawl_delay("FooBot"), expected, "{text}");
+    }
+}
+
+#[test]
 fn an_empty_group_allows_everything_to_its_agent() {
     let file = "User-agent: *\nDisallow: /\nUser-agent: FooBot\nDisallow:\n";
     check(file, "FooBot", &[("/", true)]);
@@ -141,6 +240,31 @@ fn paths_are_compared_in_one_spelling() {
         ("/with-a-%2A.html", "/with-a-x.html", true),
         ("/foo-%24$", "/foo-$", false),
         ("/50%", "/50%", false),
+        // Reserved characters, plain in the one and escaped in the other.
+        ("/*?q=:relevance", "/c?q=%3Arelevance", false),
+        ("/*?q=%3arelevance", "/c?q=:relevance", false),
+        ("/profil/@anna", "/profil/%40anna", false),
+        ("/liste(alt)", "/liste%28alt%29", false),
+        ("/*filter[farbe]=rot", "/c?filter%5Bfarbe%5D=rot", false),
+        ("/a,b;c", "/a%2Cb%3bc", false),
+        ("/c++", "/c%2B%2B", false),
+        // RFC 9309, section 2.2.2
+        (
+            "/foo/bar?baz=https://foo.bar",
+            "/foo/bar?baz=https%3A%2F%2Ffoo.bar",
+            false,
+        ),
+        (
+            "/foo/bar?baz=https%3A%2F%2Ffoo.bar",
+            "/foo/bar?baz=https://foo.bar",
+            false,
+        ),
+        ("/*=https://", "/r?to=https%3A%2F%2Ffoo.bar", false),
+        ("/*=https%3A%2F%2F", "/r?to=https%3A%2F%2Ffoo.bar", false),
+        // What divides the path does so only where it is plain.
+        ("/a?b", "/a%3Fb", true),
+        ("/a%3Fb", "/a?b", true),
+        ("/a/b", "/a%2Fb", true),
     ] {
         check(
             &format!("user-agent: *\ndisallow: {pattern}"),

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use chrono::{DateTime, Utc};
 
-use super::date::{parse_feed_date, parse_lastmod};
+use super::date::parse_lastmod;
 use super::entry::{ChangeFrequency, Entry, Kind, MAX_TAGS, Reason, SitemapError};
 use super::location::{Base, Location};
 use super::stage::{End, Step};
@@ -67,6 +67,19 @@ struct OpenEntry<L> {
     lastmod: Option<DateTime<Utc>>,
     changefreq: Option<ChangeFrequency>,
     priority: Option<f32>,
+}
+
+impl<L> OpenEntry<L> {
+    fn at(depth: u64, loc: Option<L>) -> Self {
+        Self {
+            depth,
+            loc,
+            fallback: None,
+            lastmod: None,
+            changefreq: None,
+            priority: None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -134,14 +147,7 @@ impl<L: Location> Document<L> {
             self.close_entry(counts, each)?;
             self.field = None;
             name.clone_into(&mut self.entry_name);
-            self.entry = Some(OpenEntry {
-                depth: self.depth,
-                loc: None,
-                fallback: None,
-                lastmod: None,
-                changefreq: None,
-                priority: None,
-            });
+            self.entry = Some(OpenEntry::at(self.depth, None));
             return ControlFlow::Continue(());
         }
         // Markup inside a value: its own end is missing, so nobody knows where it ended.
@@ -175,7 +181,7 @@ impl<L: Location> Document<L> {
     ) -> Step {
         let closes_entry = self.entry.is_some() && self.entry_name.eq_ignore_ascii_case(name);
         if self.field.is_some() && (self.depth == self.field_depth || closes_entry) {
-            self.close_field();
+            self.close_field(counts, each)?;
         }
         if closes_entry {
             if let Some(entry) = &self.entry {
@@ -242,25 +248,26 @@ impl<L: Location> Document<L> {
         }
     }
 
-    fn close_field(&mut self) {
+    fn close_field(&mut self, counts: &mut Counts, each: &mut dyn FnMut(Entry<L>)) -> Step {
         let field = self.field.take();
-        let Some(entry) = &mut self.entry else { return };
+        if field == Some(Field::Loc) {
+            return self.close_loc(counts, each);
+        }
+        let Some(entry) = &mut self.entry else {
+            return ControlFlow::Continue(());
+        };
         if self.is_text_too_long {
-            return;
+            return ControlFlow::Continue(());
         }
         let text = decode(&self.text);
         let text = text.trim();
         match field {
-            Some(Field::Loc) if entry.loc.is_none() && !text.is_empty() => {
-                self.looked_at += 1;
-                entry.loc = L::resolve(&self.base, &unwrapped(text));
-            }
             Some(Field::Guid) if text.starts_with("http") => {
                 self.looked_at += 1;
                 entry.fallback = L::resolve(&self.base, text);
             }
             Some(Field::LastMod) => entry.lastmod = parse_lastmod(text),
-            Some(Field::FeedDate) => entry.lastmod = parse_feed_date(text).or(entry.lastmod),
+            Some(Field::FeedDate) => entry.lastmod = parse_lastmod(text).or(entry.lastmod),
             Some(Field::ChangeFreq) => entry.changefreq = ChangeFrequency::parse(text),
             Some(Field::Priority) => {
                 entry.priority = text
@@ -270,6 +277,31 @@ impl<L: Location> Document<L> {
             }
             Some(Field::Loc | Field::Guid) | None => {}
         }
+        ControlFlow::Continue(())
+    }
+
+    /// Takes an address. In a sitemap, another one in the same entry is a page of its own, with what is said behind it.
+    fn close_loc(&mut self, counts: &mut Counts, each: &mut dyn FnMut(Entry<L>)) -> Step {
+        let text = decode(&self.text);
+        let text = text.trim();
+        let Some(entry) = self.entry.as_mut().filter(|entry| {
+            let is_first = entry.loc.is_none();
+            (is_first || self.kind != Kind::Rss) && !self.is_text_too_long && !text.is_empty()
+        }) else {
+            return ControlFlow::Continue(());
+        };
+        self.looked_at += 1;
+        let loc = L::resolve(&self.base, &unwrapped(text));
+        if entry.loc.is_none() {
+            entry.loc = loc;
+        } else if loc.is_none() {
+            counts.miss(self.max_urls)?;
+        } else if entry.loc != loc {
+            let depth = entry.depth;
+            self.close_entry(counts, each)?;
+            self.entry = Some(OpenEntry::at(depth, loc));
+        }
+        ControlFlow::Continue(())
     }
 
     fn close_entry(&mut self, counts: &mut Counts, each: &mut dyn FnMut(Entry<L>)) -> Step {

@@ -152,9 +152,9 @@ pub const MAX_TAGS: u64 = 2_000_000;
 /// Why a file is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SitemapError {
-    /// It declares a document type, and so perhaps entities. They are never resolved, fetched or expanded.
-    #[error("the sitemap has a document type declaration")]
-    Doctype,
+    /// It declares entities, which no sitemap needs. They are never resolved, fetched or expanded.
+    #[error("the sitemap declares entities")]
+    Entities,
     /// Each member costs time, whether it holds anything or not.
     #[error("the sitemap has more than {MAX_GZIP_MEMBERS} gzip members")]
     GzipMembers,
@@ -171,7 +171,7 @@ impl SitemapError {
     #[must_use]
     pub fn limit(self) -> Option<&'static str> {
         match self {
-            Self::Doctype => None,
+            Self::Entities => None,
             Self::GzipMembers => Some("gzip_members"),
             Self::GzipIdle => Some("gzip_idle_bytes"),
             Self::Tags => Some("tags"),

@@ -1,4 +1,5 @@
-//! The text form: one absolute URL per line, and nothing else (sitemaps.org, "Text file").
+//! The text form: one absolute URL per line (sitemaps.org, "Text file"). Comments between them are passed over, as robots.txt has
+//! them, and so is a scheme that was left out.
 
 use std::ops::ControlFlow;
 
@@ -6,8 +7,9 @@ use super::document::{Counts, MAX_TEXT_BYTES, decode_text};
 use super::entry::{Entry, Kind, Reason};
 use super::location::{Base, Location};
 use super::stage::{End, Step};
+use crate::listing::named_host;
 
-/// Reads lines. The first one that is not blank decides: if it is no URL, the file is no sitemap.
+/// Reads lines. The first one that is neither blank nor a comment decides: if it is no URL, the file is no sitemap.
 pub(super) struct Lines {
     base: Base,
     max_urls: u64,
@@ -76,8 +78,9 @@ impl Lines {
         each: &mut dyn FnMut(Entry<L>),
     ) -> Step {
         let line = self.line.trim_ascii();
-        if line.is_empty() && !self.is_too_long {
+        if is_comment(line) || line.is_empty() && !self.is_too_long {
             self.line.clear();
+            self.is_too_long = false;
             return ControlFlow::Continue(());
         }
         let url = if self.is_too_long {
@@ -108,12 +111,20 @@ impl Lines {
     }
 }
 
+fn is_comment(line: &[u8]) -> bool {
+    matches!(line, [b'#' | b';', ..] | [b'/', b'/', b' ', ..])
+}
+
 fn absolute_url<L: Location>(base: &Base, line: &[u8]) -> Option<L> {
     let line = &*decode_text(line);
-    let (scheme, _) = line.split_once("://")?;
-    let is_web = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
-    if !is_web || line.contains(char::is_whitespace) {
+    if line.contains(char::is_whitespace) {
         return None;
     }
-    L::normalize(base, line)
+    // A lone host is as likely a word.
+    if line.contains('/') && named_host(&base.url, line).is_some() {
+        return L::resolve(base, line);
+    }
+    let (scheme, _) = line.split_once("://")?;
+    let is_web = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+    is_web.then(|| L::normalize(base, line))?
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use url::Url;
 
-use crate::url::{MAX_URL_BYTES, TrackingParameters, normalize_with, resolve_with};
+use crate::listing::{named_host, resolve_listed};
+use crate::url::{MAX_URL_BYTES, TrackingParameters, normalize_with};
 
 /// Where relative URLs lead, and how all of them are normalised.
 #[derive(Clone)]
@@ -14,7 +15,7 @@ pub(super) struct Base {
 }
 
 /// What becomes of the text of an address.
-pub(super) trait Location: Sized {
+pub(super) trait Location: Sized + PartialEq {
     /// `None` for what cannot be fetched.
     fn resolve(base: &Base, href: &str) -> Option<Self>;
 
@@ -24,7 +25,7 @@ pub(super) trait Location: Sized {
 
 impl Location for Url {
     fn resolve(base: &Base, href: &str) -> Option<Self> {
-        resolve_with(&base.tracking, &base.url, href)
+        resolve_listed(&base.tracking, &base.url, href)
     }
 
     fn normalize(base: &Base, absolute: &str) -> Option<Self> {
@@ -32,7 +33,7 @@ impl Location for Url {
     }
 }
 
-/// An address as the file has it, of one that can be fetched; a relative one resolved and normalised.
+/// An address as the file has it, of one that can be fetched; one that is relative or has no scheme, resolved and normalised.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AsGiven {
     /// The absolute URL.
@@ -50,11 +51,13 @@ impl AsGiven {
             });
         }
         let url = parse()?;
+        let has_host = named_host(&base.url, text).is_some();
         // Only if it leads there from anywhere: `https:/a` is a path to a base of the same scheme, and a host to none.
-        let is_absolute =
-            !text.starts_with('/') && Url::normalize(base, text).as_ref() == Some(&url);
+        let is_absolute = !has_host
+            && !text.starts_with('/')
+            && Url::normalize(base, text).as_ref() == Some(&url);
         Some(Self {
-            is_relative: !is_absolute && url.host_str() == base.url.host_str(),
+            is_relative: !is_absolute && !has_host && url.host_str() == base.url.host_str(),
             url: if is_absolute {
                 text.to_owned()
             } else {

@@ -9,6 +9,7 @@ use super::entry::{Entry, Kind, Limits, Reason};
 use super::lines::Lines;
 use super::location::{Base, Location};
 use super::stage::{End, Step, length};
+use super::utf32::Utf32;
 use super::xml::Scanner;
 
 /// How many bytes the XML declaration is looked for in.
@@ -32,6 +33,7 @@ enum Detection {
     Open,
     /// UTF-8 or windows-1252, which the scanners read as it is.
     Bytes,
+    Utf32(Utf32),
     Other(Box<Decoder>),
 }
 
@@ -113,6 +115,10 @@ impl<L: Location> Reader<L> {
 
     fn start(&mut self, each: &mut dyn FnMut(Entry<L>)) -> Step {
         let head = std::mem::take(&mut self.head);
+        if let Some(decoder) = Utf32::of(&head) {
+            self.encoding = Detection::Utf32(decoder);
+            return self.decode(&head, false, each);
+        }
         let (encoding, mark) = encoding_of(&head);
         // What is declared windows-1252 may be UTF-8 all the same; the scanners tell them apart value by value.
         self.encoding = if encoding == encoding_rs::UTF_8 || encoding == encoding_rs::WINDOWS_1252 {
@@ -124,28 +130,24 @@ impl<L: Location> Reader<L> {
     }
 
     fn decode(&mut self, mut bytes: &[u8], is_last: bool, each: &mut dyn FnMut(Entry<L>)) -> Step {
-        let Detection::Other(decoder) = &mut self.encoding else {
-            return text(
-                &mut self.form,
-                &self.base,
-                self.limits,
-                &mut self.counts,
-                bytes,
-                each,
-            );
+        let Self {
+            base,
+            limits,
+            encoding,
+            form,
+            counts,
+            ..
+        } = self;
+        let mut hand_on = |plain: &[u8]| text(form, base, *limits, counts, plain, each);
+        let decoder = match encoding {
+            Detection::Open | Detection::Bytes => return hand_on(bytes),
+            Detection::Utf32(decoder) => return hand_on(decoder.decode(bytes).as_bytes()),
+            Detection::Other(decoder) => decoder,
         };
         let mut buffer = [0; DECODE_BYTES];
         loop {
             let (result, read, written, _) = decoder.decode_to_utf8(bytes, &mut buffer, is_last);
-            let decoded = buffer.get(..written).unwrap_or_default();
-            text(
-                &mut self.form,
-                &self.base,
-                self.limits,
-                &mut self.counts,
-                decoded,
-                each,
-            )?;
+            hand_on(buffer.get(..written).unwrap_or_default())?;
             bytes = bytes.get(read..).unwrap_or_default();
             if result == CoderResult::InputEmpty {
                 return ControlFlow::Continue(());

@@ -258,17 +258,16 @@ fn html_is_no_sitemap() {
 }
 
 #[test]
-fn document_types_are_refused() {
+fn entities_are_refused() {
     for text in [
         "<?xml version='1.0'?><!DOCTYPE lolz [<!ENTITY lol 'lol'><!ENTITY lol2 '&lol;&lol;'>]><urlset><url><loc>&lol2;</loc></url></urlset>",
-        "<!DOCTYPE urlset SYSTEM \"file:///etc/passwd\"><urlset><url><loc>https://example.com/</loc></url></urlset>",
-        "<!DOCTYPE urlset><urlset/>",
         "<!DOCTYPE[<!ENTITY x SYSTEM 'http://10.0.0.1/'>]><urlset/>",
+        "<!DOCTYPE urlset SYSTEM 'a>b' [<!ELEMENT url (loc)> <!entity % p 'x'>]><urlset/>",
     ] {
         for chunk in [1, usize::MAX] {
             assert_eq!(
                 parse_in(text.as_bytes(), Limits::default(), chunk).map(|_| ()),
-                Err(SitemapError::Doctype),
+                Err(SitemapError::Entities),
                 "{text}"
             );
         }
@@ -277,7 +276,144 @@ fn document_types_are_refused() {
     let (_, entries) = parse(
         b"<urlset><url><loc>https://example.com/?a=1&xxe;&copy=2&#38;d=&#x33;</loc></url></urlset>",
     );
-    assert_eq!(locs(&entries), ["https://example.com/?a=1&copy=2&d=3&xxe;"]);
+    assert_eq!(locs(&entries), ["https://example.com/?a=1&xxe;&copy=2&d=3"]);
+}
+
+#[test]
+fn document_types_without_entities_are_passed_over() {
+    for declaration in [
+        "<!DOCTYPE urlset>",
+        "<!doctype urlset SYSTEM \"file:///etc/passwd\">",
+        "<!DOCTYPE urlset PUBLIC '-//Somebody//DTD [of] <them>//EN' \"https://example.com/a'b.dtd\" >",
+        "<!DOCTYPE urlset [\n<!ELEMENT url (loc, lastmod?)>\n<!ATTLIST url id CDATA '>'>\n]>",
+        "<!DOCTYPE\nurlset\n[\n]\n>",
+    ] {
+        let text = format!(
+            "<?xml version='1.0'?>{declaration}<urlset><url><loc>https://example.com/a</loc></url></urlset>"
+        );
+        for chunk in [1, usize::MAX] {
+            let (summary, entries) =
+                parse_in(text.as_bytes(), Limits::default(), chunk).expect(declaration);
+            assert_eq!(summary.kind, Kind::UrlSet, "{declaration}");
+            assert_eq!(locs(&entries), ["https://example.com/a"], "{declaration}");
+        }
+    }
+}
+
+#[test]
+fn every_address_of_an_entry_counts() {
+    for (text, expected, invalid) in [
+        (
+            "<sitemapindex><sitemap><loc>https://example.com/a.xml</loc><loc>https://example.com/b.xml</loc></sitemap></sitemapindex>",
+            &[
+                ("https://example.com/a.xml", false),
+                ("https://example.com/b.xml", false),
+            ][..],
+            0,
+        ),
+        (
+            "<urlset><url><loc>/a</loc><lastmod>2024-05-06</lastmod><loc>/b</loc><loc>/b</loc><loc/><loc>/c</loc><lastmod>2024-05-06</lastmod></url></urlset>",
+            &[
+                ("https://example.com/a", true),
+                ("https://example.com/b", false),
+                ("https://example.com/c", true),
+            ],
+            0,
+        ),
+        (
+            "<urlset><url><loc>mailto:a@example.com</loc><loc>/a</loc><loc>ftp://example.com/</loc></url><url><loc>/b</loc></url></urlset>",
+            &[
+                ("https://example.com/a", false),
+                ("https://example.com/b", false),
+            ],
+            1,
+        ),
+        (
+            "<rss><channel><item><link>https://example.com/a</link><link>https://example.com/b</link></item></channel></rss>",
+            &[("https://example.com/a", false)],
+            0,
+        ),
+    ] {
+        let (summary, entries) = parse(text.as_bytes());
+        let found: Vec<(&str, bool)> = entries
+            .iter()
+            .map(|entry| (entry.loc.as_str(), entry.lastmod.is_some()))
+            .collect();
+        assert_eq!(
+            (found.as_slice(), summary.invalid_urls),
+            (expected, invalid),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_scheme_that_was_left_out_is_put_back() {
+    for (loc, expected) in [
+        ("www.example.com/a", "https://www.example.com/a"),
+        ("WWW.example.org/b?c=d", "https://www.example.org/b?c=d"),
+        ("example.com/a/b.html", "https://example.com/a/b.html"),
+        ("shop.example.com:8443/a", "https://shop.example.com:8443/a"),
+        ("www.bücher.de/ä", "https://www.xn--bcher-kva.de/%C3%A4"),
+        // Paths, whatever they look like.
+        ("about.html", "https://example.com/maps/about.html"),
+        ("example.org/b", "https://example.com/maps/example.org/b"),
+        ("archive.zip", "https://example.com/maps/archive.zip"),
+        (
+            "./www.example.com/a",
+            "https://example.com/maps/www.example.com/a",
+        ),
+        ("www.index.html", "https://example.com/maps/www.index.html"),
+    ] {
+        let text = format!("<urlset><url><loc>{loc}</loc></url></urlset>");
+        let (_, entries) = parse(text.as_bytes());
+        assert_eq!(locs(&entries), [expected], "{loc}");
+    }
+}
+
+#[test]
+fn comments_in_text_are_passed_over() {
+    for text in [
+        "# pages\nhttps://example.com/a\n# more\nhttps://example.com/b\n",
+        "; Seiten\r\n\r\n;\r\nwww.example.com/a\r\nhttps://example.com/b",
+        "// страницы\nexample.com/a\nhttps://example.com/b\n#",
+    ] {
+        let (summary, entries) = parse(text.as_bytes());
+        let paths: Vec<&str> = entries.iter().map(|entry| entry.loc.path()).collect();
+        assert_eq!(
+            (summary.kind, paths),
+            (Kind::Text, vec!["/a", "/b"]),
+            "{text}"
+        );
+        assert_eq!(summary.invalid_urls, 0, "{text}");
+    }
+    for text in [
+        "# only\n# comments\n",
+        "# robots\nUser-agent: *\nDisallow: /a\n",
+    ] {
+        assert_eq!(parse(text.as_bytes()).0.kind, Kind::None, "{text}");
+    }
+}
+
+#[test]
+fn utf32_is_read() {
+    let text = "<?xml version='1.0' encoding='UTF-32'?><urlset><url><loc>https://example.com/ä😀</loc></url></urlset>";
+    let encode = |text: &str, bytes_of: fn(u32) -> [u8; 4]| -> Vec<u8> {
+        text.chars()
+            .flat_map(|own| bytes_of(u32::from(own)))
+            .collect()
+    };
+    for file in [
+        encode(text, u32::to_be_bytes),
+        encode(text, u32::to_le_bytes),
+        encode(&format!("\u{feff}{text}"), u32::to_be_bytes),
+        encode(&format!("\u{feff}{text}"), u32::to_le_bytes),
+    ] {
+        for chunk in [1, 3, usize::MAX] {
+            let (_, entries) = parse_in(&file, Limits::default(), chunk).expect("UTF-32");
+            assert_eq!(locs(&entries), ["https://example.com/%C3%A4%F0%9F%98%80"]);
+        }
+    }
 }
 
 #[test]
@@ -551,8 +687,8 @@ fn an_address_as_given_is_absolute_only_by_its_own_scheme() {
     let mut parser = Parser::<AsGiven>::with_tracking(&base, Limits::default(), tracking);
     let mut found = Vec::new();
     let mut each = |entry: Entry<AsGiven>| found.push((entry.loc.url, entry.loc.is_relative));
-    parser.feed(file.as_bytes(), &mut each).expect("no doctype");
-    parser.finish(&mut each).expect("no doctype");
+    parser.feed(file.as_bytes(), &mut each).expect("no entity");
+    parser.finish(&mut each).expect("no entity");
     assert_eq!(
         found,
         [
@@ -615,7 +751,7 @@ fn what_costs_more_than_it_holds_is_refused_by_name() {
         SitemapError::GzipMembers.to_string(),
         "the sitemap has more than 4096 gzip members"
     );
-    assert_eq!(SitemapError::Doctype.limit(), None);
+    assert_eq!(SitemapError::Entities.limit(), None);
 }
 
 /// Entries that are none, lines that are none, addresses that lead nowhere: as many as there may be entries, then it ends.

@@ -2,8 +2,8 @@
 //!
 //! It is not a validating parser, and is meant not to be: real sitemaps have bare ampersands, unquoted attributes and missing end
 //! tags, and a file cut in the middle still lists good URLs before the cut. A pull parser over a buffer would either fail there
-//! or hold the file; this one keeps at most one tag. It never resolves anything: no entity is declared, because a document type
-//! declaration ends the parse.
+//! or hold the file; this one keeps at most one tag. It never resolves anything: a document type declaration is passed over, and
+//! ends the parse where it declares an entity.
 
 use std::ops::ControlFlow;
 
@@ -14,6 +14,9 @@ use super::stage::{End, Step};
 
 /// How much of one tag is kept. A root element with twenty namespaces has about 2 KiB.
 const MAX_TAG_BYTES: usize = 16 * 1024;
+
+/// How the declaration of an entity begins.
+const ENTITY: &[u8] = b"<!ENTITY";
 
 #[derive(Default)]
 pub(super) struct Scanner {
@@ -38,6 +41,8 @@ enum State {
     Cdata { brackets: u8 },
     /// In `<!DOCTYPE`, reading the name.
     Doctype,
+    /// Behind that name, perhaps in a quoted value or between the brackets of the internal subset.
+    Declared { quote: Option<u8>, is_inner: bool },
 }
 
 impl Scanner {
@@ -58,6 +63,7 @@ impl Scanner {
                 State::Comment { hyphens } => self.comment(rest, hyphens),
                 State::Cdata { brackets } => self.cdata(rest, brackets, document),
                 State::Doctype => self.doctype(rest)?,
+                State::Declared { quote, is_inner } => self.declared(rest, quote, is_inner)?,
             };
         }
         ControlFlow::Continue(())
@@ -222,27 +228,62 @@ impl Scanner {
         &[]
     }
 
-    /// HTML is no sitemap; whatever else declares its type is refused, before a declaration in it is even read.
+    /// Reads the name of the root: HTML is no sitemap.
     fn doctype<'a>(&mut self, bytes: &'a [u8]) -> ControlFlow<End, &'a [u8]> {
-        for &byte in bytes {
+        for (at, &byte) in bytes.iter().enumerate() {
             if byte.is_ascii_whitespace() && self.tag.is_empty() {
                 continue;
             }
-            if byte.is_ascii_whitespace()
-                || byte == b'>'
-                || byte == b'['
-                || self.tag.len() > b"html".len()
-            {
-                let is_html = self.tag.eq_ignore_ascii_case(b"html");
-                let end = if is_html {
-                    End::NotASitemap
-                } else {
-                    End::Refused(SitemapError::Doctype)
+            if byte.is_ascii_whitespace() || byte == b'>' || byte == b'[' {
+                if self.tag.eq_ignore_ascii_case(b"html") {
+                    return ControlFlow::Break(End::NotASitemap);
+                }
+                self.tag.clear();
+                self.state = State::Declared {
+                    quote: None,
+                    is_inner: false,
                 };
-                return ControlFlow::Break(end);
+                return ControlFlow::Continue(bytes.get(at..).unwrap_or_default());
             }
-            self.tag.push(byte);
+            if self.tag.len() <= b"html".len() {
+                self.tag.push(byte);
+            }
         }
+        ControlFlow::Continue(&[])
+    }
+
+    /// Passes over the rest of a document type, unless it declares an entity.
+    fn declared<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        mut quote: Option<u8>,
+        mut is_inner: bool,
+    ) -> ControlFlow<End, &'a [u8]> {
+        for (at, &byte) in bytes.iter().enumerate() {
+            match (byte, quote) {
+                (_, Some(open)) if open == byte => quote = None,
+                (_, Some(_)) => {}
+                (b'"' | b'\'', None) => quote = Some(byte),
+                (b'[', None) => is_inner = true,
+                (b']', None) => is_inner = false,
+                (b'>', None) if !is_inner => {
+                    self.state = State::Text;
+                    return ControlFlow::Continue(bytes.get(at + 1..).unwrap_or_default());
+                }
+                (b'<', None) => {
+                    self.tag.clear();
+                    self.tag.push(byte);
+                }
+                _ if self.tag.len() < ENTITY.len() => {
+                    self.tag.push(byte);
+                    if self.tag.eq_ignore_ascii_case(ENTITY) {
+                        return ControlFlow::Break(End::Refused(SitemapError::Entities));
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.state = State::Declared { quote, is_inner };
         ControlFlow::Continue(&[])
     }
 }

@@ -3,18 +3,22 @@
 -- $1 boolean  whether to queue them (Selected)
 -- $2 text[] domain, $3 text[] registrable_domain, $4 text[] url
 -- $5 text[] page_type, $6 text[] rule, $7 real[] confidence, $8 smallint[] path_depth, $9 smallint[] priority
--- $10 smallint[] version of the rules
+-- $10 smallint[] version of the rules, $11 text[] url_key, NULL for addresses without a query
 -- Asked for: the priority of the curation.
+-- One that is known under another spelling is taken by the one it has.
 WITH stored AS (
-    INSERT INTO page AS known (domain_id, url, page_type, page_rule, page_confidence, path_depth, {columns},
+    INSERT INTO page AS known (domain_id, url, url_key, page_type, page_rule, page_confidence, path_depth, {columns},
         rules_version, status)
-    SELECT its.id, given.url, given.page_type, given.rule, given.confidence, given.path_depth, {values},
+    SELECT its.id, coalesce(own.url, given.url), given.url_key, given.page_type, given.rule, given.confidence, given.path_depth, {values},
         given.version, CASE WHEN $1 THEN 'Selected' ELSE 'New' END
-    FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10)
-        AS given(host, registrable, url, page_type, rule, confidence, path_depth, priority, version)
+    FROM unnest($2, $3, $4, $11, $5, $6, $7, $8, $9, $10)
+        AS given(host, registrable, url, url_key, page_type, rule, confidence, path_depth, priority, version)
     JOIN domain AS its ON its.domain = given.host
+    LEFT JOIN LATERAL (SELECT url FROM page AS own
+        WHERE own.domain_id = its.id AND (own.url_key = given.url_key OR own.url = given.url_key) LIMIT 1) AS own ON true
     WHERE NOT EXISTS (SELECT 1 FROM domain AS main JOIN page ON page.domain_id = main.id
-        WHERE main.domain = given.registrable AND main.id <> its.id AND page.url = given.url)
+        WHERE main.domain = given.registrable AND main.id <> its.id 
+            AND (page.url IN (given.url, given.url_key) OR page.url_key = given.url_key))
     ORDER BY its.id, given.url
     ON CONFLICT (domain_id, url) DO UPDATE SET status = 'Selected' WHERE $1 AND known.status = 'New'
     RETURNING xmax = 0 AS is_new

@@ -1,12 +1,16 @@
 -- Stores sitemaps that are new to their domain, and to its registrable domain (whose sitemaps may list them).
 -- $1 boolean  whether to queue them (Selected)
--- $2 text[] domain, $3 text[] registrable_domain, $4 text[] url
+-- $2 text[] domain, $3 text[] registrable_domain, $4 text[] url, $5 text[] url_key, NULL for addresses without a query
+-- One that is known under another spelling is taken by the one it has.
 WITH stored AS (
-    INSERT INTO sitemap_file AS known (domain_id, url, discovery_method, status)
-    SELECT its.id, given.url, 'manual', CASE WHEN $1 THEN 'Selected' ELSE 'New' END
-    FROM unnest($2, $3, $4) AS given(host, registrable, url) JOIN domain AS its ON its.domain = given.host
+    INSERT INTO sitemap_file AS known (domain_id, url, url_key, discovery_method, status)
+    SELECT its.id, coalesce(own.url, given.url), given.url_key, 'manual', CASE WHEN $1 THEN 'Selected' ELSE 'New' END
+    FROM unnest($2, $3, $4, $5) AS given(host, registrable, url, url_key) JOIN domain AS its ON its.domain = given.host
+    LEFT JOIN LATERAL (SELECT url FROM sitemap_file AS own
+        WHERE own.domain_id = its.id AND (own.url_key = given.url_key OR own.url = given.url_key) LIMIT 1) AS own ON true
     WHERE NOT EXISTS (SELECT 1 FROM domain AS main JOIN sitemap_file ON sitemap_file.domain_id = main.id
-        WHERE main.domain = given.registrable AND main.id <> its.id AND sitemap_file.url = given.url)
+        WHERE main.domain = given.registrable AND main.id <> its.id 
+            AND (sitemap_file.url IN (given.url, given.url_key) OR sitemap_file.url_key = given.url_key))
     ORDER BY its.id, given.url
     ON CONFLICT (domain_id, url) DO UPDATE SET status = 'Selected' WHERE $1 AND known.status = 'New'
     RETURNING xmax = 0 AS is_new

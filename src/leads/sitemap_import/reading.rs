@@ -9,6 +9,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use gleaner_extract::category::{Disposition, categorize};
 use gleaner_extract::sitemap::{self, Entry, Progress, SitemapError, Summary};
+use gleaner_extract::url::key;
 use url::Url;
 
 use super::{Input, host_of, settings_count};
@@ -40,6 +41,8 @@ const MAX_PARSE_TIME: &str = "max_parse_time";
 pub(super) struct Listed {
     /// Its place in the sitemap.
     pub(super) place: u32,
+    /// Its address as it is fetched, where that is not the key.
+    url: Option<Box<str>>,
     pub(super) last_modified: Option<DateTime<Utc>>,
     pub(super) changefreq: Option<&'static str>,
     pub(super) priority: Option<f32>,
@@ -48,6 +51,13 @@ pub(super) struct Listed {
     pub(super) confidence: f32,
     pub(super) path_depth: i16,
     pub(super) disposition: Disposition,
+}
+
+impl Listed {
+    /// The address of a page with this key.
+    pub(super) fn url<'a>(&'a self, key: &'a str) -> &'a str {
+        self.url.as_deref().unwrap_or(key)
+    }
 }
 
 /// Fetches and parses, the one beside the other. Returns whether the body was cut at its limit.
@@ -245,6 +255,7 @@ impl Drop for Held {
 pub(super) struct Collected {
     scope: Pages,
     hosts: Hosts,
+    /// By their keys.
     pub(super) pages: BTreeMap<String, Listed>,
     pub(super) held: Held,
     max_memory: u64,
@@ -274,10 +285,13 @@ impl Collected {
 
     fn add(&mut self, entry: &Entry) {
         let text = entry.loc.as_str();
-        if text.len() > MAX_URL_BYTES || self.is_over() || self.pages.contains_key(text) {
+        let key = key(&entry.loc);
+        if text.len() > MAX_URL_BYTES || self.is_over() || self.pages.contains_key(key.as_ref()) {
             return;
         }
-        let size = settings_count(text.len()) + ENTRY_BYTES;
+        let url = (key != text).then(|| Box::from(text));
+        let texts = key.len() + url.as_ref().map_or(0, |url: &Box<str>| url.len());
+        let size = settings_count(texts) + ENTRY_BYTES;
         self.is_memory_full = self.held.grow(size) > self.max_memory;
         self.is_full = self.held.bytes > self.max_memory / 4;
         if self.is_over() {
@@ -289,6 +303,7 @@ impl Collected {
         let category = categorize(&entry.loc);
         let listed = Listed {
             place: u32::try_from(self.pages.len()).unwrap_or(u32::MAX),
+            url,
             last_modified: entry.lastmod,
             changefreq: entry.changefreq.map(|frequency| frequency.as_str()),
             priority: entry.priority,
@@ -302,6 +317,6 @@ impl Collected {
                 Disposition::Filter
             },
         };
-        self.pages.insert(text.to_owned(), listed);
+        self.pages.insert(key.into_owned(), listed);
     }
 }

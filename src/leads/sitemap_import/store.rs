@@ -10,6 +10,7 @@ use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use gleaner_extract::category::{self, Disposition};
 use url::Url;
 
+use super::super::address_key::stored_key;
 use super::super::sitemap_budget::{Measure, Purse, Stop};
 use super::{Address, Import, Listed, STORE_PAGES, SizeBefore, Stored, host_of, signed};
 use crate::db::connect::{CHECKS_PLANNED_EACH, CHECKS_PLANNED_ONCE};
@@ -74,38 +75,49 @@ async fn store_children(
     if import.children.is_empty() {
         return Ok(None);
     }
+    let (urls, keys): (Vec<&str>, Vec<&str>) = import
+        .children
+        .iter()
+        .map(|child| (child.url.as_str(), child.key.as_str()))
+        .unzip();
     let fresh: Vec<Address> = statement(
-        "SELECT url FROM unnest($2) WITH ORDINALITY AS listed(url, place) WHERE NOT EXISTS \
-         (SELECT FROM sitemap_file AS known WHERE known.domain_id = $1 AND known.url = listed.url) ORDER BY place",
+        "SELECT url, key FROM unnest($2, $3) WITH ORDINALITY AS listed(url, key, place) WHERE NOT EXISTS \
+         (SELECT FROM sitemap_file AS known WHERE known.domain_id = $1 \
+              AND (known.url IN (listed.url, listed.key) OR known.url_key = listed.key)) ORDER BY place",
     )
     .bind::<BigInt, _>(import.domain_id)
-    .bind::<Array<Text>, _>(&import.children)
+    .bind::<Array<Text>, _>(urls)
+    .bind::<Array<Text>, _>(keys)
     .load(conn)
     .await?;
     let room = usize::try_from(purse.room(Measure::Files)).unwrap_or(usize::MAX);
-    let (mut taken, mut stop) = (Vec::new(), None);
-    for Address { url } in fresh {
+    let (mut taken, mut taken_keys, mut stop) = (Vec::new(), Vec::new(), None);
+    for Address { url, key } in fresh {
         if taken.len() >= room {
             stop = Some(purse.stop(Measure::Files));
             break;
         }
         let host = Url::parse(&url).ok().map(|url| host_of(&url).to_owned());
         match purse.take_host(&host.unwrap_or_default()) {
-            Ok(()) => taken.push(url),
+            Ok(()) => {
+                taken.push(url);
+                taken_keys.push(stored_key(&key).map(str::to_owned));
+            }
             Err(full) => stop = Some(full),
         }
     }
     let stored = sql_query(
-        "INSERT INTO sitemap_file (domain_id, url, discovery_method, parent_id, depth, status) \
-         SELECT $1, url, 'sitemap_index', $2, $3, CASE WHEN $5 THEN 'Selected' ELSE 'New' END \
-         FROM (SELECT url FROM unnest($4) AS url ORDER BY url) AS listed \
-         ON CONFLICT (domain_id, url) DO NOTHING",
+        "INSERT INTO sitemap_file (domain_id, url, url_key, discovery_method, parent_id, depth, status) \
+         SELECT $1, url, url_key, 'sitemap_index', $2, $3, CASE WHEN $5 THEN 'Selected' ELSE 'New' END \
+         FROM (SELECT url, url_key FROM unnest($4, $6) AS listed(url, url_key) ORDER BY url) AS listed \
+         ON CONFLICT DO NOTHING",
     )
     .bind::<BigInt, _>(import.domain_id)
     .bind::<BigInt, _>(parent)
     .bind::<SmallInt, _>(import.depth + 1)
     .bind::<Array<Text>, _>(&taken)
     .bind::<Bool, _>(advance)
+    .bind::<Array<Nullable<Text>>, _>(&taken_keys)
     .execute(conn)
     .await?;
     purse.add(Measure::Files, i64::try_from(stored).unwrap_or(i64::MAX));
@@ -126,7 +138,7 @@ async fn store_pages(
     let mut pages: Vec<(&str, &Listed)> = import
         .pages
         .iter()
-        .map(|(url, listed)| (url.as_str(), listed))
+        .map(|(key, listed)| (key.as_str(), listed))
         .collect();
     let room = usize::try_from(purse.room(Measure::Pages)).unwrap_or(usize::MAX);
     let mut stop = None;
@@ -150,25 +162,31 @@ async fn keep_within(
     pages: &mut Vec<(&str, &Listed)>,
     room: usize,
 ) -> QueryResult<bool> {
-    let urls: Vec<&str> = pages.iter().map(|(url, _)| *url).collect();
-    let known: Vec<Address> =
-        statement("SELECT url FROM page WHERE domain_id = $1 AND url = ANY ($2)")
-            .bind::<BigInt, _>(domain_id)
-            .bind::<Array<Text>, _>(&urls)
-            .load(conn)
-            .await?;
-    let known: HashSet<&str> = known.iter().map(|own| own.url.as_str()).collect();
+    let (urls, keys): (Vec<&str>, Vec<&str>) = pages
+        .iter()
+        .map(|(key, listed)| (listed.url(key), *key))
+        .unzip();
+    let known: Vec<Address> = statement(
+        "SELECT url, key FROM unnest($2, $3) AS listed(url, key) WHERE EXISTS (SELECT FROM page AS known \
+         WHERE known.domain_id = $1 AND (known.url IN (listed.url, listed.key) OR known.url_key = listed.key))",
+    )
+    .bind::<BigInt, _>(domain_id)
+    .bind::<Array<Text>, _>(urls)
+    .bind::<Array<Text>, _>(keys)
+    .load(conn)
+    .await?;
+    let known: HashSet<&str> = known.iter().map(|own| own.key.as_str()).collect();
     let mut fresh: Vec<(u8, u32, &str)> = pages
         .iter()
-        .filter(|(url, _)| !known.contains(url))
-        .map(|(url, listed)| (rank(listed.disposition), listed.place, *url))
+        .filter(|(key, _)| !known.contains(key))
+        .map(|(key, listed)| (rank(listed.disposition), listed.place, *key))
         .collect();
     if fresh.len() <= room {
         return Ok(false);
     }
     fresh.sort_unstable();
-    let gone: HashSet<&str> = fresh.iter().skip(room).map(|(_, _, url)| *url).collect();
-    pages.retain(|(url, _)| !gone.contains(url));
+    let gone: HashSet<&str> = fresh.iter().skip(room).map(|(_, _, key)| *key).collect();
+    pages.retain(|(key, _)| !gone.contains(key));
     Ok(true)
 }
 
@@ -195,7 +213,11 @@ async fn store_rows(
     let stored: Stored = sql_query(&*STORE_PAGES)
         .bind::<BigInt, _>(domain_id)
         .bind::<BigInt, _>(sitemap)
-        .bind::<Array<Text>, _>(rows.iter().map(|(url, _)| *url).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(
+            rows.iter()
+                .map(|(key, listed)| listed.url(key))
+                .collect::<Vec<_>>(),
+        )
         .bind::<Array<Nullable<Timestamptz>>, _>(
             rows.iter()
                 .map(|(_, listed)| listed.last_modified)
@@ -226,6 +248,11 @@ async fn store_rows(
         .bind::<Array<Text>, _>(column(|listed| listed.disposition.as_str()))
         .bind::<SmallInt, _>(i16::try_from(category::RULES_VERSION).unwrap_or(i16::MAX))
         .bind::<Bool, _>(advance)
+        .bind::<Array<Nullable<Text>>, _>(
+            rows.iter()
+                .map(|(key, _)| stored_key(key))
+                .collect::<Vec<_>>(),
+        )
         .get_result(conn)
         .await?;
     Ok(stored.stored)

@@ -213,6 +213,7 @@ async fn one(
     let wish = Wish {
         raw_url,
         url: &address.url,
+        key: &address.key,
         product: arguments.product.as_deref(),
         tags: &arguments.tags,
     };

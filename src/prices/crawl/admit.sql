@@ -1,10 +1,12 @@
--- Admits product URLs: their site, normalised URL and hash; the table's trigger gives each its job. A page that is there
+-- Admits product URLs: their site, normalised URL and the hash of its key; the table's trigger gives each its job. A page that is there
 -- already is rejected, naming the row that has it. The rows are locked by the caller, who is the only one to admit.
 -- $1 bigint[]  product_url
 -- $2 text[]    normalised URL
 -- $3 text[]    the domain of its site
+-- $4 text[]    by what it is told from others
 WITH given AS MATERIALIZED (
-    SELECT id, url, domain, encode(sha256(convert_to(url, 'UTF8')), 'hex') AS url_hash FROM unnest($1, $2, $3) AS given(id, url, domain)
+    SELECT id, url, domain, encode(sha256(convert_to(key, 'UTF8')), 'hex') AS url_hash
+    FROM unnest($1, $2, $3, $4) AS given(id, url, domain, key)
 ), added AS (
     INSERT INTO site (domain) SELECT DISTINCT domain FROM given ORDER BY domain ON CONFLICT (domain) DO NOTHING RETURNING id, domain
 ), owner AS (

@@ -133,6 +133,8 @@ pub enum Admission {
     Admit {
         /// Its normalised URL.
         url: String,
+        /// By what that is told from others.
+        key: String,
         /// The site's domain.
         site: String,
     },
@@ -222,13 +224,14 @@ async fn store_judged(
     judged: Vec<(i64, Admission)>,
 ) -> QueryResult<()> {
     let mut rejected: (Vec<i64>, Vec<String>) = Default::default();
-    let mut admitted: (Vec<i64>, Vec<String>, Vec<String>) = Default::default();
+    let mut admitted: (Vec<i64>, Vec<String>, Vec<String>, Vec<String>) = Default::default();
     for (id, admission) in judged {
         match admission {
-            Admission::Admit { url, site } => {
+            Admission::Admit { url, key, site } => {
                 admitted.0.push(id);
                 admitted.1.push(url);
                 admitted.2.push(site);
+                admitted.3.push(key);
             }
             Admission::Reject(reason) => {
                 rejected.0.push(id);
@@ -254,6 +257,7 @@ async fn store_judged(
                 .bind::<Array<BigInt>, _>(admitted.0)
                 .bind::<Array<Text>, _>(admitted.1)
                 .bind::<Array<Text>, _>(admitted.2)
+                .bind::<Array<Text>, _>(admitted.3)
                 .execute(conn)
                 .await?;
         }
@@ -542,6 +546,8 @@ pub struct Wish<'a> {
     pub raw_url: &'a str,
     /// The same, normalised.
     pub url: &'a str,
+    /// By what that is told from others.
+    pub key: &'a str,
     /// The product's name: found by it, or created; `None` for no product.
     pub product: Option<&'a str>,
     /// Tags to be added.
@@ -563,6 +569,7 @@ pub async fn track(conn: &mut AsyncPgConnection, wish: &Wish<'_>) -> QueryResult
         .bind::<Text, _>(wish.url)
         .bind::<Nullable<Text>, _>(wish.product)
         .bind::<Array<Text>, _>(wish.tags)
+        .bind::<Text, _>(wish.key)
         .get_result(conn)
         .await?;
     Ok(row.id)

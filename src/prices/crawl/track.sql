@@ -1,6 +1,7 @@
 -- Stores a URL to be tracked, or adds product and tags to the row that has it: admitted, or waiting under the same text.
 -- $1 text    URL as given
 -- $2 text    the same, normalised
+-- $5 text    by what it is told from others
 -- $3 text    name of the product, NULL for none
 -- $4 text[]  tags
 WITH known_product AS MATERIALIZED (
@@ -11,7 +12,7 @@ WITH known_product AS MATERIALIZED (
     SELECT id FROM known_product UNION ALL SELECT id FROM new_product
 ), known AS MATERIALIZED (
     SELECT id FROM product_url
-    WHERE url_hash = encode(sha256(convert_to($2, 'UTF8')), 'hex')
+    WHERE url_hash = encode(sha256(convert_to($5, 'UTF8')), 'hex')
        OR (url IS NULL AND rejected IS NULL AND raw_url IN ($1, $2))
     ORDER BY id LIMIT 1 FOR UPDATE
 ), changed AS (

@@ -36,7 +36,7 @@ pub(crate) fn routes() -> Router<State> {
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 struct OfPage {
-    /// SHA-256 of the page's normalised URL, in hexadecimal.
+    /// SHA-256, in hexadecimal, of the page's normalised URL with its parameters in the order of their names.
     #[param(required)]
     url_hash: String,
     #[param(schema_with = listing::described_limit)]
@@ -74,7 +74,7 @@ async fn history(
     Asked(wanted): Asked<OfPage>,
 ) -> Result<Response, Refusal> {
     if wanted.url_hash.is_empty() || wanted.url_hash.contains('\0') {
-        let message = "name the page: url_hash, the SHA-256 of its normalised URL in hexadecimal";
+        let message = "name the page: its url_hash, as GET /api/product-urls/ tells it";
         return Err(Refusal::new(
             StatusCode::BAD_REQUEST,
             "no_url_hash",

@@ -47,7 +47,7 @@ fn every_kind_gives_its_output() {
         (
             "url",
             json!({"text": "HTTPS://Example.com:443/A?utm_source=x&b=2&a=1#top"}),
-            json!({"url": "https://example.com/A?a=1&b=2", "changed": true}),
+            json!({"url": "https://example.com/A?b=2&a=1", "key": "https://example.com/A?a=1&b=2", "changed": true}),
         ),
         (
             "url",

@@ -460,6 +460,73 @@ async fn numbers_beyond_the_bounds_are_brought_to_them() {
     }
 }
 
+/// Product pages get back the order in which they were given; escapes are brought to one spelling; nobody is lost where two rows
+/// turn out to be one page.
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses_from_before_are_spelt_as_they_are_now() {
+    let database = TestDatabase::empty().await;
+    run(&database).await;
+    let all: Vec<Box<dyn diesel::migration::Migration<Pg>>> =
+        migrations::MIGRATIONS.migrations().unwrap();
+    let after = all
+        .iter()
+        .filter(|own| own.name().to_string().as_str() >= "2026-11-30-210000_keep_addresses")
+        .count();
+    revert(&database, after).await;
+    database
+        .run(
+            "INSERT INTO domain (domain, registrable_domain) VALUES ('a.example', 'a.example');
+             INSERT INTO page (domain_id, url) SELECT 1, 'https://a.example/' || path FROM unnest('{x?a=1&b=2,r%c3%b3za,%7Eann,~ann,s?q=%c3%b3,50%,%%41}'::text[]) AS path;
+             INSERT INTO site (domain) VALUES ('shop.example');
+             INSERT INTO product_url (site_id, raw_url, url, url_hash)
+             SELECT 1, raw, url, encode(sha256(convert_to(url, 'UTF8')), 'hex') FROM (VALUES
+                 ('shop.example/list?news&123#top', 'https://shop.example/list?123&news'),
+                 ('https://shop.example/p?size=m&utm_source=x&id=7', 'https://shop.example/p?id=7&size=m'),
+                 ('https://shop.example/p?q=é&a=1', 'https://shop.example/p?a=1&q=%C3%A9'),
+                 ('https://shop.example/%c3%a9', 'https://shop.example/%c3%a9'),
+                 ('https://shop.example/%C3%A9', 'https://shop.example/%C3%A9'),
+                 ('https://shop.example/t?q=%7e', 'https://shop.example/t?q=%7e')) AS own(raw, url)",
+        )
+        .await;
+    assert_eq!(run(&database).await.len(), after);
+    assert_eq!(
+        database
+            .rows("SELECT substr(url, 19), substr(url_key, 19) FROM page ORDER BY id")
+            .await,
+        [
+            "x?a=1&b=2|",
+            "r%C3%B3za|",
+            "%7Eann|",
+            "~ann|",
+            "s?q=%c3%b3|s?q=%C3%B3",
+            "50%|",
+            "%%41|",
+        ]
+    );
+    let hashed = |key: &str| format!("encode(sha256('https://shop.example/{key}'), 'hex')");
+    assert_eq!(
+        database
+            .rows(&format!(
+                "SELECT substr(url, 22), CASE url_hash WHEN {} THEN 'ordered' WHEN {} THEN 'given' WHEN {} THEN 'lower' WHEN {} THEN 'upper' \
+                 WHEN {} THEN 'plain' ELSE 'own' END FROM product_url ORDER BY id",
+                hashed("p?id=7&size=m"),
+                hashed("list?news&123"),
+                hashed("%c3%a9"),
+                hashed("%C3%A9"),
+                hashed("t?q=~"),
+            ))
+            .await,
+        [
+            "list?news&123|given",
+            "p?size=m&id=7|ordered",
+            "p?a=1&q=%C3%A9|own",
+            "%C3%A9|lower",
+            "%C3%A9|upper",
+            "t?q=%7e|plain",
+        ]
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn history_is_kept_by_the_day_and_pruned_by_the_day() {
     let database = TestDatabase::new().await;

@@ -142,6 +142,53 @@ async fn sitemaps_and_pages_bring_their_domain() {
     assert_eq!(numbers(&ran.json()), [3, 0, 3, 0, 0], "{ran:?}");
 }
 
+/// One address in two spellings is stored once, as it was given first; what a dry run says is what is done.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_in_another_spelling_is_the_same() {
+    let database = TestDatabase::new().await;
+    let first = "https://example.com/list?news&123\nhttps://example.com/s?b=%c3%b3&a=1\nhttps://example.com/caf%c3%a9\n";
+    let second =
+        "https://example.com/s?a=1&b=ó\nexample.com/café\nhttps://example.com/list?123&news\n";
+    for (text, stored) in [(first, 3), (second, 1), (second, 0)] {
+        for kind in ["pages", "sitemaps"] {
+            for flags in [&["--dry-run"][..], &[]] {
+                let ran = import(&database, kind, text, flags);
+                assert_eq!(numbers(&ran.json())[1], stored, "{kind} {flags:?} {ran:?}");
+            }
+        }
+    }
+    for table in ["page", "sitemap_file"] {
+        assert_eq!(
+            database
+                .rows(&format!("SELECT url, url_key FROM {table} ORDER BY id"))
+                .await,
+            [
+                "https://example.com/caf%C3%A9|",
+                "https://example.com/list?news&123|https://example.com/list?news&123",
+                "https://example.com/s?b=%c3%b3&a=1|https://example.com/s?a=1&b=%C3%B3",
+                "https://example.com/list?123&news|https://example.com/list?123&news",
+            ]
+        );
+    }
+    // A row that somebody wrote by hand has no key, and its address is its own.
+    database
+        .run("UPDATE page SET url = 'https://example.com/t?y=1&x=2' WHERE url LIKE '%/s?%'")
+        .await;
+    let ran = import(
+        &database,
+        "pages",
+        "https://example.com/t?y=1&x=2\n",
+        &["--queue"],
+    );
+    assert_eq!(numbers(&ran.json()), [1, 0, 1, 0, 1], "{ran:?}");
+    assert_eq!(
+        database
+            .count("SELECT count(*) FROM page WHERE url_key IS NULL")
+            .await,
+        2
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn places_keep_their_columns() {
     let database = TestDatabase::new().await;

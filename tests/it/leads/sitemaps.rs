@@ -286,6 +286,80 @@ async fn an_entry_is_stored_with_whatever_it_says() {
     app.stop().await;
 }
 
+/// Pages and sitemaps are fetched as they are listed, and stored once whatever their spelling.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_is_fetched_as_listed_and_stored_once() {
+    let site = Site::start().await;
+    let line = format!("https://{HOST}/one.xml?p&2, https://{HOST}/index.xml?z=1&a=2");
+    site_with(
+        &[
+            (
+                "/robots.txt",
+                Answer::of("text/plain", format!("Sitemap: {line}\n")),
+            ),
+            (
+                "/one.xml",
+                Answer::xml(urlset(
+                    ["/list?news&123", "/s?b=1&a=2", "/caf%c3%a9", "/s?a=2&b=1"]
+                        .map(|path| path.replace('&', "&amp;")),
+                )),
+            ),
+            (
+                "/index.xml",
+                Answer::xml(index(&["/two.xml?y=%7e&amp;x=1", "/two.xml?x=1&amp;y=~"])),
+            ),
+            (
+                "/two.xml",
+                Answer::xml(urlset(
+                    ["/s?a=2&b=1&utm_source=x", "/café", "/list?123&news"]
+                        .map(|path| path.replace('&', "&amp;")),
+                )),
+            ),
+        ],
+        &site,
+    );
+    let app = scan(&site, |_| ()).await;
+    assert_eq!(
+        app.database.rows(SITEMAPS).await,
+        [
+            "/index.xml?z=1&a=2|sitemapindex|robots_txt|0|2|Completed",
+            "/one.xml?p&2|urlset|robots_txt|0|4|Completed",
+            "/two.xml?y=%7e&x=1|urlset|sitemap_index|1|3|Completed",
+        ]
+    );
+    let pages =
+        "SELECT regexp_replace(url, '^https://kettle-example.com', '') FROM page ORDER BY 1";
+    // Whichever of the two was imported first.
+    let expected = app.database.rows(pages).await;
+    let spellings = [["/s?a=2&b=1"], ["/s?b=1&a=2"]];
+    assert!(
+        spellings.iter().any(|own| expected
+            == [
+                &["/caf%C3%A9", "/list?123&news", "/list?news&123"],
+                &own[..]
+            ]
+            .concat()),
+        "{expected:?}"
+    );
+    app.database
+        .run("UPDATE domain SET sitemap_status = 'Queued'; UPDATE sitemap_file SET import_status = 'Queued'")
+        .await;
+    app.wait_settled("domain", "sitemap").await;
+    app.wait_settled("sitemap_file", "import").await;
+    assert_eq!(app.database.rows(pages).await, expected);
+    assert_eq!(app.database.rows(SITEMAPS).await.len(), 3);
+    for place in ["/one.xml?p&2", "/index.xml?z=1&a=2", "/two.xml?y=%7e&x=1"] {
+        let path = place.split('?').next().unwrap();
+        let hits = site.hits(&format!("{HOST}{path}"));
+        assert!(!hits.is_empty(), "{place}");
+        assert!(
+            hits.iter().all(|hit| hit.place.ends_with(place)),
+            "{hits:?}"
+        );
+    }
+    app.stop().await;
+}
+
 /// F13.
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_are_told_apart_by_their_address() {

@@ -1,10 +1,11 @@
 //! What the fields of a line mean: which columns count, and whether what stands in them can be stored. Pure.
 
+use crate::leads::address_key::stored_key;
 use crate::leads::import::{NewAddress, NewDomain, NewPage, NewPlace};
 use crate::telemetry::chain;
 use gleaner_extract::category::{Disposition, RULES_VERSION, categorize};
 use gleaner_extract::domain::{Site, site};
-use gleaner_extract::url::{TrackingParameters, Url, normalize_with};
+use gleaner_extract::url::{TrackingParameters, Url, key, normalize_with};
 
 use super::records::{NO_DELIMITER, split};
 
@@ -197,8 +198,8 @@ impl Entry {
         match self {
             Self::Place(place) => &place.place_id,
             Self::Domain(domain) => &domain.host,
-            Self::Sitemap(address) => &address.url,
-            Self::Page(page) => &page.address.url,
+            Self::Sitemap(address) => address.key(),
+            Self::Page(page) => page.address.key(),
         }
     }
 }
@@ -225,6 +226,7 @@ fn address(tracking: &TrackingParameters, value: &str) -> Result<(NewAddress, Ur
     } = site(url.host_str().unwrap_or_default()).map_err(|error| chain(&error))?;
     let address = NewAddress {
         domain: NewDomain { host, registrable },
+        url_key: stored_key(&key(&url)).map(str::to_owned),
         url: url.as_str().to_owned(),
     };
     Ok((address, url))

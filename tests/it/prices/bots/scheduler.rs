@@ -86,6 +86,47 @@ async fn urls_inserted_by_hand_become_jobs() {
     assert_eq!(database.count("SELECT count(*) FROM crawl_job").await, 3);
 }
 
+/// W-45: the order and the spelling of the parameters are kept in what is fetched, and do not make two pages of one.
+#[tokio::test]
+async fn w45_an_address_is_fetched_as_given_and_admitted_once() {
+    let database = TestDatabase::new().await;
+    insert(
+        &database,
+        &[
+            "https://shop.example/list?news&123",
+            "https://shop.example/list?123&news",
+            "https://shop.example/p?size=%6d&id=7&utm_source=x",
+            "https://shop.example/p?id=7&size=m",
+            "https://shop.example/%7eann/r%c3%b3za",
+            "https://shop.example/~ann/róza?_pos=1&_sid=a&_ss=r",
+        ],
+    )
+    .await;
+    let scheduler = scheduler(&database);
+    assert_eq!(scheduler.round().await.unwrap().admitted, 6);
+    assert_eq!(
+        database
+            .rows("SELECT id, url, rejected FROM product_url ORDER BY id")
+            .await,
+        [
+            "1|https://shop.example/list?news&123|",
+            "2|https://shop.example/list?123&news|",
+            "3|https://shop.example/p?size=%6d&id=7|",
+            "4||the same page as product_url 3",
+            "5|https://shop.example/~ann/r%C3%B3za|",
+            "6||the same page as product_url 5",
+        ]
+    );
+    insert(&database, &["shop.example/p?size=m&id=7"]).await;
+    scheduler.round().await.unwrap();
+    assert_eq!(
+        database
+            .rows("SELECT rejected FROM product_url WHERE id = 7")
+            .await,
+        ["the same page as product_url 3"]
+    );
+}
+
 /// W-17, W-26, W-29, W-30 and PT-9: what is due stands in the job's row: no pull, no memory of a process and no Redis is needed,
 /// a job in hand or in the queue is left alone, and looking twice queues once.
 #[tokio::test]
