@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 
-use super::super::mailbox::is_plausible;
-use super::pattern;
+use super::deobfuscate::pattern;
+use super::mailbox::is_plausible;
 use crate::at_sign::{AT, DOT, Form, Words};
 
 /// What opens and closes words that stand for a sign.
@@ -113,7 +113,7 @@ fn unspaced() -> impl Iterator<Item = &'static str> {
 /// Addresses written out for people. Not yet checked.
 ///
 /// `trusts` says of a local part whether it alone makes the loosest forms (`name @ domain.tld`, no label before it) believable.
-pub(in super::super) fn in_text(text: &str, trusts: impl Fn(&str) -> bool) -> Vec<String> {
+pub(super) fn in_text(text: &str, trusts: impl Fn(&str) -> bool) -> Vec<String> {
     if text.len() < 8 || !may_hide(text) {
         return Vec::new();
     }
