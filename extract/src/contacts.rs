@@ -16,6 +16,7 @@ mod phone_plan;
 mod region;
 mod social;
 mod structured;
+mod written;
 
 use serde::Serialize;
 use url::Url;

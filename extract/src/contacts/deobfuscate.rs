@@ -1,7 +1,5 @@
 //! Undoes the common ways of hiding an e-mail address from collectors.
 
-mod written;
-
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
@@ -11,8 +9,6 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use memchr::memmem;
 use percent_encoding::percent_decode_str;
 use regex::{Captures, Regex};
-
-pub(super) use self::written::in_text;
 
 /// Longest script that is looked at, in bytes.
 const MAX_SCRIPT_BYTES: usize = 256 * 1024;
@@ -44,7 +40,7 @@ pub(super) fn cloudflare(hex: &str) -> Option<String> {
     clippy::expect_used,
     reason = "the patterns are constants and have tests"
 )]
-fn pattern(text: &str) -> Regex {
+pub(super) fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("the pattern is valid")
 }
 

@@ -10,6 +10,7 @@ use super::mailbox::{
     listed, unglued,
 };
 use super::structured::{self, Property, Structured};
+use super::written;
 use crate::domain::below_suffix;
 use crate::html::{Attributes, Block, INLINE_BOUNDARY, Icon, Page};
 
@@ -48,7 +49,7 @@ pub(super) fn extract(page: &Page, url: &Url, structured: &Structured) -> Vec<Em
         found.add_all(&block.text, Source::Text, 0.9);
         found.add_reversed(&block.text);
         found.add_pictured(block);
-        for value in deobfuscate::in_text(&block.plain(), is_service_local) {
+        for value in written::in_text(&block.plain(), is_service_local) {
             found.add(&value, Source::Obfuscated, 0.75);
         }
     }
@@ -201,7 +202,7 @@ fn mailto(target: &str, found: &mut Found) {
         let before = found.emails.len();
         found.add_listed(&part, Source::Mailto, 0.98);
         if found.emails.len() == before {
-            for value in deobfuscate::in_text(&part, |_| true) {
+            for value in written::in_text(&part, |_| true) {
                 found.add(&value, Source::Obfuscated, 0.75);
             }
         }
@@ -264,7 +265,7 @@ fn from_attributes(page: &Page, found: &mut Found) {
                         found.add_listed(&address, Source::Obfuscated, 0.95);
                     }
                     "enc-email" => {
-                        for email in deobfuscate::in_text(&deobfuscate::rot13(value), |_| true) {
+                        for email in written::in_text(&deobfuscate::rot13(value), |_| true) {
                             found.add(&email, Source::Obfuscated, 0.75);
                         }
                     }
@@ -283,7 +284,7 @@ fn from_attributes(page: &Page, found: &mut Found) {
             if has_sign {
                 found.add_all(value, Source::Attribute, 0.6);
             } else if value.len() < 300 {
-                for email in deobfuscate::in_text(value, |_| true) {
+                for email in written::in_text(value, |_| true) {
                     found.add(&email, Source::Obfuscated, 0.75);
                 }
                 if name.contains("mail")

@@ -58,6 +58,9 @@ const MAX_WORDS: usize = 4;
 /// How far before a number its label may begin, in characters.
 const REACH: usize = 60;
 
+/// How many words before a number are looked at.
+const MAX_PIECES: usize = 9;
+
 /// Most words between a register and its number.
 const MAX_BETWEEN: usize = 5;
 
@@ -181,14 +184,16 @@ fn half_width(c: char) -> char {
     char::from_u32(u32::from(c) - u32::from('Ａ') + u32::from('A')).unwrap_or(c)
 }
 
-/// The words of a text, of which `is_whole` says that nothing is before it.
+/// The last words of a text, of which `is_whole` says that nothing is before it.
 fn words(text: &str, is_whole: bool) -> Vec<Word<'_>> {
-    let mut words = Vec::new();
-    let mut is_first = is_whole;
-    for piece in text
-        .split([' ', INLINE_BOUNDARY])
+    let pieces: Vec<&str> = text
+        .rsplit([' ', INLINE_BOUNDARY])
         .filter(|piece| !piece.is_empty())
-    {
+        .take(MAX_PIECES)
+        .collect();
+    let mut words = Vec::new();
+    let mut is_first = is_whole && pieces.len() < MAX_PIECES;
+    for piece in pieces.into_iter().rev() {
         let word = bare(piece);
         if word.is_empty() {
             is_first = true;
@@ -380,22 +385,30 @@ pub(super) fn hides(text: &str, languages: &Languages) -> bool {
     let text = text.get(..text.floor_char_boundary(REACH)).unwrap_or(text);
     let start = text.find(char::is_alphabetic).unwrap_or(text.len());
     let (gap, rest) = text.split_at(start);
-    let is_number = |word: &Word<'_>| {
-        let entry = languages.lookup(&word.key);
-        names_number(&word.key) || entry.is_some_and(|entry| entry.label.is_phone())
+    let is_number = |word: &String| {
+        names_number(word)
+            || languages
+                .lookup(word)
+                .is_some_and(|entry| entry.label.is_phone())
     };
-    let words = words(rest, false);
+    let words = rest
+        .split([' ', INLINE_BOUNDARY])
+        .map(|word| key(bare(word)));
+    let mut words = words
+        .filter(|word| !word.is_empty())
+        .take(MAX_WORDS)
+        .peekable();
     // `Nummer anzeigen`
-    let skipped = words.iter().take_while(|word| is_number(word)).count();
-    let Some((first, others)) = words.get(skipped..).and_then(<[_]>::split_first) else {
-        return false;
-    };
+    while words.next_if(is_number).is_some() {}
+    let is_offer = words
+        .next()
+        .is_some_and(|word| SHOWING.contains(word.as_str()));
     // After dots, as a button of its own, or as one that says what it shows: not the way on a map.
-    SHOWING.contains(first.key.as_str())
+    is_offer
         && (gap.contains(['…'])
             || gap.contains("..")
-            || others.is_empty()
-            || others.iter().any(is_number))
+            || words.peek().is_none()
+            || words.any(|word| is_number(&word)))
 }
 
 /// Where the word at the start of `text` ends, with full stops between its letters.

@@ -3,7 +3,8 @@
 use percent_encoding::percent_decode_str;
 
 use super::super::finding::{PhoneKind, Source};
-use super::{Found, MAX_DIGITS, MIN_DIGITS, finder};
+use super::finder;
+use super::found::{Found, MAX_DIGITS, MIN_DIGITS};
 use crate::html::Page;
 
 /// Longest attribute that may be a number, in bytes.

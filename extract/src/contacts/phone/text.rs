@@ -2,10 +2,13 @@
 
 use super::super::finding::{PhoneKind, Source};
 use super::super::label::{self, Label, Languages};
-use super::finder::Run;
+use super::finder::{self, Run};
+use super::found::{Evidence, Found, MIN_NATIONAL_DIGITS, MIN_TEXT_DIGITS};
 use super::vanity::letters_follow_digits;
-use super::{Evidence, Found, MAX_LABEL_BLOCK, MIN_NATIONAL_DIGITS, MIN_TEXT_DIGITS, finder};
 use crate::html::{Block, INLINE_BOUNDARY, Icon};
+
+/// Longest block that can be the label of the block after it, in characters.
+const MAX_LABEL_BLOCK: usize = 40;
 
 /// How many blocks after a number its area code holds for one that has none.
 const NEIGHBOUR_BLOCKS: usize = 3;

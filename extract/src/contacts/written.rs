@@ -1,13 +1,12 @@
 //! Addresses written out for people: `name [at] domain [dot] tld`, `name arroba domain.tld`, `name @ domain . tld`.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 
-use super::super::mailbox::is_plausible;
-use super::pattern;
+use super::deobfuscate::pattern;
+use super::mailbox::is_plausible;
 use crate::at_sign::{AT, DOT, Form, Words};
 
 /// What opens and closes words that stand for a sign.
@@ -113,7 +112,7 @@ fn unspaced() -> impl Iterator<Item = &'static str> {
 /// Addresses written out for people. Not yet checked.
 ///
 /// `trusts` says of a local part whether it alone makes the loosest forms (`name @ domain.tld`, no label before it) believable.
-pub(in super::super) fn in_text(text: &str, trusts: impl Fn(&str) -> bool) -> Vec<String> {
+pub(super) fn in_text(text: &str, trusts: impl Fn(&str) -> bool) -> Vec<String> {
     if text.len() < 8 || !may_hide(text) {
         return Vec::new();
     }
@@ -232,25 +231,32 @@ fn is_plain(word: &str, list: &Words) -> bool {
     word.len() <= MAX_WORD_BYTES && (form(word) || form(word.to_lowercase().as_str()))
 }
 
-/// Whether a word for `@` stands between two others. What begins no such word is seen by its first byte.
+/// Whether a word for `@` stands between two others: a cheap look, by how words begin.
 fn has_plain_sign(text: &str) -> bool {
-    static FIRSTS: LazyLock<HashSet<u8>> = LazyLock::new(|| {
-        let words = AT.iter().filter(|(_, form)| **form != Form::Bracket);
-        words
-            .flat_map(|(word, _)| [word.to_lowercase(), word.to_uppercase()])
-            .filter_map(|word| word.bytes().next())
-            .chain([b'-'])
-            .collect()
+    /// The words that need no brackets, by the first byte that they may have.
+    static BY_FIRST: LazyLock<Vec<Vec<&str>>> = LazyLock::new(|| {
+        let mut by_first = vec![Vec::new(); 256];
+        for (word, _) in AT.iter().filter(|(_, form)| **form != Form::Bracket) {
+            let mut firsts = vec![word.bytes().next(), word.to_uppercase().bytes().next()];
+            firsts.dedup();
+            for first in firsts.into_iter().flatten() {
+                if let Some(words) = by_first.get_mut(usize::from(first)) {
+                    words.push(*word);
+                }
+            }
+        }
+        by_first
     });
-    let may_be = |word: &&str| {
-        word.bytes()
-            .next()
-            .is_some_and(|byte| FIRSTS.contains(&byte))
+    let is_sign = |word: &str| {
+        let word = word.trim_matches('-');
+        let first = word.bytes().next().map_or(0, usize::from);
+        let mut known = BY_FIRST.get(first).into_iter().flatten();
+        known.any(|known| {
+            known.len() == word.len()
+                && (known.eq_ignore_ascii_case(word) || !word.is_ascii() && is_plain(word, &AT))
+        })
     };
-    text.split(' ')
-        .filter(may_be)
-        .any(|word| is_plain(word.trim_matches('-'), &AT))
-        || (!text.is_ascii() && unspaced().any(|word| text.contains(word)))
+    text.split(' ').any(is_sign) || (!text.is_ascii() && unspaced().any(|word| text.contains(word)))
 }
 
 /// Whether one of the words stands in brackets.
