@@ -303,10 +303,7 @@ struct SizeBefore {
 }
 
 #[derive(QueryableByName)]
-struct Address {
-    #[diesel(sql_type = Text)]
-    url: String,
-    /// By what it is told from others.
+struct Known {
     #[diesel(sql_type = Text)]
     key: String,
 }

@@ -29,7 +29,10 @@ fn iso_date(text: &str) -> Option<DateTime<Utc>> {
     let day = date_part(&mut rest, separator)?;
     let date = NaiveDate::from_ymd_opt(year, month, day)?;
     let mut time = NaiveTime::MIN;
-    if literal(&mut rest, b"Tt ").is_some() && rest.first().is_some_and(u8::is_ascii_digit) {
+    // Behind a space there may be a zone alone.
+    if literal(&mut rest, b"Tt").is_some()
+        || literal(&mut rest, b" ").is_some() && rest.first().is_some_and(u8::is_ascii_digit)
+    {
         time = time_of_day(&mut rest)?;
     }
     let local = NaiveDateTime::new(date, time);

@@ -9,8 +9,9 @@ WITH stored AS (
     LEFT JOIN LATERAL (SELECT url FROM sitemap_file AS own
         WHERE own.domain_id = its.id AND (own.url_key = given.url_key OR own.url = given.url_key) LIMIT 1) AS own ON true
     WHERE NOT EXISTS (SELECT 1 FROM domain AS main JOIN sitemap_file ON sitemap_file.domain_id = main.id
-        WHERE main.domain = given.registrable AND main.id <> its.id 
-            AND (sitemap_file.url IN (given.url, given.url_key) OR sitemap_file.url_key = given.url_key))
+        WHERE main.domain = given.registrable AND main.id <> its.id AND sitemap_file.url = coalesce(given.url_key, given.url))
+        AND NOT EXISTS (SELECT 1 FROM domain AS main JOIN sitemap_file ON sitemap_file.domain_id = main.id
+        WHERE main.domain = given.registrable AND main.id <> its.id AND sitemap_file.url_key = given.url_key)
     ORDER BY its.id, given.url
     ON CONFLICT (domain_id, url) DO UPDATE SET status = 'Selected' WHERE $1 AND known.status = 'New'
     RETURNING xmax = 0 AS is_new

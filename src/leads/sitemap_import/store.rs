@@ -12,7 +12,7 @@ use url::Url;
 
 use super::super::address_key::stored_key;
 use super::super::sitemap_budget::{Measure, Purse, Stop};
-use super::{Address, Import, Listed, STORE_PAGES, SizeBefore, Stored, host_of, signed};
+use super::{Child, Import, Known, Listed, STORE_PAGES, SizeBefore, Stored, host_of, signed};
 use crate::db::connect::{CHECKS_PLANNED_EACH, CHECKS_PLANNED_ONCE};
 use crate::db::statement::{sql_query, statement};
 use crate::workflow::ItemId;
@@ -75,33 +75,24 @@ async fn store_children(
     if import.children.is_empty() {
         return Ok(None);
     }
-    let (urls, keys): (Vec<&str>, Vec<&str>) = import
+    let keys: Vec<&str> = import.children.iter().map(|own| own.key.as_str()).collect();
+    let known = known_keys(conn, "sitemap_file", import.domain_id, &keys).await?;
+    let fresh = import
         .children
         .iter()
-        .map(|child| (child.url.as_str(), child.key.as_str()))
-        .unzip();
-    let fresh: Vec<Address> = statement(
-        "SELECT url, key FROM unnest($2, $3) WITH ORDINALITY AS listed(url, key, place) WHERE NOT EXISTS \
-         (SELECT FROM sitemap_file AS known WHERE known.domain_id = $1 \
-              AND (known.url IN (listed.url, listed.key) OR known.url_key = listed.key)) ORDER BY place",
-    )
-    .bind::<BigInt, _>(import.domain_id)
-    .bind::<Array<Text>, _>(urls)
-    .bind::<Array<Text>, _>(keys)
-    .load(conn)
-    .await?;
+        .filter(|own| !known.contains(&own.key));
     let room = usize::try_from(purse.room(Measure::Files)).unwrap_or(usize::MAX);
     let (mut taken, mut taken_keys, mut stop) = (Vec::new(), Vec::new(), None);
-    for Address { url, key } in fresh {
+    for Child { url, key, .. } in fresh {
         if taken.len() >= room {
             stop = Some(purse.stop(Measure::Files));
             break;
         }
-        let host = Url::parse(&url).ok().map(|url| host_of(&url).to_owned());
+        let host = Url::parse(url).ok().map(|url| host_of(&url).to_owned());
         match purse.take_host(&host.unwrap_or_default()) {
             Ok(()) => {
-                taken.push(url);
-                taken_keys.push(stored_key(&key).map(str::to_owned));
+                taken.push(url.as_str());
+                taken_keys.push(stored_key(key));
             }
             Err(full) => stop = Some(full),
         }
@@ -162,23 +153,11 @@ async fn keep_within(
     pages: &mut Vec<(&str, &Listed)>,
     room: usize,
 ) -> QueryResult<bool> {
-    let (urls, keys): (Vec<&str>, Vec<&str>) = pages
-        .iter()
-        .map(|(key, listed)| (listed.url(key), *key))
-        .unzip();
-    let known: Vec<Address> = statement(
-        "SELECT url, key FROM unnest($2, $3) AS listed(url, key) WHERE EXISTS (SELECT FROM page AS known \
-         WHERE known.domain_id = $1 AND (known.url IN (listed.url, listed.key) OR known.url_key = listed.key))",
-    )
-    .bind::<BigInt, _>(domain_id)
-    .bind::<Array<Text>, _>(urls)
-    .bind::<Array<Text>, _>(keys)
-    .load(conn)
-    .await?;
-    let known: HashSet<&str> = known.iter().map(|own| own.key.as_str()).collect();
+    let keys: Vec<&str> = pages.iter().map(|(key, _)| *key).collect();
+    let known = known_keys(conn, "page", domain_id, &keys).await?;
     let mut fresh: Vec<(u8, u32, &str)> = pages
         .iter()
-        .filter(|(key, _)| !known.contains(key))
+        .filter(|(key, _)| !known.contains(*key))
         .map(|(key, listed)| (rank(listed.disposition), listed.place, *key))
         .collect();
     if fresh.len() <= room {
@@ -188,6 +167,24 @@ async fn keep_within(
     let gone: HashSet<&str> = fresh.iter().skip(room).map(|(_, _, key)| *key).collect();
     pages.retain(|(key, _)| !gone.contains(key));
     Ok(true)
+}
+
+/// Which of these keys a domain has in `table`.
+async fn known_keys(
+    conn: &mut AsyncPgConnection,
+    table: &str,
+    domain_id: i64,
+    keys: &[&str],
+) -> QueryResult<HashSet<String>> {
+    let known: Vec<Known> = statement(&format!(
+        "SELECT url AS key FROM {table} WHERE domain_id = $1 AND url = ANY ($2) \
+         UNION SELECT url_key FROM {table} WHERE domain_id = $1 AND url_key = ANY ($2)"
+    ))
+    .bind::<BigInt, _>(domain_id)
+    .bind::<Array<Text>, _>(keys)
+    .load(conn)
+    .await?;
+    Ok(known.into_iter().map(|own| own.key).collect())
 }
 
 /// Which pages come first where there is no room for all.
