@@ -18,6 +18,7 @@ pub mod domain;
 pub mod fuzz;
 pub mod html;
 pub mod media;
+mod naming;
 pub mod offer;
 pub mod page;
 pub mod pattern;
@@ -33,6 +34,7 @@ mod structured;
 mod table;
 #[cfg(test)]
 mod testdata;
+mod title;
 pub mod url;
 
 pub use self::config::Config;

@@ -26,10 +26,10 @@ use self::meta::Meta;
 use self::name::Names;
 use self::product::{Context, Product};
 use self::visible::{Seen, Visible};
-use super::domain::below_suffix;
-use super::html::{Attributes, Page, folded, node_text};
+use super::html::{Attributes, Page, folded};
 use super::price::{Amount, Currency, Hints};
 use super::structured::json_ld;
+use super::title::{MAX_TITLE_CHARS, Site, document_title, host_label, title_of};
 
 /// The confidence from which a price on the page outweighs the same page's data.
 const SURE_ENOUGH: f32 = 0.6;
@@ -37,9 +37,6 @@ const SURE_ENOUGH: f32 = 0.6;
 /// How much a heading must be the same as one of the page's names to be the product's: a longer name
 /// in the data is common, a heading that is the shop's or a section's is not to be taken.
 const MIN_TITLE_SAMENESS: f32 = 0.2;
-
-/// Longest title, in characters.
-const MAX_TITLE_CHARS: usize = 500;
 
 /// Where on a page a price was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -144,7 +141,7 @@ pub fn offer_of(page: &Page, url: Option<&Url>) -> Offer {
     let document_title = document_title(page);
     let site = [
         meta.get(&["og:site_name", "application-name"]),
-        url.and_then(shop_label),
+        url.and_then(host_label),
     ];
     let names = Names::new(
         visible
@@ -185,7 +182,8 @@ pub fn offer_of(page: &Page, url: Option<&Url>) -> Offer {
             .map_or(image, String::from)
     });
     Offer {
-        title: title(&visible, &named, &readings, document_title),
+        title: title(&visible, &named, &readings)
+            .or_else(|| title_of(page, &data, &Site::of(page, &data, url))),
         availability: readings
             .iter()
             .find_map(|reading| reading.product.availability)
@@ -334,7 +332,6 @@ fn title(
     visible: &Visible<'_>,
     names: &Names,
     readings: &[Reading],
-    document_title: Option<String>,
 ) -> Option<String> {
     let heading = visible
         .heading(names)
@@ -346,34 +343,6 @@ fn title(
                 .iter()
                 .find_map(|reading| reading.product.title.clone())
         })
-        .or_else(|| {
-            visible
-                .heading(names)
-                .and_then(|(text, _)| folded(text, MAX_TITLE_CHARS))
-        })
-        .or_else(|| document_title.map(|title| names.without_site(&title).to_owned()))
-}
-
-/// The part of a host that names the shop: `example` of `www.example.co.uk`.
-fn shop_label(url: &Url) -> Option<&str> {
-    let host = url.host_str()?;
-    let host = host.strip_prefix("www.").unwrap_or(host);
-    below_suffix(host)?.split('.').next()
-}
-
-/// The text of `<title>`.
-fn document_title(page: &Page) -> Option<String> {
-    page.elements()
-        .filter(|(node, element)| {
-            element.name() == "title"
-                && !node.ancestors().any(|around| {
-                    around
-                        .value()
-                        .as_element()
-                        .is_some_and(|e| e.name() == "svg")
-                })
-        })
-        .find_map(|(node, _)| folded(&node_text(node, MAX_TITLE_CHARS), MAX_TITLE_CHARS))
 }
 
 /// The language tag of `<html>`.

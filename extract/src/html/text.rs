@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use ego_tree::NodeRef;
 use ego_tree::iter::Edge;
+use ego_tree::{NodeId, NodeRef};
 use scraper::node::Element;
 use scraper::{Html, Node};
 
@@ -29,12 +29,24 @@ const MAX_ICON_BYTES: usize = 60;
 pub struct Block {
     /// Whitespace folded, not empty, with [`INLINE_BOUNDARY`] marks.
     pub text: String,
-    /// Whether it stands in navigation, header or footer rather than in the content.
-    pub is_boilerplate: bool,
+    /// The element that it stands in, as its place among the page's regions.
+    pub(in super::super) region: usize,
+    /// How much of `text` is in links, buttons and labels, in bytes, about.
+    pub(in super::super) linked: usize,
     /// The symbols in it or between it and the block before, each with its place in `text`, in bytes.
     pub icons: Vec<(usize, Icon)>,
     /// Whether there may be an [`INLINE_BOUNDARY`] in `text`.
     has_boundaries: bool,
+}
+
+/// An element that breaks lines, in document order, so that what is in it follows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) struct Region {
+    pub(in super::super) node: NodeId,
+    /// The region around it; the first is around itself.
+    pub(in super::super) parent: usize,
+    /// The place of the first region that is not in it any more.
+    pub(in super::super) end: usize,
 }
 
 /// A symbol without text that says what follows it.
@@ -101,7 +113,7 @@ pub(super) fn is_break(name: &str) -> bool {
             name,
             "address" | "article" | "caption" | "details" | "marquee" | "section" | "summary"
         ),
-        8 => matches!(name, "fieldset" | "frameset" | "optgroup"),
+        8 => matches!(name, "fieldset" | "frameset" | "noscript" | "optgroup"),
         10 => matches!(name, "blockquote" | "figcaption"),
         _ => false,
     }
@@ -163,13 +175,14 @@ fn is_reversed(element: &Element) -> bool {
     })
 }
 
-/// Collects the visible text of a document.
-pub(super) fn blocks(document: &Html) -> Vec<Block> {
-    let mut collector = Collector::default();
+/// The visible text of a document, and the regions that it stands in.
+pub(super) fn blocks(document: &Html) -> (Vec<Block>, Vec<Region>) {
+    let root = document.tree.root();
+    let mut collector = Collector::new(root.id());
     let mut skipping = None;
     let mut reversed = None;
-    let mut boilerplate = None;
-    for edge in document.tree.root().traverse() {
+    let mut control = None;
+    for edge in root.traverse() {
         match edge {
             Edge::Open(node) => match node.value() {
                 Node::Element(element) if skipping.is_none() => {
@@ -179,12 +192,14 @@ pub(super) fn blocks(document: &Html) -> Vec<Block> {
                         continue;
                     }
                     collector.boundary(element.name());
+                    if is_break(element.name()) {
+                        collector.enter(node.id());
+                    } else if control.is_none() && is_control(element.name()) {
+                        control = Some(node.id());
+                        collector.is_in_control = true;
+                    }
                     if let Some(icon) = icon(node, element) {
                         collector.icons.push((collector.current.len(), icon));
-                    }
-                    if boilerplate.is_none() && is_boilerplate(node, element) {
-                        boilerplate = Some(node.id());
-                        collector.is_boilerplate = true;
                     }
                     if reversed.is_none() && !element.attrs.is_empty() && is_reversed(element) {
                         reversed = Some((node.id(), collector.current.len()));
@@ -210,9 +225,11 @@ pub(super) fn blocks(document: &Html) -> Vec<Block> {
                     reversed = None;
                 }
                 collector.boundary(element.name());
-                if boilerplate == Some(node.id()) {
-                    boilerplate = None;
-                    collector.is_boilerplate = false;
+                if is_break(element.name()) {
+                    collector.leave();
+                } else if control == Some(node.id()) {
+                    control = None;
+                    collector.is_in_control = false;
                 }
             }
         }
@@ -220,39 +237,79 @@ pub(super) fn blocks(document: &Html) -> Vec<Block> {
             break;
         }
     }
-    collector.flush();
-    collector.blocks
+    collector.finish()
 }
 
-/// Whether what stands in this element is not content. The header of an article has its headline.
-fn is_boilerplate(node: NodeRef<'_, Node>, element: &Element) -> bool {
-    match element.name() {
-        "nav" | "footer" | "aside" => true,
-        "header" => node
-            .parent()
-            .and_then(|parent| parent.value().as_element())
-            .is_none_or(|parent| parent.name() != "article"),
-        _ => element.attribute("role").is_some_and(|role| {
-            matches!(
-                role,
-                "navigation" | "contentinfo" | "complementary" | "search"
-            )
-        }),
-    }
+/// Whether the text of an element is there to be clicked, not to be read.
+fn is_control(name: &str) -> bool {
+    matches!(name, "a" | "button" | "label")
 }
 
-#[derive(Default)]
 struct Collector {
     blocks: Vec<Block>,
+    regions: Vec<Region>,
+    /// The innermost region that is open.
+    region: usize,
     current: String,
+    /// How much of the current block is in controls, in bytes.
+    linked: usize,
+    is_in_control: bool,
     /// Of the current block, or, if it is empty yet, before it.
     icons: Vec<(usize, Icon)>,
     has_boundaries: bool,
     total: usize,
-    is_boilerplate: bool,
 }
 
 impl Collector {
+    /// Begins in the region of the document itself.
+    fn new(document: NodeId) -> Self {
+        let whole = Region {
+            node: document,
+            parent: 0,
+            end: 0,
+        };
+        Self {
+            blocks: Vec::new(),
+            regions: vec![whole],
+            region: 0,
+            current: String::new(),
+            linked: 0,
+            is_in_control: false,
+            icons: Vec::new(),
+            has_boundaries: false,
+            total: 0,
+        }
+    }
+
+    /// A region begins.
+    fn enter(&mut self, node: NodeId) {
+        let place = self.regions.len();
+        self.regions.push(Region {
+            node,
+            parent: self.region,
+            end: 0,
+        });
+        self.region = place;
+    }
+
+    /// The innermost region ends.
+    fn leave(&mut self) {
+        let end = self.regions.len();
+        if let Some(region) = self.regions.get_mut(self.region) {
+            region.end = end;
+            self.region = region.parent;
+        }
+    }
+
+    fn finish(mut self) -> (Vec<Block>, Vec<Region>) {
+        self.flush();
+        while self.region != 0 {
+            self.leave();
+        }
+        self.leave();
+        (self.blocks, self.regions)
+    }
+
     /// An element begins or ends.
     fn boundary(&mut self, name: &str) {
         if is_break(name) {
@@ -267,6 +324,14 @@ impl Collector {
     }
 
     fn push(&mut self, text: &str) {
+        let before = self.current.len();
+        self.push_words(text);
+        if self.is_in_control {
+            self.linked += self.current.len().saturating_sub(before);
+        }
+    }
+
+    fn push_words(&mut self, text: &str) {
         let mut rest = text;
         // Words in ASCII are copied whole; what is between them goes by the character.
         while let Some(first) = rest.bytes().next() {
@@ -331,12 +396,14 @@ impl Collector {
             }
             self.blocks.push(Block {
                 text: text.to_owned(),
-                is_boilerplate: self.is_boilerplate,
+                region: self.region,
+                linked: self.linked.min(text.len()),
                 icons,
                 has_boundaries: self.has_boundaries,
             });
         }
         self.current.clear();
+        self.linked = 0;
         self.has_boundaries = false;
     }
 }

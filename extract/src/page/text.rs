@@ -1,0 +1,95 @@
+//! The main text of a page: what it is there for, without what stands around that on every page.
+//!
+//! One pass measures each region (an element that breaks lines), from the last to the first, and leaves out what says that it is beside
+//! the text: navigation, notices, related pages, comments. Then the region is sought that holds the rest.
+
+mod evidence;
+mod measure;
+mod part;
+mod root;
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use self::evidence::{article_body, region_of};
+use self::measure::{Measured, count_words};
+use crate::html::{Block, Page, folded};
+
+/// Longest main text, in characters.
+pub const MAX_TEXT_CHARS: usize = 100_000;
+
+/// Fewest words of a block that is dropped where it comes again.
+const REPEATED_WORDS: usize = 4;
+
+/// What a page is, as far as that decides what its text is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// One text, with paragraphs.
+    Article,
+    /// What people wrote to each other.
+    Thread,
+    /// Anything else: a product, a list, a home page.
+    Other,
+}
+
+/// The main text of a page, one line per block, and how many words are in it. Never empty where the page has text.
+pub(super) fn main_text(page: &Page, kind: Kind, data: &[Value]) -> (String, usize) {
+    let measured = Measured::of(page, kind == Kind::Thread);
+    let body = article_body(data);
+    let root = body
+        .and_then(|body| region_of(&measured, body))
+        .unwrap_or_else(|| root::root(&measured, kind));
+    let end = page.regions()[root].end;
+    let within = |block: &Block| (root..end).contains(&block.region);
+    let kept = |block: &Block| within(block) && !measured.places[block.region].is_out;
+    let mut lines = Lines::default();
+    if page.blocks().iter().any(kept) {
+        lines.push_all(page.blocks().iter().filter(|block| kept(block)));
+    } else {
+        lines.push_all(page.blocks().iter());
+    }
+    // What scripts would write into the page stands in its data.
+    if let Some(body) = body
+        && count_words(body) > lines.words * 2
+    {
+        return (folded(body, MAX_TEXT_CHARS).unwrap_or_default(), count_words(body));
+    }
+    (lines.text, lines.words)
+}
+
+/// The text as it grows.
+#[derive(Default)]
+struct Lines {
+    text: String,
+    chars: usize,
+    words: usize,
+    seen: HashSet<String>,
+}
+
+impl Lines {
+    fn push_all<'a>(&mut self, blocks: impl Iterator<Item = &'a Block>) {
+        for block in blocks {
+            self.push(&block.plain());
+        }
+    }
+
+    fn push(&mut self, line: &str) {
+        let words = count_words(line);
+        if words >= REPEATED_WORDS && !self.seen.insert(line.to_owned()) {
+            return;
+        }
+        self.words += words;
+        let room = MAX_TEXT_CHARS.saturating_sub(self.chars);
+        if room == 0 {
+            return;
+        }
+        if !self.text.is_empty() {
+            self.text.push('\n');
+            self.chars += 1;
+        }
+        let kept: String = line.chars().take(room).collect();
+        self.chars += kept.chars().count();
+        self.text.push_str(&kept);
+    }
+}

@@ -1,0 +1,177 @@
+//! How much of what is in each region of a page.
+
+use super::part::{Part, part};
+use crate::html::{Block, Page};
+
+/// Fewest words, links apart, that make a paragraph rather than a label.
+const PARAGRAPH_WORDS: usize = 10;
+
+/// How much is in a block or a region.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Measure {
+    /// Words; ideographs count one each.
+    pub(super) words: usize,
+    /// Those in links, buttons and labels.
+    pub(super) linked: usize,
+    /// Those in paragraphs.
+    pub(super) prose: usize,
+    /// Paragraphs.
+    pub(super) paragraphs: usize,
+}
+
+impl Measure {
+    fn of(block: &Block) -> Self {
+        let words = count_words(&block.plain());
+        let linked = words * block.linked / block.text.len().max(1);
+        let is_paragraph = words - linked >= PARAGRAPH_WORDS && linked * 2 < words;
+        Self {
+            words,
+            linked,
+            prose: if is_paragraph { words } else { 0 },
+            paragraphs: usize::from(is_paragraph),
+        }
+    }
+
+    /// Words that are read rather than clicked.
+    pub(super) fn plain(self) -> usize {
+        self.words - self.linked
+    }
+
+    pub(super) fn is_mostly_links(self) -> bool {
+        self.linked * 2 >= self.words
+    }
+
+    fn add(&mut self, other: Self) {
+        self.words += other.words;
+        self.linked += other.linked;
+        self.prose += other.prose;
+        self.paragraphs += other.paragraphs;
+    }
+}
+
+/// Words are separated by spaces; scripts that do not use spaces count by character.
+pub(super) fn count_words(text: &str) -> usize {
+    let is_ideograph = |c: char| matches!(c, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}');
+    text.split_whitespace()
+        .map(|word| {
+            let ideographs = word.chars().filter(|c| is_ideograph(*c)).count();
+            let has_letters = word
+                .chars()
+                .any(|c| c.is_alphanumeric() && !is_ideograph(c));
+            ideographs + usize::from(has_letters)
+        })
+        .sum()
+}
+
+/// One region and what is in it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Place {
+    pub(super) part: Part,
+    /// What it holds that is not left out.
+    pub(super) inside: Measure,
+    /// Whether it, or a region around it, is no part of the main text.
+    pub(super) is_out: bool,
+}
+
+/// A page with what is in it: blocks and regions as in [`Page::blocks`] and [`Page::regions`].
+pub(super) struct Measured<'a> {
+    pub(super) page: &'a Page,
+    pub(super) blocks: Vec<Measure>,
+    pub(super) places: Vec<Place>,
+}
+
+impl<'a> Measured<'a> {
+    /// Measures a page and leaves out what is no part of its text. `has_posts`: what readers wrote is what the page is there for.
+    pub(super) fn of(page: &'a Page, has_posts: bool) -> Self {
+        let blocks: Vec<Measure> = page.blocks().iter().map(Measure::of).collect();
+        let mut whole = Measure::default();
+        let mut places = vec![Place::default(); page.regions().len()];
+        for (block, measure) in page.blocks().iter().zip(&blocks) {
+            whole.add(*measure);
+            places[block.region].inside.add(*measure);
+        }
+        let judge = Judge {
+            page,
+            whole,
+            has_posts,
+        };
+        // From the last to the first: what is in a region is judged before it.
+        for (at, region) in page.regions().iter().enumerate().skip(1).rev() {
+            let place = &mut places[at];
+            if place.inside.words == 0 {
+                continue;
+            }
+            place.part = page.element(region.node).map(part).unwrap_or_default();
+            place.is_out = judge.leaves_out(at, *place);
+            if !place.is_out {
+                let inside = place.inside;
+                places[region.parent].inside.add(inside);
+            }
+        }
+        for (at, region) in page.regions().iter().enumerate().skip(1) {
+            places[at].is_out |= places[region.parent].is_out;
+        }
+        Self {
+            page,
+            blocks,
+            places,
+        }
+    }
+}
+
+/// Tells what is no part of a page's text.
+struct Judge<'a> {
+    page: &'a Page,
+    /// All that is on the page.
+    whole: Measure,
+    has_posts: bool,
+}
+
+impl Judge<'_> {
+    fn leaves_out(&self, at: usize, Place { part, inside, .. }: Place) -> bool {
+        match part {
+            Part::Content | Part::Body => false,
+            Part::Header => {
+                inside.is_mostly_links() || inside.prose == 0 && !self.is_within_text(at)
+            }
+            Part::Aside => !self.is_most(inside),
+            Part::Links => inside.is_mostly_links(),
+            Part::Comments => !self.has_posts,
+            Part::Notice => true,
+        }
+    }
+
+    /// Half of the page's paragraphs are text, whatever it is called: templates name whole pages after what stands beside the text.
+    fn is_most(&self, inside: Measure) -> bool {
+        if self.whole.prose > 0 {
+            inside.prose * 2 >= self.whole.prose
+        } else {
+            inside.words * 2 >= self.whole.words
+        }
+    }
+
+    /// Whether an element around this region says that it is the text, or one of several.
+    fn is_within_text(&self, at: usize) -> bool {
+        around(self.page, at)
+            .filter_map(|at| self.page.element(self.page.regions()[at].node))
+            .any(|element| matches!(element.name(), "main" | "article"))
+    }
+}
+
+/// The regions around a region, the nearest first.
+fn around(page: &Page, at: usize) -> impl Iterator<Item = usize> {
+    let parent = |at: &usize| (*at != 0).then(|| page.regions()[*at].parent);
+    std::iter::successors(parent(&at), parent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_counted_in_any_script() {
+        assert_eq!(count_words("two words — and 3"), 4);
+        assert_eq!(count_words("東京 tower"), 3);
+        assert_eq!(count_words(""), 0);
+    }
+}
