@@ -22,6 +22,14 @@ const NAMING_ATTRIBUTES: [&str; 7] = [
 
 /// All names of an element, as `-product-price- -is-large-`.
 pub(super) fn dashed_names(element: &Element) -> String {
+    dashed_names_where(element, |_, _| true)
+}
+
+/// As [`dashed_names`], of the attributes that `admits` by name and value.
+pub(super) fn dashed_names_where(
+    element: &Element,
+    admits: impl Fn(&str, &str) -> bool,
+) -> String {
     let mut out = String::new();
     if element.attrs.is_empty() {
         return out;
@@ -29,6 +37,7 @@ pub(super) fn dashed_names(element: &Element) -> String {
     for attribute in NAMING_ATTRIBUTES {
         if let Some(value) = element.attribute(attribute)
             && out.len() < MAX_ATTRIBUTE_BYTES
+            && admits(attribute, value)
         {
             push_dashed(&mut out, value);
         }

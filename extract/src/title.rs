@@ -24,16 +24,16 @@ const MAX_WORDS: usize = 60;
 /// Most headings that are looked at.
 const MAX_HEADINGS: usize = 20;
 
-/// What two names must have in common of the words of the shorter one, in percent, to be of one page.
+/// How many of a name's words must stand in another of the same page, in percent, for the two to agree.
 const SAME: usize = 60;
 
 /// Signs between the name of a page and that of its site, the surest first.
-const MARKS: [&str; 12] = [
-    " | ", " :: ", " » ", " « ", " • ", " · ", " – ", " — ", " - ", " ~ ", "|", ": ",
+const MARKS: [&str; 15] = [
+    " | ", " :: ", " » ", " « ", " • ", " · ", "｜", "|", " – ", " — ", " - ", " ~ ", ": ", "：", "_",
 ];
 
 /// How many of [`MARKS`] stand for nothing else.
-const SURE_MARKS: usize = 6;
+const SURE_MARKS: usize = 8;
 
 /// Shortest name, in letters, that is looked for within another.
 const MIN_LETTERS: usize = 4;
@@ -143,16 +143,15 @@ pub(super) fn title_of(page: &Page, data: &[Value], site: &Site) -> Option<Strin
         .collect();
     let agreed = headings
         .iter()
-        .map(|heading| (heading, agreement(&words(heading), &others)))
-        .filter(|(_, share)| *share >= SAME)
+        .filter_map(|heading| Some((heading, agreement(&words(heading), &others)?)))
         .reduce(|best, next| if next.1 > best.1 { next } else { best });
     if let Some((heading, _)) = agreed {
         return Some(heading.clone());
     }
-    let is_agreed = |text: &&String| {
+    let is_agreed = |name: &&String| {
         document
             .as_ref()
-            .is_none_or(|title| agreement(&words(text), &[words(title)]) >= SAME)
+            .is_none_or(|title| agreement(&words(name), &[words(title)]).is_some())
     };
     let without_site = |text: &String| site.without(text).to_owned();
     named
@@ -160,12 +159,12 @@ pub(super) fn title_of(page: &Page, data: &[Value], site: &Site) -> Option<Strin
         .filter(is_agreed)
         .or(card.as_ref())
         .map(without_site)
-        .or_else(|| match headings.as_slice() {
-            [only] => Some(only.clone()),
-            _ => None,
+        .or_else(|| {
+            let title = document.as_ref().filter(|title| !site.is(title))?;
+            Some(first_part(&without_site(title)))
         })
-        .or_else(|| document.as_ref().map(|title| first_part(&without_site(title))))
         .or_else(|| headings.first().cloned())
+        .or(document)
 }
 
 /// A title up to a sign that only stands before the name of a site.
@@ -175,7 +174,7 @@ fn first_part(title: &str) -> String {
         .take(SURE_MARKS)
         .filter_map(|mark| title.rsplit_once(mark))
         .map(|(first, _)| first.trim())
-        .find(|first| words(first).len() > 1)
+        .find(|first| first.chars().count() > MIN_LETTERS)
         .unwrap_or(title)
         .to_owned()
 }
@@ -248,16 +247,13 @@ pub(super) fn words(text: &str) -> HashSet<String> {
         .collect()
 }
 
-/// How much a name has in common with the best of some others, in percent of all words of both.
-fn agreement(name: &HashSet<String>, others: &[HashSet<String>]) -> usize {
+/// How many words a name has in common with the likest of some others, if it agrees with that.
+fn agreement(name: &HashSet<String>, others: &[HashSet<String>]) -> Option<usize> {
     others
         .iter()
-        .map(|other| {
-            let all = name.union(other).count().max(1);
-            name.intersection(other).count() * 100 / all
-        })
+        .map(|other| name.intersection(other).count())
+        .filter(|common| *common > 0 && common * 100 >= name.len() * SAME)
         .max()
-        .unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -293,6 +289,10 @@ mod tests {
             (
                 "<title>Über uns</title><meta property='og:title' content='Über uns'><h1>Willkommen</h1>",
                 "Über uns",
+            ),
+            (
+                "<title>急須の選び方｜お茶ブログ</title><h1>お茶の話</h1>",
+                "急須の選び方",
             ),
             ("<h1>Nur eine Überschrift</h1>", "Nur eine Überschrift"),
             (

@@ -33,6 +33,8 @@ pub struct Block {
     pub(in super::super) region: usize,
     /// How much of `text` is in links, buttons and labels, in bytes, about.
     pub(in super::super) linked: usize,
+    /// How much of that leads to no other page: buttons, labels, links within the page.
+    pub(in super::super) pressed: usize,
     /// The symbols in it or between it and the block before, each with its place in `text`, in bytes.
     pub icons: Vec<(usize, Icon)>,
     /// Whether there may be an [`INLINE_BOUNDARY`] in `text`.
@@ -194,9 +196,11 @@ pub(super) fn blocks(document: &Html) -> (Vec<Block>, Vec<Region>) {
                     collector.boundary(element.name());
                     if is_break(element.name()) {
                         collector.enter(node.id());
-                    } else if control.is_none() && is_control(element.name()) {
+                    } else if control.is_none()
+                        && let Some(kind) = Control::of(element)
+                    {
                         control = Some(node.id());
-                        collector.is_in_control = true;
+                        collector.control = Some(kind);
                     }
                     if let Some(icon) = icon(node, element) {
                         collector.icons.push((collector.current.len(), icon));
@@ -229,7 +233,7 @@ pub(super) fn blocks(document: &Html) -> (Vec<Block>, Vec<Region>) {
                     collector.leave();
                 } else if control == Some(node.id()) {
                     control = None;
-                    collector.is_in_control = false;
+                    collector.control = None;
                 }
             }
         }
@@ -240,9 +244,26 @@ pub(super) fn blocks(document: &Html) -> (Vec<Block>, Vec<Region>) {
     collector.finish()
 }
 
-/// Whether the text of an element is there to be clicked, not to be read.
-fn is_control(name: &str) -> bool {
-    matches!(name, "a" | "button" | "label")
+/// An element whose text is there to be clicked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Control {
+    /// Leads to another page.
+    Link,
+    /// Does something on this one.
+    Press,
+}
+
+impl Control {
+    fn of(element: &Element) -> Option<Self> {
+        match element.name() {
+            "a" => Some(match element.attribute("href") {
+                Some(href) if !href.starts_with(['#']) => Self::Link,
+                _ => Self::Press,
+            }),
+            "button" | "label" => Some(Self::Press),
+            _ => None,
+        }
+    }
 }
 
 struct Collector {
@@ -253,7 +274,10 @@ struct Collector {
     current: String,
     /// How much of the current block is in controls, in bytes.
     linked: usize,
-    is_in_control: bool,
+    /// How much of that leads to no other page.
+    pressed: usize,
+    /// What is open around the text.
+    control: Option<Control>,
     /// Of the current block, or, if it is empty yet, before it.
     icons: Vec<(usize, Icon)>,
     has_boundaries: bool,
@@ -274,7 +298,8 @@ impl Collector {
             region: 0,
             current: String::new(),
             linked: 0,
-            is_in_control: false,
+            pressed: 0,
+            control: None,
             icons: Vec::new(),
             has_boundaries: false,
             total: 0,
@@ -326,8 +351,12 @@ impl Collector {
     fn push(&mut self, text: &str) {
         let before = self.current.len();
         self.push_words(text);
-        if self.is_in_control {
-            self.linked += self.current.len().saturating_sub(before);
+        let pushed = self.current.len().saturating_sub(before);
+        if self.control.is_some() {
+            self.linked += pushed;
+        }
+        if self.control == Some(Control::Press) {
+            self.pressed += pushed;
         }
     }
 
@@ -398,12 +427,14 @@ impl Collector {
                 text: text.to_owned(),
                 region: self.region,
                 linked: self.linked.min(text.len()),
+                pressed: self.pressed.min(text.len()),
                 icons,
                 has_boundaries: self.has_boundaries,
             });
         }
         self.current.clear();
         self.linked = 0;
+        self.pressed = 0;
         self.has_boundaries = false;
     }
 }

@@ -68,7 +68,7 @@ fn text_and_title_are_those_of_the_labels() {
     let count = labels.len();
     let text = sum / f64::from(u32::try_from(count).unwrap());
     println!("{count} pages: text F1 {text:.3}, titles {titles}");
-    assert!(count >= 12, "{count} pages");
+    assert!(count >= 11, "{count} pages");
     assert!(text >= 0.95, "text F1 {text:.3}");
     assert_eq!(titles, count, "titles");
 }

@@ -14,13 +14,16 @@ use serde_json::Value;
 
 use self::evidence::{article_body, region_of};
 use self::measure::{Measured, count_words};
-use crate::html::{Block, Page, folded};
+use crate::html::{Block, INLINE_BOUNDARY, Page, folded};
 
 /// Longest main text, in characters.
 pub const MAX_TEXT_CHARS: usize = 100_000;
 
 /// Fewest words of a block that is dropped where it comes again.
 const REPEATED_WORDS: usize = 4;
+
+/// Most words of a button; a longer one is the question of a list that opens.
+const CONTROL_WORDS: usize = 7;
 
 /// What a page is, as far as that decides what its text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +45,9 @@ pub(super) fn main_text(page: &Page, kind: Kind, data: &[Value]) -> (String, usi
         .unwrap_or_else(|| root::root(&measured, kind));
     let end = page.regions()[root].end;
     let within = |block: &Block| (root..end).contains(&block.region);
-    let kept = |block: &Block| within(block) && !measured.places[block.region].is_out;
+    let kept = |block: &Block| {
+        within(block) && !measured.places[block.region].is_out && !is_control(page, block)
+    };
     let mut lines = Lines::default();
     if page.blocks().iter().any(kept) {
         lines.push_all(page.blocks().iter().filter(|block| kept(block)));
@@ -56,6 +61,21 @@ pub(super) fn main_text(page: &Page, kind: Kind, data: &[Value]) -> (String, usi
         return (folded(body, MAX_TEXT_CHARS).unwrap_or_default(), count_words(body));
     }
     (lines.text, lines.words)
+}
+
+/// Whether a block only does something on the page: "Add to basket", the labels of a form, a way to its own headings.
+fn is_control(page: &Page, block: &Block) -> bool {
+    let letters = block.text.len() - block.text.matches([' ', INLINE_BOUNDARY]).map(str::len).sum::<usize>();
+    let heading = || {
+        page.element(page.regions()[block.region].node)
+            .is_some_and(|element| {
+                matches!(
+                    element.name(),
+                    "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "dt" | "summary"
+                )
+            })
+    };
+    block.pressed >= letters && count_words(&block.plain()) <= CONTROL_WORDS && !heading()
 }
 
 /// The text as it grows.

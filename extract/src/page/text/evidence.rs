@@ -6,7 +6,6 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use serde_json::Value;
 
 use super::measure::{Measured, count_words};
-use crate::html::Page;
 use crate::structured::first_in;
 
 /// Fewest words of a text that is taken for all of an article rather than its beginning.

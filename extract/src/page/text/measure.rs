@@ -6,6 +6,12 @@ use crate::html::{Block, Page};
 /// Fewest words, links apart, that make a paragraph rather than a label.
 const PARAGRAPH_WORDS: usize = 10;
 
+/// Fewest words in paragraphs of a page that is shown in a window of its own.
+const WINDOW_WORDS: usize = 150;
+
+/// Letters that make a word in scripts without spaces that are no ideographs.
+const LETTERS_OF_A_WORD: usize = 5;
+
 /// How much is in a block or a region.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Measure {
@@ -49,18 +55,27 @@ impl Measure {
     }
 }
 
-/// Words are separated by spaces; scripts that do not use spaces count by character.
+/// Words are separated by spaces. In scripts without them each ideograph is one, and so are five letters of others.
 pub(super) fn count_words(text: &str) -> usize {
-    let is_ideograph = |c: char| matches!(c, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}');
-    text.split_whitespace()
-        .map(|word| {
-            let ideographs = word.chars().filter(|c| is_ideograph(*c)).count();
-            let has_letters = word
-                .chars()
-                .any(|c| c.is_alphanumeric() && !is_ideograph(c));
-            ideographs + usize::from(has_letters)
-        })
-        .sum()
+    text.split_whitespace().map(count_in_word).sum()
+}
+
+fn count_in_word(word: &str) -> usize {
+    if word.is_ascii() {
+        return usize::from(word.bytes().any(|byte| byte.is_ascii_alphanumeric()));
+    }
+    let (mut ideographs, mut unspaced, mut has_letters) = (0, 0, false);
+    for c in word.chars() {
+        match c {
+            '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' => {
+                ideographs += 1;
+            }
+            // Thai, Lao, Burmese, Khmer.
+            '\u{e00}'..='\u{eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}' => unspaced += 1,
+            _ => has_letters |= c.is_alphanumeric(),
+        }
+    }
+    ideographs + usize::div_ceil(unspaced, LETTERS_OF_A_WORD) + usize::from(has_letters)
 }
 
 /// One region and what is in it.
@@ -69,6 +84,8 @@ pub(super) struct Place {
     pub(super) part: Part,
     /// What it holds that is not left out.
     pub(super) inside: Measure,
+    /// How many paragraphs stand in it and in no other region but their own.
+    pub(super) own_paragraphs: usize,
     /// Whether it, or a region around it, is no part of the main text.
     pub(super) is_out: bool,
 }
@@ -76,19 +93,19 @@ pub(super) struct Place {
 /// A page with what is in it: blocks and regions as in [`Page::blocks`] and [`Page::regions`].
 pub(super) struct Measured<'a> {
     pub(super) page: &'a Page,
-    pub(super) blocks: Vec<Measure>,
     pub(super) places: Vec<Place>,
 }
 
 impl<'a> Measured<'a> {
     /// Measures a page and leaves out what is no part of its text. `has_posts`: what readers wrote is what the page is there for.
     pub(super) fn of(page: &'a Page, has_posts: bool) -> Self {
-        let blocks: Vec<Measure> = page.blocks().iter().map(Measure::of).collect();
         let mut whole = Measure::default();
         let mut places = vec![Place::default(); page.regions().len()];
-        for (block, measure) in page.blocks().iter().zip(&blocks) {
-            whole.add(*measure);
-            places[block.region].inside.add(*measure);
+        for block in page.blocks() {
+            let measure = Measure::of(block);
+            whole.add(measure);
+            places[block.region].inside.add(measure);
+            places[holder(page, block.region)].own_paragraphs += measure.paragraphs;
         }
         let judge = Judge {
             page,
@@ -103,20 +120,31 @@ impl<'a> Measured<'a> {
             }
             place.part = page.element(region.node).map(part).unwrap_or_default();
             place.is_out = judge.leaves_out(at, *place);
-            if !place.is_out {
-                let inside = place.inside;
-                places[region.parent].inside.add(inside);
+            if place.is_out {
+                continue;
+            }
+            let Place { part, inside, .. } = *place;
+            let around = &mut places[region.parent];
+            around.inside.add(inside);
+            // A head with text belongs to the text under it.
+            if part == Part::Header {
+                around.own_paragraphs += inside.paragraphs;
             }
         }
         for (at, region) in page.regions().iter().enumerate().skip(1) {
             places[at].is_out |= places[region.parent].is_out;
         }
-        Self {
-            page,
-            blocks,
-            places,
-        }
+        Self { page, places }
     }
+}
+
+/// The region that a paragraph stands in: `<p>` and line breaks are the paragraph itself.
+fn holder(page: &Page, at: usize) -> usize {
+    let region = page.regions()[at];
+    let is_paragraph = page
+        .element(region.node)
+        .is_some_and(|element| matches!(element.name(), "p" | "br"));
+    if is_paragraph { region.parent } else { at }
 }
 
 /// Tells what is no part of a page's text.
@@ -137,6 +165,7 @@ impl Judge<'_> {
             Part::Aside => !self.is_most(inside),
             Part::Links => inside.is_mostly_links(),
             Part::Comments => !self.has_posts,
+            Part::Window => inside.prose < WINDOW_WORDS || !self.is_most(inside),
             Part::Notice => true,
         }
     }
@@ -172,6 +201,7 @@ mod tests {
     fn words_are_counted_in_any_script() {
         assert_eq!(count_words("two words — and 3"), 4);
         assert_eq!(count_words("東京 tower"), 3);
+        assert_eq!(count_words("สวัสดีครับ"), 2);
         assert_eq!(count_words(""), 0);
     }
 }

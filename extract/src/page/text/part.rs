@@ -5,7 +5,10 @@ use std::sync::LazyLock;
 use scraper::node::Element;
 
 use crate::html::Attributes;
-use crate::naming::{NameWords, dashed_names};
+use crate::naming::{NameWords, dashed_names_where};
+
+/// Most words of an `id` that names a part of the page rather than repeats a heading.
+const MAX_ID_WORDS: usize = 3;
 
 /// What an element says of the text in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,7 +26,9 @@ pub(super) enum Part {
     Links,
     /// By readers, under the text.
     Comments,
-    /// Consent, windows laid over the page, hints to the browser.
+    /// A window laid over the page.
+    Window,
+    /// Consent, hints to the browser.
     Notice,
 }
 
@@ -34,7 +39,8 @@ pub(super) fn part(element: &Element) -> Part {
         "html" | "body" => return Part::Content,
         "main" => return Part::Body,
         "nav" | "aside" | "footer" => return Part::Aside,
-        "noscript" | "dialog" => return Part::Notice,
+        "noscript" => return Part::Notice,
+        "dialog" => return Part::Window,
         "menu" => return Part::Links,
         "article" => Part::Body,
         "header" => Part::Header,
@@ -46,14 +52,21 @@ pub(super) fn part(element: &Element) -> Part {
     let said = element
         .attribute("role")
         .and_then(by_role)
-        .or_else(|| by_names(WORDS.found_in(&dashed_names(element))));
+        .or_else(|| by_names(WORDS.found_in(&names(element))));
     // An article may be called after where it is shown, as may a head.
     match (by_name, said) {
         (Part::Content, Some(said)) => said,
-        (_, Some(Part::Notice)) => Part::Notice,
+        (_, Some(said @ (Part::Notice | Part::Window))) => said,
         (Part::Body, Some(said @ (Part::Aside | Part::Comments))) => said,
         (by_name, _) => by_name,
     }
+}
+
+/// What an element is called. Documents give their headings' words to sections as `id`.
+fn names(element: &Element) -> String {
+    dashed_names_where(element, |attribute, value| {
+        attribute != "id" || value.split(['-', '_']).count() <= MAX_ID_WORDS
+    })
 }
 
 fn by_role(role: &str) -> Option<Part> {
@@ -62,7 +75,7 @@ fn by_role(role: &str) -> Option<Part> {
         "banner" => Part::Header,
         "navigation" | "contentinfo" | "complementary" | "search" => Part::Aside,
         "menu" | "menubar" | "toolbar" | "tablist" => Part::Links,
-        "dialog" | "alertdialog" | "tooltip" => Part::Notice,
+        "dialog" | "alertdialog" | "tooltip" => Part::Window,
         _ => return None,
     })
 }
@@ -71,6 +84,7 @@ fn by_role(role: &str) -> Option<Part> {
 fn by_names(found: u32) -> Option<Part> {
     [
         (Group::Notice, Part::Notice),
+        (Group::Window, Part::Window),
         (Group::Comments, Part::Comments),
         (Group::Aside, Part::Aside),
         (Group::Body, Part::Body),
@@ -89,6 +103,7 @@ static WORDS: LazyLock<NameWords> =
 enum Group {
     Body,
     Notice,
+    Window,
     Aside,
     Links,
     Comments,
@@ -98,6 +113,7 @@ fn group(name: &str) -> Option<u32> {
     let group = match name {
         "body" => Group::Body,
         "notice" => Group::Notice,
+        "window" => Group::Window,
         "aside" => Group::Aside,
         "links" => Group::Links,
         "comments" => Group::Comments,
@@ -132,6 +148,11 @@ mod tests {
         assert_eq!(of("<section class='correlated'>"), Part::Content);
         assert_eq!(of("<ul class='main-menu'>"), Part::Links);
         assert_eq!(of("<div id=comments>"), Part::Comments);
+        assert_eq!(of("<div class='Modal open'>"), Part::Window);
+        assert_eq!(
+            of("<section id=sharing-with-a-single-developer>"),
+            Part::Content
+        );
         assert_eq!(of("<article class='post tag-menu'>"), Part::Body);
         assert_eq!(of("<article class=comment>"), Part::Comments);
         assert_eq!(of("<body class='has-sidebar'>"), Part::Content);

@@ -47,7 +47,8 @@ fn said(measured: &Measured<'_>, weight: fn(Measure) -> usize) -> Option<usize> 
         .map(|(at, _)| at)
 }
 
-/// Goes into the region within that holds nearly all of what counts, as long as there is one with more than one paragraph.
+/// Goes into the region within that holds nearly all of what counts, as long as there is one with more than one paragraph, and
+/// no paragraph stands beside it.
 fn descend(
     measured: &Measured<'_>,
     start: usize,
@@ -57,7 +58,7 @@ fn descend(
     let regions = measured.page.regions();
     let mut at = start;
     let mut next = start + 1;
-    while next < regions[at].end {
+    while next < regions[at].end && measured.places[at].own_paragraphs == 0 {
         let place = measured.places[next];
         let holds = weight(place.inside) * 100 >= weight(measured.places[at].inside) * share;
         if !place.is_out && holds && place.inside.paragraphs > 1 {
