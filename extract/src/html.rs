@@ -127,6 +127,20 @@ impl Page {
         &self.regions
     }
 
+    /// The places of the regions around a region, the nearest first.
+    pub(super) fn regions_around(&self, at: usize) -> impl Iterator<Item = usize> {
+        let parent = |at: &usize| (*at != 0).then(|| self.regions[*at].parent);
+        std::iter::successors(parent(&at), parent)
+    }
+
+    /// The name of the element that is a region; empty for the document itself.
+    pub(super) fn region_name(&self, at: usize) -> &str {
+        let region = self.regions.get(at);
+        region
+            .and_then(|region| self.element(region.node))
+            .map_or("", Element::name)
+    }
+
     /// The element at a node.
     pub(super) fn element(&self, node: NodeId) -> Option<&Element> {
         self.document.tree.get(node)?.value().as_element()

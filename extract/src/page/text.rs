@@ -66,16 +66,11 @@ pub(super) fn main_text(page: &Page, kind: Kind, data: &[Value]) -> (String, usi
 /// Whether a block only does something on the page: "Add to basket", the labels of a form, a way to its own headings.
 fn is_control(page: &Page, block: &Block) -> bool {
     let letters = block.text.len() - block.text.matches([' ', INLINE_BOUNDARY]).map(str::len).sum::<usize>();
-    let heading = || {
-        page.element(page.regions()[block.region].node)
-            .is_some_and(|element| {
-                matches!(
-                    element.name(),
-                    "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "dt" | "summary"
-                )
-            })
-    };
-    block.pressed >= letters && count_words(&block.plain()) <= CONTROL_WORDS && !heading()
+    let is_heading = matches!(
+        page.region_name(block.region),
+        "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "dt" | "summary"
+    );
+    !is_heading && block.pressed >= letters && count_words(&block.plain()) <= CONTROL_WORDS
 }
 
 /// The text as it grows.

@@ -26,10 +26,13 @@ pub(super) struct Measure {
 }
 
 impl Measure {
-    fn of(block: &Block) -> Self {
+    /// What is in a block that stands in an element of this name.
+    fn of(block: &Block, element: &str) -> Self {
         let words = count_words(&block.plain());
         let linked = words * block.linked / block.text.len().max(1);
-        let is_paragraph = words - linked >= PARAGRAPH_WORDS && linked * 2 < words;
+        let is_heading = matches!(element, "h1" | "h2" | "h3" | "h4" | "h5" | "h6");
+        let is_paragraph =
+            words - linked >= PARAGRAPH_WORDS && linked * 2 < words && !is_heading;
         Self {
             words,
             linked,
@@ -102,7 +105,7 @@ impl<'a> Measured<'a> {
         let mut whole = Measure::default();
         let mut places = vec![Place::default(); page.regions().len()];
         for block in page.blocks() {
-            let measure = Measure::of(block);
+            let measure = Measure::of(block, page.region_name(block.region));
             whole.add(measure);
             places[block.region].inside.add(measure);
             places[holder(page, block.region)].own_paragraphs += measure.paragraphs;
@@ -138,12 +141,13 @@ impl<'a> Measured<'a> {
     }
 }
 
-/// The region that a paragraph stands in: `<p>` and line breaks are the paragraph itself.
+/// The region that a paragraph stands in: `<p>` and line breaks are the paragraph itself, as is what directly within an article has no
+/// parts.
 fn holder(page: &Page, at: usize) -> usize {
     let region = page.regions()[at];
-    let is_paragraph = page
-        .element(region.node)
-        .is_some_and(|element| matches!(element.name(), "p" | "br"));
+    let is_whole = region.end == at + 1;
+    let is_paragraph = matches!(page.region_name(at), "p" | "br")
+        || is_whole && page.region_name(region.parent) == "article";
     if is_paragraph { region.parent } else { at }
 }
 
@@ -158,7 +162,7 @@ struct Judge<'a> {
 impl Judge<'_> {
     fn leaves_out(&self, at: usize, Place { part, inside, .. }: Place) -> bool {
         match part {
-            Part::Content | Part::Body => false,
+            Part::Content | Part::Main | Part::Article | Part::Body => false,
             Part::Header => {
                 inside.is_mostly_links() || inside.prose == 0 && !self.is_within_text(at)
             }
@@ -181,16 +185,10 @@ impl Judge<'_> {
 
     /// Whether an element around this region says that it is the text, or one of several.
     fn is_within_text(&self, at: usize) -> bool {
-        around(self.page, at)
-            .filter_map(|at| self.page.element(self.page.regions()[at].node))
-            .any(|element| matches!(element.name(), "main" | "article"))
+        self.page
+            .regions_around(at)
+            .any(|at| matches!(self.page.region_name(at), "main" | "article"))
     }
-}
-
-/// The regions around a region, the nearest first.
-fn around(page: &Page, at: usize) -> impl Iterator<Item = usize> {
-    let parent = |at: &usize| (*at != 0).then(|| page.regions()[*at].parent);
-    std::iter::successors(parent(&at), parent)
 }
 
 #[cfg(test)]

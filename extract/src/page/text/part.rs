@@ -16,7 +16,11 @@ pub(super) enum Part {
     /// Nothing that would speak against it.
     #[default]
     Content,
-    /// What the page is there for.
+    /// All of the page that is not on every page of the site.
+    Main,
+    /// A text with its head, or one of several.
+    Article,
+    /// The paragraphs of a text.
     Body,
     /// The head of the page or of a part of it: a masthead, or a headline and more.
     Header,
@@ -37,12 +41,12 @@ pub(super) fn part(element: &Element) -> Part {
     let by_name = match element.name() {
         // What templates write there is about the whole page.
         "html" | "body" => return Part::Content,
-        "main" => return Part::Body,
+        "main" => return Part::Main,
         "nav" | "aside" | "footer" => return Part::Aside,
         "noscript" => return Part::Notice,
         "dialog" => return Part::Window,
         "menu" => return Part::Links,
-        "article" => Part::Body,
+        "article" => Part::Article,
         "header" => Part::Header,
         _ => Part::Content,
     };
@@ -57,7 +61,7 @@ pub(super) fn part(element: &Element) -> Part {
     match (by_name, said) {
         (Part::Content, Some(said)) => said,
         (_, Some(said @ (Part::Notice | Part::Window))) => said,
-        (Part::Body, Some(said @ (Part::Aside | Part::Comments))) => said,
+        (Part::Article, Some(said @ (Part::Aside | Part::Comments))) => said,
         (by_name, _) => by_name,
     }
 }
@@ -71,7 +75,8 @@ fn names(element: &Element) -> String {
 
 fn by_role(role: &str) -> Option<Part> {
     Some(match role.trim() {
-        "main" | "article" => Part::Body,
+        "main" => Part::Main,
+        "article" => Part::Article,
         "banner" => Part::Header,
         "navigation" | "contentinfo" | "complementary" | "search" => Part::Aside,
         "menu" | "menubar" | "toolbar" | "tablist" => Part::Links,
@@ -88,6 +93,7 @@ fn by_names(found: u32) -> Option<Part> {
         (Group::Comments, Part::Comments),
         (Group::Aside, Part::Aside),
         (Group::Body, Part::Body),
+        (Group::Main, Part::Main),
         (Group::Links, Part::Links),
     ]
     .into_iter()
@@ -101,6 +107,7 @@ static WORDS: LazyLock<NameWords> =
 /// A group of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Group {
+    Main,
     Body,
     Notice,
     Window,
@@ -111,6 +118,7 @@ enum Group {
 
 fn group(name: &str) -> Option<u32> {
     let group = match name {
+        "main" => Group::Main,
         "body" => Group::Body,
         "notice" => Group::Notice,
         "window" => Group::Window,
@@ -153,7 +161,7 @@ mod tests {
             of("<section id=sharing-with-a-single-developer>"),
             Part::Content
         );
-        assert_eq!(of("<article class='post tag-menu'>"), Part::Body);
+        assert_eq!(of("<article class='post tag-menu'>"), Part::Article);
         assert_eq!(of("<article class=comment>"), Part::Comments);
         assert_eq!(of("<body class='has-sidebar'>"), Part::Content);
     }

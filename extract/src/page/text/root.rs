@@ -13,6 +13,12 @@ const ALL_BUT_A_LITTLE: usize = 90;
 /// The same for a region that says that it is the text.
 const MOST: usize = 60;
 
+/// What one of several regions that say that they are the text must hold of all that do, in percent, not to be a teaser.
+const A_PART: usize = 10;
+
+/// Fewest words in paragraphs of a region that is called after the text in it.
+const BODY_WORDS: usize = 50;
+
 /// Fewest words in paragraphs of a page that is read as an article without saying that it is one.
 const ARTICLE_WORDS: usize = 150;
 
@@ -22,15 +28,65 @@ pub(super) fn root(measured: &Measured<'_>, kind: Kind) -> usize {
     let is_article = match kind {
         Kind::Article => true,
         Kind::Thread => false,
-        Kind::Other => whole.prose >= ARTICLE_WORDS && whole.prose * 100 >= whole.words * NEARLY_ALL,
+        Kind::Other => {
+            whole.prose >= ARTICLE_WORDS && whole.prose * 100 >= whole.words * NEARLY_ALL
+        }
     };
-    let (weight, share): (fn(Measure) -> usize, _) = if is_article {
-        (|inside| inside.prose, NEARLY_ALL)
-    } else {
-        (Measure::plain, ALL_BUT_A_LITTLE)
+    if !is_article {
+        let start = said(measured, Measure::plain).unwrap_or(0);
+        return descend(measured, start, Measure::plain, ALL_BUT_A_LITTLE);
+    }
+    let called = [Part::Body, Part::Article]
+        .into_iter()
+        .find_map(|part| called(measured, part));
+    let start = match called.as_deref() {
+        Some([only]) => climb(measured, *only),
+        Some(several) => return around_all(measured, several),
+        None => said(measured, |inside| inside.prose).unwrap_or(0),
     };
-    let start = said(measured, weight).unwrap_or(0);
-    descend(measured, start, weight, share)
+    descend(measured, start, |inside| inside.prose, NEARLY_ALL)
+}
+
+/// The outermost regions that say that they are this part of an article, teasers apart.
+fn called(measured: &Measured<'_>, part: Part) -> Option<Vec<usize>> {
+    let regions = measured.page.regions();
+    let mut outermost: Vec<usize> = Vec::new();
+    for (at, place) in measured.places.iter().enumerate() {
+        let is_within = outermost.last().is_some_and(|last| at < regions[*last].end);
+        if place.part == part && !place.is_out && place.inside.prose > 0 && !is_within {
+            outermost.push(at);
+        }
+    }
+    let prose = |at: usize| measured.places[at].inside.prose;
+    let all: usize = outermost.iter().map(|at| prose(*at)).sum();
+    outermost.retain(|at| prose(*at) * 100 >= all * A_PART);
+    (all >= BODY_WORDS).then_some(outermost)
+}
+
+/// The smallest region around all of these, which are in document order.
+fn around_all(measured: &Measured<'_>, several: &[usize]) -> usize {
+    let (Some(first), Some(last)) = (several.first(), several.last()) else {
+        return 0;
+    };
+    measured
+        .page
+        .regions_around(*first)
+        .find(|at| *last < measured.page.regions()[*at].end)
+        .unwrap_or(0)
+}
+
+/// The outermost article, or main part with a head, that holds little more than this region.
+fn climb(measured: &Measured<'_>, at: usize) -> usize {
+    let prose = |at: usize| measured.places[at].inside.prose;
+    let around = measured.page.regions_around(at);
+    around
+        .take_while(|next| prose(*next) * NEARLY_ALL <= prose(at) * 100)
+        .filter(|next| {
+            let place = measured.places[*next];
+            place.part == Part::Article || place.part == Part::Main && place.own_paragraphs > 0
+        })
+        .last()
+        .unwrap_or(at)
 }
 
 /// The first region that says that it is the text and holds most of what counts.
@@ -39,7 +95,7 @@ fn said(measured: &Measured<'_>, weight: fn(Measure) -> usize) -> Option<usize> 
     let mut places = measured.places.iter().enumerate();
     places
         .find(|(_, place)| {
-            place.part == Part::Body
+            matches!(place.part, Part::Main | Part::Article | Part::Body)
                 && !place.is_out
                 && weight(place.inside) > 0
                 && weight(place.inside) * 100 >= whole * MOST
