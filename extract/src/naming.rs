@@ -26,10 +26,7 @@ pub(super) fn dashed_names(element: &Element) -> String {
 }
 
 /// As [`dashed_names`], of the attributes that `admits` by name and value.
-pub(super) fn dashed_names_where(
-    element: &Element,
-    admits: impl Fn(&str, &str) -> bool,
-) -> String {
+pub(super) fn dashed_names_where(element: &Element, admits: impl Fn(&str, &str) -> bool) -> String {
     let mut out = String::new();
     if element.attrs.is_empty() {
         return out;

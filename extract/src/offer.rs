@@ -29,7 +29,7 @@ use self::visible::{Seen, Visible};
 use super::html::{Attributes, Page, folded};
 use super::price::{Amount, Currency, Hints};
 use super::structured::json_ld;
-use super::title::{MAX_TITLE_CHARS, Site, document_title, host_label, title_of};
+use super::title::{MAX_TITLE_CHARS, Site, document_title, heading_of, host_label, title_of};
 
 /// The confidence from which a price on the page outweighs the same page's data.
 const SURE_ENOUGH: f32 = 0.6;
@@ -176,14 +176,16 @@ pub fn offer_of(page: &Page, url: Option<&Url>) -> Offer {
             .find_map(|reading| field(&reading.product))
             .cloned()
     };
+    let shop = Site::of(page, &data, url);
     let base = url.map(|url| page.base_url(url));
     let image = first(|product| product.image.as_ref()).map(|image| {
         base.and_then(|base| base.join(image.trim()).ok())
             .map_or(image, String::from)
     });
     Offer {
-        title: title(&visible, &named, &readings)
-            .or_else(|| title_of(page, &data, &Site::of(page, &data, url))),
+        title: heading_of(page, &data, &shop)
+            .or_else(|| title(&visible, &named, &readings, &shop))
+            .or_else(|| title_of(page, &data, &shop)),
         availability: readings
             .iter()
             .find_map(|reading| reading.product.availability)
@@ -327,22 +329,23 @@ fn judge(readings: &[Reading], seen: Option<Seen>, shows_free: bool) -> Offer {
     }
 }
 
-/// The heading, if the page's names agree with it; else the best of these names.
+/// The heading of the product, if the page's names agree with it; else the best of these names.
 fn title(
     visible: &Visible<'_>,
     names: &Names,
     readings: &[Reading],
+    shop: &Site,
 ) -> Option<String> {
     let heading = visible
         .heading(names)
         .filter(|(_, sameness)| *sameness >= MIN_TITLE_SAMENESS)
         .and_then(|(text, _)| folded(text, MAX_TITLE_CHARS));
-    heading
-        .or_else(|| {
-            readings
-                .iter()
-                .find_map(|reading| reading.product.title.clone())
-        })
+    heading.or_else(|| {
+        let named = readings
+            .iter()
+            .find_map(|reading| reading.product.title.as_deref())?;
+        Some(shop.without(named).to_owned())
+    })
 }
 
 /// The language tag of `<html>`.

@@ -29,23 +29,6 @@ pub const MAX_DESCRIPTION_CHARS: usize = 2_000;
 pub const MAX_LINKS: usize = 5_000;
 /// Longest URL that is kept, in bytes.
 pub const MAX_URL_BYTES: usize = 2_048;
-/// Types (schema.org) of pages with one text.
-const ARTICLES: &[&str] = &[
-    "Article",
-    "NewsArticle",
-    "BlogPosting",
-    "ReportageNewsArticle",
-    "AnalysisNewsArticle",
-    "OpinionNewsArticle",
-    "BackgroundNewsArticle",
-    "ReviewNewsArticle",
-    "TechArticle",
-    "ScholarlyArticle",
-    "MedicalWebPage",
-    "Report",
-];
-/// Types (schema.org) of pages on which people write to each other.
-const THREADS: &[&str] = &["DiscussionForumPosting", "QAPage"];
 /// Most schema.org types taken from one page.
 const MAX_SCHEMA_TYPES: usize = 50;
 
@@ -106,7 +89,8 @@ pub fn extract_with(tracking: &TrackingParameters, page: &Page, url: &Url) -> Pa
     let base = page.base_url(url);
     let data = json_ld(page);
     let schema_types = schema_types(page, &data);
-    let (text, word_count) = main_text(page, kind(page, &schema_types), &data);
+    let kind = Kind::of(&schema_types, meta(page, &["og:type"], 40).as_deref());
+    let (text, word_count) = main_text(page, kind, &data);
     PageFacts {
         title: title_of(page, &data, &Site::of(page, &data, Some(url))),
         description: meta(
@@ -439,18 +423,6 @@ fn logo_of(root: &Value) -> Option<String> {
             _ => None,
         }
     })
-}
-
-/// What a page is by what it says of itself.
-fn kind(page: &Page, schema_types: &BTreeSet<String>) -> Kind {
-    let has = |known: &[&str]| known.iter().any(|name| schema_types.contains(*name));
-    if has(THREADS) {
-        Kind::Thread
-    } else if has(ARTICLES) || meta(page, &["og:type"], 20).is_some_and(|kind| kind == "article") {
-        Kind::Article
-    } else {
-        Kind::Other
-    }
 }
 
 fn schema_types(page: &Page, data: &[Value]) -> BTreeSet<String> {

@@ -29,7 +29,8 @@ const SAME: usize = 60;
 
 /// Signs between the name of a page and that of its site, the surest first.
 const MARKS: [&str; 15] = [
-    " | ", " :: ", " » ", " « ", " • ", " · ", "｜", "|", " – ", " — ", " - ", " ~ ", ": ", "：", "_",
+    " | ", " :: ", " » ", " « ", " • ", " · ", "｜", "|", " – ", " — ", " - ", " ~ ", ": ", "：",
+    "_",
 ];
 
 /// How many of [`MARKS`] stand for nothing else.
@@ -81,15 +82,6 @@ impl Site {
         text.len() <= 120 && self.names.contains(&letters(text))
     }
 
-    /// Whether a piece of a title names the site, with a word more or less.
-    fn is_named_by(&self, piece: &str) -> bool {
-        let piece = letters(piece);
-        let is_in = |short: &str, long: &str| short.len() >= MIN_LETTERS && long.contains(short);
-        self.names
-            .iter()
-            .any(|name| *name == piece || is_in(name, &piece) || is_in(&piece, name))
-    }
-
     /// A title without the name of the site behind it or in front: `Lamp | Shop`.
     pub(super) fn without<'a>(&self, title: &'a str) -> &'a str {
         let mut title = title.trim();
@@ -102,11 +94,30 @@ impl Site {
     fn one_less<'a>(&self, title: &'a str) -> Option<&'a str> {
         let ends = MARKS.iter().filter_map(|mark| title.rsplit_once(mark));
         let starts = MARKS.iter().filter_map(|mark| title.split_once(mark));
-        ends.map(|(rest, piece)| (rest.trim(), piece))
-            .chain(starts.map(|(piece, rest)| (rest.trim(), piece)))
-            .filter(|(rest, _)| !rest.is_empty() && !self.is(rest))
-            .find(|(_, piece)| self.is_named_by(piece))
-            .map(|(rest, _)| rest)
+        let behind = ends
+            .filter(|(_, piece)| self.is_named_by(piece, true))
+            .map(|(rest, _)| rest);
+        let in_front = starts
+            .filter(|(piece, _)| self.is_named_by(piece, false))
+            .map(|(_, rest)| rest);
+        behind
+            .chain(in_front)
+            .map(str::trim)
+            .find(|rest| !rest.is_empty() && !self.is(rest))
+    }
+
+    /// Whether a piece of a title names the site, with a word more or less; behind the title with all that follows it.
+    fn is_named_by(&self, piece: &str, is_behind: bool) -> bool {
+        let piece = letters(piece);
+        let is_most = |short: &str, long: &str| {
+            short.len() >= MIN_LETTERS && short.len() * 2 >= long.len() && long.contains(short)
+        };
+        self.names.iter().any(|name| {
+            *name == piece
+                || is_most(name, &piece)
+                || is_most(&piece, name)
+                || is_behind && name.len() >= MIN_LETTERS && piece.starts_with(name.as_str())
+        })
     }
 }
 
@@ -126,45 +137,91 @@ fn site_name(object: &Map<String, Value>) -> Option<&str> {
     is_site.then(|| object.get("name")?.as_str()).flatten()
 }
 
+/// All that a page says it is called.
+struct Names {
+    /// `<title>`.
+    document: Option<String>,
+    /// `og:title`, for cards on other sites.
+    card: Option<String>,
+    /// In JSON-LD, of what the page is about.
+    subject: Option<String>,
+    /// Main headings that are not the site's name.
+    headings: Vec<String>,
+}
+
+impl Names {
+    fn of(page: &Page, data: &[Value], site: &Site) -> Self {
+        let subject = data.iter().find_map(|root| first_in(root, subject_name));
+        Self {
+            document: document_title(page),
+            card: metas(page, &["og:title", "twitter:title"])
+                .find_map(|text| folded(text, MAX_TITLE_CHARS)),
+            subject: subject.and_then(|name| folded(name, MAX_TITLE_CHARS)),
+            headings: headings(page).filter(|text| !site.is(text)).collect(),
+        }
+    }
+
+    /// The heading that has most in common with what else the page is called.
+    fn agreed_heading(&self, site: &Site) -> Option<String> {
+        let without_site = |name: &Option<String>| Some(words(site.without(name.as_ref()?)));
+        let elsewhere: Vec<_> = [&self.card, &self.subject]
+            .into_iter()
+            .filter_map(without_site)
+            .collect();
+        let document = without_site(&self.document);
+        let best = self
+            .headings
+            .iter()
+            .filter_map(|heading| {
+                let own = words(heading);
+                let in_title = document.iter().filter_map(|title| in_common(&own, title));
+                let common = elsewhere.iter().filter_map(|name| in_common(&own, name));
+                Some((heading, in_title.chain(common).max()?))
+            })
+            .reduce(|best, next| if next.1 > best.1 { next } else { best })?;
+        // Blogs have their own name as the heading of each post, and before its name in `<title>`.
+        let own = words(best.0);
+        let is_others = elsewhere.iter().all(|name| own.is_disjoint(name))
+            && elsewhere
+                .iter()
+                .any(|name| document.iter().any(|title| name.is_subset(title)));
+        (!is_others).then(|| best.0.clone())
+    }
+
+    /// What the page is called where no heading says it.
+    fn without_heading(&self, site: &Site) -> Option<String> {
+        let without_site = |text: &String| site.without(text).to_owned();
+        let is_agreed = |name: &&String| {
+            self.document
+                .as_ref()
+                .is_none_or(|title| in_common(&words(name), &words(title)).is_some())
+        };
+        let title = self.document.as_ref();
+        self.subject
+            .as_ref()
+            .filter(is_agreed)
+            .or(self.card.as_ref())
+            .map(without_site)
+            .or_else(|| {
+                let title = title.filter(|title| !site.is(title))?;
+                Some(first_part(&without_site(title)))
+            })
+            .or_else(|| self.headings.first().cloned())
+            .or_else(|| title.cloned())
+    }
+}
+
 /// The name of a page, as its reader sees it.
 pub(super) fn title_of(page: &Page, data: &[Value], site: &Site) -> Option<String> {
-    let document = document_title(page);
-    let card = metas(page, &["og:title", "twitter:title"])
-        .find_map(|text| folded(text, MAX_TITLE_CHARS));
-    let named = data
-        .iter()
-        .find_map(|root| first_in(root, main_name))
-        .and_then(|name| folded(name, MAX_TITLE_CHARS));
-    let headings: Vec<String> = headings(page).filter(|text| !site.is(text)).collect();
-    let others: Vec<HashSet<String>> = [&document, &card, &named]
-        .into_iter()
-        .flatten()
-        .map(|text| words(site.without(text)))
-        .collect();
-    let agreed = headings
-        .iter()
-        .filter_map(|heading| Some((heading, agreement(&words(heading), &others)?)))
-        .reduce(|best, next| if next.1 > best.1 { next } else { best });
-    if let Some((heading, _)) = agreed {
-        return Some(heading.clone());
-    }
-    let is_agreed = |name: &&String| {
-        document
-            .as_ref()
-            .is_none_or(|title| agreement(&words(name), &[words(title)]).is_some())
-    };
-    let without_site = |text: &String| site.without(text).to_owned();
-    named
-        .as_ref()
-        .filter(is_agreed)
-        .or(card.as_ref())
-        .map(without_site)
-        .or_else(|| {
-            let title = document.as_ref().filter(|title| !site.is(title))?;
-            Some(first_part(&without_site(title)))
-        })
-        .or_else(|| headings.first().cloned())
-        .or(document)
+    let names = Names::of(page, data, site);
+    names
+        .agreed_heading(site)
+        .or_else(|| names.without_heading(site))
+}
+
+/// The main heading, if what else the page is called agrees with it.
+pub(super) fn heading_of(page: &Page, data: &[Value], site: &Site) -> Option<String> {
+    Names::of(page, data, site).agreed_heading(site)
 }
 
 /// A title up to a sign that only stands before the name of a site.
@@ -180,7 +237,7 @@ fn first_part(title: &str) -> String {
 }
 
 /// The name of what a page is about.
-fn main_name(object: &Map<String, Value>) -> Option<&str> {
+fn subject_name(object: &Map<String, Value>) -> Option<&str> {
     let kind = object.get("@type").and_then(Value::as_str)?;
     if AROUND.contains(&kind) {
         return None;
@@ -247,13 +304,10 @@ pub(super) fn words(text: &str) -> HashSet<String> {
         .collect()
 }
 
-/// How many words a name has in common with the likest of some others, if it agrees with that.
-fn agreement(name: &HashSet<String>, others: &[HashSet<String>]) -> Option<usize> {
-    others
-        .iter()
-        .map(|other| name.intersection(other).count())
-        .filter(|common| *common > 0 && common * 100 >= name.len() * SAME)
-        .max()
+/// How many words a name has in common with another, if that is enough for the two to agree.
+fn in_common(name: &HashSet<String>, other: &HashSet<String>) -> Option<usize> {
+    let common = name.intersection(other).count();
+    (common > 0 && common * 100 >= name.len() * SAME).then_some(common)
 }
 
 #[cfg(test)]
@@ -272,7 +326,10 @@ mod tests {
     fn a_page_is_called_what_its_reader_sees_without_the_name_of_its_site() {
         for (html, expected) in [
             ("<title>Kettles | Teekanne Beispiel</title>", "Kettles"),
-            ("<title>Teekanne-Beispiel: Kettles for two</title>", "Kettles for two"),
+            (
+                "<title>Teekanne-Beispiel: Kettles for two</title>",
+                "Kettles for two",
+            ),
             (
                 "<title>Чайники - Дом и сад</title><meta property='og:site_name' content='Дом и сад'>",
                 "Чайники",
@@ -298,6 +355,10 @@ mod tests {
             (
                 "<svg><title>icon</title></svg><title>Vacuum V15 - cordless</title>",
                 "Vacuum V15 - cordless",
+            ),
+            (
+                "<title>Teehaus: Kannen aus Ton</title><meta property='og:title' content='Kannen aus Ton'><h1>Teehaus</h1>",
+                "Kannen aus Ton",
             ),
             ("<title>The kettle » A blog on tea</title>", "The kettle"),
         ] {

@@ -14,14 +14,15 @@ use crate::testdata::{self, share};
 #[derive(Deserialize)]
 struct Label {
     file: String,
-    url: Url,
+    url: String,
     title: String,
     text: String,
 }
 
 fn facts(label: &Label) -> PageFacts {
     let body = testdata::body(&testdata::sample("pages").join(&label.file));
-    extract(&Page::parse(&decode(&body, None).text), &label.url)
+    let url = Url::parse(&label.url).unwrap();
+    extract(&Page::parse(&decode(&body, None).text), &url)
 }
 
 /// How often each word is in a text; ideographs are words.

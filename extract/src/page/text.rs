@@ -4,6 +4,7 @@
 //! the text: navigation, notices, related pages, comments. Then the region is sought that holds the rest.
 
 mod evidence;
+mod kind;
 mod measure;
 mod part;
 mod root;
@@ -13,7 +14,9 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use self::evidence::{article_body, region_of};
+pub(super) use self::kind::Kind;
 use self::measure::{Measured, count_words};
+use self::root::{root, with_head};
 use crate::html::{Block, INLINE_BOUNDARY, Page, folded};
 
 /// Longest main text, in characters.
@@ -25,24 +28,14 @@ const REPEATED_WORDS: usize = 4;
 /// Most words of a button; a longer one is the question of a list that opens.
 const CONTROL_WORDS: usize = 7;
 
-/// What a page is, as far as that decides what its text is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// One text, with paragraphs.
-    Article,
-    /// What people wrote to each other.
-    Thread,
-    /// Anything else: a product, a list, a home page.
-    Other,
-}
-
 /// The main text of a page, one line per block, and how many words are in it. Never empty where the page has text.
 pub(super) fn main_text(page: &Page, kind: Kind, data: &[Value]) -> (String, usize) {
     let measured = Measured::of(page, kind == Kind::Thread);
     let body = article_body(data);
-    let root = body
-        .and_then(|body| region_of(&measured, body))
-        .unwrap_or_else(|| root::root(&measured, kind));
+    let root = match body.and_then(|body| region_of(&measured, body)) {
+        Some(at) => with_head(&measured, at),
+        None => root(&measured, kind),
+    };
     let end = page.regions()[root].end;
     let within = |block: &Block| (root..end).contains(&block.region);
     let kept = |block: &Block| {
@@ -58,14 +51,22 @@ pub(super) fn main_text(page: &Page, kind: Kind, data: &[Value]) -> (String, usi
     if let Some(body) = body
         && count_words(body) > lines.words * 2
     {
-        return (folded(body, MAX_TEXT_CHARS).unwrap_or_default(), count_words(body));
+        return (
+            folded(body, MAX_TEXT_CHARS).unwrap_or_default(),
+            count_words(body),
+        );
     }
     (lines.text, lines.words)
 }
 
 /// Whether a block only does something on the page: "Add to basket", the labels of a form, a way to its own headings.
 fn is_control(page: &Page, block: &Block) -> bool {
-    let letters = block.text.len() - block.text.matches([' ', INLINE_BOUNDARY]).map(str::len).sum::<usize>();
+    let letters = block.text.len()
+        - block
+            .text
+            .matches([' ', INLINE_BOUNDARY])
+            .map(str::len)
+            .sum::<usize>();
     let is_heading = matches!(
         page.region_name(block.region),
         "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "dt" | "summary"

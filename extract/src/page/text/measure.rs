@@ -31,8 +31,7 @@ impl Measure {
         let words = count_words(&block.plain());
         let linked = words * block.linked / block.text.len().max(1);
         let is_heading = matches!(element, "h1" | "h2" | "h3" | "h4" | "h5" | "h6");
-        let is_paragraph =
-            words - linked >= PARAGRAPH_WORDS && linked * 2 < words && !is_heading;
+        let is_paragraph = words - linked >= PARAGRAPH_WORDS && linked * 2 < words && !is_heading;
         Self {
             words,
             linked,
@@ -70,11 +69,16 @@ fn count_in_word(word: &str) -> usize {
     let (mut ideographs, mut unspaced, mut has_letters) = (0, 0, false);
     for c in word.chars() {
         match c {
-            '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' => {
+            '\u{3040}'..='\u{30ff}'
+            | '\u{3400}'..='\u{4dbf}'
+            | '\u{4e00}'..='\u{9fff}'
+            | '\u{f900}'..='\u{faff}' => {
                 ideographs += 1;
             }
             // Thai, Lao, Burmese, Khmer.
-            '\u{e00}'..='\u{eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}' => unspaced += 1,
+            '\u{e00}'..='\u{eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}' => {
+                unspaced += 1;
+            }
             _ => has_letters |= c.is_alphanumeric(),
         }
     }

@@ -1,6 +1,6 @@
 //! The region of a page that holds its main text.
 
-use super::Kind;
+use super::kind::Kind;
 use super::measure::{Measure, Measured};
 use super::part::Part;
 
@@ -24,26 +24,50 @@ const ARTICLE_WORDS: usize = 150;
 
 /// The region with the main text: what is to be left out is outside of it or marked.
 pub(super) fn root(measured: &Measured<'_>, kind: Kind) -> usize {
-    let whole = measured.places[0].inside;
-    let is_article = match kind {
-        Kind::Article => true,
-        Kind::Thread => false,
-        Kind::Other => {
-            whole.prose >= ARTICLE_WORDS && whole.prose * 100 >= whole.words * NEARLY_ALL
+    match kind {
+        Kind::Article => of_article(measured),
+        Kind::Thread | Kind::Thing => of_page(measured),
+        Kind::Unsaid => {
+            let at = of_article(measured);
+            if is_article(measured, at) {
+                at
+            } else {
+                of_page(measured)
+            }
         }
-    };
-    if !is_article {
-        let start = said(measured, Measure::plain).unwrap_or(0);
-        return descend(measured, start, Measure::plain, ALL_BUT_A_LITTLE);
     }
+}
+
+/// The region of a page's paragraphs.
+fn of_article(measured: &Measured<'_>) -> usize {
     let called = [Part::Body, Part::Article]
         .into_iter()
         .find_map(|part| called(measured, part));
     let start = match called.as_deref() {
-        Some([only]) => climb(measured, *only),
+        Some([only]) => return with_head(measured, *only),
         Some(several) => return around_all(measured, several),
         None => said(measured, |inside| inside.prose).unwrap_or(0),
     };
+    descend(measured, start, |inside| inside.prose, NEARLY_ALL)
+}
+
+/// The region of all that is on the page, whatever it is.
+fn of_page(measured: &Measured<'_>) -> usize {
+    let start = said(measured, Measure::plain).unwrap_or(0);
+    descend(measured, start, Measure::plain, ALL_BUT_A_LITTLE)
+}
+
+/// Whether a region reads like an article, and is most of what there is to read.
+fn is_article(measured: &Measured<'_>, at: usize) -> bool {
+    let (whole, inside) = (measured.places[0].inside, measured.places[at].inside);
+    inside.prose >= ARTICLE_WORDS
+        && inside.prose * 100 >= whole.prose * MOST
+        && inside.prose * 100 >= inside.words * MOST
+}
+
+/// The region of an article whose paragraphs are in this one, with its head if that has paragraphs too.
+pub(super) fn with_head(measured: &Measured<'_>, body: usize) -> usize {
+    let start = climb(measured, body);
     descend(measured, start, |inside| inside.prose, NEARLY_ALL)
 }
 
