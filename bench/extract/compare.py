@@ -9,6 +9,7 @@ Labels (`labels.jsonl` in each folder, one object per line):
   contacts  file, default_region, emails, phones, faxes (as written on the page)
   robots    file, user_agent, url, allowed
   sitemaps  file, kind, urls (their number), first (the first of them)
+  pages     file, url, title, text (the main text); where the data have no such folder, the sample in the repository is scored
 `read_by_eye.jsonl` beside this program completes those of the products: what a shopper reads on each page whose label has no price, written
 down by somebody who did not see what any program had found. Pages on which reasonable people differ (`is_sure` false) do not count there.
 Prices as text have no labels of their own: they are written here, in the forms of many countries, from amounts that are known.
@@ -26,6 +27,7 @@ import sys
 import tempfile
 import time
 import warnings
+from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 
@@ -376,6 +378,39 @@ class Offer(Kind):
         return scores
 
 
+class Pages(Kind):
+    name, unit, peer = "page", "pages", "trafilatura"
+
+    def inputs(self):
+        folder = self.data / "pages"
+        if not folder.is_dir():
+            folder = Path(__file__).resolve().parents[2] / "extract/tests/data/pages"
+        self.labels = lines(folder / "labels.jsonl")
+        return [{"id": n, "file": str(folder / item["file"]), "url": item["url"]} for n, item in enumerate(self.labels)]
+
+    def ask_peer(self, items):
+        from trafilatura import bare_extraction
+
+        answers = []
+        for item in items:
+            found = bare_extraction(html(item["file"]), url=item["url"], include_comments=False, with_metadata=True)
+            answers.append({"text": found.text, "title": found.title} if found else {"text": None, "title": None})
+        return answers
+
+    @staticmethod
+    def words(text):
+        """How often each word is in a text; ideographs are words."""
+        return Counter(re.findall(r"[\u3040-\u9fff]|[^\W\u3040-\u9fff]+", (text or "").lower()))
+
+    def score(self, items, answers, whose):
+        total = titles = 0
+        for label, answer in zip(self.labels, answers):
+            got, wanted = self.words(answer and answer["text"]), self.words(label["text"])
+            total += share(2 * sum((got & wanted).values()), sum(got.values()) + sum(wanted.values()))
+            titles += self.words(answer and answer["title"]) == self.words(label["title"])
+        return {"text F1": share(total, len(self.labels)), "title right": share(titles, len(self.labels))}
+
+
 def share(part, whole):
     return part / whole if whole else 0.0
 
@@ -406,7 +441,7 @@ def ask_peer(kind, items):
     return answers, time.process_time() - started
 
 
-KINDS = [Url, Domain, Robots, Sitemap, SitemapLxml, Contacts, Price, Offer]
+KINDS = [Url, Domain, Robots, Sitemap, SitemapLxml, Contacts, Price, Offer, Pages]
 
 
 def main():

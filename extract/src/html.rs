@@ -17,6 +17,7 @@ use url::Url;
 
 pub use self::bounded::{MAX_DEPTH, MAX_NODES, MAX_TAG_ATTRIBUTES};
 pub(super) use self::element::Attributes;
+pub(super) use self::text::Region;
 pub use self::text::{Block, INLINE_BOUNDARY, Icon};
 use super::charset;
 
@@ -67,6 +68,7 @@ pub struct Page {
     /// Those with an `href`.
     links: Vec<NodeId>,
     blocks: Vec<Block>,
+    regions: Vec<Region>,
     is_truncated: bool,
 }
 
@@ -89,7 +91,7 @@ impl Page {
             Cow::Borrowed(head)
         };
         let (document, is_bounded) = bounded::parse(&head);
-        let blocks = text::blocks(&document);
+        let (blocks, regions) = text::blocks(&document);
         let mut elements = Vec::with_capacity(document.tree.nodes().len() / 2);
         let mut links = Vec::new();
         for node in document.tree.root().descendants() {
@@ -105,6 +107,7 @@ impl Page {
             elements,
             links,
             blocks,
+            regions,
             is_truncated: is_cut || is_bounded,
         }
     }
@@ -117,6 +120,30 @@ impl Page {
     /// The visible text, one entry per block-level piece, in document order.
     pub fn blocks(&self) -> &[Block] {
         &self.blocks
+    }
+
+    /// The elements that the blocks stand in, the document itself first.
+    pub(super) fn regions(&self) -> &[Region] {
+        &self.regions
+    }
+
+    /// The places of the regions around a region, the nearest first.
+    pub(super) fn regions_around(&self, at: usize) -> impl Iterator<Item = usize> {
+        let parent = |at: &usize| (*at != 0).then(|| self.regions[*at].parent);
+        std::iter::successors(parent(&at), parent)
+    }
+
+    /// The name of the element that is a region; empty for the document itself.
+    pub(super) fn region_name(&self, at: usize) -> &str {
+        let region = self.regions.get(at);
+        region
+            .and_then(|region| self.element(region.node))
+            .map_or("", Element::name)
+    }
+
+    /// The element at a node.
+    pub(super) fn element(&self, node: NodeId) -> Option<&Element> {
+        self.document.tree.get(node)?.value().as_element()
     }
 
     /// Whether a bound cut the document or changed its shape.

@@ -22,6 +22,7 @@ pub mod fuzz;
 pub mod html;
 pub mod listing;
 pub mod media;
+mod naming;
 pub mod offer;
 pub mod page;
 pub mod pattern;
@@ -38,6 +39,7 @@ mod structured;
 mod table;
 #[cfg(test)]
 mod testdata;
+mod title;
 pub mod url;
 
 pub use self::config::Config;

@@ -35,17 +35,14 @@ pub use self::source::{Source, SourceKind};
 use self::visible::Visible;
 use self::visible::article::Numbers;
 use self::visible::stock::Stock;
-use super::domain::below_suffix;
-use super::html::{Attributes, Page, folded, node_text};
+use super::html::{Attributes, Page, folded};
 use super::price::{self, Amount, Currency, Hints};
 use super::structured::json_ld;
+use super::title::{MAX_TITLE_CHARS, Site, document_title, heading_of, host_label, title_of};
 
 /// How much a heading must be the same as one of the page's names to be the product's: a longer name
 /// in the data is common, a heading that is the shop's or a section's is not to be taken.
 const MIN_TITLE_SAMENESS: f32 = 0.2;
-
-/// Longest title, in characters.
-const MAX_TITLE_CHARS: usize = 500;
 
 /// What a page offers. Serialised, it is the output of the kind `offer`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -101,7 +98,7 @@ pub fn offer_of(page: &Page, url: Option<&Url>) -> Offer {
     let document_title = document_title(page);
     let site = [
         meta.get(&["og:site_name", "application-name"]),
-        url.and_then(shop_label),
+        url.and_then(host_label),
     ];
     let names = Names::new(
         visible
@@ -142,13 +139,16 @@ pub fn offer_of(page: &Page, url: Option<&Url>) -> Offer {
             .find_map(|reading| field(&reading.product))
             .cloned()
     };
+    let shop = Site::of(page, &data, url);
     let base = url.map(|url| page.base_url(url));
     let image = first(|product| product.image.as_ref()).map(|image| {
         base.and_then(|base| base.join(image.trim()).ok())
             .map_or(image, String::from)
     });
     Offer {
-        title: title(&visible, &named, &readings, document_title),
+        title: heading_of(page, &data, &shop)
+            .or_else(|| title(&visible, &named, &readings, &shop))
+            .or_else(|| title_of(page, &data, &shop)),
         price: judged.price,
         currency,
         list_price: judged.list_price,
@@ -241,51 +241,23 @@ fn sku(readings: &[Reading], seen: &Numbers) -> Option<String> {
     })
 }
 
-/// The heading, if the page's names agree with it; else the best of these names.
+/// The heading of the product, if the page's names agree with it; else the best of these names.
 fn title(
     visible: &Visible<'_>,
     names: &Names,
     readings: &[Reading],
-    document_title: Option<String>,
+    shop: &Site,
 ) -> Option<String> {
     let heading = visible
         .heading(names)
         .filter(|(_, sameness)| *sameness >= MIN_TITLE_SAMENESS)
         .and_then(|(text, _)| folded(text, MAX_TITLE_CHARS));
-    heading
-        .or_else(|| {
-            readings
-                .iter()
-                .find_map(|reading| reading.product.title.clone())
-        })
-        .or_else(|| {
-            visible
-                .heading(names)
-                .and_then(|(text, _)| folded(text, MAX_TITLE_CHARS))
-        })
-        .or_else(|| document_title.map(|title| names.without_site(&title).to_owned()))
-}
-
-/// The part of a host that names the shop: `example` of `www.example.co.uk`.
-fn shop_label(url: &Url) -> Option<&str> {
-    let host = url.host_str()?;
-    let host = host.strip_prefix("www.").unwrap_or(host);
-    below_suffix(host)?.split('.').next()
-}
-
-/// The text of `<title>`.
-fn document_title(page: &Page) -> Option<String> {
-    page.elements()
-        .filter(|(node, element)| {
-            element.name() == "title"
-                && !node.ancestors().any(|around| {
-                    around
-                        .value()
-                        .as_element()
-                        .is_some_and(|e| e.name() == "svg")
-                })
-        })
-        .find_map(|(node, _)| folded(&node_text(node, MAX_TITLE_CHARS), MAX_TITLE_CHARS))
+    heading.or_else(|| {
+        let named = readings
+            .iter()
+            .find_map(|reading| reading.product.title.as_deref())?;
+        Some(shop.without(named).to_owned())
+    })
 }
 
 /// The language tag of `<html>`.

@@ -6,6 +6,7 @@
 mod form;
 mod language;
 mod technology;
+mod text;
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -15,16 +16,15 @@ use serde_json::Value;
 use url::Url;
 
 pub use self::technology::{Technology, technology};
+pub use self::text::MAX_TEXT_CHARS;
+use self::text::{Kind, main_text};
 use super::html::{Attributes, Page, ego::NodeRef, folded, node_text};
-use super::structured::json_ld;
+use super::structured::{first_in, json_ld};
+use super::title::{Site, headings, title_of};
 use super::url::{self, TrackingParameters};
 
-/// Longest title or heading, in characters.
-pub const MAX_TITLE_CHARS: usize = 500;
 /// Longest description, in characters.
 pub const MAX_DESCRIPTION_CHARS: usize = 2_000;
-/// Longest main text, in characters.
-pub const MAX_TEXT_CHARS: usize = 100_000;
 /// Most links taken from one page.
 pub const MAX_LINKS: usize = 5_000;
 /// Longest URL that is kept, in bytes.
@@ -47,7 +47,8 @@ pub struct Link {
 /// What a page says about itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PageFacts {
-    /// `<title>`, else `og:title`.
+    /// What the page is called, without the name of its site: the heading that `<title>`, `og:title` or JSON-LD agree with, else one
+    /// of these.
     pub title: Option<String>,
     /// `<meta name="description">`, else `og:description`.
     pub description: Option<String>,
@@ -65,7 +66,7 @@ pub struct PageFacts {
     pub generator: Option<String>,
     /// Words in the main text; ideographs count one each.
     pub word_count: usize,
-    /// The visible text without navigation, header and footer; one line per block.
+    /// The main text: what the page is there for, without navigation, notices, related pages and comments; one line per block.
     pub text: String,
     /// Links to other documents in document order, each URL once.
     pub links: Vec<Link>,
@@ -86,9 +87,12 @@ pub fn extract(page: &Page, url: &Url) -> PageFacts {
 #[must_use]
 pub fn extract_with(tracking: &TrackingParameters, page: &Page, url: &Url) -> PageFacts {
     let base = page.base_url(url);
-    let (text, word_count) = main_text(page);
+    let data = json_ld(page);
+    let schema_types = schema_types(page, &data);
+    let kind = Kind::of(&schema_types, meta(page, &["og:type"], 40).as_deref());
+    let (text, word_count) = main_text(page, kind, &data);
     PageFacts {
-        title: title(page).or_else(|| meta(page, &["og:title", "twitter:title"], MAX_TITLE_CHARS)),
+        title: title_of(page, &data, &Site::of(page, &data, Some(url))),
         description: meta(
             page,
             &[
@@ -101,7 +105,7 @@ pub fn extract_with(tracking: &TrackingParameters, page: &Page, url: &Url) -> Pa
         ),
         canonical: canonical(tracking, page, &base),
         language: language(page).or_else(|| language::guess(&text).map(str::to_owned)),
-        h1: first_heading(page),
+        h1: headings(page).next(),
         favicon: link_target(page, |rel| rel == "icon", |href| resolve(&base, href)).or_else(
             || {
                 link_target(
@@ -111,13 +115,13 @@ pub fn extract_with(tracking: &TrackingParameters, page: &Page, url: &Url) -> Pa
                 )
             },
         ),
-        logo: logo(page, &base),
+        logo: logo(page, &data, &base),
         generator: meta(page, &["generator"], 200),
         word_count,
         text,
         links: links(tracking, page, url, &base),
         has_contact_form: form::has_contact_form(page),
-        schema_types: schema_types(page),
+        schema_types,
         meta_robots: meta(page, &["robots"], 200).map(|value| value.to_lowercase()),
     }
 }
@@ -150,24 +154,10 @@ fn page_address(tracking: &TrackingParameters, base: &Url, href: &str) -> Option
     url::resolve_with(tracking, base, href).filter(|target| target.as_str().len() <= MAX_URL_BYTES)
 }
 
-fn title(page: &Page) -> Option<String> {
-    // An `<svg>` may have titles of its own.
-    page.elements()
-        .filter(|(_, element)| element.name() == "title")
-        .filter(|(node, _)| !has_ancestor(*node, "svg"))
-        .find_map(|(node, _)| folded(&node_text(node, MAX_TITLE_CHARS), MAX_TITLE_CHARS))
-}
-
 fn has_ancestor(node: NodeRef<'_>, name: &str) -> bool {
     node.ancestors()
         .filter_map(|ancestor| ancestor.value().as_element())
         .any(|element| element.name() == name)
-}
-
-fn first_heading(page: &Page) -> Option<String> {
-    page.elements()
-        .filter(|(_, element)| element.name() == "h1")
-        .find_map(|(node, _)| folded(&node_text(node, MAX_TITLE_CHARS), MAX_TITLE_CHARS))
 }
 
 /// The first of these `<meta>` names or properties with content, in the order of `names`.
@@ -256,48 +246,6 @@ fn language_tag(text: &str) -> Option<String> {
     Some(out)
 }
 
-/// The content blocks; all blocks when a page has nothing but navigation.
-fn main_text(page: &Page) -> (String, usize) {
-    let has_content = page.blocks().iter().any(|block| !block.is_boilerplate);
-    let mut text = String::new();
-    let mut chars = 0;
-    let mut words = 0;
-    for block in page
-        .blocks()
-        .iter()
-        .filter(|block| !(has_content && block.is_boilerplate))
-    {
-        let plain = block.plain();
-        words += count_words(&plain);
-        let room = MAX_TEXT_CHARS.saturating_sub(chars);
-        if room == 0 {
-            continue;
-        }
-        if !text.is_empty() {
-            text.push('\n');
-            chars += 1;
-        }
-        let kept: String = plain.chars().take(room).collect();
-        chars += kept.chars().count();
-        text.push_str(&kept);
-    }
-    (text, words)
-}
-
-/// Words are separated by spaces; scripts that do not use spaces count by character.
-fn count_words(text: &str) -> usize {
-    let is_ideograph = |c: char| matches!(c, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}');
-    text.split_whitespace()
-        .map(|word| {
-            let ideographs = word.chars().filter(|c| is_ideograph(*c)).count();
-            let has_letters = word
-                .chars()
-                .any(|c| c.is_alphanumeric() && !is_ideograph(c));
-            ideographs + usize::from(has_letters)
-        })
-        .sum()
-}
-
 fn links(tracking: &TrackingParameters, page: &Page, url: &Url, base: &Url) -> Vec<Link> {
     let key = |url: &Url| url::key(url).into_owned();
     let own = url::normalize_with(tracking, url.as_str()).map(|own| key(&own));
@@ -350,8 +298,8 @@ fn link_text(node: NodeRef<'_>, element: &Element) -> String {
         .unwrap_or_default()
 }
 
-fn logo(page: &Page, base: &Url) -> Option<String> {
-    let from_data = json_ld(page)
+fn logo(page: &Page, data: &[Value], base: &Url) -> Option<String> {
+    let from_data = data
         .iter()
         .find_map(logo_of)
         .and_then(|href| resolve(base, &href));
@@ -459,28 +407,6 @@ fn calls_itself_logo(node: NodeRef<'_>, element: &Element) -> bool {
             })
 }
 
-/// Visits every object in document order, with a stack of its own, until `visit` gives something.
-fn first_in<T>(
-    root: &Value,
-    mut visit: impl FnMut(&serde_json::Map<String, Value>) -> Option<T>,
-) -> Option<T> {
-    let mut stack = vec![root];
-    while let Some(value) = stack.pop() {
-        match value {
-            Value::Array(values) => stack.extend(values.iter().rev()),
-            Value::Object(object) => {
-                if let Some(found) = visit(object) {
-                    return Some(found);
-                }
-                let children: Vec<&Value> = object.values().collect();
-                stack.extend(children.into_iter().rev());
-            }
-            _ => {}
-        }
-    }
-    None
-}
-
 fn logo_of(root: &Value) -> Option<String> {
     first_in(root, |object| {
         // The brand of a product on sale is not the owner of the page.
@@ -501,7 +427,7 @@ fn logo_of(root: &Value) -> Option<String> {
     })
 }
 
-fn schema_types(page: &Page) -> BTreeSet<String> {
+fn schema_types(page: &Page, data: &[Value]) -> BTreeSet<String> {
     let mut types = BTreeSet::new();
     let mut add = |name: &str| {
         let name = name
@@ -515,8 +441,8 @@ fn schema_types(page: &Page) -> BTreeSet<String> {
             types.insert(name.to_owned());
         }
     };
-    for root in json_ld(page) {
-        let _: Option<()> = first_in(&root, |object| {
+    for root in data {
+        let _: Option<()> = first_in(root, |object| {
             match object.get("@type") {
                 Some(Value::String(name)) => add(name),
                 Some(Value::Array(names)) => {
@@ -540,6 +466,8 @@ fn schema_types(page: &Page) -> BTreeSet<String> {
     types
 }
 
+#[cfg(test)]
+mod accuracy;
 #[cfg(test)]
 #[path = "page/tests.rs"]
 mod tests;

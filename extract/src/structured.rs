@@ -2,7 +2,7 @@
 
 mod lenient;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::html::{Attributes, Page, ego::NodeRef};
 
@@ -61,6 +61,28 @@ pub(super) fn roots(text: &str) -> Vec<Value> {
             .map_or_else(|_| lenient::roots(&decoded), |value| vec![value]);
     }
     lenient::roots(text)
+}
+
+/// Visits every object in document order, with a stack of its own, until `visit` gives something.
+pub(super) fn first_in<'a, T>(
+    root: &'a Value,
+    mut visit: impl FnMut(&'a Map<String, Value>) -> Option<T>,
+) -> Option<T> {
+    let mut stack = vec![root];
+    while let Some(value) = stack.pop() {
+        match value {
+            Value::Array(values) => stack.extend(values.iter().rev()),
+            Value::Object(object) => {
+                if let Some(found) = visit(object) {
+                    return Some(found);
+                }
+                let children: Vec<&Value> = object.values().collect();
+                stack.extend(children.into_iter().rev());
+            }
+            _ => {}
+        }
+    }
+    None
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use ego_tree::NodeRef;
 use ego_tree::iter::Edge;
+use ego_tree::{NodeId, NodeRef};
 use scraper::node::Element;
 use scraper::{Html, Node};
 
@@ -30,12 +30,26 @@ const MAX_ICON_BYTES: usize = 60;
 pub struct Block {
     /// Whitespace folded, not empty, with [`INLINE_BOUNDARY`] marks.
     pub text: String,
-    /// Whether it stands in navigation, header or footer rather than in the content.
-    pub is_boilerplate: bool,
+    /// The element that it stands in, as its place among the page's regions.
+    pub(in super::super) region: usize,
+    /// How much of `text` is in links, buttons and labels, in bytes, about.
+    pub(in super::super) linked: usize,
+    /// How much of that leads to no other page: buttons, labels, links within the page.
+    pub(in super::super) pressed: usize,
     /// The symbols in it or between it and the block before, each with its place in `text`, in bytes.
     pub icons: Vec<(usize, Icon)>,
     /// Whether there may be an [`INLINE_BOUNDARY`] in `text`.
     has_boundaries: bool,
+}
+
+/// An element that breaks lines, in document order, so that what is in it follows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) struct Region {
+    pub(in super::super) node: NodeId,
+    /// The region around it; the first is around itself.
+    pub(in super::super) parent: usize,
+    /// The place of the first region that is not in it any more.
+    pub(in super::super) end: usize,
 }
 
 /// A symbol without text that says what follows it, or stands for a sign.
@@ -104,7 +118,7 @@ pub(super) fn is_break(name: &str) -> bool {
             name,
             "address" | "article" | "caption" | "details" | "marquee" | "section" | "summary"
         ),
-        8 => matches!(name, "fieldset" | "frameset" | "optgroup"),
+        8 => matches!(name, "fieldset" | "frameset" | "noscript" | "optgroup"),
         10 => matches!(name, "blockquote" | "figcaption"),
         _ => false,
     }
@@ -193,13 +207,14 @@ fn is_reversed(element: &Element) -> bool {
     })
 }
 
-/// Collects the visible text of a document.
-pub(super) fn blocks(document: &Html) -> Vec<Block> {
-    let mut collector = Collector::default();
+/// The visible text of a document, and the regions that it stands in.
+pub(super) fn blocks(document: &Html) -> (Vec<Block>, Vec<Region>) {
+    let root = document.tree.root();
+    let mut collector = Collector::new(root.id());
     let mut skipping = None;
     let mut reversed = None;
-    let mut boilerplate = None;
-    for edge in document.tree.root().traverse() {
+    let mut control = None;
+    for edge in root.traverse() {
         match edge {
             Edge::Open(node) => match node.value() {
                 Node::Element(element) if skipping.is_none() => {
@@ -215,9 +230,13 @@ pub(super) fn blocks(document: &Html) -> Vec<Block> {
                         skipping = Some(node.id());
                         continue;
                     }
-                    if boilerplate.is_none() && is_boilerplate(node, element) {
-                        boilerplate = Some(node.id());
-                        collector.is_boilerplate = true;
+                    if is_break(element.name()) {
+                        collector.enter(node.id());
+                    } else if control.is_none()
+                        && let Some(kind) = Control::of(element)
+                    {
+                        control = Some(node.id());
+                        collector.control = Some(kind);
                     }
                     if reversed.is_none() && !element.attrs.is_empty() && is_reversed(element) {
                         reversed = Some((node.id(), collector.current.len()));
@@ -243,9 +262,11 @@ pub(super) fn blocks(document: &Html) -> Vec<Block> {
                     reversed = None;
                 }
                 collector.boundary(element.name());
-                if boilerplate == Some(node.id()) {
-                    boilerplate = None;
-                    collector.is_boilerplate = false;
+                if is_break(element.name()) {
+                    collector.leave();
+                } else if control == Some(node.id()) {
+                    control = None;
+                    collector.control = None;
                 }
             }
         }
@@ -253,39 +274,100 @@ pub(super) fn blocks(document: &Html) -> Vec<Block> {
             break;
         }
     }
-    collector.flush();
-    collector.blocks
+    collector.finish()
 }
 
-/// Whether what stands in this element is not content. The header of an article has its headline.
-fn is_boilerplate(node: NodeRef<'_, Node>, element: &Element) -> bool {
-    match element.name() {
-        "nav" | "footer" | "aside" => true,
-        "header" => node
-            .parent()
-            .and_then(|parent| parent.value().as_element())
-            .is_none_or(|parent| parent.name() != "article"),
-        _ => element.attribute("role").is_some_and(|role| {
-            matches!(
-                role,
-                "navigation" | "contentinfo" | "complementary" | "search"
-            )
-        }),
+/// An element whose text is there to be clicked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Control {
+    /// Leads to another page.
+    Link,
+    /// Does something on this one.
+    Press,
+}
+
+impl Control {
+    fn of(element: &Element) -> Option<Self> {
+        match element.name() {
+            "a" => Some(match element.attribute("href") {
+                Some(href) if !href.starts_with(['#']) => Self::Link,
+                _ => Self::Press,
+            }),
+            "button" | "label" => Some(Self::Press),
+            _ => None,
+        }
     }
 }
 
-#[derive(Default)]
 struct Collector {
     blocks: Vec<Block>,
+    regions: Vec<Region>,
+    /// The innermost region that is open.
+    region: usize,
     current: String,
+    /// How much of the current block is in controls, in bytes.
+    linked: usize,
+    /// How much of that leads to no other page.
+    pressed: usize,
+    /// What is open around the text.
+    control: Option<Control>,
     /// Of the current block, or, if it is empty yet, before it.
     icons: Vec<(usize, Icon)>,
     has_boundaries: bool,
     total: usize,
-    is_boilerplate: bool,
 }
 
 impl Collector {
+    /// Begins in the region of the document itself.
+    fn new(document: NodeId) -> Self {
+        let whole = Region {
+            node: document,
+            parent: 0,
+            end: 0,
+        };
+        Self {
+            blocks: Vec::new(),
+            regions: vec![whole],
+            region: 0,
+            current: String::new(),
+            linked: 0,
+            pressed: 0,
+            control: None,
+            icons: Vec::new(),
+            has_boundaries: false,
+            total: 0,
+        }
+    }
+
+    /// A region begins.
+    fn enter(&mut self, node: NodeId) {
+        let place = self.regions.len();
+        self.regions.push(Region {
+            node,
+            parent: self.region,
+            end: 0,
+        });
+        self.region = place;
+    }
+
+    /// The innermost region ends.
+    fn leave(&mut self) {
+        let end = self.regions.len();
+        if let Some(region) = self.regions.get_mut(self.region) {
+            region.end = end;
+            self.region = region.parent;
+        }
+    }
+
+    fn finish(mut self) -> (Vec<Block>, Vec<Region>) {
+        self.flush();
+        while self.region != 0 {
+            self.leave();
+        }
+        self.leave();
+        (self.blocks, self.regions)
+    }
+
     /// An element begins or ends.
     fn boundary(&mut self, name: &str) {
         if is_break(name) {
@@ -300,6 +382,18 @@ impl Collector {
     }
 
     fn push(&mut self, text: &str) {
+        let before = self.current.len();
+        self.push_words(text);
+        let pushed = self.current.len().saturating_sub(before);
+        if self.control.is_some() {
+            self.linked += pushed;
+        }
+        if self.control == Some(Control::Press) {
+            self.pressed += pushed;
+        }
+    }
+
+    fn push_words(&mut self, text: &str) {
         let mut rest = text;
         // Words in ASCII are copied whole; what is between them goes by the character.
         while let Some(first) = rest.bytes().next() {
@@ -364,12 +458,16 @@ impl Collector {
             }
             self.blocks.push(Block {
                 text: text.to_owned(),
-                is_boilerplate: self.is_boilerplate,
+                region: self.region,
+                linked: self.linked.min(text.len()),
+                pressed: self.pressed.min(text.len()),
                 icons,
                 has_boundaries: self.has_boundaries,
             });
         }
         self.current.clear();
+        self.linked = 0;
+        self.pressed = 0;
         self.has_boundaries = false;
     }
 }

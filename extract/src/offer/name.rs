@@ -4,33 +4,15 @@ use std::collections::HashSet;
 
 use url::Url;
 
-/// Most words of a name that are compared.
-const MAX_WORDS: usize = 60;
+use crate::title::Site;
+pub(super) use crate::title::words;
 
 /// The names a page gives itself, each as its words.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     names: Vec<HashSet<String>>,
-    /// What the shop calls itself, its letters alone.
-    site: Vec<String>,
-}
-
-/// The letters and digits of a text, lower case.
-fn letters(text: &str) -> String {
-    text.chars()
-        .take(MAX_WORDS)
-        .filter(|c| c.is_alphanumeric())
-        .flat_map(char::to_lowercase)
-        .collect()
-}
-
-/// The words of a text, lower case, without marks.
-pub(super) fn words(text: &str) -> HashSet<String> {
-    text.split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .take(MAX_WORDS)
-        .map(str::to_lowercase)
-        .collect()
+    /// What the shop calls itself.
+    site: Site,
 }
 
 impl Names {
@@ -38,44 +20,24 @@ impl Names {
     pub(super) fn new<'a>(names: impl Iterator<Item = &'a str>) -> Self {
         Self {
             names: names.map(words).filter(|words| !words.is_empty()).collect(),
-            site: Vec::new(),
+            site: Site::default(),
         }
     }
 
     /// With what the shop calls itself.
     pub(super) fn of_site<'a>(self, site: impl Iterator<Item = &'a str>) -> Self {
-        let site = site.map(letters).filter(|name| !name.is_empty()).collect();
+        let site = Site::new(site);
         Self { site, ..self }
     }
 
     /// Whether it is known what the shop calls itself.
     pub(super) fn has_site(&self) -> bool {
-        !self.site.is_empty()
+        self.site.is_known()
     }
 
     /// Whether a text is the shop's name and nothing more.
     pub(super) fn is_site(&self, text: &str) -> bool {
-        !self.site.is_empty() && text.len() <= 120 && self.site.contains(&letters(text))
-    }
-
-    /// A title without the name of the shop behind it or in front: `Lamp | Shop`.
-    pub(super) fn without_site<'a>(&self, title: &'a str) -> &'a str {
-        for mark in [" | ", " – ", " — ", " - ", " · ", " :: ", ": "] {
-            if let Some((first, last)) = title.rsplit_once(mark)
-                && self
-                    .site
-                    .iter()
-                    .any(|name| letters(last).starts_with(name.as_str()))
-            {
-                return first.trim();
-            }
-            if let Some((first, last)) = title.split_once(mark)
-                && self.is_site(first)
-            {
-                return last.trim();
-            }
-        }
-        title
+        self.site.is(text)
     }
 
     /// From 0 to 1: how much of the shorter of two names stands in the other, for the best of the

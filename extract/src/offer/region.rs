@@ -2,14 +2,10 @@
 
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use scraper::node::Element;
 
 use crate::html::Attributes;
-use crate::table::rows;
-
-/// Longest text of attributes that is looked at, in bytes.
-const MAX_ATTRIBUTE_BYTES: usize = 400;
+use crate::naming::{NameWords, dashed_names};
 
 /// What an element says about what is in it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -67,59 +63,10 @@ impl Traits {
     }
 }
 
-/// The attributes in which pages say what an element is.
-const NAMING_ATTRIBUTES: [&str; 7] = [
-    "class",
-    "id",
-    "data-testid",
-    "data-test",
-    "data-automation-id",
-    "itemprop",
-    "data-hook",
-];
-
-/// Appends names as `-product-price- -is-large-`.
-fn push_dashed(out: &mut String, names: &str) {
-    let end = names.floor_char_boundary(MAX_ATTRIBUTE_BYTES);
-    for name in names
-        .get(..end)
-        .unwrap_or_default()
-        .split_ascii_whitespace()
-    {
-        out.push('-');
-        let mut was_lower = false;
-        for c in name.chars() {
-            if !c.is_alphanumeric() {
-                if !out.ends_with('-') {
-                    out.push('-');
-                }
-            } else {
-                if c.is_ascii_uppercase() && was_lower {
-                    out.push('-');
-                }
-                out.push(c.to_ascii_lowercase());
-            }
-            was_lower = c.is_ascii_lowercase() || c.is_ascii_digit();
-        }
-        if !out.ends_with('-') {
-            out.push('-');
-        }
-        out.push(' ');
-    }
-}
-
 /// The traits of an element by itself.
 pub(super) fn traits(element: &Element) -> Traits {
     let name = element.name();
-    let mut words = String::new();
-    for attribute in NAMING_ATTRIBUTES {
-        if let Some(value) = element.attribute(attribute)
-            && words.len() < MAX_ATTRIBUTE_BYTES
-        {
-            push_dashed(&mut words, value);
-        }
-    }
-    let found = found_in(&words);
+    let found = WORDS.found_in(&dashed_names(element));
     let has = |group: Group| found & (1 << group as u32) != 0;
     let style = element.attribute("style").unwrap_or_default();
     let is_style_hidden = ["display:none", "display: none", "visibility:hidden"]
@@ -155,42 +102,10 @@ pub(super) fn traits(element: &Element) -> Traits {
     }
 }
 
-/// The groups with a word in `names`, one bit each.
-fn found_in(names: &str) -> u32 {
-    if names.is_empty() {
-        return 0;
-    }
-    let Some(words) = &*WORDS else {
-        return 0;
-    };
-    words
-        .automaton
-        .find_overlapping_iter(names)
-        .filter_map(|found| words.groups.get(found.pattern().as_usize()))
-        .fold(0, |bits, group| bits | 1 << *group as u32)
-}
-
-struct Words {
-    automaton: AhoCorasick,
-    /// The group of each pattern.
-    groups: Vec<Group>,
-}
-
-/// Nothing only if the automaton grew beyond its limits, which constants cannot.
-static WORDS: LazyLock<Option<Words>> = LazyLock::new(|| {
-    let (patterns, groups): (Vec<&str>, Vec<Group>) =
-        rows(include_str!("../data/element_words.txt"))
-            .filter_map(|row| match row.as_slice() {
-                [group, words] => Some((Group::named(group)?, *words)),
-                _ => None,
-            })
-            .flat_map(|(group, words)| words.split('|').map(move |word| (word, group)))
-            .unzip();
-    let automaton = AhoCorasick::builder()
-        .kind(Some(AhoCorasickKind::DFA))
-        .build(patterns)
-        .ok()?;
-    Some(Words { automaton, groups })
+static WORDS: LazyLock<NameWords> = LazyLock::new(|| {
+    NameWords::new(include_str!("../data/element_words.txt"), |name| {
+        Some(Group::named(name)? as u32)
+    })
 });
 
 /// What a word in an element's name says.
@@ -272,21 +187,8 @@ mod tests {
 
     #[test]
     fn every_word_of_the_table_makes_its_group() {
-        for row in rows(include_str!("../data/element_words.txt")) {
-            let [name, words] = row.as_slice() else {
-                panic!("{row:?}");
-            };
-            let group = Group::named(name).unwrap();
-            for word in words.split('|') {
-                assert_eq!(word, word.to_lowercase());
-                let class = word.trim_matches('-');
-                let mut dashed = String::new();
-                push_dashed(&mut dashed, class);
-                assert!(
-                    found_in(&dashed) & (1 << group as u32) != 0,
-                    "{name} {word}"
-                );
-            }
-        }
+        WORDS.check(include_str!("../data/element_words.txt"), |name| {
+            Group::named(name).map(|group| group as u32)
+        });
     }
 }

@@ -194,13 +194,6 @@ fn the_owners_logo_is_preferred() {
 }
 
 #[test]
-fn words_are_counted_in_any_script() {
-    assert_eq!(count_words("two words — and 3"), 4);
-    assert_eq!(count_words("東京 tower"), 3);
-    assert_eq!(count_words(""), 0);
-}
-
-#[test]
 fn every_hint_is_well_formed() {
     for row in crate::table::rows(include_str!("../data/technology.txt")) {
         assert_eq!(row.len(), 4, "{row:?}");
