@@ -148,7 +148,8 @@ pub fn offer_of(page: &Page, url: Option<&Url>) -> Offer {
     Offer {
         title: heading_of(page, &data, &shop)
             .or_else(|| title(&visible, &named, &readings, &shop))
-            .or_else(|| title_of(page, &data, &shop)),
+            .or_else(|| title_of(page, &data, &shop))
+            .map(|title| as_a_name(title, &visible)),
         price: judged.price,
         currency,
         list_price: judged.list_price,
@@ -239,6 +240,16 @@ fn sku(readings: &[Reading], seen: &Numbers) -> Option<String> {
             .iter()
             .find_map(|reading| reading.product.sku.clone())
     })
+}
+
+/// A title without what stands beside the product's name where it is the page's heading: buttons, numbers.
+fn as_a_name(title: String, visible: &Visible<'_>) -> String {
+    let mut names = visible
+        .headings()
+        .filter_map(|name| folded(name, MAX_TITLE_CHARS));
+    names
+        .find(|name| title.starts_with(name.as_str()))
+        .unwrap_or(title)
 }
 
 /// The heading of the product, if the page's names agree with it; else the best of these names.
