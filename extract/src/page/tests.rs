@@ -97,6 +97,26 @@ fn the_main_text_is_what_is_seen_between_header_and_footer() {
 }
 
 #[test]
+fn the_text_that_scripts_would_write_is_that_of_the_data() {
+    let sentence = |n: usize| {
+        format!("Satz {n} steht nicht auf der Seite, sondern allein in den Daten für Maschinen.")
+    };
+    let plain: Vec<String> = (0..10).map(sentence).collect();
+    let marked: String = plain.iter().map(|line| format!("<p>{line}</p>")).collect();
+    for body in [plain.join("\n\n"), marked] {
+        let data = serde_json::json!({"@type": "NewsArticle", "articleBody": body});
+        let html = format!(
+            "<script type='application/ld+json'>{data}</script><body><h1>Satz</h1><div id=app></div>"
+        );
+        let facts = extract(
+            &Page::parse(&html),
+            &Url::parse("https://acme.de/").unwrap(),
+        );
+        assert_eq!(facts.text, plain.join("\n"));
+    }
+}
+
+#[test]
 fn an_empty_page_says_nothing() {
     let facts = extract(&Page::parse(""), &Url::parse("https://acme.de/").unwrap());
     assert_eq!(facts, PageFacts::default());

@@ -51,10 +51,7 @@ pub(super) fn main_text(page: &Page, kind: Kind, data: &[Value]) -> (String, usi
     if let Some(body) = body
         && count_words(body) > lines.words * 2
     {
-        return (
-            folded(body, MAX_TEXT_CHARS).unwrap_or_default(),
-            count_words(body),
-        );
+        lines = Lines::of_data(body);
     }
     (lines.text, lines.words)
 }
@@ -84,6 +81,19 @@ struct Lines {
 }
 
 impl Lines {
+    /// Those of a text in data, which may have markup.
+    fn of_data(text: &str) -> Self {
+        let mut lines = Self::default();
+        if text.contains("</") {
+            lines.push_all(Page::parse(text).blocks().iter());
+        } else {
+            for line in text.lines() {
+                lines.push(&folded(line, MAX_TEXT_CHARS).unwrap_or_default());
+            }
+        }
+        lines
+    }
+
     fn push_all<'a>(&mut self, blocks: impl Iterator<Item = &'a Block>) {
         for block in blocks {
             self.push(&block.plain());
@@ -91,6 +101,9 @@ impl Lines {
     }
 
     fn push(&mut self, line: &str) {
+        if line.is_empty() {
+            return;
+        }
         let words = count_words(line);
         if words >= REPEATED_WORDS && !self.seen.insert(line.to_owned()) {
             return;
