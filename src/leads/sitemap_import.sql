@@ -8,8 +8,9 @@
 -- Asked for: pages of interest come first; what is to be filtered is, by the rule that says so.
 -- A page that is known under another spelling is taken by the one it has.
 WITH listed AS (
-    SELECT given.*, coalesce(CASE WHEN url_key IS NOT NULL THEN (SELECT known.url FROM page AS known
-        WHERE known.domain_id = $1 AND (known.url_key = given.url_key OR known.url = given.url_key) LIMIT 1) END, given.given_url) AS url
+    SELECT given.*, CASE WHEN url_key IS NULL THEN given_url ELSE coalesce(
+        (SELECT known.url FROM page AS known WHERE known.domain_id = $1 AND known.url_key = given.url_key),
+        (SELECT known.url FROM page AS known WHERE known.domain_id = $1 AND known.url = given.url_key), given_url) END AS url
     FROM unnest($3, $14, $4, $5, $6, $7, $8, $9, $10, $11)
         AS given(given_url, url_key, lastmod, changefreq, priority, page_type, rule, confidence, path_depth, disposition)
 ), stored AS (

@@ -2,8 +2,10 @@
 
 use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 
-/// Reads the date of a sitemap or feed, in any form that can be read in one way only: ISO 8601, with its digits together, or apart
-/// by other signs and without leading zeros; and the form of mail (RFC 2822), with or without a time, as `date` prints it too.
+/// Reads the date of a sitemap or feed, in any form that can be read in one way only.
+///
+/// That is ISO 8601, with its digits together, or apart by other signs and without leading zeros; and the form of mail (RFC 2822),
+/// with or without a time, as `date` prints it too.
 ///
 /// What is left out is the first moment of what is there; a time without a zone is UTC. Returns `None` for anything else, and for
 /// years before 1970, which are the unset dates of some generators.
