@@ -18,12 +18,14 @@ pub mod domain;
 pub mod fuzz;
 pub mod html;
 pub mod media;
+pub mod notice;
 pub mod offer;
 pub mod page;
 pub mod pattern;
 pub mod price;
 #[cfg(test)]
 mod properties;
+pub mod refresh;
 pub mod robots;
 #[cfg(test)]
 mod rules;

@@ -3,6 +3,7 @@
 mod curation;
 mod deep_scan;
 mod domains;
+mod front;
 mod import;
 mod landing;
 mod recategorise;
