@@ -6,6 +6,7 @@ mod domains;
 mod front;
 mod import;
 mod landing;
+mod notices;
 mod odd;
 mod recategorise;
 mod sitemaps;

@@ -629,7 +629,7 @@ async fn a_page_that_ends_early_is_kept_where_that_is_safe() {
             "Completed||Home|Home|ContactFound|t",
             "Completed||Home|Home|ContactFound|t",
             "Completed||Home|Home|NoContactFound|t",
-            "Error|body||||",
+            "Error|body|||New|",
         ]
     );
     let told = "SELECT success, price, error_class, parsed_data->'validation'->'warnings' @> '\"the page ended before its declared end\"' \
