@@ -103,12 +103,16 @@ fn class_of(name: &str) -> u8 {
     }
 }
 
-/// Whether its script puts words together, or other things before them: all but the Latin, Greek, Cyrillic and Armenian ones.
+/// Whether a sign is of a script that parts its words and puts nothing before them: Latin, Greek, Cyrillic, Armenian.
+fn parts_words(sign: char) -> bool {
+    sign < '\u{590}'
+}
+
 fn is_found_within(phrase: &str) -> bool {
     phrase
         .chars()
         .next()
-        .is_some_and(|first| first >= '\u{590}')
+        .is_some_and(|first| !parts_words(first))
 }
 
 /// The classes of all phrases in a text of lower case.
@@ -118,7 +122,7 @@ fn classes(text: &str) -> u8 {
     };
     let begins_word = |at: usize| {
         let before = text.get(..at).and_then(|before| before.chars().next_back());
-        !before.is_some_and(char::is_alphanumeric)
+        !before.is_some_and(|sign| sign.is_alphanumeric() && parts_words(sign))
     };
     phrases
         .automaton
