@@ -11,8 +11,9 @@ use url::Url;
 
 use super::html::{Attributes, Page, is_for_others};
 
-/// The longest wait after which a page is taken to lead on. What sends its reader away later than that is read by people first: a
-/// page that is loaded anew, a session that ends.
+/// The longest wait after which a page is taken to lead on.
+///
+/// What sends its reader away later than that is read by people first: a page that is loaded anew, a session that ends.
 pub const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// How much of a tag is looked at for what it is.

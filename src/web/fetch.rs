@@ -27,6 +27,7 @@ mod resolve;
 mod robots;
 mod shared;
 mod sockets;
+mod trail;
 
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -39,18 +40,19 @@ use url::Url;
 
 pub use config::Config;
 pub use error::{Cause, Decision, FetchError};
-pub use exchange::{BodyStream, Head, Trail};
+pub use exchange::{BodyStream, Head};
 pub use gleaner_extract::charset::{decode as decode_text, encoding as text_encoding};
 pub use guard::refusal;
 pub use resolve::{Lookup, SystemLookup, Unanswered};
 pub use robots::RobotsAnswer;
 pub use shared::{Ask, Pace, Place, SharedPace, Turn};
+pub use trail::Trail;
 
 use crate::{descriptors, tls};
-use exchange::Start;
 use guard::Guard;
 use resolve::GuardedResolver;
 use sockets::Sockets;
+use trail::Start;
 
 /// How many name lookups may be under way at once.
 const MAX_LOOKUPS: usize = 64;
@@ -312,8 +314,9 @@ impl Client {
         self.collect(&live, start, options, Purpose::Page).await
     }
 
-    /// Goes on from a response to an address that it leads to by other means than a redirect. It is one fetch all the same: of
-    /// redirects, time, patience and cookies what is left of those of the first.
+    /// Goes on from a response to an address that it leads to by other means than a redirect.
+    ///
+    /// It is one fetch all the same: redirects, time and patience are what is left of the first one's, and its cookies go along.
     ///
     /// # Errors
     /// As [`Client::get`]; [`FetchError::TooManyRedirects`] also where the way leads back to itself.

@@ -194,8 +194,9 @@ impl Landing {
         compute(move || work(&self.into_document())).await
     }
 
-    /// As [`Landing::read`]; where the page is only a notice for those without scripts or cookies, it is rendered, if there is a
-    /// browser, and read again. Whatever tells something is no notice, by the word of `tells`.
+    /// As [`Landing::read`]; a page that is only a notice is rendered, if there is a browser, and read again.
+    ///
+    /// Whatever tells something is no notice, by the word of `tells`.
     ///
     /// # Errors
     /// As [`Landing::render`].

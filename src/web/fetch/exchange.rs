@@ -11,11 +11,11 @@ use tokio::time::{Instant, timeout, timeout_at};
 use url::{Host, Position, Url};
 
 use super::config::MAX_DURATION;
-use super::cookies::Jar;
 use super::decode::{self, Coding, Decoding};
 use super::guard::{host_key, shortened};
 use super::pace::{Limits, Permit};
 use super::sockets::Socket;
+use super::trail::{Budget, Start, Trail};
 use super::{Client, FetchError, Live, Pace, Purpose, RequestOptions, headers, robots, shared};
 use crate::fault::{self, Short, Shortage};
 
@@ -43,45 +43,6 @@ pub struct Head {
     pub redirects: u32,
     /// The way to it, for going on from there.
     pub(super) trail: Trail,
-}
-
-/// The way of one fetch so far, all its hops: what one may not ask for twice, what goes along, and what is left to spend.
-#[derive(Clone, Debug, Default)]
-pub struct Trail {
-    /// What was asked for, each with the cookies that went along: with others, the same address may answer otherwise.
-    asked: Vec<(Url, Option<HeaderValue>)>,
-    jar: Jar,
-    /// `None` before anything was spent.
-    budget: Option<Budget>,
-}
-
-impl Trail {
-    /// Of the time, so much is left.
-    pub(super) fn spend(&mut self, left: Duration) {
-        if let Some(budget) = &mut self.budget {
-            budget.time = left;
-        }
-    }
-
-    /// How many redirects were followed.
-    fn followed(&self) -> u32 {
-        u32::try_from(self.asked.len().saturating_sub(1)).unwrap_or(u32::MAX)
-    }
-
-    /// Goes on to an address; the cookies for it.
-    fn go_on(&mut self, url: &Url, max_redirects: u32) -> Result<Option<HeaderValue>, FetchError> {
-        let step = (url.clone(), self.jar.header(url));
-        let hops = u32::try_from(self.asked.len()).unwrap_or(u32::MAX);
-        // Asked the same, it answers the same: a circle stays one.
-        if hops > max_redirects || self.asked.contains(&step) {
-            return Err(FetchError::TooManyRedirects {
-                followed: self.followed(),
-            });
-        }
-        let cookies = step.1.clone();
-        self.asked.push(step);
-        Ok(cookies)
-    }
 }
 
 impl Head {
@@ -282,44 +243,6 @@ impl BodyStream {
         self.decoding = None;
         self.permit = None;
         self.socket = None;
-    }
-}
-
-/// What a fetch may still spend, over all its hops.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Budget {
-    /// Network time.
-    time: Duration,
-    /// Waiting for hosts.
-    patience: Duration,
-}
-
-/// Where a fetch begins, or goes on.
-pub(super) struct Start<'a> {
-    /// What was asked for in the first place.
-    requested: &'a Url,
-    /// What is asked for now.
-    url: &'a Url,
-    trail: Trail,
-}
-
-impl<'a> Start<'a> {
-    /// At an address.
-    pub(super) fn at(url: &'a Url) -> Self {
-        Self {
-            requested: url,
-            url,
-            trail: Trail::default(),
-        }
-    }
-
-    /// From an answer to where it leads on.
-    pub(super) fn from(requested: &'a Url, trail: Trail, url: &'a Url) -> Self {
-        Self {
-            requested,
-            url,
-            trail,
-        }
     }
 }
 

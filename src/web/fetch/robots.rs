@@ -8,7 +8,7 @@ use lru::LruCache;
 use tokio::time::{Instant, timeout};
 use url::Url;
 
-use super::exchange::Start;
+use super::trail::Start;
 use super::{Client, FetchError, Live, Purpose, RequestOptions, Response};
 use crate::fault;
 use gleaner_extract::robots::Robots;
