@@ -10,6 +10,7 @@ mod demo;
 mod doctor;
 pub mod domain_extraction;
 pub mod domain_metadata;
+mod front;
 pub mod import;
 pub mod metrics;
 pub mod page_curation;

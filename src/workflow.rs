@@ -21,6 +21,7 @@ use crate::settings::{Options, Sections};
 use crate::store::stage::{Share, Stage};
 use crate::telemetry::chain;
 use crate::web::fetch::{Client, Decision, FetchError};
+use crate::web::page::NoPage;
 use crate::web::render::{RenderError, Renderer};
 use gleaner_extract::url::TrackingParameters;
 
@@ -357,6 +358,16 @@ impl From<RenderError> for WorkflowError {
         match error {
             RenderError::Fetch(error) => error.into(),
             error => Self::decided(error.decision(), error.class(), error),
+        }
+    }
+}
+
+impl From<NoPage> for WorkflowError {
+    fn from(error: NoPage) -> Self {
+        match error {
+            NoPage::Fetch(error) => error.into(),
+            NoPage::Render(error) => error.into(),
+            NoPage::Page(error) => Self::permanent("http", error),
         }
     }
 }

@@ -164,6 +164,12 @@ pub fn site(raw: &str) -> Result<Site, DomainError> {
     }
 }
 
+/// The host that the website text of a business names, in ASCII (IDNA) and lower case, with `www.` where it was given with it.
+#[must_use]
+pub fn host(raw: &str) -> Option<String> {
+    address(raw).ok()?.host_str().map(str::to_owned)
+}
+
 /// Takes a text apart by the public suffix list, whatever it names: a shared platform, an address, a local name.
 ///
 /// # Errors

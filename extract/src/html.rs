@@ -242,6 +242,13 @@ pub(super) fn node_lines(node: ego::NodeRef<'_>, limit: usize) -> Vec<String> {
         .collect()
 }
 
+/// Whether a node is for readers without scripts, or for nobody yet.
+pub(super) fn is_for_others(node: ego::NodeRef<'_>) -> bool {
+    node.ancestors()
+        .filter_map(|ancestor| ancestor.value().as_element())
+        .any(|ancestor| matches!(ancestor.name(), "noscript" | "template"))
+}
+
 fn is_raw_text(node: ego::NodeRef<'_>) -> bool {
     node.parent()
         .and_then(|parent| parent.value().as_element())

@@ -23,6 +23,7 @@ pub mod html;
 pub mod listing;
 pub mod media;
 mod naming;
+pub mod notice;
 pub mod offer;
 pub mod page;
 pub mod pattern;
@@ -30,6 +31,7 @@ mod percent;
 pub mod price;
 #[cfg(test)]
 mod properties;
+pub mod refresh;
 pub mod robots;
 #[cfg(test)]
 mod rules;

@@ -19,6 +19,8 @@ impl DecoyKind {
             Self::Coordinates => "coordinates",
             Self::VatNumber => "tax number",
             Self::ShareLink => "share link",
+            Self::OpeningHours => "opening hours",
+            Self::RegisterNumber => "register number",
         }
     }
 }
@@ -67,6 +69,17 @@ pub(crate) fn invent(
             DecoyKind::Coordinates,
             format!("{:.7}, {:.7}", town.latitude, town.longitude),
         ),
+        (
+            DecoyKind::OpeningHours,
+            format!(
+                "0{}.{}0-12.00 13.00-1{}.{}0",
+                rng.random_range(7..10),
+                rng.random_range(0..4),
+                rng.random_range(5..9),
+                rng.random_range(0..4)
+            ),
+        ),
+        (DecoyKind::RegisterNumber, register_number(rng, country)),
     ];
     match rng.random_range(0..3) {
         0 => decoys.push((
@@ -83,6 +96,24 @@ pub(crate) fn invent(
         .into_iter()
         .map(|(kind, value)| PageDecoy { kind, value })
         .collect()
+}
+
+/// A number under which the country, or the one beside it, keeps businesses, with its label.
+fn register_number(rng: &mut StdRng, country: Country) -> String {
+    let mut digits = |count: u32| rng.random_range(10_u64.pow(count - 1)..10_u64.pow(count));
+    match country {
+        Country::UnitedStates => format!("EIN {}-{}", digits(2), digits(7)),
+        Country::UnitedKingdom => format!("Company number 0{}", digits(7)),
+        Country::Germany => format!("Steuernummer {}/{}/{}", digits(3), digits(3), digits(5)),
+        Country::France => format!(
+            "SIRET {} {} {} {}",
+            digits(3),
+            digits(3),
+            digits(3),
+            digits(5)
+        ),
+        Country::Netherlands => format!("BTW BE 047{}.{}.{}", digits(1), digits(3), digits(3)),
+    }
 }
 
 /// A number in the form the country's tax office gives out.

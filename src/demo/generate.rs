@@ -43,7 +43,7 @@ fn role(place: usize) -> Role {
     }
 }
 
-/// How the hosts of one round behave; the first 24 of every round are all different, the rest ordinary.
+/// How the hosts of one round behave; the first 27 of every round are all different, the rest ordinary.
 const ROUND: &[(Behaviour, SitemapForm)] = &[
     (Behaviour::Normal, SitemapForm::Robots),
     (Behaviour::Normal, SitemapForm::Index),
@@ -69,9 +69,9 @@ const ROUND: &[(Behaviour, SitemapForm)] = &[
     (Behaviour::Flaky, SitemapForm::Index),
     (Behaviour::Slow, SitemapForm::Gzip),
     (Behaviour::Normal, SitemapForm::HomeLink),
-    (Behaviour::Normal, SitemapForm::Robots),
-    (Behaviour::Normal, SitemapForm::Index),
-    (Behaviour::Normal, SitemapForm::WellKnown),
+    (Behaviour::WwwOnly, SitemapForm::Robots),
+    (Behaviour::LeadsOn, SitemapForm::Index),
+    (Behaviour::CookieCheck, SitemapForm::WellKnown),
     (Behaviour::Normal, SitemapForm::Robots),
     (Behaviour::Normal, SitemapForm::Gzip),
     (Behaviour::Normal, SitemapForm::WellKnown),
@@ -472,11 +472,14 @@ fn planted(site: &Site, path: &str, contact: &Planted) -> PlantedContact {
     }
 }
 
-/// The page a path leads to, over one permanent redirect.
+/// The page a path leads to, over one move.
 fn page_behind<'a>(site: &'a Site, path: &str) -> Option<&'a Page> {
     let page = site.pages.get(path)?;
     match &page.kind {
-        PageKind::Redirect { status: 301, to } => site
+        PageKind::Redirect {
+            status: 301 | 200,
+            to,
+        } => site
             .pages
             .iter()
             .find(|(path, _)| site.url(path) == *to)
@@ -498,7 +501,7 @@ mod tests {
         for seed in 0..20 {
             let web = generate(seed, 60);
             let behaviours: BTreeSet<_> = web.sites.iter().map(|site| site.behaviour).collect();
-            assert_eq!(behaviours.len(), 10, "{behaviours:?}");
+            assert_eq!(behaviours.len(), 13, "{behaviours:?}");
             let sitemaps: BTreeSet<_> = web.sites.iter().map(|site| site.sitemap_form).collect();
             assert_eq!(sitemaps.len(), 12, "{sitemaps:?}");
             let forms: BTreeSet<Form> = web
@@ -507,9 +510,9 @@ mod tests {
                 .iter()
                 .map(|contact| contact.form)
                 .collect();
-            assert_eq!(forms.len(), 11, "seed {seed}: {forms:?}");
+            assert_eq!(forms.len(), 12, "seed {seed}: {forms:?}");
             let decoys: BTreeSet<_> = web.truth.decoys.iter().map(|decoy| decoy.what).collect();
-            assert_eq!(decoys.len(), 10, "seed {seed}: {decoys:?}");
+            assert_eq!(decoys.len(), 12, "seed {seed}: {decoys:?}");
             assert!(web.places.iter().any(|place| place.is_gone));
             assert!(
                 web.places

@@ -31,6 +31,12 @@ pub enum Behaviour {
     MovedPage,
     /// One listed page redirects to a private address, another to itself.
     PrivateRedirect,
+    /// Answers on `www.` only; the bare host says 404 to everything.
+    WwwOnly,
+    /// Its home page and a listed contact page lead on by themselves (`<meta http-equiv=refresh>`).
+    LeadsOn,
+    /// Sends whoever comes without its cookie back for it.
+    CookieCheck,
 }
 
 /// How a generated host publishes the list of its pages.
@@ -83,6 +89,8 @@ pub enum Form {
     Plain,
     /// A telephone number as visible text in international form.
     International,
+    /// A telephone number behind a name that could be a label of something else: an inn's, a bank's.
+    Named,
     /// A `mailto:` link.
     Mailto,
     /// A `mailto:` link with a subject.
@@ -132,6 +140,8 @@ pub(crate) enum DecoyKind {
     Coordinates,
     VatNumber,
     ShareLink,
+    OpeningHours,
+    RegisterNumber,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,6 +158,7 @@ pub(crate) enum PageKind {
     /// A sitemap for people, which is no sitemap for machines.
     HtmlSitemap,
     Pdf,
+    /// Elsewhere by this status; 200 for a page that leads on by itself.
     Redirect {
         status: u16,
         to: String,
@@ -226,7 +237,7 @@ pub(crate) struct Site {
 impl Site {
     /// The host that answers pages without a redirect.
     pub(crate) fn canonical_host(&self) -> String {
-        if self.behaviour == Behaviour::ApexToWww {
+        if matches!(self.behaviour, Behaviour::ApexToWww | Behaviour::WwwOnly) {
             format!("www.{}", self.host)
         } else {
             self.host.clone()

@@ -50,6 +50,17 @@ pub(crate) fn page(site: &Site, path: &str, page: &Page) -> String {
     writer.document(path)
 }
 
+/// A page that leads on by itself, in one of the ways that people write it.
+pub(crate) fn leading_on(site: &Site, target: &str) -> String {
+    let target = escape(target);
+    let element = match site.index % 3 {
+        0 => format!("<meta http-equiv=\"refresh\" content=\"0; url={target}\">"),
+        1 => format!("<META HTTP-EQUIV=REFRESH CONTENT=\"3;URL='{target}'\">"),
+        _ => format!("<meta content=\"1, {target}\" http-equiv=\"Refresh\">"),
+    };
+    format!("<html><head>{element}</head><body></body></html>\n")
+}
+
 /// What a host that never says 404 answers for a path it does not know.
 pub(crate) fn soft_not_found(site: &Site) -> String {
     let page = Page {
@@ -199,7 +210,9 @@ impl Writer<'_> {
                 PageKind::HtmlSitemap => "Sitemap",
                 PageKind::Contact => page.title.as_str(),
                 // The old address of a moved page is what people have linked.
-                PageKind::Redirect { status: 301, .. } => phrases.contact,
+                PageKind::Redirect {
+                    status: 301 | 200, ..
+                } => phrases.contact,
                 PageKind::Blog | PageKind::Product | PageKind::Pdf | PageKind::Redirect { .. } => {
                     continue;
                 }
@@ -340,6 +353,7 @@ impl Writer<'_> {
                 "<p>{label}: <a class=mail href='mailto:{written}?subject=Website%20enquiry&amp;body='>{}</a></p>\n",
                 escape(self.phrases.write_to_us)
             ),
+            Form::Named => format!("<p>{} {written}</p>\n", self.told_by_name()),
             Form::Tel => {
                 format!(
                     "<p>{label}: <a href=\"tel:{}\">{written}</a></p>\n",
@@ -368,6 +382,16 @@ impl Writer<'_> {
             Form::Link => {
                 format!("<p>{label}: <a href=\"{written}\" rel=\"me\">{written}</a></p>\n")
             }
+        }
+    }
+
+    /// What stands before a number without a label: a name that is a label elsewhere, or else the label.
+    fn told_by_name(&self) -> String {
+        let names = ["The Dog Inn", "Valley Bank,", "To order:"];
+        let speaks_english = self.site.country.language().starts_with("en");
+        match names.get(self.site.index % names.len()) {
+            Some(name) if speaks_english => (*name).to_owned(),
+            _ => format!("{}:", escape(self.phrases.phone)),
         }
     }
 
@@ -409,6 +433,8 @@ impl Writer<'_> {
                 )
             }
             DecoyKind::VatNumber => format!("<p>{}: {value}</p>\n", escape(phrases.vat)),
+            DecoyKind::OpeningHours => format!("<p>{}: {value}</p>\n", escape(phrases.hours)),
+            DecoyKind::RegisterNumber => format!("<p>{value}</p>\n"),
             DecoyKind::ShareLink => {
                 format!("<p><a href=\"{value}\">{}</a></p>\n", escape(phrases.share))
             }

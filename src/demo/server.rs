@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use encoding_rs::WINDOWS_1252;
-use http::header::{ALLOW, CONTENT_TYPE, HOST, LOCATION, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_TYPE, COOKIE, HOST, LOCATION, RETRY_AFTER, SET_COOKIE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -288,7 +288,9 @@ async fn respond(state: &State, request: &Request<Incoming>) -> Result<Response<
             .map_or(path, |whole| whole.as_str());
         let is_violation = path != "/robots.txt" && site.is_disallowed(path);
         let _visit = Visit::begin(state, &host, path, is_violation);
-        return answer_for_site(state, site, &host, key).await;
+        let cookie = request.headers().get(COOKIE);
+        let has_cookie = cookie.is_some_and(|cookie| !cookie.is_empty());
+        return answer_for_site(state, site, &host, key, has_cookie).await;
     }
     if let Some(root) = state.content.saved_folder(&host) {
         let _visit = Visit::begin(state, &host, path, false);
@@ -375,6 +377,7 @@ async fn answer_for_site(
     site: &Site,
     host: &str,
     key: &str,
+    has_cookie: bool,
 ) -> Result<Response<Body>, Dead> {
     match site.behaviour {
         Behaviour::Dead => return Err(Dead),
@@ -383,6 +386,19 @@ async fn answer_for_site(
         }
         Behaviour::WwwToApex if host.starts_with("www.") => {
             return Ok(redirect(301, &format!("http://{}{key}", site.host)));
+        }
+        Behaviour::WwwOnly if !host.starts_with("www.") => {
+            return Ok(text(StatusCode::NOT_FOUND, "no site here\n"));
+        }
+        Behaviour::LeadsOn if key == "/" => {
+            let home = render::leading_on(site, "/index.html");
+            return Ok(html(site, StatusCode::OK, &home));
+        }
+        Behaviour::CookieCheck if !has_cookie => {
+            let mut response = redirect(302, &format!("http://{host}{key}"));
+            let cookie = HeaderValue::from_static("visited=1; Path=/; HttpOnly");
+            response.headers_mut().insert(SET_COOKIE, cookie);
+            return Ok(response);
         }
         Behaviour::Slow => tokio::time::sleep(delay(key)).await,
         Behaviour::Flaky if key != "/robots.txt" && knows(site, key) => {
@@ -406,7 +422,10 @@ async fn answer_for_site(
         | Behaviour::SoftNotFound
         | Behaviour::RobotsDisallow
         | Behaviour::MovedPage
-        | Behaviour::PrivateRedirect => {}
+        | Behaviour::PrivateRedirect
+        | Behaviour::WwwOnly
+        | Behaviour::LeadsOn
+        | Behaviour::CookieCheck => {}
     }
     Ok(answer(site, key))
 }
@@ -475,7 +494,10 @@ fn answer(site: &Site, key: &str) -> Response<Body> {
                 } else {
                     to.clone()
                 };
-                redirect(*status, &target)
+                match status {
+                    200 => html(site, StatusCode::OK, &render::leading_on(site, &target)),
+                    status => redirect(*status, &target),
+                }
             }
             PageKind::Pdf => body(StatusCode::OK, "application/pdf", render::BLANK_PDF),
             _ => html(site, StatusCode::OK, &render::page(site, path, page)),

@@ -61,6 +61,7 @@ impl FormTurns {
                 Form::JsonLd,
                 Form::International,
                 Form::Microdata,
+                Form::Named,
             ],
         )
     }
@@ -283,7 +284,8 @@ impl Builder<'_> {
         }
         self.add_legal_and_career_pages(path);
         match self.site.behaviour {
-            Behaviour::MovedPage => self.move_page(path),
+            Behaviour::MovedPage => self.move_page(path, 301),
+            Behaviour::LeadsOn => self.move_page(path, 200),
             Behaviour::PrivateRedirect => {
                 self.add_redirect("/terms", "http://10.0.0.1/login");
                 self.add_redirect("/contact/", "/contact/");
@@ -295,7 +297,9 @@ impl Builder<'_> {
             | Behaviour::ApexToWww
             | Behaviour::WwwToApex
             | Behaviour::SoftNotFound
-            | Behaviour::RobotsDisallow => {}
+            | Behaviour::RobotsDisallow
+            | Behaviour::WwwOnly
+            | Behaviour::CookieCheck => {}
         }
     }
 
@@ -348,8 +352,8 @@ impl Builder<'_> {
         self.site.pages.insert(path.to_owned(), page);
     }
 
-    /// Moves a page to a path that no sitemap lists, and leaves a permanent redirect.
-    fn move_page(&mut self, path: &str) {
+    /// Moves a page to a path that no sitemap lists, and leaves a redirect there.
+    fn move_page(&mut self, path: &str, status: u16) {
         let target = format!(
             "/{}/new-address",
             path.trim_matches('/').replace(['/', '.'], "-")
@@ -358,7 +362,7 @@ impl Builder<'_> {
             self.site.pages.insert(target.clone(), page);
         }
         let target = self.site.url(&target);
-        self.add_redirect_with_status(path, &target, 301);
+        self.add_redirect_with_status(path, &target, status);
     }
 
     fn add_redirect(&mut self, path: &str, target: &str) {

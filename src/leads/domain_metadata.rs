@@ -4,21 +4,25 @@
 //!
 //! A domain that leads to another site (for sale, sold, renamed, another country's) has no home page of its own. What stands
 //! there is somebody else's to tell: only the address is stored, as `home_url`, and the row is Filtered. Who wants that site
-//! queues its domain.
+//! queues its domain. Nor has one a home page where only a notice stands: a server's default page, a demand for cookies tell nothing
+//! about it. The empty frame of a page that scripts would fill has a head all the same, which is stored.
 
 use diesel::prelude::*;
 use diesel::sql_types::Jsonb;
 use diesel_async::AsyncPgConnection;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use url::Url;
 
-use crate::db::keyed;
+use super::front;
 use crate::db::statement::{records, statement};
 use crate::live::Live;
 use crate::settings;
-use crate::web::fetch::{Client, home_page};
-use crate::web::page::{Document, Landing, PageError};
+use crate::web::fetch::Client;
+use crate::web::page::{Document, Door, Missed, NoPage, PageError, Seen, home};
+use crate::web::render::Renderer;
 use crate::workflow::{Configured, Done, ItemId, Services, Workflow, WorkflowError};
+use gleaner_extract::notice::Notice;
 use gleaner_extract::{contacts, page};
 
 /// Options of the workflow `domain-metadata`.
@@ -34,6 +38,7 @@ impl settings::Options for Options {}
 /// The workflow.
 pub struct DomainMetadata {
     client: Client,
+    renderer: Renderer,
     options: Live<Options>,
 }
 
@@ -45,6 +50,7 @@ impl Configured for DomainMetadata {
     fn new(services: &Services, options: Live<Options>) -> Self {
         Self {
             client: services.fetch.clone(),
+            renderer: services.renderer.clone(),
             options,
         }
     }
@@ -70,52 +76,35 @@ pub struct Metadata {
     instagram_url: Option<String>,
     youtube_url: Option<String>,
     home_url: String,
+    is_partial: Option<bool>,
 }
 
 impl Workflow for DomainMetadata {
     const NAME: &'static str = "domain-metadata";
     const TABLE: &'static str = "domain";
     const STAGE: &'static str = "metadata";
-    type Input = String;
+    type Input = Door;
     type Output = Metadata;
 
     async fn load(
         &self,
         conn: &mut AsyncPgConnection,
         ids: &[ItemId],
-    ) -> QueryResult<Vec<(ItemId, String)>> {
-        keyed::names(
-            conn,
-            "SELECT id, domain AS text FROM domain WHERE id = ANY($1)",
-            ids,
-        )
-        .await
+    ) -> QueryResult<Vec<(ItemId, Door)>> {
+        front::doors(conn, ids).await
     }
 
-    async fn run(&self, host: String) -> Result<Done<Metadata>, WorkflowError> {
-        let response = home_page(&self.client, &host).await?.error_for_status()?;
-        let home_url = response.url.to_string();
-        // As the URL has it: a row may hold a name that is not in ASCII.
-        let asked = response.requested.clone();
-        let site = asked.host_str().unwrap_or(&host);
-        let landing = match Landing::new(response).page_of(site) {
-            Ok(landing) => landing,
-            Err(error @ PageError::OtherSite { .. }) => {
-                // What was known of a home page that is no more goes with it.
-                let nothing = Metadata {
-                    home_url,
-                    ..Metadata::default()
-                };
-                return Ok(Done::Filtered(error.to_string(), Some(nothing)));
-            }
-            Err(error @ PageError::NotHtml { .. }) => {
-                return Ok(Done::Filtered(format!("the home page is {error}"), None));
-            }
-        };
+    async fn run(&self, door: Door) -> Result<Done<Metadata>, WorkflowError> {
         let region = self.options.get().default_region.clone();
-        Ok(Done::Completed(
-            landing.read(move |document| read(document, &region)).await,
-        ))
+        let work = move |document: &Document| read(document, &region);
+        let (client, renderer) = (&self.client, &self.renderer);
+        match home(client, Some(renderer), &door, work, Metadata::has_contacts).await {
+            Ok(seen) => Ok(match seen.complaint(renderer) {
+                Some(complaint) => Done::Filtered(complaint, Some(behind(seen))),
+                None => Done::Completed(seen.told),
+            }),
+            Err(missed) => refused(missed),
+        }
     }
 
     async fn store(
@@ -128,6 +117,47 @@ impl Workflow for DomainMetadata {
             .execute(conn)
             .await?;
         Ok(())
+    }
+}
+
+impl Metadata {
+    /// Nothing but where something else stands. What was known of a home page that is no more goes with it.
+    fn nothing_at(url: &Url) -> Self {
+        Self {
+            home_url: url.to_string(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether the page tells how to reach somebody, whatever else it is.
+    fn has_contacts(&self) -> bool {
+        let lists = [&self.email_addresses, &self.phone_numbers];
+        lists.into_iter().flatten().any(|list| !list.is_empty())
+    }
+}
+
+/// What a notice leaves to be stored: the head of a page that its scripts would fill is its own, all else is the notice's.
+fn behind(seen: Seen<Metadata>) -> Metadata {
+    match seen.notice {
+        Some(Notice::Script) => seen.told,
+        _ => Metadata::nothing_at(&seen.url),
+    }
+}
+
+fn refused(missed: Missed) -> Result<Done<Metadata>, WorkflowError> {
+    match missed.why {
+        NoPage::Page(error) => {
+            let nothing = match &error {
+                PageError::OtherSite { url } => Some(Metadata::nothing_at(url)),
+                PageError::NotHtml { .. } => None,
+            };
+            let reason = match nothing {
+                Some(_) => error.to_string(),
+                None => format!("the home page is {error}"),
+            };
+            Ok(Done::Filtered(reason, nothing))
+        }
+        error => Err(error.into()),
     }
 }
 
@@ -176,5 +206,6 @@ fn read(document: &Document, region: &str) -> Metadata {
         instagram_url: social("instagram"),
         youtube_url: social("youtube"),
         home_url: url.to_string(),
+        is_partial: Some(document.is_partial),
     }
 }

@@ -15,7 +15,8 @@ use crate::db::statement::{records, statement};
 use crate::live::Live;
 use crate::settings;
 use crate::web::fetch::Client;
-use crate::web::page::{Document, Landing};
+use crate::web::page::{self, Document, NoPage};
+use crate::web::render::Renderer;
 use crate::workflow::{Configured, Done, ItemId, Services, Workflow, WorkflowError};
 use gleaner_extract::url::TrackingParameters;
 use gleaner_extract::{contacts, page as facts};
@@ -33,6 +34,7 @@ impl settings::Options for Options {}
 /// The workflow.
 pub struct PageCuration {
     client: Client,
+    renderer: Renderer,
     tracking: Arc<TrackingParameters>,
     options: Live<Options>,
 }
@@ -47,6 +49,7 @@ impl Configured for PageCuration {
     fn new(services: &Services, options: Live<Options>) -> Self {
         Self {
             client: services.fetch.clone(),
+            renderer: services.renderer.clone(),
             tracking: Arc::clone(&services.tracking),
             options,
         }
@@ -87,6 +90,7 @@ struct Facts {
     word_count: i32,
     has_contact_form: bool,
     schema_types: Vec<String>,
+    is_partial: bool,
     contact_scrape_status: &'static str,
 }
 
@@ -127,18 +131,23 @@ impl Workflow for PageCuration {
     async fn run(&self, input: Input) -> Result<Done<Curated>, WorkflowError> {
         let url =
             Url::parse(&input.url).map_err(|error| WorkflowError::permanent("bad_url", error))?;
-        let response = self.client.get(&url).await?.error_for_status()?;
-        let landing = match Landing::new(response).page_of(&input.registrable) {
+        let site = input.registrable.as_str();
+        let landing = match page::get(&self.client, &url, site).await {
             Ok(landing) => landing,
-            Err(error) => return Ok(Done::Filtered(error.to_string(), None)),
+            Err(NoPage::Page(error)) => return Ok(Done::Filtered(error.to_string(), None)),
+            Err(error) => return Err(error.into()),
         };
         let region = self.options.get().default_region.clone();
         let tracking = Arc::clone(&self.tracking);
-        Ok(Done::Completed(
-            landing
-                .read(move |document| read(document, input.domain_id, &region, &tracking))
-                .await,
-        ))
+        let work = move |document: &Document| read(document, input.domain_id, &region, &tracking);
+        let tells = |curated: &Curated| !curated.contacts.is_empty();
+        let seen = landing
+            .read_or_render(&self.renderer, site, work, tells)
+            .await?;
+        Ok(match seen.complaint(&self.renderer) {
+            Some(complaint) => Done::Filtered(complaint, None),
+            None => Done::Completed(seen.told),
+        })
     }
 
     async fn store(
@@ -208,6 +217,7 @@ fn read(
             word_count: i32::try_from(told.word_count).unwrap_or(i32::MAX),
             has_contact_form: told.has_contact_form,
             schema_types: told.schema_types.into_iter().collect(),
+            is_partial: document.is_partial,
             contact_scrape_status: if contacts.is_empty() {
                 "NoContactFound"
             } else {

@@ -18,15 +18,15 @@ use tracing::debug;
 use url::Url;
 
 use super::address_key::stored_key;
+use super::front;
 use super::sitemap_budget::{Ledger, Limits, Measure};
 use crate::compute::compute;
-use crate::db::keyed;
 use crate::fault;
 use crate::live::Live;
 use crate::settings;
 use crate::telemetry::chain;
-use crate::web::fetch::{Client, Decision, FetchError, RequestOptions, RobotsAnswer, home_page};
-use crate::web::page::{Landing, PageError, is_same_site};
+use crate::web::fetch::{Client, Decision, FetchError, RequestOptions, RobotsAnswer};
+use crate::web::page::{Document, Door, Missed, NoPage, PageError, home, is_same_site};
 use crate::workflow::{Configured, Done, ItemId, Services, Workflow, WorkflowError};
 use gleaner_extract::listing::resolve_listed;
 use gleaner_extract::sitemap::{self, Kind};
@@ -148,38 +148,33 @@ impl Workflow for SitemapDiscovery {
     const NAME: &'static str = "sitemap-discovery";
     const TABLE: &'static str = "domain";
     const STAGE: &'static str = "sitemap";
-    type Input = String;
+    type Input = Door;
     type Output = Found;
 
     async fn load(
         &self,
         conn: &mut AsyncPgConnection,
         ids: &[ItemId],
-    ) -> QueryResult<Vec<(ItemId, String)>> {
-        keyed::names(
-            conn,
-            "SELECT id, domain AS text FROM domain WHERE id = ANY($1)",
-            ids,
-        )
-        .await
+    ) -> QueryResult<Vec<(ItemId, Door)>> {
+        front::doors(conn, ids).await
     }
 
-    async fn run(&self, host: String) -> Result<Done<Found>, WorkflowError> {
+    async fn run(&self, door: Door) -> Result<Done<Found>, WorkflowError> {
         let limit = self.options.get().max_sitemaps;
         // The home page says where the site really is: which scheme, with www or without.
-        let home = home_page(&self.client, &host).await?;
-        let origin = home.url.clone();
+        let (origin, links) = match self.come_to(&door).await {
+            Ok(home) => home,
+            Err(NoPage::Page(elsewhere @ PageError::OtherSite { .. })) => {
+                return Ok(Done::Filtered(elsewhere.to_string(), Some(Found::new())));
+            }
+            Err(error) => return Err(error.into()),
+        };
         let mut found = Found::new();
-        // As the URL has it: a row may hold a name that is not in ASCII.
-        let site = home.requested.host_str().unwrap_or(&host).to_owned();
         let landed = origin.host_str().unwrap_or_default();
-        if !is_same_site(landed, &site) {
-            let elsewhere = PageError::OtherSite {
-                host: landed.to_owned(),
-            };
-            return Ok(Done::Filtered(elsewhere.to_string(), Some(found)));
-        }
-        let looked = Looked { site, limit };
+        let looked = Looked {
+            site: landed.to_owned(),
+            limit,
+        };
 
         let robots = self.client.robots(&origin).await;
         if let RobotsAnswer::Failed { error, .. } = &robots
@@ -221,11 +216,7 @@ impl Workflow for SitemapDiscovery {
             }
         }
 
-        if found.is_empty() && home.status < 400 {
-            let tracking = Arc::clone(&self.tracking);
-            let links = Landing::new(home)
-                .read(move |document| sitemap_links(&tracking, &document.tree, &document.url))
-                .await;
+        if found.is_empty() {
             self.keep_sitemaps(links, &Way::new("html_link"), &looked, &mut found)
                 .await?;
         }
@@ -295,6 +286,23 @@ impl Workflow for SitemapDiscovery {
 }
 
 impl SitemapDiscovery {
+    /// Where the site is, and what its home page says of sitemaps: nothing where that is no page, or an error. It may have sitemaps
+    /// all the same.
+    async fn come_to(&self, door: &Door) -> Result<(Url, Vec<Url>), NoPage> {
+        let tracking = Arc::clone(&self.tracking);
+        let work =
+            move |document: &Document| sitemap_links(&tracking, &document.tree, &document.url);
+        match home(&self.client, None, door, work, |links| !links.is_empty()).await {
+            Ok(seen) => Ok((seen.url, seen.told)),
+            Err(Missed {
+                url: Some(url),
+                why:
+                    NoPage::Fetch(FetchError::Status { .. }) | NoPage::Page(PageError::NotHtml { .. }),
+            }) => Ok((url, Vec::new())),
+            Err(missed) => Err(missed.why),
+        }
+    }
+
     /// Adds those of the URLs that answer with a sitemap.
     async fn keep_sitemaps(
         &self,

@@ -28,11 +28,12 @@ use crate::prices::queue::Queue;
 use crate::settings;
 use crate::telemetry::chain;
 use crate::web::fetch::{Client, FetchError};
-use crate::web::page::{Document, Landing, PageError};
-use crate::web::render::{Allowance, RenderError, Renderer};
+use crate::web::page::{self, Document, Landing, NoPage};
+use crate::web::render::{Allowance, Renderer};
 use crate::workflow::{
     Configured, Done, ItemId, Services, Settled, Terms, Workflow, WorkflowError,
 };
+use gleaner_extract::notice::Notice;
 use gleaner_extract::offer::Offer;
 use gleaner_extract::pattern::Pattern;
 use gleaner_extract::price::Currency;
@@ -172,47 +173,14 @@ enum Sighting {
     },
 }
 
-/// Why there is no page to read.
-enum NoPage {
-    Fetch(FetchError),
-    Render(RenderError),
-    /// Leads to another site, or is not HTML.
-    Other(String),
-}
-
-impl From<PageError> for NoPage {
-    fn from(error: PageError) -> Self {
-        Self::Other(error.to_string())
-    }
-}
-
-impl From<FetchError> for NoPage {
-    fn from(error: FetchError) -> Self {
-        Self::Fetch(error)
-    }
-}
-
-impl From<RenderError> for NoPage {
-    fn from(error: RenderError) -> Self {
-        match error {
-            RenderError::Fetch(error) => Self::Fetch(error),
-            error => Self::Render(error),
-        }
-    }
-}
-
-impl NoPage {
-    /// The class of the failure in `crawl_result`, what happened in words, and what to do about it.
-    fn judged(self) -> (&'static str, String, WorkflowError) {
-        match self {
-            Self::Fetch(error) => (class_of(&error), chain(&error), error.into()),
-            Self::Render(error) => ("render", chain(&error), error.into()),
-            Self::Other(reason) => {
-                let error = WorkflowError::permanent("http", reason.clone());
-                ("http", reason, error)
-            }
-        }
-    }
+/// The class of the failure in `crawl_result`, what happened in words, and what to do about it.
+fn judged(error: NoPage) -> (&'static str, String, WorkflowError) {
+    let (class, text) = match &error {
+        NoPage::Fetch(error) => (class_of(error), chain(error)),
+        NoPage::Render(error) => ("render", chain(error)),
+        NoPage::Page(error) => ("http", error.to_string()),
+    };
+    (class, text, error.into())
 }
 
 impl Workflow for PriceFetch {
@@ -263,7 +231,7 @@ impl Workflow for PriceFetch {
         let landing = match self.fetch(&job).await {
             Ok(landing) => landing,
             Err(error) => {
-                let (class, text, error) = error.judged();
+                let (class, text, error) = judged(error);
                 if matches!(error, WorkflowError::Snooze { .. }) {
                     return Err(error);
                 }
@@ -296,12 +264,18 @@ impl Workflow for PriceFetch {
                 ..crawl("", String::new(), details)
             }));
         }
-        let class = if read.offer.price.is_some() {
-            "validation"
-        } else {
-            "extraction"
+        let class = match (read.offer.price, read.notice) {
+            (Some(_), _) => "validation",
+            // It says nothing about what finds prices on this site.
+            (None, Some(_)) => "render",
+            (None, None) => "extraction",
         };
-        let reason = read.validation.errors.join("; ");
+        let mut reason = read.validation.errors.join("; ");
+        if read.notice.is_some_and(Notice::needs_browser) && !job.render {
+            let domain = &job.domain;
+            reason +=
+                &format!("; `gleaner site set {domain} --render on` has a browser run its scripts");
+        }
         let error = WorkflowError::retry(class, reason.clone());
         let failed = Crawl {
             page,
@@ -355,7 +329,9 @@ fn note_results(outputs: &[(ItemId, &Crawl)], recorded: &[crawl::Recorded]) {
 
 impl PriceFetch {
     async fn fetch(&self, job: &Job) -> Result<Landing, NoPage> {
-        let url = Url::parse(&job.url).map_err(|error| NoPage::Other(error.to_string()))?;
+        let url = Url::parse(&job.url).map_err(|error| FetchError::BadUrl {
+            reason: error.to_string(),
+        })?;
         let tab = if job.render {
             Some(self.renderer.tab().await?.allowing(Allowance {
                 post: job.render_post,
@@ -364,13 +340,12 @@ impl PriceFetch {
         } else {
             None
         };
-        let response = self.client.get(&url).await?.error_for_status()?;
-        let landing = Landing::new(response).page_of(&job.domain)?;
-        let Some(tab) = tab else {
-            return Ok(landing);
-        };
-        // A script may have led on to another page.
-        Ok(landing.render(tab).await?.page_of(&job.domain)?)
+        // Where the page breaks off, the price that counts may be missing, and another stand in its place.
+        let landing = page::get(&self.client, &url, &job.domain).await?.whole()?;
+        match tab {
+            Some(tab) => landing.render(tab, &job.domain).await,
+            None => Ok(landing),
+        }
     }
 }
 

@@ -7,25 +7,27 @@
 //!
 //! Invariants:
 //! - Redirects are followed by hand, so that each hop passes all of this again.
-//! - No cookies, no `Referer`, no credentials from URLs. Headers of the caller's own go to the
-//!   origin that was asked for and are dropped for good at the first redirect that leaves it.
+//! - No `Referer`, no credentials from URLs. Headers of the caller's own go to the origin that was
+//!   asked for and are dropped for good at the first redirect that leaves it.
+//! - Cookies live as long as one fetch, and go where their site's own rules say ([`mod@cookies`]).
 //! - An address is checked where it is resolved, and the connection goes to what was checked.
 //!   Proxies from the environment are ignored, because they would resolve names themselves.
 //! - Sizes are counted after decompression, while reading. Nothing is buffered beyond its budget. What decompression may cost
 //!   is bounded as well ([`mod@decode`]).
 
 mod config;
+mod cookies;
 mod decode;
 mod error;
 mod exchange;
 mod guard;
 mod headers;
-mod home;
 mod pace;
 mod resolve;
 mod robots;
 mod shared;
 mod sockets;
+mod trail;
 
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -41,18 +43,21 @@ pub use error::{Cause, Decision, FetchError};
 pub use exchange::{BodyStream, Head};
 pub use gleaner_extract::charset::{decode as decode_text, encoding as text_encoding};
 pub use guard::refusal;
-pub use home::home_page;
 pub use resolve::{Lookup, SystemLookup, Unanswered};
 pub use robots::RobotsAnswer;
 pub use shared::{Ask, Pace, Place, SharedPace, Turn};
+pub use trail::Trail;
 
 use crate::{descriptors, tls};
 use guard::Guard;
 use resolve::GuardedResolver;
 use sockets::Sockets;
+use trail::Start;
 
 /// How many name lookups may be under way at once.
 const MAX_LOOKUPS: usize = 64;
+/// Most header lines of one answer: several times what the most talkative servers send.
+const MAX_HEADER_LINES: usize = 1_024;
 /// How many idle connections to one host are kept.
 const IDLE_CONNECTIONS_PER_HOST: usize = 2;
 
@@ -87,6 +92,8 @@ pub struct RequestOptions {
     pub post: Option<Bytes>,
     /// A redirect is an answer like any other, for a caller that follows it by itself.
     pub keep_redirects: bool,
+    /// A body whose end is missing is one all the same; [`Response::cut`] says so.
+    pub keep_cut: bool,
 }
 
 /// A response with its whole body.
@@ -111,10 +118,14 @@ pub struct Response {
     pub body: Bytes,
     /// Whether the body was cut; only with [`RequestOptions::truncate`].
     pub truncated: bool,
+    /// Why the end of the body is missing, if it is; only with [`RequestOptions::keep_cut`].
+    pub cut: Option<FetchError>,
     /// From the call to the last byte, waiting for the host included.
     pub elapsed: Duration,
     /// How many redirects were followed.
     pub redirects: u32,
+    /// The way to it, for [`Client::follow`].
+    pub trail: Trail,
 }
 
 impl Response {
@@ -186,6 +197,7 @@ impl Live {
             .retry(reqwest::retry::never())
             .no_proxy()
             // Real servers send such headers, and browsers read past them.
+            .http1_max_headers(MAX_HEADER_LINES)
             .http1_ignore_invalid_headers_in_responses(true)
             .http1_allow_obsolete_multiline_headers_in_responses(true)
             .http1_allow_spaces_after_header_name_in_responses(true)
@@ -298,7 +310,25 @@ impl Client {
         options: RequestOptions,
     ) -> Result<Response, FetchError> {
         let live = self.live();
-        self.collect(&live, url, options, Purpose::Page).await
+        let start = Start::at(url);
+        self.collect(&live, start, options, Purpose::Page).await
+    }
+
+    /// Goes on from a response to an address that it leads to by other means than a redirect.
+    ///
+    /// It is one fetch all the same: redirects, time and patience are what is left of the first one's, and its cookies go along.
+    ///
+    /// # Errors
+    /// As [`Client::get`]; [`FetchError::TooManyRedirects`] also where the way leads back to itself.
+    pub async fn follow(
+        &self,
+        from: &Response,
+        url: &Url,
+        options: RequestOptions,
+    ) -> Result<Response, FetchError> {
+        let live = self.live();
+        let start = Start::from(&from.requested, from.trail.clone(), url);
+        self.collect(&live, start, options, Purpose::Page).await
     }
 
     /// Whether a URL may be fetched at all, by what it says itself: its scheme, port and host. What a name resolves to is seen
@@ -344,7 +374,8 @@ impl Client {
         options: RequestOptions,
     ) -> Result<(Head, BodyStream), FetchError> {
         let live = self.live();
-        Box::pin(exchange::open(self, &live, url, &options, Purpose::Page)).await
+        let start = Start::at(url);
+        Box::pin(exchange::open(self, &live, start, &options, Purpose::Page)).await
     }
 
     /// What is known of the robots.txt that governs this URL; fetched if need be. It answers even
@@ -368,17 +399,18 @@ impl Client {
     async fn collect(
         &self,
         live: &Live,
-        url: &Url,
+        start: Start<'_>,
         options: RequestOptions,
         purpose: Purpose,
     ) -> Result<Response, FetchError> {
         let started_at = Instant::now();
-        let (head, mut stream) =
-            Box::pin(exchange::open(self, live, url, &options, purpose)).await?;
+        let (mut head, mut stream) =
+            Box::pin(exchange::open(self, live, start, &options, purpose)).await?;
         let mut body = BytesMut::new();
         while let Some(chunk) = stream.next_chunk().await? {
             body.extend_from_slice(&chunk);
         }
+        head.trail.spend(stream.left());
         Ok(Response {
             url: head.url,
             requested: head.requested,
@@ -390,8 +422,10 @@ impl Client {
             retry_after: head.retry_after,
             body: body.freeze(),
             truncated: stream.is_truncated(),
+            cut: stream.cut(),
             elapsed: started_at.elapsed(),
             redirects: head.redirects,
+            trail: head.trail,
         })
     }
 }

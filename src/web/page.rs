@@ -1,9 +1,13 @@
-//! What came of asking for a page: where it led, whether that is still the site that was asked, and the document itself.
+//! The one way to a page: where an address leads, whether that is still the site that was asked, and the document itself.
 //!
-//! [`Landing`] is the one way from an answer, fetched or rendered, to a page that is read. It decides once for every workflow
-//! what each would otherwise decide a little differently: whose page it is ([`is_same_site`]), whether it is one at all
-//! ([`media::is_html`]), and in which encoding it is ([`html::decode_from`]: byte order mark, declaration, else a guess that
-//! knows the country of the host). A workflow says what it wants of a page, and nothing of how it is got.
+//! [`get`] and [`home`] get a page, [`Landing`] is what they found. Here is decided once for every workflow what each would
+//! otherwise decide a little differently: where a page leads on by itself ([`refresh`]), whose it is ([`is_same_site`]), whether it
+//! is one at all ([`media::is_html`]), what is kept of one whose end is missing, in which encoding it is ([`html::decode_from`]: byte
+//! order mark, declaration, else a guess that knows the country of the host), and whether it is only a notice, which a browser may
+//! get past ([`Landing::read_or_render`]). A workflow says what it wants of a page, and nothing of how it is got.
+
+mod end;
+mod home;
 
 use std::io::{Read as _, Write as _};
 
@@ -11,21 +15,26 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use gleaner_extract::domain::registrable;
+use gleaner_extract::notice::{Notice, notice_of};
+use gleaner_extract::refresh::{self, Refresh};
 use gleaner_extract::{address, html, media};
+use http::header;
 use url::Url;
 
-use super::fetch::Response;
-use super::render::{RenderError, Rendered, Tab};
+pub use self::home::{Door, Missed, home};
+
+use super::fetch::{Client, FetchError, RequestOptions, Response, decode_text};
+use super::render::{RenderError, Rendered, Renderer, Tab};
 use crate::compute::compute;
 
 /// Why an answer is not the page that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PageError {
     /// The server led to a site that is not the one that was asked.
-    #[error("leads to another site ({host})")]
+    #[error("leads to another site ({})", .url.host_str().unwrap_or_default())]
     OtherSite {
         /// Where to.
-        host: String,
+        url: Url,
     },
     /// A file that is not to be read as a page.
     #[error("not HTML ({content_type})")]
@@ -35,7 +44,49 @@ pub enum PageError {
     },
 }
 
-/// An answer to the request for a page, judged but not read.
+/// Why there is no page to read.
+#[derive(Debug, thiserror::Error)]
+pub enum NoPage {
+    /// Nothing was got.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// What was got could not be rendered.
+    #[error(transparent)]
+    Render(RenderError),
+    /// What was got is something else.
+    #[error(transparent)]
+    Page(#[from] PageError),
+}
+
+impl From<RenderError> for NoPage {
+    fn from(error: RenderError) -> Self {
+        match error {
+            RenderError::Fetch(error) => Self::Fetch(error),
+            error => Self::Render(error),
+        }
+    }
+}
+
+/// Gets a page of this site, of which a host is given: by redirects as by what the page itself says of where to go on.
+///
+/// # Errors
+/// Any [`FetchError`], that of an error status included; what else it is.
+///
+/// # Cancel safety
+/// As [`Client::get`].
+pub async fn get(client: &Client, url: &Url, site: &str) -> Result<Landing, NoPage> {
+    let response = client.get_with(url, options()).await?;
+    Landing::of(response, site)?.arrive(client, site).await
+}
+
+fn options() -> RequestOptions {
+    RequestOptions {
+        keep_cut: true,
+        ..RequestOptions::default()
+    }
+}
+
+/// A page of the site that was asked, not read yet.
 #[derive(Clone, Debug)]
 pub struct Landing {
     response: Response,
@@ -44,53 +95,92 @@ pub struct Landing {
 }
 
 impl Landing {
-    /// The answer as it was fetched, whatever its status.
-    #[must_use]
-    pub fn new(response: Response) -> Self {
-        Self {
+    /// The answer as it was fetched, if it is a page of this site, of which a host is given.
+    ///
+    /// Whose it is comes first: what sort of answer another site gives is nobody's question.
+    fn of(response: Response, site: &str) -> Result<Self, NoPage> {
+        let landing = Self {
             response,
             rendered: None,
+        };
+        check_site(landing.url(), site)?;
+        let leads_on = landing.refresh_header().is_some();
+        let mut response = landing.response.error_for_status()?;
+        let content_type = response.content_type.as_deref();
+        // What its header sends on is never seen, whatever it is.
+        if !leads_on && !media::is_html(content_type, &response.body) {
+            let content_type = content_type.unwrap_or_default().to_owned();
+            return Err(PageError::NotHtml { content_type }.into());
         }
+        end::mend(&mut response)?;
+        Ok(Self {
+            response,
+            rendered: None,
+        })
     }
 
-    /// Where it is, after redirects.
+    /// Where it is, after redirects and whatever else led on.
     #[must_use]
     pub fn url(&self) -> &Url {
         &self.response.url
     }
 
-    /// The landing itself, if it is a page of this site, of which a host is given.
+    /// The landing itself, if nothing of the page is known to be missing.
     ///
     /// # Errors
-    /// What else it is. Whose it is comes first: what sort of file stands on another site is nobody's question.
-    pub fn page_of(self, site: &str) -> Result<Self, PageError> {
-        let host = self.response.url.host_str().unwrap_or_default();
-        if !is_same_site(host, site) {
-            return Err(PageError::OtherSite {
-                host: host.to_owned(),
-            });
+    /// Why its end is.
+    pub fn whole(self) -> Result<Self, FetchError> {
+        match self.response.cut {
+            Some(why) if !end::is_there(&self.response.body) => Err(why),
+            _ => Ok(self),
         }
-        let content_type = self.response.content_type.as_deref();
-        if !media::is_html(content_type, &self.response.body) {
-            return Err(PageError::NotHtml {
-                content_type: content_type.unwrap_or_default().to_owned(),
-            });
+    }
+
+    /// Goes on to where the page leads by itself, until one stays.
+    ///
+    /// A page of another site would not be read, so it is not asked for. One that is shown for a while before it leads back to where
+    /// one has been (a picture of the day, a page that is loaded anew) stays; one that does so at once is never seen.
+    async fn arrive(mut self, client: &Client, site: &str) -> Result<Self, NoPage> {
+        while let Some(Refresh { after, url }) = self.refresh().await {
+            check_site(&url, site)?;
+            match client.follow(&self.response, &url, options()).await {
+                Ok(response) => self = Self::of(response, site)?,
+                Err(FetchError::TooManyRedirects { .. }) if !after.is_zero() => break,
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(self)
     }
 
-    /// Runs the page's scripts. These may lead on, so that it has to be judged again.
+    /// Where it leads on. The header counts before what stands in the page, as it does in a browser, which has read it by then.
+    async fn refresh(&self) -> Option<Refresh> {
+        let by_header = self.refresh_header();
+        if by_header.is_some() || !refresh::may_be_in(&self.response.body) {
+            return by_header;
+        }
+        self.clone()
+            .read(|document| refresh::of_page(&document.tree, &document.url))
+            .await
+    }
+
+    fn refresh_header(&self) -> Option<Refresh> {
+        let value = self.response.headers.get(header::REFRESH)?;
+        let value = decode_text(value.as_bytes(), None, None);
+        refresh::of_header(&value, self.url())
+    }
+
+    /// Runs the page's scripts.
     ///
     /// # Errors
-    /// As [`Tab::render`].
+    /// As [`Tab::render`]; where scripts have led on to something else.
     ///
     /// # Cancel safety
     /// As [`Tab::render`].
-    pub async fn render(self, tab: Tab) -> Result<Self, RenderError> {
+    pub async fn render(self, tab: Tab, site: &str) -> Result<Self, NoPage> {
         let Rendered { response, html } = tab.render(self.response).await?;
         Ok(Self {
-            response,
             rendered: Some(html),
+            ..Self::of(response, site)?
         })
     }
 
@@ -104,13 +194,113 @@ impl Landing {
         compute(move || work(&self.into_document())).await
     }
 
+    /// As [`Landing::read`]; a page that is only a notice is rendered, if there is a browser, and read again.
+    ///
+    /// Whatever tells something is no notice, by the word of `tells`.
+    ///
+    /// # Errors
+    /// As [`Landing::render`].
+    ///
+    /// # Cancel safety
+    /// As [`Landing::render`].
+    pub async fn read_or_render<T: Send + 'static>(
+        self,
+        renderer: &Renderer,
+        site: &str,
+        work: impl Fn(&Document) -> T + Clone + Send + 'static,
+        tells: fn(&T) -> bool,
+    ) -> Result<Seen<T>, NoPage> {
+        let seen = self.clone().look(work.clone(), tells).await;
+        self.get_past(seen, renderer, site, work, tells).await
+    }
+
+    /// As [`Landing::read`], with what else is to be known of the page.
+    async fn look<T: Send + 'static>(
+        self,
+        work: impl Fn(&Document) -> T + Send + 'static,
+        tells: fn(&T) -> bool,
+    ) -> Seen<T> {
+        self.read(move |document| {
+            let told = work(document);
+            Seen {
+                url: document.url.clone(),
+                is_partial: document.is_partial,
+                notice: document.notice().filter(|_| !tells(&told)),
+                told,
+            }
+        })
+        .await
+    }
+
+    /// What a browser sees where only a notice was seen, if there is a browser.
+    async fn get_past<T: Send + 'static>(
+        self,
+        seen: Seen<T>,
+        renderer: &Renderer,
+        site: &str,
+        work: impl Fn(&Document) -> T + Send + 'static,
+        tells: fn(&T) -> bool,
+    ) -> Result<Seen<T>, NoPage> {
+        if !seen.needs_browser() {
+            return Ok(seen);
+        }
+        match renderer.tab().await {
+            Ok(tab) => Ok(self.render(tab, site).await?.look(work, tells).await),
+            Err(RenderError::Off) => Ok(seen),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn into_document(self) -> Document {
         let Self { response, rendered } = self;
         let text = rendered.unwrap_or_else(|| {
             let content_type = response.content_type.as_deref();
             html::decode_from(response.url.host_str(), &response.body, content_type).text
         });
-        Document::parse(response.url, text)
+        Document {
+            is_partial: response.cut.is_some(),
+            ..Document::parse(response.url, text)
+        }
+    }
+}
+
+fn check_site(url: &Url, site: &str) -> Result<(), PageError> {
+    if is_same_site(url.host_str().unwrap_or_default(), site) {
+        Ok(())
+    } else {
+        Err(PageError::OtherSite { url: url.clone() })
+    }
+}
+
+/// What was read of a page.
+#[derive(Clone, Debug)]
+pub struct Seen<T> {
+    /// Where it is.
+    pub url: Url,
+    /// Whether its end was missing.
+    pub is_partial: bool,
+    /// What it tells.
+    pub told: T,
+    /// What it is, where it is none and tells nothing.
+    pub notice: Option<Notice>,
+}
+
+impl<T> Seen<T> {
+    /// Whether a browser may see more.
+    fn needs_browser(&self) -> bool {
+        self.notice.is_some_and(Notice::needs_browser)
+    }
+
+    /// Why it is no page, and what may help, in words; `None` where it is one.
+    #[must_use]
+    pub fn complaint(&self, renderer: &Renderer) -> Option<String> {
+        let notice = self.notice?;
+        let said = notice.describe();
+        Some(match (notice.needs_browser(), renderer.is_on()) {
+            (true, false) => format!("{said}; with render.enabled = true a browser is asked"),
+            (true, true) => format!("{said}, in a browser too"),
+            (false, _) => said.to_owned(),
+        })
     }
 }
 
@@ -123,6 +313,8 @@ pub struct Document {
     pub text: String,
     /// The same as a tree.
     pub tree: html::Page,
+    /// Whether its end was missing when it came.
+    pub is_partial: bool,
 }
 
 impl Document {
@@ -130,7 +322,12 @@ impl Document {
     #[must_use]
     pub fn parse(url: Url, text: String) -> Self {
         let tree = html::Page::parse(&text);
-        Self { url, text, tree }
+        Self {
+            url,
+            text,
+            tree,
+            is_partial: false,
+        }
     }
 
     /// The address by which the site itself knows the page; `None` for a home page.
@@ -140,6 +337,12 @@ impl Document {
     #[must_use]
     pub fn canonical(&self) -> Option<String> {
         address::canonical(&self.tree, &self.url)
+    }
+
+    /// What the page is, if it is only a notice.
+    #[must_use]
+    pub fn notice(&self) -> Option<Notice> {
+        notice_of(&self.tree)
     }
 
     /// The text as it is kept: UTF-8, gzip. `None` when that is more than `max_bytes`.
@@ -203,10 +406,11 @@ mod tests {
     use http::HeaderMap;
 
     use super::*;
+    use crate::web::fetch::Trail;
 
-    fn landing(url: &str, content_type: Option<&str>, body: &[u8]) -> Landing {
+    fn response(url: &str, content_type: Option<&str>, body: &[u8]) -> Response {
         let url = Url::parse(url).unwrap();
-        Landing::new(Response {
+        Response {
             requested: url.clone(),
             url,
             status: 200,
@@ -217,9 +421,11 @@ mod tests {
             retry_after: None,
             body: Bytes::copy_from_slice(body),
             truncated: false,
+            cut: None,
             elapsed: Duration::ZERO,
             redirects: 0,
-        })
+            trail: Trail::default(),
+        }
     }
 
     #[test]
@@ -284,7 +490,7 @@ mod tests {
                 Err("not HTML ()".to_owned()),
             ),
         ] {
-            let judged = landing(url, content_type, body.as_bytes()).page_of("kettle.com");
+            let judged = Landing::of(response(url, content_type, body.as_bytes()), "kettle.com");
             let judged = judged.map(drop).map_err(|error| error.to_string());
             assert_eq!(judged, expected, "{url} {content_type:?}");
         }
@@ -326,8 +532,9 @@ mod tests {
             let (title, _, is_lossy) = encoding.encode(name);
             assert!(!is_lossy, "{name}");
             let body = [&body[..], b"<title>", &title[..], b"</title>"].concat();
-            let landing = landing(&format!("https://{host}/"), Some(content_type), &body);
-            let found = landing
+            let response = response(&format!("https://{host}/"), Some(content_type), &body);
+            let found = Landing::of(response, host)
+                .unwrap()
                 .read(|document| gleaner_extract::page::extract(&document.tree, &document.url))
                 .await;
             assert_eq!(found.title.as_deref(), Some(name), "{host} {content_type}");

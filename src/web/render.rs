@@ -119,18 +119,23 @@ impl Renderer {
         }
     }
 
+    /// Whether pages are rendered at all.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.live().config.enabled
+    }
+
+    fn live(&self) -> Arc<Live> {
+        let live = self.inner.live.read();
+        Arc::clone(&live.unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Waits for a free tab. To be had before the page is fetched, so that none is fetched in vain.
     ///
     /// # Errors
     /// [`RenderError::Off`]; [`RenderError::Busy`] when none comes free in `render.timeout`.
     pub async fn tab(&self) -> Result<Tab, RenderError> {
-        let live = Arc::clone(
-            &self
-                .inner
-                .live
-                .read()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+        let live = self.live();
         if !live.config.enabled {
             return Err(RenderError::Off);
         }

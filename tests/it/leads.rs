@@ -3,8 +3,11 @@
 mod curation;
 mod deep_scan;
 mod domains;
+mod front;
 mod import;
 mod landing;
+mod notices;
+mod odd;
 mod recategorise;
 mod sitemaps;
 mod traps;

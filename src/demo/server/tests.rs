@@ -29,6 +29,8 @@ fn client(address: SocketAddr, redirects: reqwest::redirect::Policy) -> reqwest:
         .dns_resolver(Arc::new(EveryName(address)))
         .redirect(redirects)
         .timeout(Duration::from_secs(20))
+        // As whoever has been to a site that checks for it.
+        .default_headers(std::iter::once((COOKIE, HeaderValue::from_static("visited=1"))).collect())
         .build()
         .expect("client")
 }
@@ -41,21 +43,43 @@ fn standing(address: SocketAddr) -> reqwest::Client {
     client(address, reqwest::redirect::Policy::none())
 }
 
-/// Asks until the host no longer answers with a server error, as a patient crawler would but without its pauses.
+/// Asks until the host no longer answers with a server error, as a patient crawler would but without its pauses; goes on where a page
+/// leads on by itself.
 async fn fetch(client: &reqwest::Client, url: &str) -> (u16, String) {
+    let mut url = url.to_owned();
     for _ in 0..4 {
         let response = client
-            .get(url)
+            .get(&url)
             .send()
             .await
             .unwrap_or_else(|error| panic!("{url}: {error}"));
         let status = response.status().as_u16();
-        if status < 500 {
-            let bytes = response.bytes().await.expect("body");
-            return (status, String::from_utf8_lossy(&bytes).into_owned());
+        if status >= 500 {
+            continue;
+        }
+        let bytes = response.bytes().await.expect("body");
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        match led_on(&text) {
+            Some(target) => {
+                url = reqwest::Url::parse(&url)
+                    .expect("url")
+                    .join(target)
+                    .expect("url")
+                    .into()
+            }
+            None => return (status, text),
         }
     }
     panic!("{url} never answers");
+}
+
+/// Where a page leads on by itself: the last word of its element's content.
+fn led_on(html: &str) -> Option<&str> {
+    let (element, _) = html.split_once("</head><body></body>")?;
+    let from = element
+        .find("http://")
+        .or_else(|| element.find("/index.html"))?;
+    element.get(from..)?.split(['"', '\'']).next()
 }
 
 fn site(web: &Web, wanted: impl Fn(&Site) -> bool) -> &Site {
@@ -309,6 +333,27 @@ async fn hosts_behave_as_planned() {
         response.headers()[LOCATION],
         format!("http://{}/", apex.host)
     );
+
+    let bare = of(Behaviour::WwwOnly);
+    for (www, status) in [("", 404), ("www.", 200)] {
+        let response = get(format!("http://{www}{}/", bare.host)).await;
+        assert_eq!(response.expect("answer").status(), status, "{www}");
+    }
+    let leading = of(Behaviour::LeadsOn);
+    let stub = get(leading.url("/")).await.expect("answer").text().await;
+    assert_eq!(led_on(&stub.expect("text")), Some("/index.html"));
+    let checking = of(Behaviour::CookieCheck);
+    let mut asked = client.get(checking.url("/")).build().expect("request");
+    for has_cookie in [true, false] {
+        let response = client.execute(asked.try_clone().expect("a copy")).await;
+        let response = response.expect("answer");
+        assert_eq!(response.status() == 200, has_cookie);
+        assert_eq!(response.headers().contains_key(SET_COOKIE), !has_cookie);
+        // Sent as it is, an empty one counts as none.
+        asked
+            .headers_mut()
+            .insert(COOKIE, HeaderValue::from_static(""));
+    }
 
     let private = of(Behaviour::PrivateRedirect);
     let response = get(private.url("/terms")).await.expect("answer");

@@ -28,6 +28,18 @@ enum Told {
     ScriptData,
     /// Text alone.
     Shown,
+    /// JSON-LD whose template prints the number as people read it, without quotes.
+    UnquotedJsonLd,
+    /// JSON-LD with an offer of a used one, cheaper, before that of a new one.
+    SeveralOffers,
+    /// Text, after the lowest price of the last 30 days, which shops of the EU have to print.
+    Omnibus,
+    /// Text, the price without tax before the one with it.
+    NetAndGross,
+    /// Text, with the mark of a footnote between amount and sign.
+    Footnote,
+    /// Text, with cents that are raised and stand without a decimal sign.
+    SplitCents,
 }
 
 /// How a price is written for people.
@@ -47,6 +59,8 @@ enum Form {
     KronerBefore,
     /// `1 299,50 kr`
     KronorAfter,
+    /// `1 299,50 zł`
+    ZlotyAfter,
 }
 
 /// A shop: its host, how it tells prices, language, currency, form.
@@ -99,6 +113,48 @@ const SHOPS: &[(&str, Told, &str, &str, Form)] = &[
         "nl",
         "EUR",
         Form::EuroBefore,
+    ),
+    (
+        "lantern-barn-7008.com",
+        Told::UnquotedJsonLd,
+        "en-US",
+        "USD",
+        Form::Dollars,
+    ),
+    (
+        "faroles-7009.es",
+        Told::SeveralOffers,
+        "es",
+        "EUR",
+        Form::EuroAfter,
+    ),
+    (
+        "lampiarnia-7010.pl",
+        Told::Omnibus,
+        "pl",
+        "PLN",
+        Form::ZlotyAfter,
+    ),
+    (
+        "lampenhof-7011.at",
+        Told::NetAndGross,
+        "de",
+        "EUR",
+        Form::EuroAfter,
+    ),
+    (
+        "lichthaus-7012.de",
+        Told::Footnote,
+        "de",
+        "EUR",
+        Form::EuroAfter,
+    ),
+    (
+        "lanterne-7013.it",
+        Told::SplitCents,
+        "it",
+        "EUR",
+        Form::EuroAfter,
     ),
 ];
 
@@ -367,7 +423,68 @@ impl Form {
             Self::KronerBefore if rest == 0 => format!("kr {},-", grouped(units, "\u{a0}")),
             Self::KronerBefore => format!("kr {},{rest:02}", grouped(units, "\u{a0}")),
             Self::KronorAfter => format!("{},{rest:02} kr", grouped(units, " ")),
+            Self::ZlotyAfter => format!("{},{rest:02} zł", grouped(units, "\u{a0}")),
         }
+    }
+}
+
+/// An offer as machines are told of it.
+#[derive(Debug, Clone, Copy)]
+struct Written<'a> {
+    name: &'a str,
+    price: &'a str,
+    currency: &'a str,
+    /// The availability of schema.org.
+    schema: &'a str,
+}
+
+impl Written<'_> {
+    /// The product as JSON-LD, with these offers.
+    fn json_ld(self, offers: &str) -> String {
+        let name = self.name;
+        format!(
+            r#"<script type="application/ld+json">{{"@context":"https://schema.org","@type":"Product","name":"{name}","offers":{offers}}}</script>"#
+        )
+    }
+
+    /// One offer in it, at a price as it is printed, with what else it says.
+    fn json_offer(self, more: &str, price: &str) -> String {
+        let (currency, schema) = (self.currency, self.schema);
+        format!(
+            r#"{{"@type":"Offer",{more}"price":{price},"priceCurrency":"{currency}","availability":"{schema}"}}"#
+        )
+    }
+
+    /// The element that holds all, and what is shown with the offer around it.
+    fn microdata(self, shown: &str) -> (&'static str, String) {
+        let Self {
+            name,
+            price,
+            currency,
+            schema,
+        } = self;
+        (
+            "<div class=product itemscope itemtype=\"https://schema.org/Product\">",
+            format!(
+                "<meta itemprop=name content=\"{name}\"><div itemprop=offers itemscope itemtype=\"https://schema.org/Offer\"><meta itemprop=price content=\"{price}\"><meta itemprop=priceCurrency content={currency}><link itemprop=availability href=\"{schema}\">{shown}</div>"
+            ),
+        )
+    }
+
+    /// As [`Written::microdata`], in RDFa.
+    fn rdfa(self, shown: &str) -> (&'static str, String) {
+        let Self {
+            name,
+            price,
+            currency,
+            schema,
+        } = self;
+        (
+            "<div class=product vocab=\"https://schema.org/\" typeof=Product>",
+            format!(
+                "<meta property=name content=\"{name}\"><div property=offers typeof=Offer><meta property=price content=\"{price}\"><meta property=priceCurrency content={currency}><link property=availability href=\"{schema}\">{shown}</div>"
+            ),
+        )
     }
 }
 
@@ -378,70 +495,104 @@ impl Shop {
 
     fn render(&self, name: &str, state: State) -> String {
         let price = format!("{}.{:02}", state.cents / 100, state.cents % 100);
-        let (currency, schema) = (
-            self.currency,
-            if state.is_available {
+        let offer = Written {
+            name,
+            price: &price,
+            currency: self.currency,
+            schema: if state.is_available {
                 "https://schema.org/InStock"
             } else {
                 "https://schema.org/OutOfStock"
             },
-        );
-        let shown = self.form.write(state.cents);
-        let stock = self.stock(state.is_available);
-        let mut head = String::new();
-        let mut box_ = format!("<p class=price>{shown}</p><p class=stock>{stock}</p>");
-        let mut wrap = ("<div class=product>".to_owned(), "</div>");
-        match self.told {
-            Told::JsonLd => {
-                head = format!(
-                    r#"<script type="application/ld+json">{{"@context":"https://schema.org","@type":"Product","name":"{name}","offers":{{"@type":"Offer","price":"{price}","priceCurrency":"{currency}","availability":"{schema}"}}}}</script>"#
-                );
-            }
-            Told::BrokenJsonLd => {
-                head = format!(
-                    "<script type=\"application/ld+json\">\n/* our product */\n{{\"@type\": \"Product\", \"name\": \"{name}\",\n\"offers\": {{\"@type\": \"Offer\", \"price\": {price}, \"priceCurrency\": \"{currency}\", \"availability\": \"{schema}\",}},}}\n</script>"
-                );
-            }
-            Told::Microdata => {
-                wrap.0 = "<div class=product itemscope itemtype=\"https://schema.org/Product\">"
-                    .to_owned();
-                box_ = format!(
-                    "<meta itemprop=name content=\"{name}\"><div itemprop=offers itemscope itemtype=\"https://schema.org/Offer\"><meta itemprop=price content=\"{price}\"><meta itemprop=priceCurrency content={currency}><link itemprop=availability href=\"{schema}\">{box_}</div>"
-                );
-            }
-            Told::OpenGraph => {
-                let availability = if state.is_available {
-                    "in stock"
-                } else {
-                    "out of stock"
-                };
-                head = format!(
-                    "<meta property=\"og:type\" content=\"product\"><meta property=\"og:title\" content=\"{name}\"><meta property=\"product:price:amount\" content=\"{price}\"><meta property=\"product:price:currency\" content=\"{currency}\"><meta property=\"product:availability\" content=\"{availability}\">"
-                );
-            }
-            Told::Rdfa => {
-                wrap.0 =
-                    "<div class=product vocab=\"https://schema.org/\" typeof=Product>".to_owned();
-                box_ = format!(
-                    "<meta property=name content=\"{name}\"><div property=offers typeof=Offer><meta property=price content=\"{price}\"><meta property=priceCurrency content={currency}><link property=availability href=\"{schema}\">{box_}</div>"
-                );
-            }
-            Told::ScriptData => {
-                head = format!(
-                    r#"<script id="__NEXT_DATA__" type="application/json">{{"props":{{"pageProps":{{"product":{{"name":"{name}","price":{price},"currency":"{currency}","inStock":{}}}}}}}}}</script>"#,
-                    state.is_available
-                );
-            }
-            Told::Shown => {}
-        }
+        };
+        let head = self.head(offer, state);
+        let shown = self.shown(state);
+        let (open, shown) = match self.told {
+            Told::Microdata => offer.microdata(&shown),
+            Told::Rdfa => offer.rdfa(&shown),
+            _ => ("<div class=product>", shown),
+        };
         let button = if state.is_available {
             self.cart()
         } else {
             String::new()
         };
         format!(
-            "<!DOCTYPE html><html lang={}><head><meta charset=utf-8><title>{name}</title>{head}</head><body><header><a href=\"/\">{}</a></header><main>{}<h1>{name}</h1>{box_}{button}{}</main><footer><p>&copy; 2024</p></footer></body></html>",
-            self.language, self.host, wrap.0, wrap.1
+            "<!DOCTYPE html><html lang={}><head><meta charset=utf-8><title>{name}</title>{head}</head><body><header><a href=\"/\">{}</a></header><main>{open}<h1>{name}</h1>{shown}{button}</div></main><footer><p>&copy; 2024</p></footer></body></html>",
+            self.language, self.host
+        )
+    }
+
+    /// What the head tells machines.
+    fn head(&self, offer: Written<'_>, state: State) -> String {
+        let Written {
+            name,
+            price,
+            currency,
+            schema,
+        } = offer;
+        match self.told {
+            Told::JsonLd => offer.json_ld(&offer.json_offer("", &format!("\"{price}\""))),
+            Told::UnquotedJsonLd => {
+                let printed = self.form.write(state.cents);
+                offer.json_ld(&offer.json_offer("", printed.trim_start_matches('$')))
+            }
+            Told::SeveralOffers => {
+                let of = |condition: &str, price: &str| {
+                    let condition = format!(r#""itemCondition":"https://schema.org/{condition}","#);
+                    offer.json_offer(&condition, &format!("\"{price}\""))
+                };
+                let used = of("UsedCondition", &plain(state.cents * 3 / 5));
+                offer.json_ld(&format!("[{used},{}]", of("NewCondition", price)))
+            }
+            Told::BrokenJsonLd => format!(
+                "<script type=\"application/ld+json\">\n/* our product */\n{{\"@type\": \"Product\", \"name\": \"{name}\",\n\"offers\": {{\"@type\": \"Offer\", \"price\": {price}, \"priceCurrency\": \"{currency}\", \"availability\": \"{schema}\",}},}}\n</script>"
+            ),
+            Told::OpenGraph => {
+                let availability = if state.is_available {
+                    "in stock"
+                } else {
+                    "out of stock"
+                };
+                format!(
+                    "<meta property=\"og:type\" content=\"product\"><meta property=\"og:title\" content=\"{name}\"><meta property=\"product:price:amount\" content=\"{price}\"><meta property=\"product:price:currency\" content=\"{currency}\"><meta property=\"product:availability\" content=\"{availability}\">"
+                )
+            }
+            Told::ScriptData => format!(
+                r#"<script id="__NEXT_DATA__" type="application/json">{{"props":{{"pageProps":{{"product":{{"name":"{name}","price":{price},"currency":"{currency}","inStock":{}}}}}}}}}</script>"#,
+                state.is_available
+            ),
+            _ => String::new(),
+        }
+    }
+
+    /// What people see of price and stock.
+    fn shown(&self, state: State) -> String {
+        let price = self.form.write(state.cents);
+        let paragraph = |price: &str| format!("<p class=price>{price}</p>");
+        let prices = match self.told {
+            Told::Omnibus => format!(
+                "<p>Najniższa cena z 30 dni przed obniżką: <span class=price>{}</span></p>{}",
+                self.form.write(state.cents * 9 / 10),
+                paragraph(&price)
+            ),
+            Told::NetAndGross => format!(
+                "<div class=price>{} <small>zzgl. MwSt.</small></div><div class=price>{price} <small>inkl. MwSt.</small></div>",
+                self.form.write(state.cents * 5 / 6)
+            ),
+            Told::Footnote => format!(
+                "{}<p><small><sup>1</sup> inkl. MwSt.</small></p>",
+                paragraph(&price.replace(" €", "<sup>1</sup> €"))
+            ),
+            Told::SplitCents => {
+                let (units, cents) = (grouped(state.cents / 100, "."), state.cents % 100);
+                paragraph(&format!("{units}<sup>{cents:02}</sup> €"))
+            }
+            _ => paragraph(&price),
+        };
+        format!(
+            "{prices}<p class=stock>{}</p>",
+            self.stock(state.is_available)
         )
     }
 
@@ -476,6 +627,12 @@ impl Shop {
             ("sv", false) => "Slut i lager",
             ("nl", true) => "Op voorraad",
             ("nl", false) => "Niet op voorraad",
+            ("es", true) => "En stock",
+            ("es", false) => "Agotado",
+            ("pl", true) => "W magazynie",
+            ("pl", false) => "Brak w magazynie",
+            ("it", true) => "Disponibile",
+            ("it", false) => "Esaurito",
             (_, true) => "In stock",
             (_, false) => "Out of stock",
         }
@@ -488,6 +645,9 @@ impl Shop {
             "fr" => "Ajouter au panier",
             "sv" => "Lägg i varukorgen",
             "nl" => "In winkelwagen",
+            "es" => "Añadir al carrito",
+            "pl" => "Do koszyka",
+            "it" => "Aggiungi al carrello",
             _ => "Add to cart",
         };
         format!("<button class=add-to-cart>{words}</button>")
@@ -573,6 +733,7 @@ mod tests {
             (Form::EuroBefore, "€ 1.299,50"),
             (Form::KronerBefore, "kr 1\u{a0}299,50"),
             (Form::KronorAfter, "1 299,50 kr"),
+            (Form::ZlotyAfter, "1\u{a0}299,50 zł"),
         ] {
             assert_eq!(form.write(129_950), expected);
         }

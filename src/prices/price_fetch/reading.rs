@@ -8,6 +8,7 @@ use url::Url;
 
 use super::validate::{self, Limits, Previous, Validation};
 use crate::web::page::Document;
+use gleaner_extract::notice::Notice;
 use gleaner_extract::offer::{Offer, Source, SourceKind, availability_of, offer_of};
 use gleaner_extract::pattern::{Fields, Pattern, format_score};
 use gleaner_extract::price::{self, Currency, Hints};
@@ -28,6 +29,8 @@ pub(super) struct Read {
     pub(super) validation: Validation,
     /// The address by which the site knows the page.
     pub(super) canonical: Option<String>,
+    /// What the page is, where it shows no price since it is only a notice.
+    pub(super) notice: Option<Notice>,
 }
 
 /// What a site has of its own that helps to read its pages.
@@ -48,6 +51,9 @@ pub(super) fn read(
     let (page, url) = (&document.tree, &document.url);
     let mut offer = offer_of(page, Some(url));
     let mut warnings = Vec::new();
+    if document.is_partial {
+        warnings.push("the page ended before its declared end".to_owned());
+    }
     let fields = site.pattern.map(|pattern| pattern.apply(page, Some(url)));
     let hints = Hints {
         currency: site.currency,
@@ -70,12 +76,19 @@ pub(super) fn read(
         score("availability", offer.availability.map(|own| own.as_str())),
         score("image", offer.image.as_deref()),
     ];
+    let notice = match offer.price {
+        Some(_) => None,
+        None => document.notice(),
+    };
     let reading = validate::Reading {
         price: offer.price,
         title: offer.title.as_deref(),
         availability: offer.availability,
         confidences,
-        errors: Vec::new(),
+        errors: notice
+            .map(|own| own.describe().to_owned())
+            .into_iter()
+            .collect(),
         warnings,
     };
     let validation = validate::validate(reading, previous, limits);
@@ -84,6 +97,7 @@ pub(super) fn read(
         fields,
         validation,
         canonical: document.canonical(),
+        notice,
     }
 }
 

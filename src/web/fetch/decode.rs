@@ -4,16 +4,20 @@
 //! cost time all the same, for as long as a server likes to send them; on one of the runtime's threads at that. So each body
 //! has a bound on its members, on compressed bytes that hold nothing, and on the processor time of all of it; it is worked on in
 //! small steps, between which others have their turn. And no window is larger than HTTP allows, whatever the body asks for.
+//!
+//! What a server says of the coding is often wrong (RFC 9110, 8.4, is for those who keep to it): it names the charset, or a coding
+//! that somebody on the way has taken off. So a body that begins as text is text, whatever it is called.
 
 use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
-use bytes::{Buf as _, Bytes};
+use bytes::{Buf as _, Bytes, BytesMut};
 use flate2::write::GzDecoder;
-use http::header::HeaderValue;
+use http::header::{self, HeaderMap, HeaderValue};
 
+use super::guard::shortened;
 use super::{Cause, FetchError};
 use crate::compute::timed;
 
@@ -40,31 +44,111 @@ const BROTLI_ROOM: usize = 64 * 1024;
 /// A step ends when so much has come out, or gone in.
 const STEP_BYTES: usize = 16 * 1024;
 
-/// A coding that is taken off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// So much of a body tells whether it is text.
+const SNIFF_BYTES: usize = 64;
+
+/// The least of a body that is told to be text where its coding has no mark of its own: fewer bytes may look like that by chance.
+const LEAST_TEXT: usize = 16;
+
+/// How each gzip member begins (RFC 1952, 2.3.1).
+const GZIP_MARK: [u8; 2] = [0x1f, 0x8b];
+
+/// Codings that change the bytes, by the registry of HTTP (RFC 9110, 16.6.1), and what their older names are. Whatever else stands
+/// in the header names none: a charset, a type, `none`.
+const CODINGS: [&str; 12] = [
+    "aes128gcm",
+    "br",
+    "compress",
+    "dcb",
+    "dcz",
+    "deflate",
+    "exi",
+    "gzip",
+    "pack200-gzip",
+    "x-compress",
+    "x-gzip",
+    "zstd",
+];
+
+/// What a body is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Coding {
     Gzip,
     Brotli,
+    /// Something that was not offered, as it was sent.
+    Other(String),
 }
 
 impl Coding {
-    /// The one that a header names, if it is one of those offered.
-    pub(super) fn named(header: &HeaderValue) -> Option<Self> {
-        let name = header.as_bytes().trim_ascii();
-        // The older name is the same (RFC 9110, 8.4.1.3).
-        if name.eq_ignore_ascii_case(b"gzip") || name.eq_ignore_ascii_case(b"x-gzip") {
-            Some(Self::Gzip)
-        } else if name.eq_ignore_ascii_case(b"br") {
-            Some(Self::Brotli)
-        } else {
-            None
+    /// The one that the headers name, if they name any.
+    ///
+    /// # Errors
+    /// [`FetchError::ContentCoding`] for several on top of each other, of which none were offered.
+    pub(super) fn of(headers: &HeaderMap) -> Result<Option<Self>, FetchError> {
+        let named = headers.get_all(header::CONTENT_ENCODING);
+        let named: Vec<String> = named
+            .iter()
+            .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+            .map(|name| String::from_utf8_lossy(name.trim_ascii()).to_ascii_lowercase())
+            .filter(|name| !matches!(name.as_str(), "" | "identity"))
+            .collect();
+        let mut real = named.iter().filter(|name| CODINGS.contains(&name.as_str()));
+        match (real.next(), real.next()) {
+            (Some(_), Some(_)) => Err(unknown(&named.join(", "))),
+            (Some(one), None) => Ok(Some(Self::named(one))),
+            (None, _) => Ok(named.first().map(|junk| Self::named(junk))),
         }
+    }
+
+    fn named(name: &str) -> Self {
+        match name {
+            // The older name is the same (RFC 9110, 8.4.1.3).
+            "gzip" | "x-gzip" => Self::Gzip,
+            "br" => Self::Brotli,
+            other => Self::Other(other.to_owned()),
+        }
+    }
+
+    /// What takes the coding off a body that begins so.
+    fn decoder(&self, head: &[u8]) -> Result<Decoder, FetchError> {
+        Ok(match self {
+            Self::Gzip if head.starts_with(&GZIP_MARK) || !is_text(head) => {
+                Decoder::Gzip(Box::new(Gzip::new()))
+            }
+            Self::Brotli if head.len() < LEAST_TEXT || !is_text(head) => {
+                Decoder::Brotli(Box::new(Brotli::new()))
+            }
+            Self::Other(name) if !is_text(head) => return Err(unknown(name)),
+            Self::Gzip | Self::Brotli | Self::Other(_) => Decoder::Plain,
+        })
+    }
+}
+
+/// Whether a body that begins so is text: no controls but those of lines, and UTF-8, or the markup of any charset.
+fn is_text(head: &[u8]) -> bool {
+    let is_control = |byte: &u8| *byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r' | 0x0c);
+    let is_utf8 = match std::str::from_utf8(head) {
+        Ok(_) => true,
+        // A character may be cut at the end of what was looked at.
+        Err(error) => error.error_len().is_none(),
+    };
+    let is_markup = head.trim_ascii_start().starts_with(b"<");
+    !head.iter().any(is_control) && (is_utf8 || is_markup)
+}
+
+fn unknown(coding: &str) -> FetchError {
+    FetchError::ContentCoding {
+        coding: shortened(coding),
     }
 }
 
 /// A body on its way out of its coding.
 pub(super) struct Decoding {
-    decoder: Decoder,
+    coding: Coding,
+    /// `None` until enough has come to tell.
+    decoder: Option<Decoder>,
+    /// What has come until then.
+    head: BytesMut,
     /// Compressed bytes that have come and were not taken yet.
     input: Bytes,
     consumed: u64,
@@ -74,6 +158,7 @@ pub(super) struct Decoding {
 }
 
 enum Decoder {
+    Plain,
     Gzip(Box<Gzip>),
     Brotli(Box<Brotli>),
 }
@@ -81,7 +166,6 @@ enum Decoder {
 struct Gzip {
     inflater: GzDecoder<Vec<u8>>,
     members: u64,
-    has_begun: bool,
     /// What follows the last member is not gzip, and nobody's business.
     is_over: bool,
 }
@@ -90,7 +174,6 @@ struct Brotli {
     state: BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>,
     room: Vec<u8>,
     total: usize,
-    has_begun: bool,
     has_more: bool,
     is_over: bool,
 }
@@ -106,17 +189,10 @@ impl std::fmt::Debug for Decoding {
 
 impl Decoding {
     pub(super) fn new(coding: Coding) -> Self {
-        let decoder = match coding {
-            Coding::Gzip => Decoder::Gzip(Box::new(Gzip {
-                inflater: GzDecoder::new(Vec::new()),
-                members: 1,
-                has_begun: false,
-                is_over: false,
-            })),
-            Coding::Brotli => Decoder::Brotli(Box::new(Brotli::new())),
-        };
         Self {
-            decoder,
+            coding,
+            decoder: None,
+            head: BytesMut::new(),
             input: Bytes::new(),
             consumed: 0,
             produced: 0,
@@ -125,16 +201,45 @@ impl Decoding {
         }
     }
 
-    /// Takes compressed bytes, once all before are taken.
-    pub(super) fn feed(&mut self, input: Bytes) {
-        self.input = input;
+    /// Takes bytes as they were sent, once all before are taken.
+    ///
+    /// # Errors
+    /// [`FetchError::ContentCoding`] for what is in a coding that was not offered.
+    pub(super) fn feed(&mut self, input: Bytes) -> Result<(), FetchError> {
+        if self.decoder.is_some() {
+            self.input = input;
+            return Ok(());
+        }
+        self.head.extend_from_slice(&input);
+        if self.head.len() < SNIFF_BYTES {
+            return Ok(());
+        }
+        self.decide()
+    }
+
+    /// Nothing more comes. There may be something to do all the same, where little has come.
+    ///
+    /// # Errors
+    /// As [`Decoding::feed`].
+    pub(super) fn end(&mut self) -> Result<(), FetchError> {
+        if self.decoder.is_some() || self.head.is_empty() {
+            return Ok(());
+        }
+        self.decide()
+    }
+
+    fn decide(&mut self) -> Result<(), FetchError> {
+        let head = self.head.get(..SNIFF_BYTES).unwrap_or(&self.head);
+        self.decoder = Some(self.coding.decoder(head)?);
+        self.input = self.head.split().freeze();
+        Ok(())
     }
 
     /// Whether there is something to do without more input.
     pub(super) fn has_work(&self) -> bool {
         let has_more = match &self.decoder {
-            Decoder::Gzip(_) => false,
-            Decoder::Brotli(brotli) => brotli.has_more,
+            Some(Decoder::Brotli(brotli)) => brotli.has_more,
+            Some(Decoder::Plain | Decoder::Gzip(_)) | None => false,
         };
         has_more || !self.input.is_empty()
     }
@@ -142,8 +247,9 @@ impl Decoding {
     /// Whether whatever still comes is not looked at.
     pub(super) fn is_over(&self) -> bool {
         match &self.decoder {
-            Decoder::Gzip(gzip) => gzip.is_over,
-            Decoder::Brotli(brotli) => brotli.is_over,
+            Some(Decoder::Gzip(gzip)) => gzip.is_over,
+            Some(Decoder::Brotli(brotli)) => brotli.is_over,
+            Some(Decoder::Plain) | None => false,
         }
     }
 
@@ -155,8 +261,9 @@ impl Decoding {
         let before = self.input.len();
         let Self { decoder, input, .. } = self;
         let (output, took) = timed(|| match decoder {
-            Decoder::Gzip(gzip) => gzip.step(input),
-            Decoder::Brotli(brotli) => brotli.step(input),
+            Some(Decoder::Gzip(gzip)) => gzip.step(input).map(Bytes::from),
+            Some(Decoder::Brotli(brotli)) => brotli.step(input).map(Bytes::from),
+            Some(Decoder::Plain) | None => Ok(std::mem::take(input)),
         });
         let output = output?;
         self.spent += took;
@@ -174,40 +281,57 @@ impl Decoding {
                 "more than {MAX_IDLE_BYTES} compressed bytes that hold nothing"
             )));
         }
-        Ok(output.into())
+        Ok(output)
     }
 
-    /// The end of the body: what was held back.
+    /// The end of the body, after all work: what was held back, and whether the end of the coding is missing.
     ///
     /// # Errors
-    /// [`FetchError::Body`] when the end is missing.
-    pub(super) fn finish(&mut self) -> Result<Bytes, FetchError> {
+    /// [`FetchError::Body`] for what is no such coding.
+    pub(super) fn finish(&mut self) -> Result<(Bytes, bool), FetchError> {
         match &mut self.decoder {
-            Decoder::Gzip(gzip) if gzip.has_begun && !gzip.is_over => {
-                gzip.inflater.try_finish().map_err(broken)?;
-                Ok(std::mem::take(gzip.inflater.get_mut()).into())
-            }
-            Decoder::Brotli(brotli) if brotli.has_begun && !brotli.is_over => {
-                let cut = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
-                Err(broken(cut))
-            }
+            Some(Decoder::Gzip(gzip)) if !gzip.is_over => gzip.finish(),
+            Some(Decoder::Brotli(brotli)) => Ok((Bytes::new(), !brotli.is_over)),
             // A body of no bytes is one of none.
-            Decoder::Gzip(_) | Decoder::Brotli(_) => Ok(Bytes::new()),
+            Some(Decoder::Gzip(_) | Decoder::Plain) | None => Ok((Bytes::new(), false)),
         }
     }
 }
 
+/// That the end of a body is missing.
+pub(super) fn cut() -> FetchError {
+    broken(std::io::ErrorKind::UnexpectedEof.into())
+}
+
 impl Gzip {
+    fn new() -> Self {
+        Self {
+            inflater: GzDecoder::new(Vec::new()),
+            members: 1,
+            is_over: false,
+        }
+    }
+
+    fn finish(&mut self) -> Result<(Bytes, bool), FetchError> {
+        self.inflater.flush().map_err(broken)?;
+        let rest = std::mem::take(self.inflater.get_mut()).into();
+        // A member that has ended takes nothing more.
+        let has_ended = matches!(self.inflater.write(&[0]), Ok(0));
+        if has_ended {
+            self.inflater.try_finish().map_err(broken)?;
+        }
+        Ok((rest, !has_ended))
+    }
+
     fn step(&mut self, input: &mut Bytes) -> Result<Vec<u8>, FetchError> {
         let mut taken_in = 0;
         while !input.is_empty() && taken_in < STEP_BYTES && !self.is_over {
-            self.has_begun = true;
             let piece = input.get(..GZIP_PIECE.min(input.len())).unwrap_or_default();
             let taken = self.inflater.write(piece).map_err(broken)?;
             if taken == 0 {
                 // The member has ended.
                 self.inflater.try_finish().map_err(broken)?;
-                if !input.starts_with(&[0x1f]) {
+                if !input.starts_with(&GZIP_MARK[..1]) {
                     self.is_over = true;
                     input.clear();
                     break;
@@ -239,7 +363,6 @@ impl Brotli {
             state,
             room: vec![0; BROTLI_ROOM],
             total: 0,
-            has_begun: false,
             has_more: false,
             is_over: false,
         }
@@ -252,7 +375,6 @@ impl Brotli {
             && taken_in < STEP_BYTES
             && output.len() < STEP_BYTES
         {
-            self.has_begun = true;
             let piece = input
                 .get(..BROTLI_PIECE.min(input.len()))
                 .unwrap_or_default();
@@ -330,14 +452,22 @@ mod tests {
         let told = |error: FetchError| error.to_string();
         let mut out = Vec::new();
         for chunk in body.chunks(chunk) {
-            decoding.feed(Bytes::copy_from_slice(chunk));
+            decoding.feed(Bytes::copy_from_slice(chunk)).map_err(told)?;
             while decoding.has_work() && !decoding.is_over() {
                 let piece = decoding.step().map_err(told)?;
                 assert!(piece.len() <= 256 * 1024, "{}", piece.len());
                 out.extend_from_slice(&piece);
             }
         }
-        out.extend_from_slice(&decoding.finish().map_err(told)?);
+        decoding.end().map_err(told)?;
+        while decoding.has_work() && !decoding.is_over() {
+            out.extend_from_slice(&decoding.step().map_err(told)?);
+        }
+        let (rest, is_cut) = decoding.finish().map_err(told)?;
+        out.extend_from_slice(&rest);
+        if is_cut {
+            return Err(format!("cut after {}", out.len()));
+        }
         Ok(out)
     }
 
@@ -368,11 +498,124 @@ mod tests {
         let both = decoded(Decoding::new(Coding::Gzip), &two, 7);
         assert_eq!(both.unwrap(), b"one two");
         for coding in [Coding::Gzip, Coding::Brotli] {
-            assert_eq!(decoded(Decoding::new(coding), b"", 1), Ok(Vec::new()));
+            assert_eq!(
+                decoded(Decoding::new(coding.clone()), b"", 1),
+                Ok(Vec::new())
+            );
             decoded(Decoding::new(coding), b"\xff neither", 3).unwrap_err();
         }
-        decoded(Decoding::new(Coding::Gzip), &gzip(&[7; 1_000])[..20], 9).unwrap_err();
-        decoded(Decoding::new(Coding::Brotli), &brotli(&[7; 1_000])[..6], 9).unwrap_err();
+    }
+
+    #[test]
+    fn what_comes_before_a_missing_end_is_kept() {
+        // Nothing that a coding could make shorter.
+        let step = |state: &mut u32, _: u32| {
+            *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            Some(state.to_be_bytes()[0])
+        };
+        let noise: Vec<u8> = (0..40_000).scan(1, step).collect();
+        for (coding, whole) in [
+            (Coding::Gzip, gzip(&noise)),
+            (Coding::Brotli, brotli(&noise)),
+        ] {
+            for missing in [1, 4, 8, 9, 5_000] {
+                let body = &whole[..whole.len() - missing];
+                let told = decoded(Decoding::new(coding.clone()), body, 700).unwrap_err();
+                let kept: usize = told.strip_prefix("cut after ").unwrap().parse().unwrap();
+                // All of it, but for what may stand in the bytes that are missing, and in the last block of brotli.
+                assert!(
+                    kept + missing + 16_384 >= noise.len(),
+                    "{coding:?} {missing}: {kept}"
+                );
+                if coding == Coding::Gzip && missing <= 8 {
+                    assert_eq!(kept, noise.len(), "{missing}");
+                }
+            }
+        }
+        // Not even a head.
+        assert_eq!(
+            decoded(Decoding::new(Coding::Gzip), &gzip(b"x")[..5], 9).unwrap_err(),
+            "cut after 0"
+        );
+        // An end that is wrong is none that is missing.
+        let mut wrong = gzip(b"brass kettle");
+        let sum = wrong.len() - 6;
+        wrong[sum] ^= 1;
+        assert!(
+            !decoded(Decoding::new(Coding::Gzip), &wrong, 9)
+                .unwrap_err()
+                .starts_with("cut")
+        );
+    }
+
+    #[test]
+    fn what_begins_as_text_is_text_whatever_it_is_called() {
+        let page = "<!DOCTYPE html><title>Käse</title><p>Brass kettles since 1899, and tea.";
+        let (legacy, ..) = encoding_rs::WINDOWS_1251.encode("<p>Чайники и самовары с 1899 года");
+        let zstd = b"(\xb5/\xfd$\x0cwhatever";
+        let junk = Coding::Other("utf-8".to_owned());
+        for (coding, body, is_kept) in [
+            (Coding::Gzip, page.as_bytes(), true),
+            (Coding::Brotli, page.as_bytes(), true),
+            (junk.clone(), page.as_bytes(), true),
+            (Coding::Other("zstd".to_owned()), page.as_bytes(), true),
+            (junk.clone(), &legacy, true),
+            (Coding::Gzip, &legacy, true),
+            (Coding::Gzip, b"short", true),
+            (junk.clone(), b"ok", true),
+            (junk.clone(), b"", true),
+            (junk.clone(), zstd, false),
+            (
+                Coding::Other("compress".to_owned()),
+                b"\x1f\x9d\x90whatever",
+                false,
+            ),
+            (
+                Coding::Other("deflate".to_owned()),
+                b"\x78\x9c\x4b\x4c\x04\x00",
+                false,
+            ),
+            (junk, &gzip(page.as_bytes()), false),
+            (Coding::Gzip, b"\x00\x01 neither", false),
+        ] {
+            for chunk in [1, 1_000] {
+                let found = decoded(Decoding::new(coding.clone()), body, chunk);
+                assert_eq!(
+                    found.is_ok_and(|kept| kept == body),
+                    is_kept,
+                    "{coding:?} {body:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_coding_is_named_in_many_ways() {
+        use Coding::{Brotli, Gzip};
+        for (lines, expected) in [
+            (&[][..], Some(None)),
+            (&["gzip"], Some(Some(Gzip))),
+            (&["GZIP"], Some(Some(Gzip))),
+            (&["x-gzip"], Some(Some(Gzip))),
+            (&[" X-GZip ,"], Some(Some(Gzip))),
+            (&["Br"], Some(Some(Brotli))),
+            (&["identity"], Some(None)),
+            (&["Identity, gzip"], Some(Some(Gzip))),
+            (&["identity", "gzip"], Some(Some(Gzip))),
+            (&["utf-8", "gzip"], Some(Some(Gzip))),
+            (&[""], Some(None)),
+            (&["none"], Some(Some(Coding::Other("none".to_owned())))),
+            (&["UTF-8"], Some(Some(Coding::Other("utf-8".to_owned())))),
+            (&["zstd"], Some(Some(Coding::Other("zstd".to_owned())))),
+            (&["gzip, br"], None),
+            (&["gzip", "gzip"], None),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(header::CONTENT_ENCODING, line.parse().unwrap());
+            }
+            assert_eq!(Coding::of(&headers).ok(), expected, "{lines:?}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
+use percent_encoding::percent_encode_byte;
 use tokio::time::{Instant, timeout, timeout_at};
 use url::{Host, Position, Url};
 
@@ -14,6 +15,7 @@ use super::decode::{self, Coding, Decoding};
 use super::guard::{host_key, shortened};
 use super::pace::{Limits, Permit};
 use super::sockets::Socket;
+use super::trail::{Budget, Start, Trail};
 use super::{Client, FetchError, Live, Pace, Purpose, RequestOptions, headers, robots, shared};
 use crate::fault::{self, Short, Shortage};
 
@@ -39,19 +41,22 @@ pub struct Head {
     pub retry_after: Option<Duration>,
     /// How many redirects were followed.
     pub redirects: u32,
+    /// The way to it, for going on from there.
+    pub(super) trail: Trail,
 }
 
 impl Head {
-    fn new(requested: &Url, url: Url, redirects: u32, status: u16, headers: HeaderMap) -> Self {
+    fn new(requested: Url, url: Url, trail: Trail, status: u16, headers: HeaderMap) -> Self {
         Self {
             url,
-            requested: requested.clone(),
+            requested,
             status,
             content_type: headers::text(&headers, &header::CONTENT_TYPE),
             last_modified: headers::text(&headers, &header::LAST_MODIFIED),
             etag: headers::text(&headers, &header::ETAG),
             retry_after: None,
-            redirects,
+            redirects: trail.followed(),
+            trail,
             headers,
         }
     }
@@ -91,6 +96,9 @@ pub struct BodyStream {
     limit_bytes: u64,
     truncate: bool,
     truncated: bool,
+    /// Whether what came counts, though the end is missing; and then why it is.
+    keep_cut: bool,
+    cut: Option<FetchError>,
     started_at: Instant,
     deadline: Instant,
 }
@@ -139,18 +147,42 @@ impl BodyStream {
                 }
                 continue;
             }
-            let Some(chunk) = self.received().await? else {
-                let rest = self
-                    .decoding
-                    .take()
-                    .map(|mut own| own.finish())
-                    .transpose()?;
-                return Ok(rest.filter(|rest| !rest.is_empty()));
+            let received = self.received().await?;
+            let Some(decoding) = &mut self.decoding else {
+                return Ok(received);
             };
-            if let Some(decoding) = &mut self.decoding {
-                decoding.feed(chunk);
+            match received {
+                Some(chunk) => decoding.feed(chunk)?,
+                None => {
+                    decoding.end()?;
+                    if !decoding.has_work() {
+                        return self.finished();
+                    }
+                }
             }
         }
+    }
+
+    /// What the coding has held back to the end.
+    fn finished(&mut self) -> Result<Option<Bytes>, FetchError> {
+        let Some(mut decoding) = self.decoding.take() else {
+            return Ok(None);
+        };
+        let (rest, is_cut) = decoding.finish()?;
+        if is_cut {
+            self.end_early(decode::cut())?;
+        }
+        Ok(Some(rest).filter(|rest| !rest.is_empty()))
+    }
+
+    /// The end is missing, for this reason.
+    fn end_early(&mut self, why: FetchError) -> Result<(), FetchError> {
+        if !self.keep_cut {
+            return Err(why);
+        }
+        self.response = None;
+        self.cut.get_or_insert(why);
+        Ok(())
     }
 
     /// The next piece as it comes over the wire.
@@ -160,10 +192,28 @@ impl BodyStream {
         };
         let read = timeout_at(self.deadline, response.chunk()).await;
         let elapsed = self.started_at.elapsed();
-        match read {
+        let received = match read {
             Err(_) => Err(FetchError::Timeout { after: elapsed }),
             Ok(received) => received.map_err(|error| FetchError::from_body(error, elapsed)),
+        };
+        match received {
+            Err(why) => self.end_early(why).map(|()| None),
+            Ok(None) => {
+                self.response = None;
+                Ok(None)
+            }
+            received => received,
         }
+    }
+
+    /// Why the end of the body is missing, if it is, where [`RequestOptions::keep_cut`] asks for what came.
+    pub(super) fn cut(&mut self) -> Option<FetchError> {
+        self.cut.take()
+    }
+
+    /// What is left of the time for the whole exchange.
+    pub(super) fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
     }
 
     /// Whether the body was cut at the limit, as [`RequestOptions::truncate`] asks for.
@@ -196,39 +246,36 @@ impl BodyStream {
     }
 }
 
-/// What a fetch may still spend, over all its hops.
-struct Budget {
-    /// Network time.
-    time: Duration,
-    /// Waiting for hosts.
-    patience: Duration,
-}
-
 /// Follows a URL to the response that is not a redirect.
 pub(super) async fn open(
     client: &Client,
     live: &Live,
-    requested: &Url,
+    start: Start<'_>,
     options: &RequestOptions,
     purpose: Purpose,
 ) -> Result<(Head, BodyStream), FetchError> {
     let config = &live.config;
-    let mut budget = Budget {
-        time: options
-            .timeout
-            .map_or(config.timeout, |time| time.min(MAX_DURATION)),
+    let Start {
+        requested,
+        url,
+        mut trail,
+    } = start;
+    let time = options.timeout.unwrap_or(config.timeout);
+    let mut budget = trail.budget.unwrap_or(Budget {
+        time: time.min(MAX_DURATION),
         patience: config.max_wait,
-    };
+    });
     let max_redirects = match purpose {
         Purpose::Page => config.max_redirects,
         Purpose::Robots => robots::MAX_REDIRECTS,
     };
-    let mut url = live.guard.check_url(requested)?;
-    let mut visited: Vec<Url> = Vec::new();
+    let mut url = live.guard.check_url(url)?;
     let mut own_headers = Some(&options.headers);
     loop {
+        let last = trail.asked.last();
+        let is_same_host = last.is_some_and(|(last, _)| last.host() == url.host());
+        let cookies = trail.go_on(&url, max_redirects)?;
         let spacing = spacing(client, live, &url, options, purpose).await?;
-        let is_same_host = visited.last().is_some_and(|last| last.host() == url.host());
         let permit = turn(
             client,
             live,
@@ -242,7 +289,11 @@ pub(super) async fn open(
         let mut socket = socket(client, budget.patience).await?;
         let started_at = Instant::now();
         let deadline = started_at + budget.time;
-        let sent = send(live, &url, options, own_headers, started_at, deadline).await;
+        let own = OwnHeaders {
+            of_caller: own_headers,
+            cookies,
+        };
+        let sent = send(live, &url, options, own, started_at, deadline).await;
         let response = match sent {
             Ok(response) => response,
             Err(error) => return Err(for_want_of_a_port(client, live, &url, error).await),
@@ -251,11 +302,8 @@ pub(super) async fn open(
         budget.time = budget.time.saturating_sub(started_at.elapsed());
 
         let status = response.status().as_u16();
-        let retry_after = headers::retry_after(
-            response.headers(),
-            SystemTime::now(),
-            config.max_retry_after,
-        );
+        let now = SystemTime::now();
+        let retry_after = headers::retry_after(response.headers(), now, config.max_retry_after);
         if let (429 | 503, Some(rest)) = (status, retry_after) {
             permit.rest(rest);
             if let Some(shared) = client.shared_pace(live) {
@@ -263,25 +311,21 @@ pub(super) async fn open(
                 shared::rest(shared, &host, rest).await;
             }
         }
-        let followed = u32::try_from(visited.len()).unwrap_or(u32::MAX);
+        trail.jar.take(&url, response.headers(), now);
         if options.post.is_none()
             && !options.keep_redirects
             && let Some(target) = redirect_target(&url, status, response.headers())?
         {
-            // Without cookies the same URL gives the same redirect: a circle stays one.
-            if followed >= max_redirects || target == url || visited.contains(&target) {
-                return Err(FetchError::TooManyRedirects { followed });
-            }
             let next = live.guard.check_url(&target)?;
             if next.origin() != url.origin() {
                 // Keys and conditions were meant for the first origin. Once gone, they stay gone.
                 own_headers = None;
             }
-            visited.push(std::mem::replace(&mut url, next));
+            url = next;
             continue;
         }
         let mut headers = response.headers().clone();
-        let coding = coding_of(&headers)?;
+        let coding = Coding::of(&headers)?;
         if coding.is_some() {
             // They are not those of the body that is handed out.
             headers.remove(header::CONTENT_ENCODING);
@@ -296,7 +340,8 @@ pub(super) async fn open(
         {
             return Err(FetchError::TooLarge { limit_bytes });
         }
-        let mut head = Head::new(requested, url, followed, status, headers);
+        trail.budget = Some(budget);
+        let mut head = Head::new(requested.clone(), url, trail, status, headers);
         head.retry_after = retry_after;
         let body = BodyStream {
             response: Some(response),
@@ -307,6 +352,8 @@ pub(super) async fn open(
             limit_bytes,
             truncate: options.truncate,
             truncated: false,
+            keep_cut: options.keep_cut,
+            cut: None,
             started_at,
             deadline,
         };
@@ -409,17 +456,27 @@ async fn for_want_of_a_port(
     }
 }
 
+/// Headers that go with one hop and not with every one.
+struct OwnHeaders<'a> {
+    /// The caller's, while they are for this origin.
+    of_caller: Option<&'a HeaderMap>,
+    cookies: Option<HeaderValue>,
+}
+
 /// Sends one request and waits for its headers.
 async fn send(
     live: &Live,
     url: &Url,
     options: &RequestOptions,
-    own_headers: Option<&HeaderMap>,
+    own: OwnHeaders<'_>,
     started_at: Instant,
     deadline: Instant,
 ) -> Result<reqwest::Response, FetchError> {
     let (wire_url, host) = on_the_wire(live, url);
-    let mut sent = own_headers.cloned().unwrap_or_default();
+    let mut sent = own.of_caller.cloned().unwrap_or_default();
+    if let Some(cookies) = own.cookies {
+        sent.insert(header::COOKIE, cookies);
+    }
     if let Some(accept) = &options.accept {
         let accept = HeaderValue::from_str(accept);
         let accept = accept.map_err(|_invalid| FetchError::BadUrl {
@@ -461,26 +518,6 @@ fn on_the_wire(live: &Live, url: &Url) -> (Url, Option<HeaderValue>) {
     (wire, host)
 }
 
-/// The coding of a body, if it has one.
-///
-/// # Errors
-/// [`FetchError::ContentCoding`] for one that was not offered, and for more than one.
-fn coding_of(headers: &HeaderMap) -> Result<Option<Coding>, FetchError> {
-    let named = headers.get_all(header::CONTENT_ENCODING);
-    let named: Vec<&HeaderValue> = named.iter().filter(|own| !is_identity(own)).collect();
-    match named.as_slice() {
-        [] => Ok(None),
-        [one] if Coding::named(one).is_some() => Ok(Coding::named(one)),
-        [first, ..] => Err(FetchError::ContentCoding {
-            coding: shortened(&String::from_utf8_lossy(first.as_bytes())),
-        }),
-    }
-}
-
-fn is_identity(coding: &HeaderValue) -> bool {
-    coding.as_bytes().trim_ascii().is_empty() || coding.as_bytes().eq_ignore_ascii_case(b"identity")
-}
-
 /// Where a response redirects to, if it does. A redirect without a usable `Location` is an
 /// ordinary response.
 ///
@@ -493,14 +530,30 @@ fn redirect_target(url: &Url, status: u16, headers: &HeaderMap) -> Result<Option
     let Some(location) = headers.get(header::LOCATION) else {
         return Ok(None);
     };
-    // Servers send raw UTF-8 here; the URL parser escapes it.
-    let location = String::from_utf8_lossy(location.as_bytes());
-    let bad = |_| FetchError::BadUrl {
-        reason: format!("redirect to {:?}", shortened(&location)),
-    };
-    let mut target = url.join(&location).map_err(bad)?;
+    let mut target = resolved(url, location.as_bytes()).map_err(|error| {
+        let location = String::from_utf8_lossy(location.as_bytes());
+        FetchError::BadUrl {
+            reason: format!("redirect to {:?}: {error}", shortened(&location)),
+        }
+    })?;
     target.set_fragment(None);
     Ok(Some(target))
+}
+
+/// A `Location` as an address. What is not ASCII in it is sent back as it came, escaped byte by byte, as browsers do: only the
+/// server knows its charset. In the name of a host, which is no server's to spell, it is UTF-8 or else Latin-1.
+fn resolved(url: &Url, location: &[u8]) -> Result<Url, url::ParseError> {
+    let escaped: String = location
+        .iter()
+        .map(|byte| match byte {
+            0x80.. => percent_encode_byte(*byte).to_owned(),
+            _ => char::from(*byte).to_string(),
+        })
+        .collect();
+    url.join(&escaped).or_else(|_| {
+        let latin: String = location.iter().map(|byte| char::from(*byte)).collect();
+        url.join(&latin)
+    })
 }
 
 #[cfg(test)]
@@ -519,6 +572,11 @@ mod tests {
                 Ok(Some("http://b.example:81/")),
             ),
             (308, Some("/käse"), Ok(Some("https://a.example/k%C3%A4se"))),
+            (
+                302,
+                Some("https://käse.example/ä?ö=ü"),
+                Ok(Some("https://xn--kse-qla.example/%C3%A4?%C3%B6=%C3%BC")),
+            ),
             (
                 302,
                 Some("file:///etc/passwd"),
@@ -545,6 +603,25 @@ mod tests {
                 expected.map(|t| t.map(str::to_owned)),
                 "{status} {location:?}"
             );
+        }
+    }
+    #[test]
+    fn what_is_no_utf_8_goes_back_as_it_came() {
+        let url = Url::parse("https://a.example/x/y").unwrap();
+        for (location, expected) in [
+            (&b"/caf\xe9"[..], "https://a.example/caf%E9"),
+            (
+                b"caf\xe9/?q=\xfc#\xe4",
+                "https://a.example/x/caf%E9/?q=%FC#%E4",
+            ),
+            (b"//b.example/\xcf\xf0\xe8", "https://b.example/%CF%F0%E8"),
+            (
+                b"https://k\xe4se.example/\xe4",
+                "https://xn--kse-qla.example/%C3%A4",
+            ),
+            (b"/a%20b\xe9", "https://a.example/a%20b%E9"),
+        ] {
+            assert_eq!(resolved(&url, location).unwrap().as_str(), expected);
         }
     }
 }

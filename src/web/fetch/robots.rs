@@ -8,6 +8,7 @@ use lru::LruCache;
 use tokio::time::{Instant, timeout};
 use url::Url;
 
+use super::trail::Start;
 use super::{Client, FetchError, Live, Purpose, RequestOptions, Response};
 use crate::fault;
 use gleaner_extract::robots::Robots;
@@ -213,7 +214,7 @@ pub(super) async fn answer(
         ..RequestOptions::default()
     };
     let fetched = client
-        .collect(live, &robots_url, options, Purpose::Robots)
+        .collect(live, Start::at(&robots_url), options, Purpose::Robots)
         .await;
     // Neither says anything about the host.
     match fetched {

@@ -61,6 +61,7 @@ async fn nothing_private_crosses_an_origin() {
             "{}",
             request.path
         );
+        // A suffix that many have is nobody's to set cookies for.
         assert_eq!(request.header("cookie"), None);
         assert_eq!(request.header("referer"), None);
         assert_eq!(request.header("accept"), Some("text/html"));
@@ -241,8 +242,8 @@ async fn bombs_are_defused_in_flat_memory() {
         // Not offered, so nobody who keeps to the rules sends it.
         ("/unasked.zst", ("zstd", b"(\xb5/\xfdwhatever".to_vec())),
         ("/stacked", ("gzip, gzip", gzip(&gzip(&bomb)))),
-        ("/unknown", ("compress", b"whatever".to_vec())),
-        ("/broken.gz", ("gzip", b"not gzip at all".to_vec())),
+        ("/unknown", ("compress", b"\x1f\x9d\x90whatever".to_vec())),
+        ("/broken.gz", ("gzip", b"\x1f\x8b\x00 no gzip".to_vec())),
         ("/cut.gz", ("gzip", gzip(&small)[..50].to_vec())),
         ("/plain", ("identity", small.clone())),
     ]
@@ -385,6 +386,103 @@ async fn headers_of_a_coded_body_are_those_of_the_body() {
     };
     let answer = client.get_with(&server.url("/"), options).await.unwrap();
     assert_eq!(answer.body.len(), 60_000);
+}
+
+/// Servers send hundreds of lines (cookies, links, policies), and say things in Latin-1.
+#[tokio::test]
+async fn many_header_lines_and_odd_ones_are_read_past() {
+    let server = Nasty::start(async |request, mut stream| {
+        let lines = |count: usize| {
+            let lines = (0..count).map(|n| format!("X-Line-{n}: \u{fc}\r\n"));
+            let lines: Vec<u8> = lines
+                .collect::<String>()
+                .chars()
+                .map(|sign| sign as u8)
+                .collect();
+            [
+                b"HTTP/1.1 200 OK\r\n",
+                &lines[..],
+                b"Content-Length: 2\r\n\r\nok",
+            ]
+            .concat()
+        };
+        let answer = match request.path.as_str() {
+            "/101" => lines(101),
+            "/400" => lines(400),
+            "/5000" => lines(5_000),
+            "/latin" => {
+                b"HTTP/1.1 302 Found\r\nLocation: /caf\xe9?q=\xfc\r\nContent-Length: 0\r\n\r\n"
+                    .to_vec()
+            }
+            "/caf%E9?q=%FC" => lines(1),
+            _ => response("404 Not Found", &[], b""),
+        };
+        send(&mut stream, &answer).await;
+    })
+    .await;
+    let client = client(|_| {});
+    for path in ["/101", "/400", "/latin"] {
+        let answer = client.get(&server.url(path)).await.unwrap();
+        assert_eq!(
+            (answer.status, &answer.body[..]),
+            (200, &b"ok"[..]),
+            "{path}"
+        );
+    }
+    assert_eq!(class(&client, &server.url("/5000")).await, "transport");
+}
+
+/// What came of a body is handed out where it is asked for, and what is missing of it is told.
+#[tokio::test]
+async fn a_body_without_an_end_is_kept_where_that_is_asked_for() {
+    let text = "brass kettles ".repeat(400);
+    let packed = gzip(text.as_bytes());
+    let cut = packed.len() - 4;
+    let whole = response(OK, &[("Content-Encoding", "gzip")], &packed);
+    let server = Nasty::start(move |request, mut stream| {
+        let head = |declared: usize, coding: &str| {
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {declared}\r\n{coding}\r\n").into_bytes()
+        };
+        let coding = "Content-Encoding: gzip\r\n";
+        let answer = match request.path.as_str() {
+            "/length" => [head(text.len() + 20, ""), text.clone().into_bytes()].concat(),
+            "/chunks" => {
+                let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+                format!("{head}{:x}\r\n{text}\r\n", text.len()).into_bytes()
+            }
+            "/trailer" => [head(cut, coding), packed[..cut].to_vec()].concat(),
+            "/both" => [head(packed.len(), coding), packed[..cut].to_vec()].concat(),
+            _ => whole.clone(),
+        };
+        async move { send(&mut stream, &answer).await }
+    })
+    .await;
+    let client = client(|_| {});
+    let keeping = RequestOptions {
+        keep_cut: true,
+        ..RequestOptions::default()
+    };
+    for (path, is_cut) in [
+        ("/length", true),
+        ("/chunks", true),
+        ("/trailer", true),
+        ("/both", true),
+        ("/", false),
+    ] {
+        let answer = client
+            .get_with(&server.url(path), keeping.clone())
+            .await
+            .unwrap();
+        assert_eq!(answer.body.len(), 14 * 400, "{path}");
+        assert_eq!(
+            answer.cut.map(|why| why.class()),
+            is_cut.then_some("body"),
+            "{path}"
+        );
+        if is_cut {
+            assert_eq!(class(&client, &server.url(path)).await, "body", "{path}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use gleaner::fault::{self, Shortage};
-use gleaner::web::fetch::{Client, Config, Decision, FetchError, Lookup, Unanswered, home_page};
+use gleaner::web::fetch::{Client, Config, Decision, FetchError, Lookup, Unanswered};
+use gleaner::web::page::{Door, NoPage, home};
 
 use super::{OK, class, client, millis, url};
 use crate::support::nasty::{Nasty, keep_silent, redirect, response, send};
@@ -245,7 +246,16 @@ async fn a_resolver_that_answers_nobody_is_told_from_a_host_without_a_name() {
             }
         }
         // A site is not looked for elsewhere because we cannot look for it at all.
-        let error = home_page(&client, "shop.example").await.unwrap_err();
+        let door = Door {
+            host: "shop.example".to_owned(),
+            is_www: false,
+        };
+        let missed = home(&client, None, &door, |_| (), |()| true)
+            .await
+            .unwrap_err();
+        let NoPage::Fetch(error) = missed.why else {
+            panic!("{missed:?}");
+        };
         let is_own = fault::shortage(&error) == Some(Shortage::Resolver);
         assert_eq!(is_own, decision == own, "{hosts:?}, {control:?}: {error:?}");
     }
