@@ -40,13 +40,15 @@ PEERS = {
         "import extractous\nreader = extractous.Extractor().set_extract_string_max_length(50_000_000)\n"
         "pages = [reader.extract_file_to_string(path)[0]]",
     ),
-    # Installs PyTorch, and gets its models from Hugging Face when it is first run.
+    # Gets its models from Hugging Face when it is first run.
     "docling": (
         "docling",
         "from docling.document_converter import DocumentConverter\n"
         "pages = [DocumentConverter().convert(path).document.export_to_text()]",
     ),
 }
+# Installs gigabytes: only where it is asked for by name.
+HEAVY = {"docling"}
 READ = "import json, sys\npath = sys.argv[1]\n{code}\njson.dump(pages, sys.stdout)\n"
 
 
@@ -55,7 +57,8 @@ def main():
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--gleaner", required=True)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--peer", nargs="*", default=list(PEERS), choices=list(PEERS))
+    usual = [name for name in PEERS if name not in HEAVY]
+    parser.add_argument("--peer", nargs="*", default=usual, choices=list(PEERS))
     arguments = parser.parse_args()
     with open(arguments.folder / "labels.jsonl", encoding="utf-8") as lines:
         labels = {label["file"]: label for label in map(json.loads, lines)}

@@ -1,5 +1,6 @@
 //! What the chaos tests share.
 
+pub(crate) mod account;
 #[expect(
     dead_code,
     reason = "shared with the integration tests, which use all of it"
@@ -10,6 +11,7 @@ pub(crate) mod held;
 pub(crate) mod journal;
 pub(crate) mod line;
 pub(crate) mod process;
+pub(crate) mod readers;
 #[expect(
     dead_code,
     reason = "shared with the integration tests, which use all of it"
@@ -49,4 +51,12 @@ pub(crate) fn seed() -> u64 {
 /// loop with a deadline), never as a wait for something to have happened.
 pub(crate) async fn let_pass(time: std::time::Duration) {
     tokio::time::sleep(time).await;
+}
+
+/// How many times over the machine's processors are taken by others; 1 when they are not. Limits of time stretch by it.
+pub(crate) fn others_load() -> f64 {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap();
+    let load: f64 = text.split(' ').next().unwrap().parse().unwrap();
+    let processors = std::thread::available_parallelism().unwrap().get();
+    (load / f64::from(u32::try_from(processors).unwrap())).max(1.0)
 }
