@@ -12,11 +12,12 @@ use tokio_postgres::Client;
 
 use crate::support::database::TestDatabase;
 use crate::support::journal::Journal;
+use crate::support::load::others_load;
 use crate::support::process::{ConfigFile, Process};
 use crate::support::rows::{
     add_places, assert_each_once, assert_truth, over_stages, texts, wait_all_done,
 };
-use crate::support::{alone, let_pass, others_load, seed};
+use crate::support::{alone, let_pass, seed};
 
 const KILLS: usize = 20;
 const PLACES: usize = 240;

@@ -28,10 +28,11 @@ use tokio_postgres::Client;
 
 use crate::support::account::{Account, form, head, tail};
 use crate::support::database::TestDatabase;
+use crate::support::load::others_load;
 use crate::support::process::{ConfigFile, PROGRAM, Process, run_to_end};
 use crate::support::readers;
 use crate::support::wait::{wait_until, wait_until_by};
-use crate::support::{alone, let_pass, others_load, seed};
+use crate::support::{alone, let_pass, seed};
 
 /// How often a process is killed in each phase, unless `GLEANER_TEST_KILLS` says.
 const KILLS: usize = 4;
@@ -214,7 +215,7 @@ struct Round {
 
 impl Round {
     /// Sends a further file, if it is time.
-    fn feed(&mut self, moment: Moment, account: &Account, to: &Process, line: String) {
+    fn feed(&mut self, moment: Moment, account: &Account, to: &Process, line: &str) {
         let pause = if self.sent.len().is_multiple_of(FED) {
             FEED_AGAIN
         } else {
@@ -353,7 +354,7 @@ impl World {
                 "{:020} and the lock keeper writes down each ship that comes through. ",
                 self.chance.random::<u64>()
             );
-            round.feed(moment, &self.account, &victim, line);
+            round.feed(moment, &self.account, &victim, &line);
             round.look();
             if self.seen(moment, &round, &victim, other, &drafts).await > 0 {
                 victim.signal(Signal::SIGSTOP);

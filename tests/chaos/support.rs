@@ -10,6 +10,7 @@ pub(crate) mod database;
 pub(crate) mod held;
 pub(crate) mod journal;
 pub(crate) mod line;
+pub(crate) mod load;
 pub(crate) mod process;
 pub(crate) mod readers;
 #[expect(
@@ -20,6 +21,10 @@ pub(crate) mod readers;
 pub(crate) mod redis;
 pub(crate) mod rows;
 pub(crate) mod siege;
+#[expect(
+    dead_code,
+    reason = "shared with the integration tests, which use all of it"
+)]
 #[path = "../it/support/tools.rs"]
 pub(crate) mod tools;
 #[path = "../it/support/wait.rs"]
@@ -51,12 +56,4 @@ pub(crate) fn seed() -> u64 {
 /// loop with a deadline), never as a wait for something to have happened.
 pub(crate) async fn let_pass(time: std::time::Duration) {
     tokio::time::sleep(time).await;
-}
-
-/// How many times over the machine's processors are taken by others; 1 when they are not. Limits of time stretch by it.
-pub(crate) fn others_load() -> f64 {
-    let text = std::fs::read_to_string("/proc/loadavg").unwrap();
-    let load: f64 = text.split(' ').next().unwrap().parse().unwrap();
-    let processors = std::thread::available_parallelism().unwrap().get();
-    (load / f64::from(u32::try_from(processors).unwrap())).max(1.0)
 }
