@@ -397,8 +397,8 @@ async fn copy(
         .await?;
     }
     conn.batch_execute(&index).await?;
-    conn.batch_execute("DROP TABLE copied; VACUUM ANALYZE chunk")
-        .await?;
+    conn.batch_execute("DROP TABLE copied").await?;
+    conn.batch_execute("VACUUM ANALYZE chunk").await?;
     Ok(())
 }
 

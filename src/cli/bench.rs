@@ -121,6 +121,17 @@ enum What {
     Documents {
         /// A folder with documents, and with labels.jsonl: what words stand in which. Without one, none are read but those that are made.
         folder: Option<PathBuf>,
+        /// Sizes of the PDFs that are timed one after the other, in MB.
+        #[arg(
+            long,
+            value_name = "NUMBERS",
+            value_delimiter = ',',
+            default_value = "10,50"
+        )]
+        alone: Vec<u8>,
+        /// Size of the five that are read while the API is asked, in MB.
+        #[arg(long, value_name = "MB", default_value_t = 20, value_parser = clap::value_parser!(u8).range(1..=80))]
+        large: u8,
         /// Users of the API at a time; with 0 nothing is served, and no database needed.
         #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=120))]
         users: u32,
@@ -208,7 +219,10 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
         report(global, &object(&bench::render(renders).await?)?);
         return Ok(OK);
     }
-    if let What::Documents { folder, users: 0 } = arguments.what {
+    if let What::Documents {
+        folder, users: 0, ..
+    } = arguments.what
+    {
         report(global, &object(&read(&config, folder).await?)?);
         return Ok(OK);
     }
@@ -236,6 +250,10 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
 async fn read(config: &Config, folder: Option<PathBuf>) -> anyhow::Result<DocumentTimes> {
     let pdfium = pdfium(config);
     Ok(bench::documents(&Documents { folder, pdfium }).await?)
+}
+
+fn megabytes(number: u8) -> usize {
+    usize::from(number) * 1_000_000
 }
 
 fn pdfium(config: &Config) -> Option<PathBuf> {
@@ -341,9 +359,16 @@ async fn measure(scratch: &mut Scratch, config: &Config, what: &What) -> anyhow:
             };
             object(&bench::pull(scratch, config, &pulls).await?)?
         }
-        What::Documents { folder, users } => {
+        What::Documents {
+            folder,
+            alone,
+            large,
+            users,
+        } => {
             let mut told = object(&read(config, folder.clone()).await?)?;
             let service = Service {
+                alone: alone.iter().copied().map(megabytes).collect(),
+                large_bytes: megabytes(*large),
                 users: *users,
                 pdfium: pdfium(config),
             };

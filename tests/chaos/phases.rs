@@ -39,13 +39,15 @@ const KILLS: usize = 4;
 /// What was in the hands of a dead process is at work again within this, at the default lease.
 const RESCUE: Duration = Duration::from_secs(15);
 /// So many documents are sent one soon after the other, and if that does not bring the moment about, as many again.
-const FED: usize = 8;
+const FED: usize = 5;
 const FEED_EVERY: Duration = Duration::from_millis(40);
 const FEED_AGAIN: Duration = Duration::from_secs(2);
+/// Rounds whose documents wait for somebody at most, before the next process is killed: what is measured is not how long a queue is.
+const OPEN: usize = 2;
 /// How often it is looked whether the moment has come.
 const LOOK: Duration = Duration::from_millis(5);
 /// More than is gathered before the disk sees any of a file, and as much as takes a while to be read.
-const LARGE: usize = 700_000;
+const LARGE: usize = 300_000;
 const SMALL: usize = 4_000;
 /// An age at which the sweeper takes what nobody owns.
 const AGED: Duration = Duration::from_secs(2 * 3_600);
@@ -140,10 +142,13 @@ async fn kills_at(moments: &[Moment]) {
     let mut world = World::new().await;
     let mut victim = Process::start(&world.first).await;
     let other = Process::start(&world.second).await;
-    let mut watches = JoinSet::new();
+    let (mut watches, mut worst) = (JoinSet::new(), Duration::ZERO);
     let kills = kills();
     for kill in 0..kills {
         let moment = moments[kill % moments.len()];
+        while watches.len() >= OPEN {
+            worst = worst.max(world.take(&mut watches).await);
+        }
         let (sent, seen) = world.strike(moment, victim, &other).await;
         println!("kill {} of {kills}: {moment:?}, {seen} in it", kill + 1);
         let watch = Watch {
@@ -156,11 +161,8 @@ async fn kills_at(moments: &[Moment]) {
         watches.spawn(watch.until_at_work(sent));
         victim = Process::start(&world.first).await;
     }
-    let mut worst = Duration::ZERO;
-    while let Some(watched) = watches.join_next().await {
-        let (sent, waited) = watched.unwrap();
-        world.sent.extend(sent);
-        worst = worst.max(waited);
+    while !watches.is_empty() {
+        worst = worst.max(world.take(&mut watches).await);
     }
     let documents = world.sent.len();
     println!("{kills} kills, {documents} documents: at work again after {worst:.1?} at worst");
@@ -323,6 +325,13 @@ impl World {
             chance,
             sent: Vec::new(),
         }
+    }
+
+    /// Waits for the end of a watch; how long that was.
+    async fn take(&mut self, watches: &mut JoinSet<(Vec<Sent>, Duration)>) -> Duration {
+        let (sent, waited) = watches.join_next().await.unwrap().unwrap();
+        self.sent.extend(sent);
+        waited
     }
 
     fn journal(&self) -> PathBuf {

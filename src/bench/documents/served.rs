@@ -21,11 +21,8 @@ use super::super::{BenchError, percentile, process, rounded};
 use crate::documents::demo::pdf_of;
 use crate::documents::{key, tenant};
 
-/// PDFs that are read with nothing else to do, by their bytes.
-const ALONE: [usize; 2] = [10_000_000, 50_000_000];
-/// Files that are read while users ask, and the bytes of each.
+/// Files that are read while users ask.
 const LARGE: usize = 5;
-const LARGE_BYTES: usize = 20_000_000;
 /// What a user waits after an answer.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Users ask for so long at least.
@@ -39,6 +36,10 @@ const QUOTA: i64 = 1 << 40;
 /// What is measured.
 #[derive(Clone, Debug)]
 pub struct Service {
+    /// PDFs that are read with nothing else to do, by their bytes.
+    pub alone: Vec<usize>,
+    /// Bytes of each that is read while users ask.
+    pub large_bytes: usize,
     /// Users who ask at a time.
     pub users: u32,
     /// pdfium's library.
@@ -88,7 +89,7 @@ pub async fn served(
     what: &Service,
 ) -> Result<Served, BenchError> {
     let mut running = Running::start(scratch, program, what.pdfium.as_deref()).await?;
-    let measured = measure(&mut running, what.users).await;
+    let measured = measure(&mut running, what).await;
     let peak = running.child.id().map(process::peak);
     running.stop().await?;
     let (pdfs, large_seconds, asked) = measured?;
@@ -98,7 +99,7 @@ pub async fn served(
         pdfs,
         users: what.users,
         large_files: LARGE,
-        large_bytes: LARGE_BYTES,
+        large_bytes: what.large_bytes,
         large_seconds,
         api_requests: millis.len(),
         api_failed: failed,
@@ -112,12 +113,12 @@ pub async fn served(
 
 async fn measure(
     running: &mut Running,
-    users: u32,
+    what: &Service,
 ) -> Result<(Vec<Timed>, f64, Asked), BenchError> {
     let mut random = StdRng::seed_from_u64(3);
     let mut pdfs = Vec::new();
-    for bytes in ALONE {
-        let file = pdf(&mut random, bytes);
+    for bytes in &what.alone {
+        let file = pdf(&mut random, *bytes);
         let (bytes, start) = (file.len(), Instant::now());
         let document = running.asker.upload(file).await?;
         let pages = running.until_ready(&document).await?;
@@ -130,12 +131,12 @@ async fn measure(
     }
     let (mut documents, start) = (Vec::new(), Instant::now());
     for _ in 0..LARGE {
-        let file = pdf(&mut random, LARGE_BYTES);
+        let file = pdf(&mut random, what.large_bytes);
         documents.push(running.asker.upload(file).await?);
     }
     let done = CancellationToken::new();
     let mut asking = JoinSet::new();
-    for user in 0..users {
+    for user in 0..what.users {
         let (asker, documents, done) = (running.asker.clone(), documents.clone(), done.clone());
         asking.spawn(async move { asker.ask(user, &documents, &done).await });
     }
@@ -143,7 +144,11 @@ async fn measure(
         running.until_ready(document).await?;
     }
     let seconds = rounded(start.elapsed().as_secs_f64());
-    process::stay_alive(&mut running.child, ASKED_FOR.saturating_sub(start.elapsed())).await?;
+    process::stay_alive(
+        &mut running.child,
+        ASKED_FOR.saturating_sub(start.elapsed()),
+    )
+    .await?;
     done.cancel();
     let mut asked = Asked::default();
     for own in asking.join_all().await {
@@ -245,7 +250,10 @@ impl Running {
                     let error = &told["error"];
                     return Err(BenchError::Stuck(format!("a document failed: {error}")));
                 }
-                _ => self.wait(start, "a document is not read to its end").await?,
+                _ => {
+                    let so_long = "a document is not read to its end";
+                    self.wait(start, so_long).await?;
+                }
             }
         }
     }
