@@ -10,6 +10,7 @@ mod documents;
 mod drain;
 mod engine;
 mod idle;
+mod language;
 mod pin;
 mod process;
 mod pull;
@@ -23,7 +24,7 @@ mod turns;
 mod wake;
 
 pub use claim::{ClaimTimes, claim};
-pub use documents::{DocumentTimes, Documents, Low, documents};
+pub use documents::{DocumentTimes, Documents, Low, Served, Service, Timed, documents, served};
 pub use drain::{Drain, Drained, drain};
 pub use engine::Load;
 pub use idle::{Idle, idle};

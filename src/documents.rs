@@ -7,7 +7,7 @@ pub mod blob;
 pub mod child;
 pub mod cli;
 pub mod config;
-mod demo;
+pub(crate) mod demo;
 mod disk;
 mod doctor;
 pub mod document;

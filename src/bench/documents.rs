@@ -1,7 +1,9 @@
-//! How well and how fast documents are read, in children as in service. It needs no database.
+//! How well and how fast documents are read, in children as in service, for which no database is needed; and how they are served (`served`).
 //!
 //! What is measured is a folder of the user's, and in it `labels.jsonl`: a line for each file with the words that are known to stand
 //! in it, `{"file": "a.pdf", "tokens": {"word": 2}}`. Recall is of words as often as they are known, whatever their order.
+
+mod served;
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -15,6 +17,8 @@ use nix::sys::time::TimeVal;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+pub use self::served::{Served, Service, Timed, served};
+
 use super::{BenchError, number, rounded};
 use crate::documents::child::{Deadline, Event, Outcome, Reader};
 
@@ -24,7 +28,8 @@ const OVERHEAD_RUNS: u32 = 50;
 /// What is to be measured.
 #[derive(Clone, Debug)]
 pub struct Documents {
-    pub folder: PathBuf,
+    /// The folder with them; none to see what a child costs alone.
+    pub folder: Option<PathBuf>,
     /// pdfium's library.
     pub pdfium: Option<PathBuf>,
 }
@@ -69,32 +74,44 @@ struct Label {
     tokens: Option<HashMap<String, u64>>,
 }
 
-/// Reads all files of a folder, one after the other.
+/// Sees what a child costs, and reads all files of a folder, one after the other.
 ///
 /// # Errors
 /// [`BenchError::Process`] if a file or a child is not to be had; [`BenchError::Stuck`] with the reason if there is nothing to read.
 pub async fn documents(wanted: &Documents) -> Result<DocumentTimes, BenchError> {
-    let labels = labels(&wanted.folder)?;
-    let mut files: Vec<PathBuf> = fs::read_dir(&wanted.folder)?
+    let reader = Reader::default();
+    let mut times = DocumentTimes {
+        child_overhead_ms: rounded(overhead(&reader).await?),
+        ..DocumentTimes::default()
+    };
+    if let Some(folder) = &wanted.folder {
+        read_all(&reader, folder, wanted.pdfium.as_deref(), &mut times).await?;
+    }
+    Ok(times)
+}
+
+async fn read_all(
+    reader: &Reader,
+    folder: &Path,
+    pdfium: Option<&Path>,
+    times: &mut DocumentTimes,
+) -> Result<(), BenchError> {
+    let labels = labels(folder)?;
+    let mut files: Vec<PathBuf> = fs::read_dir(folder)?
         .flatten()
         .map(|entry| entry.path())
         .filter(|path| path.is_file() && path.extension().is_none_or(|end| end != "jsonl"))
         .collect();
     files.sort_unstable();
     if files.is_empty() {
-        let folder = wanted.folder.display();
+        let folder = folder.display();
         return Err(BenchError::Stuck(format!("there are no files in {folder}")));
     }
-    let reader = Reader::default();
-    let mut times = DocumentTimes {
-        child_overhead_ms: rounded(overhead(&reader).await?),
-        ..DocumentTimes::default()
-    };
     let (mut found, mut known, mut good) = (0, 0, 0);
     let (began, spent) = (Instant::now(), processor_seconds()?);
     for path in &files {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let (text, pages, error) = text_of(&reader, wanted, path).await?;
+        let (text, pages, error) = text_of(reader, pdfium, path).await?;
         times.documents += 1;
         times.read += u64::from(error.is_none());
         times.pages += pages;
@@ -130,7 +147,7 @@ pub async fn documents(wanted: &Documents) -> Result<DocumentTimes, BenchError> 
     times.share_at_95 = rounded(number(good) / number(times.labelled.max(1)));
     let peak = getrusage(UsageWho::RUSAGE_CHILDREN).map_err(std::io::Error::from)?;
     times.peak_bytes = u64::try_from(peak.max_rss()).unwrap_or(0) << 10;
-    Ok(times)
+    Ok(())
 }
 
 /// Recall is told to four places: most of it is in the third.
@@ -155,14 +172,14 @@ fn labels(folder: &Path) -> Result<HashMap<String, HashMap<String, u64>>, BenchE
 /// The text of a file, how many pages it has, and why it could not be read.
 async fn text_of(
     reader: &Reader,
-    wanted: &Documents,
+    pdfium: Option<&Path>,
     path: &Path,
 ) -> Result<(String, u64, Option<String>), BenchError> {
     let request = Request {
         name: path
             .file_name()
             .map(|name| name.to_string_lossy().into_owned()),
-        pdfium: wanted.pdfium.clone(),
+        pdfium: pdfium.map(Path::to_owned),
         ..Request::default()
     };
     let (mut text, mut pages) = (String::new(), 0);

@@ -11,12 +11,13 @@ use serde_json::{Value, json};
 
 use super::run::start_private;
 use crate::bench::{
-    self, Drain, Load, Pin, Pulls, Rate, Record, Renders, Schedule, Scratch, Searches, Sitemaps,
-    Wake,
+    self, DocumentTimes, Documents, Drain, Load, Pin, Pulls, Rate, Record, Renders, Schedule,
+    Scratch, Searches, Service, Sitemaps, Wake,
 };
 use crate::config::Config;
 use crate::console::{Global, OK, print};
 use crate::documents::child::find_pdfium;
+use crate::documents::processing::DocumentProcessing;
 use crate::prices::auto_record::AutoRecord;
 use crate::secret::Secret;
 use crate::signals::{Asked, Signals};
@@ -116,10 +117,24 @@ enum What {
         #[arg(long, value_name = "N")]
         tabs: Option<NonZeroUsize>,
     },
-    /// How well and how fast documents are read; needs no database.
+    /// How well and how fast documents are read, how soon large ones are ready, and how fast the API answers meanwhile.
     Documents {
-        /// The folder with them, and with labels.jsonl: what words stand in which.
-        folder: PathBuf,
+        /// A folder with documents, and with labels.jsonl: what words stand in which. Without one, none are read but those that are made.
+        folder: Option<PathBuf>,
+        /// Sizes of the PDFs that are timed one after the other, in MB.
+        #[arg(
+            long,
+            value_name = "NUMBERS",
+            value_delimiter = ',',
+            default_value = "10,50"
+        )]
+        alone: Vec<u8>,
+        /// Size of the five that are read while the API is asked, in MB.
+        #[arg(long, value_name = "MB", default_value_t = 20, value_parser = clap::value_parser!(u8).range(1..=80))]
+        large: u8,
+        /// Users of the API at a time; with 0 nothing is served, and no database needed.
+        #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=120))]
+        users: u32,
     },
     /// How long a round of the crawl-scheduler takes: when nothing is due, when one URL in a hundred is, and when all are.
     Schedule {
@@ -153,6 +168,9 @@ enum What {
         /// So many times as many pieces of another tenant's are added then, and the same is asked again.
         #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=100))]
         others: u32,
+        /// Words of each of these, at most; 140, as many as the others have, unless given.
+        #[arg(long, value_name = "N", default_value_t = 140)]
+        other_words: usize,
     },
     /// What a process costs that has nothing to do.
     Idle {
@@ -201,12 +219,11 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
         report(global, &object(&bench::render(renders).await?)?);
         return Ok(OK);
     }
-    if let What::Documents { folder } = arguments.what {
-        let documents = bench::Documents {
-            folder,
-            pdfium: find_pdfium("", &config.embedded.data_dir()),
-        };
-        report(global, &object(&bench::documents(&documents).await?)?);
+    if let What::Documents {
+        folder, users: 0, ..
+    } = arguments.what
+    {
+        report(global, &object(&read(&config, folder).await?)?);
         return Ok(OK);
     }
     let private = if config.database.url.is_empty() {
@@ -227,6 +244,21 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
     }
     report(global, &result?);
     Ok(OK)
+}
+
+/// Reads a folder of documents.
+async fn read(config: &Config, folder: Option<PathBuf>) -> anyhow::Result<DocumentTimes> {
+    let pdfium = pdfium(config);
+    Ok(bench::documents(&Documents { folder, pdfium }).await?)
+}
+
+fn megabytes(number: u8) -> usize {
+    usize::from(number) * 1_000_000
+}
+
+fn pdfium(config: &Config) -> Option<PathBuf> {
+    let configured = &config.workflows.options::<DocumentProcessing>().pdfium;
+    find_pdfium(configured, &config.embedded.data_dir())
 }
 
 async fn asked_to_stop(signals: &mut Signals) {
@@ -327,7 +359,26 @@ async fn measure(scratch: &mut Scratch, config: &Config, what: &What) -> anyhow:
             };
             object(&bench::pull(scratch, config, &pulls).await?)?
         }
-        What::Render { .. } | What::Documents { .. } => bail!("this benchmark needs no database"),
+        What::Documents {
+            folder,
+            alone,
+            large,
+            users,
+        } => {
+            let mut told = object(&read(config, folder.clone()).await?)?;
+            let service = Service {
+                alone: alone.iter().copied().map(megabytes).collect(),
+                large_bytes: megabytes(*large),
+                users: *users,
+                pdfium: pdfium(config),
+            };
+            let served = bench::served(scratch, &this_program()?, &service).await?;
+            if let (Value::Object(told), Value::Object(served)) = (&mut told, object(&served)?) {
+                told.extend(served);
+            }
+            told
+        }
+        What::Render { .. } => bail!("this benchmark needs no database"),
         What::Schedule {
             urls,
             sites,
@@ -351,11 +402,13 @@ async fn measure(scratch: &mut Scratch, config: &Config, what: &What) -> anyhow:
             folder,
             pieces,
             others,
+            other_words,
         } => {
             let searches = Searches {
                 folder: folder.clone(),
                 pieces: *pieces,
                 others: *others,
+                other_words: *other_words,
             };
             object(&bench::search(scratch, &searches).await?)?
         }

@@ -12,6 +12,8 @@ use diesel::{OptionalExtension as _, QueryResult, QueryableByName};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use serde_json::{Map, json};
 
+pub(crate) use self::files::pdf_of;
+
 use self::files::{Fate, Planted, TENANTS, files};
 use super::blob::Blobs;
 use super::config::Documents;

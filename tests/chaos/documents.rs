@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -17,7 +16,8 @@ use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
 use crate::support::database::TestDatabase;
-use crate::support::process::{ConfigFile, PROGRAM, Process};
+use crate::support::process::{ConfigFile, Process};
+use crate::support::readers;
 use crate::support::wait::wait_until_by;
 use crate::support::{alone, let_pass, seed};
 
@@ -36,7 +36,9 @@ async fn documents_are_neither_lost_nor_doubled_by_twenty_kills() {
         .tempdir_in("/tmp")
         .unwrap();
     let (files, journal) = (folder.path().join("files"), folder.path().join("journal"));
-    let reader = reader(folder.path(), &journal);
+    // It notes that it was started, and takes its time.
+    let before = format!("echo begun >> {}\n/bin/sleep 0.3", journal.display());
+    let reader = readers::script(folder.path(), &before);
     let database = TestDatabase::new().await;
     let client = database.client().await;
     let mut texts = HashMap::new();
@@ -119,22 +121,13 @@ async fn documents_are_neither_lost_nor_doubled_by_twenty_kills() {
         (DOCUMENTS..=attempts).contains(&begun),
         "{begun} of {attempts}"
     );
-    wait_until_by("no reader is left", RESCUE, async || readers(&reader) == 0).await;
+    wait_until_by("no reader is left", RESCUE, async || {
+        readers::count(&reader) == 0
+    })
+    .await;
     for process in processes {
         process.kill().await;
     }
-}
-
-/// A program that notes that it was started, takes its time, and then is ours.
-fn reader(folder: &Path, journal: &Path) -> String {
-    let path = folder.join("reader");
-    let text = format!(
-        "#!/bin/sh\necho begun >> {}\n/bin/sleep 0.3\nexec {PROGRAM} \"$@\"\n",
-        journal.display()
-    );
-    std::fs::write(&path, text).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
-    path.to_str().unwrap().to_owned()
 }
 
 /// The documents of a round, with their tenants and files; their texts by name.
@@ -214,16 +207,4 @@ async fn until_free(client: &Client, leases: &[i64], killed: Instant) -> Duratio
 
 async fn count(client: &Client, sql: &str) -> i64 {
     client.query_one(sql, &[]).await.unwrap().get(0)
-}
-
-/// Processes that read a document, or are about to.
-fn readers(script: &str) -> usize {
-    let processes = std::fs::read_dir("/proc").unwrap().flatten();
-    processes
-        .filter(|process| {
-            let arguments = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
-            let arguments = String::from_utf8_lossy(&arguments);
-            arguments.contains(script) || arguments.contains(&format!("{PROGRAM}\0parse"))
-        })
-        .count()
 }

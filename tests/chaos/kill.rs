@@ -12,6 +12,7 @@ use tokio_postgres::Client;
 
 use crate::support::database::TestDatabase;
 use crate::support::journal::Journal;
+use crate::support::load::others_load;
 use crate::support::process::{ConfigFile, Process};
 use crate::support::rows::{
     add_places, assert_each_once, assert_truth, over_stages, texts, wait_all_done,
@@ -100,14 +101,6 @@ async fn twenty_kills_lose_nothing_and_repeat_nothing() {
     assert_each_once(&client).await;
     assert_truth(&client, web.truth()).await;
     assert_the_journal_agrees(&client, &journal).await;
-}
-
-/// How many times over the machine's processors are taken by others; 1 when they are not. Limits of time stretch by it.
-fn others_load() -> f64 {
-    let text = std::fs::read_to_string("/proc/loadavg").unwrap();
-    let load: f64 = text.split(' ').next().unwrap().parse().unwrap();
-    let processors = std::thread::available_parallelism().unwrap().get();
-    (load / f64::from(u32::try_from(processors).unwrap())).max(1.0)
 }
 
 /// Kills are to hit work: until the process has rows in hand, but not for ever, as all may have been done.

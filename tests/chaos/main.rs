@@ -17,6 +17,7 @@ mod freeze;
 mod kill;
 mod locks;
 mod misuse;
+mod phases;
 mod pin;
 mod record;
 mod reload;

@@ -1,5 +1,6 @@
 //! What the chaos tests share.
 
+pub(crate) mod account;
 #[expect(
     dead_code,
     reason = "shared with the integration tests, which use all of it"
@@ -9,7 +10,9 @@ pub(crate) mod database;
 pub(crate) mod held;
 pub(crate) mod journal;
 pub(crate) mod line;
+pub(crate) mod load;
 pub(crate) mod process;
+pub(crate) mod readers;
 #[expect(
     dead_code,
     reason = "shared with the integration tests, which use all of it"
@@ -18,6 +21,10 @@ pub(crate) mod process;
 pub(crate) mod redis;
 pub(crate) mod rows;
 pub(crate) mod siege;
+#[expect(
+    dead_code,
+    reason = "shared with the integration tests, which use all of it"
+)]
 #[path = "../it/support/tools.rs"]
 pub(crate) mod tools;
 #[path = "../it/support/wait.rs"]

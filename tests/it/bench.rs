@@ -157,3 +157,37 @@ async fn record_tells_speed_and_share() {
     assert!(0.0 < half && half <= most, "{result}");
     assert_eq!(redis.run("DBSIZE").await, "0");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn search_tells_times_among_another_tenants_pieces() {
+    let few = ["--pieces", "300", "--others", "2", "--other-words", "10"];
+    let result = bench(&[&["search"][..], &few].concat()).await;
+    assert_eq!(result["others"], 600, "{result}");
+    assert_eq!(result["other_words"], 10, "{result}");
+    for field in ["p95_ms", "with_others_p95_ms", "pieces_bytes"] {
+        assert!(number(&result, field) > 0.0, "{result}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_tells_when_large_ones_are_ready_and_how_fast_the_api_answers() {
+    let Some(pdfium) = crate::documents::child::pdfium() else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("gleaner.toml");
+    let section = "[workflows.document-processing.options]";
+    std::fs::write(&file, format!("{section}\npdfium = {pdfium:?}\n")).expect("a file");
+    let config = ["--config", file.to_str().expect("text")];
+    let small = ["--alone", "1", "--large", "1", "--users", "3"];
+    let result = bench(&[&["documents"][..], &config, &small].concat()).await;
+    assert!(number(&result, "child_overhead_ms") > 0.0, "{result}");
+    let pdf = &result["pdfs"][0];
+    assert!(number(pdf, "bytes") >= 1e6, "{result}");
+    assert!(number(pdf, "pages") > 10.0, "{result}");
+    assert!(number(pdf, "seconds") > 0.0, "{result}");
+    assert_eq!(result["api_failed"], 0, "{result}");
+    // Each of them asks once a second, for ten seconds at least.
+    assert!(number(&result, "api_requests") > 3.0, "{result}");
+    assert!(number(&result, "api_p95_ms") > 0.0, "{result}");
+}

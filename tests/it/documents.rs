@@ -1,7 +1,7 @@
 //! Documents, end to end: tenants, what they upload, and what becomes of it.
 
 mod bench;
-mod child;
+pub(crate) mod child;
 mod described;
 mod desk;
 mod events;

@@ -190,7 +190,8 @@ fn scan() -> Vec<u8> {
     pdf_of(&[picture.to_owned()], "")
 }
 
-fn pdf_of(contents: &[String], resources: &str) -> Vec<u8> {
+/// A PDF whose pages have these contents.
+pub(crate) fn pdf_of(contents: &[String], resources: &str) -> Vec<u8> {
     let kids: String = (0..contents.len())
         .map(|page| format!("{} 0 R ", 3 + 2 * page))
         .collect();

@@ -29,7 +29,7 @@ fn reader() -> Reader {
 }
 
 /// The library for PDFs, where `./test` or `./quickstart` put it.
-fn pdfium() -> Option<PathBuf> {
+pub(crate) fn pdfium() -> Option<PathBuf> {
     let named = std::env::var("GLEANER_TEST_PDFIUM").unwrap_or_default();
     let found = find_pdfium(&named, &PathBuf::from("/var/lib/gleaner"));
     if found.is_none() {
