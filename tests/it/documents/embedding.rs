@@ -90,9 +90,7 @@ async fn asking(
     change: impl FnOnce(&mut Embedding),
 ) -> Service {
     Service::start(database, |config: &mut Config| {
-        config
-            .workflows
-            .keep_only(&["document-embedding".to_owned()]);
+        config.workflows.of_mut::<DocumentEmbedding>().enabled = true;
         let options = config.workflows.options_mut::<DocumentEmbedding>();
         options.command = Vec::new();
         options.endpoint = format!("http://{address}/v1/embeddings");
@@ -298,10 +296,8 @@ async fn a_document_with_many_pieces_is_worked_in_turns() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_makes_the_vectors_of_what_was_read_and_a_new_reading_takes_them_away() {
     let desk = Desk::start(|config| {
-        config.workflows.keep_only(&[
-            "document-processing".to_owned(),
-            "document-embedding".to_owned(),
-        ]);
+        config.workflows.of_mut::<DocumentProcessing>().enabled = true;
+        config.workflows.of_mut::<DocumentEmbedding>().enabled = true;
         config.workflows.options_mut::<DocumentProcessing>().embed = true;
         let options = config.workflows.options_mut::<DocumentEmbedding>();
         // The length of the line that it is told.
@@ -354,9 +350,7 @@ async fn a_command_that_is_not_there_or_says_nothing_charges_or_fails_as_it_shou
             .insert(&database, &tenant)
             .await;
         let service = Service::start(database, |config: &mut Config| {
-            config
-                .workflows
-                .keep_only(&["document-embedding".to_owned()]);
+            config.workflows.of_mut::<DocumentEmbedding>().enabled = true;
             let options = config.workflows.options_mut::<DocumentEmbedding>();
             options.command = command.iter().map(|word| (*word).to_owned()).collect();
             options.answer_timeout = Duration::from_secs(1);

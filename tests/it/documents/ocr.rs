@@ -216,9 +216,7 @@ async fn an_uploaded_picture_is_found_by_what_stands_on_it() {
         return;
     }
     let desk = Desk::start(|config| {
-        config
-            .workflows
-            .keep_only(&["document-processing".to_owned()]);
+        config.workflows.of_mut::<DocumentProcessing>().enabled = true;
         config.workflows.options_mut::<DocumentProcessing>().ocr = Recognition::Auto;
     })
     .await;

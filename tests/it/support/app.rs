@@ -130,6 +130,7 @@ pub(crate) fn set_for_tests(config: &mut Config, database: &TestDatabase) {
     env!("CARGO_BIN_EXE_gleaner").clone_into(&mut processing.reader);
     processing.ocr = Recognition::Off;
     // A model that answers each line with the same vector.
+    config.workflows.of_mut::<DocumentEmbedding>().enabled = true;
     let embedding = config.workflows.options_mut::<DocumentEmbedding>();
     let model = r#"while read -r line; do echo '{"data": [{"embedding": [1, 0]}]}'; done"#;
     embedding.command = ["/bin/sh", "-c", model].map(str::to_owned).to_vec();
