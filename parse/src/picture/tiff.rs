@@ -12,7 +12,7 @@ const FIRST: Range<usize> = 4..8;
 /// Bytes of an entry in a directory.
 const ENTRY: usize = 12;
 
-/// NewSubfileType, whose lowest bit says that a picture is another one, only smaller.
+/// `NewSubfileType`, whose lowest bit says that a picture is another one, only smaller.
 const SUBFILE_TYPE: u32 = 254;
 
 /// Where a directory stands, as the file writes it.
