@@ -157,6 +157,20 @@ ensure_pdfium() {
     [ -n "$(find_pdfium "$data_dir")" ]
 }
 
+# tesseract with English, which reads text on pictures, where Gleaner looks for it.
+have_tesseract() {
+    local program
+    for program in /usr/bin/tesseract /usr/local/bin/tesseract; do
+        if [ -x "$program" ] && "$program" --list-langs 2>/dev/null | grep -qx eng; then return 0; fi
+    done
+    return 1
+}
+
+ensure_tesseract() {
+    ! have_tesseract || return 0
+    apt_install tesseract tesseract-ocr tesseract-ocr-eng && have_tesseract
+}
+
 # A browser for pages that need JavaScript, by the names that gleaner looks for.
 have_browser() {
     local name

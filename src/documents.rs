@@ -11,6 +11,7 @@ pub(crate) mod demo;
 mod disk;
 mod doctor;
 pub mod document;
+pub mod embedding;
 mod events;
 pub(crate) mod http;
 pub mod identity;
@@ -35,6 +36,7 @@ use std::sync::Arc;
 use gleaner_actors::Member;
 
 use self::config::Documents;
+use self::embedding::DocumentEmbedding;
 use self::processing::DocumentProcessing;
 use crate::app::state::Shared;
 use crate::area::Area;
@@ -44,7 +46,12 @@ use crate::workflows::Known;
 
 pub static AREA: Area = Area {
     name: "documents",
-    workflows: || vec![Known::of::<DocumentProcessing>()],
+    workflows: || {
+        vec![
+            Known::of::<DocumentProcessing>(),
+            Known::of::<DocumentEmbedding>(),
+        ]
+    },
     sections: || vec![Declared::section::<Documents>()],
     check: processing::check,
     tickers,

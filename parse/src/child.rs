@@ -22,7 +22,7 @@ use crate::protocol::{Code, Frame, Request, Sandbox};
 use crate::sandbox::{self, Report};
 use crate::sniff::{self, Head, Kind};
 use crate::watch::{self, Watch};
-use crate::{reader, wire};
+use crate::{picture, reader, wire};
 
 /// The name of the hidden subcommand.
 pub const SUBCOMMAND: &str = "parse";
@@ -115,7 +115,12 @@ fn answer(mut file: File, request: &Request, watch: &Watch) -> Result<Frame, Fai
                 return Err(Failure::new(Code::UnsupportedType, message));
             }
             file.rewind().map_err(ours)?;
-            reader::read(&mut file, request, &mut output)?;
+            match kind {
+                Kind::Image(mime) if request.pictures => {
+                    picture::read(&mut file, mime, request, watch, &mut output)?;
+                }
+                _ => reader::read(&mut file, request, &mut output)?,
+            }
         }
     }
     output.finish()

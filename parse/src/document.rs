@@ -4,7 +4,7 @@ use crate::chunk::{Cutter, Leaf};
 use crate::failure::Failure;
 use crate::language;
 use crate::normal::{self, name};
-use crate::protocol::{Chunk, Code, Cut, Done, Limits, Page};
+use crate::protocol::{Chunk, Code, Cut, Done, Limits, Page, Source};
 use crate::reader::Heading;
 
 /// How much of each page the language is guessed from, and of all, in bytes.
@@ -74,6 +74,7 @@ impl Assembler {
             locator: locator.and_then(|locator| name(&locator)),
             start: self.start,
             text,
+            source: Source::Text,
         };
         let marks: Vec<(u64, String)> = marks
             .into_iter()

@@ -17,7 +17,7 @@ use zip::write::SimpleFileOptions;
 
 use crate::document::Assembler;
 use crate::failure::Failure;
-use crate::protocol::{Chunk, Code, Cut, Done, Limits, Opened, Page, Request};
+use crate::protocol::{Chunk, Code, Cut, Done, Limits, Opened, Page, Request, Source};
 use crate::reader::{Heading, Sink, read};
 use crate::sniff::{HEAD_BYTES, Head, Kind, sniff, sniff_head};
 
@@ -64,6 +64,10 @@ impl Sink for Taken {
         Ok(())
     }
 
+    fn recognised(&mut self, text: &str) -> Result<(), Failure> {
+        self.page(None, text, &[])
+    }
+
     fn page_failed(&mut self, _: Option<String>, _: Code) -> Result<(), Failure> {
         let number = self.assembler.page_failed()?;
         self.pages.push(Page {
@@ -71,6 +75,7 @@ impl Sink for Taken {
             locator: None,
             start: 0,
             text: String::new(),
+            source: Source::Text,
         });
         Ok(())
     }

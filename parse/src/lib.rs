@@ -14,6 +14,7 @@ mod html;
 pub mod language;
 pub mod normal;
 mod pdf;
+mod picture;
 pub mod protocol;
 pub mod reader;
 pub mod sandbox;
@@ -23,3 +24,5 @@ mod testing;
 pub mod watch;
 pub mod wire;
 mod xml;
+
+pub use pdf::second::SECOND_ENGINE;

@@ -1,23 +1,28 @@
-//! Reads PDFs, page by page, with pdfium ([`pdfium`]).
+//! Reads PDFs, page by page: with pdfium ([`pdfium`]), and with a second engine where pdfium is not there or finds little ([`second`]).
 
+mod paper;
 mod pdfium;
-mod picture;
+pub(crate) mod second;
 mod text;
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use self::pdfium::{Document, Library, Refusal};
+use self::pdfium::Library;
+use self::second::SecondLook;
 use crate::failure::Failure;
-use crate::protocol::{Code, Limits, Opened, Recognised, Request};
+use crate::picture;
+use crate::protocol::{Code, Frame, Limits, Opened, Password, Request};
 use crate::reader::Sink;
 use crate::sniff::Kind;
 use crate::watch::Watch;
 
 /// A file of which this share of the memory is left over is read at once; of a larger one only what is needed, in many small steps.
 const WHOLE_SHARE: u64 = 4;
+
+/// Titles are cut at this many characters.
+const TITLE_CHARS: usize = 300;
 
 /// What reads PDFs here.
 #[derive(Debug)]
@@ -37,10 +42,20 @@ impl Engine {
         })
     }
 
-    /// Nothing.
+    /// Nothing but what is compiled in.
     pub(crate) fn without() -> Self {
         Self { library: None }
     }
+}
+
+/// Why a document is not opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    /// Not with this password, or without one.
+    Password,
+    /// It is encrypted, and not in a way that is known.
+    Encryption,
+    Damaged,
 }
 
 /// Reads a PDF into the sink.
@@ -54,16 +69,80 @@ pub(crate) fn read(
     watch: &Watch,
     sink: &mut dyn Sink,
 ) -> Result<(), Failure> {
-    let Some(library) = &engine.library else {
-        let message = "Nothing is installed here that reads PDFs.";
-        return Err(Failure::new(Code::NoPdfEngine, message));
-    };
     let source = Source::of(file, &request.limits)?;
-    let document = open(library, &source, request)?;
+    let Some(library) = &engine.library else {
+        return second::read_all(&source, request, watch, sink).map(drop);
+    };
+    let opened = unlock(request.password.as_ref(), |password| {
+        library.open(&source, password)
+    });
+    let document = match opened {
+        Ok(document) if document.pages() > 0 => document,
+        Ok(_) => return read_damaged(Failure::corrupt(NO_PAGES), &source, request, watch, sink),
+        Err(failure) if failure.code == Code::Corrupt => {
+            return read_damaged(failure, &source, request, watch, sink);
+        }
+        Err(failure) => return Err(failure),
+    };
     let count = document.pages();
-    if count == 0 {
-        return Err(Failure::corrupt("it has no pages"));
+    open(count, document.title(), library.name(), request, sink)?;
+    let mut second = SecondLook::of(&source, request, watch);
+    for number in 1..=count {
+        let first = match request.skip.get(&number) {
+            Some(code) => Err(*code),
+            None => watch.guarded(number, || document.text(number)),
+        };
+        let told = if first.as_ref().map_or(true, |told| told.is_little) {
+            second.better(number, first.map(|told| told.text))?
+        } else {
+            first.map(|told| told.text)
+        };
+        match told {
+            Ok(text) if request.pictures && letters(&text) == 0 => {
+                match watch.guarded(number, || document.draw(number)) {
+                    Ok(png) => picture::show(number, &png, watch, sink)?,
+                    Err(code) => sink.page_failed(None, code)?,
+                }
+            }
+            Ok(text) => sink.page(None, &text, &[])?,
+            Err(code) => sink.page_failed(None, code)?,
+        }
     }
+    Ok(())
+}
+
+/// What is said of a file in which no page is found.
+const NO_PAGES: &str = "it has no pages";
+
+/// A file that pdfium does not open, for this reason: another engine may find more in it.
+fn read_damaged(
+    failure: Failure,
+    source: &Source,
+    request: &Request,
+    watch: &Watch,
+    sink: &mut dyn Sink,
+) -> Result<(), Failure> {
+    if !second::is_asked(request) {
+        return Err(failure);
+    }
+    ask(watch)?;
+    match second::read_all(source, request, watch, sink) {
+        Ok(true) => Ok(()),
+        // Nor does the second find anything: what the first said stands.
+        Ok(false) => Err(failure),
+        Err(refusal) if matches!(refusal.code, Code::Corrupt | Code::ParserCrashed) => Err(failure),
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// Tells the sink what it is, unless it has too many pages.
+fn open(
+    count: u32,
+    title: Option<String>,
+    parser: &str,
+    request: &Request,
+    sink: &mut dyn Sink,
+) -> Result<(), Failure> {
     if count > request.limits.pages {
         let message = format!(
             "It has {count} pages; at most {} are read.",
@@ -74,80 +153,51 @@ pub(crate) fn read(
     sink.opened(Opened {
         mime: Kind::Pdf.mime().to_owned(),
         pages: Some(count),
-        title: document.title(),
+        title,
         has_macros: false,
-        parser: library.name().to_owned(),
-    })?;
-    for number in 1..=count {
-        if let Some(code) = request.skip.get(&number) {
-            sink.page_failed(None, *code)?;
-            continue;
-        }
-        watch.enter(number);
-        // A panic of the binding's costs a page, not the document.
-        let page = catch_unwind(AssertUnwindSafe(|| document.text(number)));
-        watch.leave();
-        match page {
-            Ok(Ok(text)) if request.pictures && is_blank(&text) => {
-                recognise(&document, number, watch, sink)?;
-            }
-            Ok(Ok(text)) => sink.page(None, &text, &[])?,
-            Ok(Err(code)) => sink.page_failed(None, code)?,
-            Err(_) => sink.page_failed(None, Code::ParserCrashed)?,
-        }
-    }
-    Ok(())
+        parser: parser.to_owned(),
+    })
 }
 
-/// Whether a page has nothing that could be read.
-fn is_blank(text: &str) -> bool {
-    !text.chars().any(char::is_alphanumeric)
+/// Tells the parent that the second engine is asked.
+fn ask(watch: &Watch) -> Result<(), Failure> {
+    let told = watch.send(&Frame::Asking, &[]);
+    told.map_err(|error| Failure::new(Code::Internal, error.to_string()))
 }
 
-/// Has the text of a page recognised from a picture of it.
-fn recognise(
-    document: &Document<'_>,
-    number: u32,
-    watch: &Watch,
-    sink: &mut dyn Sink,
-) -> Result<(), Failure> {
-    watch.enter(number);
-    let drawn = catch_unwind(AssertUnwindSafe(|| document.draw(number)));
-    watch.leave();
-    let png = match drawn {
-        Ok(Ok(png)) => png,
-        Ok(Err(code)) => return sink.page_failed(None, code),
-        Err(_) => return sink.page_failed(None, Code::ParserCrashed),
-    };
-    let recognised = watch
-        .show(number, &png)
-        .map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
-    match recognised {
-        Recognised::Text(text) => sink.page(None, &text, &[]),
-        Recognised::Failed(code) => sink.page_failed(None, code),
-    }
+/// A title as it is told; nothing if there is none in it.
+fn title(value: &str) -> Option<String> {
+    let title: String = value
+        .chars()
+        .filter(|char| !char.is_control())
+        .take(TITLE_CHARS)
+        .collect();
+    let title = title.trim();
+    (!title.is_empty()).then(|| title.to_owned())
 }
 
-/// Opens it, without a password and then with the one that was given.
-fn open<'a>(
-    library: &'a Library,
-    source: &'a Source,
-    request: &Request,
-) -> Result<Document<'a>, Failure> {
-    let refusal = match library.open(source, None) {
+/// Letters and digits of a text: what makes words, in whatever script.
+fn letters(text: &str) -> usize {
+    text.chars().filter(|char| char.is_alphanumeric()).count()
+}
+
+/// Opens a document without a password, and then with the one that was given.
+fn unlock<T>(
+    password: Option<&Password>,
+    mut open: impl FnMut(Option<&str>) -> Result<T, Refusal>,
+) -> Result<T, Failure> {
+    let refusal = match open(None) {
         Ok(document) => return Ok(document),
         Err(refusal) => refusal,
     };
-    match (refusal, &request.password) {
+    match (refusal, password) {
         (Refusal::Password, Some(password)) => {
-            library
-                .open(source, Some(&password.0))
-                .map_err(|refusal| match refusal {
-                    Refusal::Password => {
-                        Failure::new(Code::WrongPassword, "The password does not open it.")
-                    }
-                    other => other.into(),
-                })
+            open(Some(&password.0)).map_err(|refusal| match refusal {
+                Refusal::Password => {
+                    Failure::new(Code::WrongPassword, "The password does not open it.")
+                }
+                other => other.into(),
+            })
         }
         (other, _) => Err(other.into()),
     }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 /// What is to be read, and how.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
     /// The name that the file was sent under. A hint, for types that nothing else tells apart (plain text, Markdown, CSV).
@@ -27,6 +27,25 @@ pub struct Request {
     pub pictures: bool,
     /// Pages that are left out, and why: those over which an earlier reading of the same file broke down. Of PDFs only.
     pub skip: BTreeMap<u32, Code>,
+    /// Whether what pdfium does not read may be shown to the engine compiled in, if there is one: [`Frame::Asking`]. Where there is no
+    /// pdfium that engine reads all of it in any case.
+    pub second_look: bool,
+}
+
+impl Default for Request {
+    fn default() -> Self {
+        Self {
+            name: None,
+            password: None,
+            limits: Limits::default(),
+            cut: Cut::default(),
+            pdfium: None,
+            sandbox: Sandbox::default(),
+            pictures: false,
+            skip: BTreeMap::new(),
+            second_look: true,
+        }
+    }
 }
 
 /// A password, which no log shows.
@@ -114,6 +133,9 @@ pub enum Frame {
     Page(Page),
     /// A page that could not be read, in the place of it.
     PageFailed { number: u32, code: Code },
+    /// The second engine is asked now: who breaks down before the next frame breaks down over a second look, which the document can do
+    /// without ([`Request::second_look`]).
+    Asking,
     /// A page without text, drawn: a PNG of so many bytes behind this frame. The child waits for what is [`Recognised`], and then
     /// tells the page.
     Picture { number: u32, bytes: u32 },
@@ -172,6 +194,29 @@ pub struct Page {
     pub start: u64,
     /// NFC, without NUL.
     pub text: String,
+    pub source: Source,
+}
+
+/// Where the text of a page comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// From the file.
+    #[default]
+    Text,
+    /// From a picture of it, by recognition.
+    Ocr,
+}
+
+impl Source {
+    /// As the database and the API have it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Ocr => "ocr",
+        }
+    }
 }
 
 /// A piece of the text, by where it stands.

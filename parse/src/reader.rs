@@ -46,6 +46,8 @@ pub trait Sink {
         text: &str,
         headings: &[Heading],
     ) -> Result<(), Failure>;
+    /// The next page, whose text was recognised on a picture of it.
+    fn recognised(&mut self, text: &str) -> Result<(), Failure>;
     /// The next page, which cannot be read.
     fn page_failed(&mut self, locator: Option<String>, code: Code) -> Result<(), Failure>;
     /// Something attached, as it is.

@@ -57,6 +57,10 @@ impl Sink for Heard {
         Ok(())
     }
 
+    fn recognised(&mut self, text: &str) -> Result<(), Failure> {
+        self.page(None, text, &[])
+    }
+
     fn page_failed(&mut self, locator: Option<String>, code: Code) -> Result<(), Failure> {
         self.failed.push((locator, code));
         Ok(())

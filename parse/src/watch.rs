@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -71,14 +72,29 @@ impl Watch {
     }
 
     /// An engine begins with a page.
-    pub(crate) fn enter(&self, page: u32) {
+    fn enter(&self, page: u32) {
         let now = processor_time();
         self.lock().page = Some((page, now));
     }
 
     /// The engine is done with it.
-    pub(crate) fn leave(&self) {
+    fn leave(&self) {
         self.lock().page = None;
+    }
+
+    /// What an engine does with a page. A panic of its costs the page, not the document.
+    ///
+    /// # Errors
+    /// Its own, and [`Code::ParserCrashed`] for a panic.
+    pub(crate) fn guarded<T>(
+        &self,
+        page: u32,
+        work: impl FnOnce() -> Result<T, Code>,
+    ) -> Result<T, Code> {
+        self.enter(page);
+        let done = catch_unwind(AssertUnwindSafe(work));
+        self.leave();
+        done.unwrap_or(Err(Code::ParserCrashed))
     }
 
     /// Tells the parent.

@@ -65,7 +65,7 @@ pub fn receive<T: DeserializeOwned>(stream: &mut impl Read, limit: u32) -> io::R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{Frame, Page, Request};
+    use crate::protocol::{Frame, Page, Request, Source};
 
     #[test]
     fn messages_come_out_as_they_went_in() {
@@ -78,6 +78,7 @@ mod tests {
             locator: None,
             start: 0,
             text: "é\n\"".to_owned(),
+            source: Source::Ocr,
         });
         let mut bytes = Vec::new();
         send(&mut bytes, &request, b"").unwrap();

@@ -2,7 +2,8 @@
 //!
 //! The child has the file, a socket to us and nothing else (`gleaner_parse::sandbox` says how it confines itself). From here it is
 //! held to a deadline and to bounds on what it says; when this future is dropped it is killed at once. A page that it breaks down
-//! over costs that page: another child reads the document again and leaves it out.
+//! over costs that page: another child reads the document again and leaves it out. One that breaks down over a second look costs
+//! the document its further second looks.
 //!
 //! What a document does to its child is an [`Outcome`]. What our own machine lacks is a [`ChildError`], and nobody's failure.
 
@@ -202,6 +203,11 @@ impl Reader {
                 Ending::Broke { code, page } => (code, page),
             };
             warn!(%code, page, "a child broke down over a document");
+            if progress.was_asking() && request.second_look {
+                // What the first engine says is enough.
+                request.second_look = false;
+                continue;
+            }
             let Some(page) = page.filter(|page| progress.can_skip(*page)) else {
                 return Ok(Outcome::Failed(broken(code, &request.skip, page)));
             };

@@ -9,6 +9,7 @@ use diesel_async::AsyncPgConnection;
 use super::child::{examine as examine_children, find_pdfium};
 use super::config::Documents;
 use super::disk::{self, Free};
+use super::embedding;
 use super::processing::{DocumentProcessing, reads};
 use super::scope::ROLE;
 use super::storage;
@@ -58,6 +59,7 @@ pub(super) async fn examine(
     let pdfium = find_pdfium(&options.pdfium, &config.embedded.data_dir());
     let reader = reads::children(options);
     checks.extend(examine_children(&reader, options.sandbox, pdfium.as_deref()).await);
+    checks.extend(embedding::examine(config).await);
     Ok(checks)
 }
 

@@ -18,6 +18,8 @@ const FINISHED: &str = "gleaner_documents_finished_total";
 const FAILED: &str = "gleaner_documents_failed_total";
 const SECONDS: &str = "gleaner_documents_seconds";
 const SEARCH: &str = "gleaner_document_search_seconds";
+const EMBEDDING: &str = "gleaner_document_embedding_seconds";
+const VECTORS: &str = "gleaner_document_vectors_total";
 const QUEUED: &str = "gleaner_documents_queued";
 const OLDEST: &str = "gleaner_documents_queue_age_seconds";
 const RESERVED: &str = "gleaner_documents_reserved_bytes";
@@ -49,6 +51,11 @@ pub(super) fn announce() {
         "Time of a document by stage: queue, from its acceptance to its first attempt; read, of one attempt."
     );
     describe_histogram!(SEARCH, "Time of a search in a tenant's documents.");
+    describe_histogram!(EMBEDDING, "Time of the model for one batch of texts.");
+    describe_counter!(
+        VECTORS,
+        "Pieces of documents for which the model made a vector."
+    );
     describe_gauge!(
         QUEUED,
         "Documents that wait, counted in the database up to a bound."
@@ -147,6 +154,12 @@ impl Timing {
     pub(super) fn read(&self) {
         histogram!(SECONDS, "stage" => "read").record(self.0.elapsed());
     }
+
+    /// The model has made so many vectors.
+    pub(super) fn embedded(&self, vectors: usize) {
+        histogram!(EMBEDDING).record(self.0.elapsed());
+        counter!(VECTORS).increment(whole(vectors));
+    }
 }
 
 /// A search was answered, in so long.
@@ -209,6 +222,7 @@ pub(crate) fn all_once() {
     failed(Code::Timeout);
     finished(Ended::Completed);
     Timing::start().read();
+    Timing::start().embedded(1);
     searched(Duration::from_millis(1));
     stands(Standing::default());
     storage(false, Some(0.5));

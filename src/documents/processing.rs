@@ -423,8 +423,9 @@ impl Workflow for DocumentProcessing {
         outputs.sort_by_key(|(id, _)| *id);
         let ids: BTreeSet<ItemId> = outputs.iter().map(|(id, _)| *id).collect();
         debug_assert_eq!(ids.len(), outputs.len());
+        let embed = self.options.get().embed;
         for (id, output) in outputs {
-            store::one(conn, id, output).await?;
+            store::one(conn, id, output, embed).await?;
         }
         Ok(())
     }

@@ -35,6 +35,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
+use ipnet::IpNet;
 use tokio::time::Instant;
 use url::Url;
 
@@ -259,6 +260,17 @@ impl Client {
             .write()
             .unwrap_or_else(PoisonError::into_inner) = live;
         Ok(())
+    }
+
+    /// Another client of the same configuration and names, which may reach these networks too. For a server of the operator's own;
+    /// pages are none of its business.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    pub fn reaching(&self, networks: &[IpNet]) -> Result<Self, FetchError> {
+        let mut config = self.live().config.clone();
+        config.allow_networks.extend_from_slice(networks);
+        Self::with_lookup(config, Arc::clone(&self.inner.lookup))
     }
 
     /// Shares the hosts' timetables with other processes, while [`Config::shared_pace`] says so. To be called once, before

@@ -110,7 +110,7 @@ const ROOMS: &[(&str, &str)] = &[
 ];
 
 /// Whom an area may name that has no row above.
-const AREA_MAY: &str = "app::state area compute config console db demo fault gleaner_actors gleaner_extract gleaner_parse http live metrics redis secret settings store telemetry tls upkeep web workflow workflows";
+const AREA_MAY: &str = "app::state area child compute config console db demo fault gleaner_actors gleaner_extract gleaner_parse http live metrics redis secret settings store telemetry tls upkeep web workflow workflows";
 
 /// Circles from before they were checked, each by one of its edges: crate, who names, whom. Without these edges there is none.
 /// The list only gets shorter.

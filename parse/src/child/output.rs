@@ -2,7 +2,7 @@
 
 use crate::document::Assembler;
 use crate::failure::Failure;
-use crate::protocol::{Code, Frame, Opened, Request};
+use crate::protocol::{Code, Frame, Opened, Page, Request, Source};
 use crate::reader::{Heading, Sink};
 use crate::watch::Watch;
 use crate::wire::{MAX_BYTES, MAX_PAGE_CHARS};
@@ -31,6 +31,26 @@ impl<'a> Output<'a> {
         self.watch
             .send(frame, bytes)
             .map_err(|error| Failure::new(Code::Internal, error.to_string()))
+    }
+
+    fn tell(
+        &mut self,
+        locator: Option<String>,
+        text: &str,
+        headings: &[Heading],
+        source: Source,
+    ) -> Result<(), Failure> {
+        let is_long = u64::try_from(text.len()).is_ok_and(|bytes| bytes > MAX_PAGE_CHARS)
+            && text
+                .chars()
+                .nth(usize::try_from(MAX_PAGE_CHARS).unwrap_or(usize::MAX))
+                .is_some();
+        if is_long {
+            let message = format!("A page of it has more than {MAX_PAGE_CHARS} characters.");
+            return Err(Failure::new(Code::TooLarge, message));
+        }
+        let page = self.assembler.page(locator, text, headings)?;
+        self.send(&Frame::Page(Page { source, ..page }), &[])
     }
 
     /// The pieces, and then the last frame.
@@ -79,17 +99,11 @@ impl Sink for Output<'_> {
         text: &str,
         headings: &[Heading],
     ) -> Result<(), Failure> {
-        let is_long = u64::try_from(text.len()).is_ok_and(|bytes| bytes > MAX_PAGE_CHARS)
-            && text
-                .chars()
-                .nth(usize::try_from(MAX_PAGE_CHARS).unwrap_or(usize::MAX))
-                .is_some();
-        if is_long {
-            let message = format!("A page of it has more than {MAX_PAGE_CHARS} characters.");
-            return Err(Failure::new(Code::TooLarge, message));
-        }
-        let page = self.assembler.page(locator, text, headings)?;
-        self.send(&Frame::Page(page), &[])
+        self.tell(locator, text, headings, Source::Text)
+    }
+
+    fn recognised(&mut self, text: &str) -> Result<(), Failure> {
+        self.tell(None, text, &[], Source::Ocr)
     }
 
     fn page_failed(&mut self, _locator: Option<String>, code: Code) -> Result<(), Failure> {

@@ -4,17 +4,25 @@ use std::path::Path;
 
 use pdfium_render::prelude::{
     PdfBitmapFormat, PdfDocument, PdfDocumentMetadataTagType, PdfPage,
-    PdfPageAnnotationCommon as _, PdfPageTextChar, PdfRect, PdfRenderConfig, Pdfium, PdfiumError,
-    PdfiumInternalError,
+    PdfPageAnnotationCommon as _, PdfPageObjectType, PdfPageObjectsCommon as _, PdfPageTextChar,
+    PdfRect, PdfRenderConfig, Pdfium, PdfiumError, PdfiumInternalError,
 };
 
 use super::text::Joined;
-use super::{Source, picture};
+use super::{Refusal, Source, letters, paper, title};
+use crate::picture::png;
 use crate::protocol::Code;
 use crate::wire::MAX_PAGE_CHARS;
 
-/// Titles are cut at this many characters.
-const TITLE_CHARS: usize = 300;
+/// A page with so many letters says enough to be believed.
+const ENOUGH_LETTERS: usize = 1_000;
+
+/// The text of a page.
+pub(super) struct Told {
+    pub(super) text: String,
+    /// Whether that is little for what the page shows.
+    pub(super) is_little: bool,
+}
 
 /// The library, loaded.
 pub(super) struct Library {
@@ -25,16 +33,6 @@ impl std::fmt::Debug for Library {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())
     }
-}
-
-/// Why a document is not opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// Not with this password, or without one.
-    Password,
-    /// It is encrypted, and not in a way that pdfium knows.
-    Encryption,
-    Damaged,
 }
 
 impl Library {
@@ -103,21 +101,14 @@ impl Document<'_> {
             .document
             .metadata()
             .get(PdfDocumentMetadataTagType::Title)?;
-        let title: String = tag
-            .value()
-            .chars()
-            .filter(|char| !char.is_control())
-            .take(TITLE_CHARS)
-            .collect();
-        let title = title.trim();
-        (!title.is_empty()).then(|| title.to_owned())
+        title(tag.value())
     }
 
     /// The text of a page, by its number from 1, in the order in which it was written.
     ///
     /// # Errors
     /// That the page is damaged, or holds too much.
-    pub(super) fn text(&self, number: u32) -> Result<String, Code> {
+    pub(super) fn text(&self, number: u32) -> Result<Told, Code> {
         let index = i32::try_from(number - 1).map_err(|_error| Code::TooManyPages)?;
         let mut page = self
             .document
@@ -154,7 +145,11 @@ impl Document<'_> {
             }
             before = Some(char);
         }
-        Ok(joined.finish())
+        let text = joined.finish();
+        Ok(Told {
+            is_little: is_little(&page, &text),
+            text,
+        })
     }
 
     /// A picture of a page, in shades of grey, as fine as text recognition wants it; as a PNG.
@@ -168,7 +163,7 @@ impl Document<'_> {
             .pages()
             .get(index)
             .map_err(|_error| Code::Corrupt)?;
-        let (width, height) = picture::size(page.width().value, page.height().value);
+        let (width, height) = paper::size(page.width().value, page.height().value);
         let config = PdfRenderConfig::new()
             .set_fixed_size(width, height)
             .set_format(PdfBitmapFormat::Gray)
@@ -177,8 +172,29 @@ impl Document<'_> {
         let bitmap = page
             .render_with_config(&config)
             .map_err(|_error| Code::Corrupt)?;
-        picture::png(width, height, &bitmap.as_raw_bytes()).ok_or(Code::Corrupt)
+        paper::picture(width, height, &bitmap.as_raw_bytes())
+            .and_then(|picture| png(&picture))
+            .ok_or(Code::Corrupt)
     }
+}
+
+/// Whether a text is little for its page: fewer letters than pieces of content that may show some, or no content that was understood.
+fn is_little(page: &PdfPage<'_>, text: &str) -> bool {
+    let letters = letters(text);
+    if letters >= ENOUGH_LETTERS {
+        return false;
+    }
+    let objects = page.objects();
+    let may_show = |kind| {
+        matches!(
+            kind,
+            PdfPageObjectType::Text | PdfPageObjectType::XObjectForm
+        )
+    };
+    let showing = objects
+        .iter()
+        .filter(|object| may_show(object.object_type()));
+    objects.is_empty() || letters < showing.take(ENOUGH_LETTERS).count()
 }
 
 const CR: u32 = 0x0D;

@@ -38,6 +38,8 @@ pub(super) struct Progress {
     pictures: u32,
     /// The last page that was told.
     told: u32,
+    /// Whether the child is taking a second look, as far as is known.
+    is_asking: bool,
 }
 
 impl Progress {
@@ -51,11 +53,17 @@ impl Progress {
             pages: 0,
             pictures: 0,
             told: 0,
+            is_asking: false,
         }
     }
 
     fn until(&self) -> Instant {
         self.began + self.deadline.of(self.bytes, self.pages, self.pictures)
+    }
+
+    /// Whether the last child broke down over a second look.
+    pub(super) fn was_asking(&self) -> bool {
+        self.is_asking
     }
 
     /// Whether another child can leave this page out.
@@ -117,6 +125,7 @@ pub(super) async fn follow(
         .saturating_mul(BYTES_PER_CHAR)
         .saturating_add(limits.unpacked_bytes)
         .saturating_add(SLACK_BYTES);
+    progress.is_asking = false;
     // The last page that this child has told.
     let mut last = 0;
     loop {
@@ -146,7 +155,10 @@ pub(super) async fn follow(
                 });
             }
         };
+        progress.is_asking = matches!(frame, Frame::Asking)
+            || (progress.is_asking && matches!(frame, Frame::Broke { .. }));
         let event = match frame {
+            Frame::Asking => continue,
             Frame::Opened(opened) => {
                 progress.is_pdf = opened.mime == PDF;
                 progress.pages = opened.pages.unwrap_or(0).min(limits.pages);

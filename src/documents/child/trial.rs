@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use gleaner_parse::SECOND_ENGINE;
 use gleaner_parse::child::{SUBCOMMAND, TRY, Tried, Trying};
 use gleaner_parse::protocol::Sandbox;
 use tokio::process::Command;
@@ -85,7 +86,12 @@ fn parser(pdfium: Option<&Path>) -> Check {
         Some(library) => Check::ok(NAME, format!("PDFs are read by {}", library.display())),
         None => Check::warn(
             NAME,
-            "there is no libpdfium.so: PDFs fail with no_pdf_engine",
+            match SECOND_ENGINE {
+                Some(engine) => {
+                    format!("there is no libpdfium.so: PDFs are read by {engine}, which finds less")
+                }
+                None => "there is no libpdfium.so: PDFs fail with no_pdf_engine".to_owned(),
+            },
             "./quickstart fetches it; or name it in the option pdfium of the workflow that reads documents",
         ),
     }

@@ -65,6 +65,8 @@ pub struct Processing {
     pub reader: String,
     /// Attachments of one e-mail that become documents.
     pub attachments: u32,
+    /// Whether a document that is ready goes on to document-embedding by itself.
+    pub embed: bool,
 }
 
 impl Options for Processing {

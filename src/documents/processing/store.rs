@@ -8,6 +8,7 @@ use gleaner_parse::protocol::Page;
 use super::text::{Piece, chars, words};
 use super::{Failure, Output};
 use crate::db::statement::statement;
+use crate::documents::embedding;
 use crate::workflow::ItemId;
 
 /// Rows of one statement, and bytes of text in them.
@@ -32,12 +33,13 @@ const READY: &str = "
     RETURNING item.id";
 
 const PAGES: &str = "
-    INSERT INTO document_page (document_id, number, tenant_id, start_char, chars, locator, text)
-    SELECT documents.id, page.number, documents.tenant_id, page.start_char, page.chars, page.locator, page.text
-    FROM documents, unnest($2::int[], $3::bigint[], $4::int[], $5::text[], $6::text[]) AS page(number, start_char, chars, locator, text)
+    INSERT INTO document_page (document_id, number, tenant_id, start_char, chars, locator, text, source)
+    SELECT documents.id, page.number, documents.tenant_id, page.start_char, page.chars, page.locator, page.text, page.source
+    FROM documents, unnest($2::int[], $3::bigint[], $4::int[], $5::text[], $6::text[], $7::text[])
+        AS page(number, start_char, chars, locator, text, source)
     WHERE documents.id = $1
     ON CONFLICT (document_id, number) DO UPDATE
-    SET start_char = excluded.start_char, chars = excluded.chars, source = 'text', locator = excluded.locator, text = excluded.text";
+    SET start_char = excluded.start_char, chars = excluded.chars, source = excluded.source, locator = excluded.locator, text = excluded.text";
 
 /// What is no configuration of this server's is taken word by word.
 const CHUNKS: &str = "
@@ -63,11 +65,12 @@ struct Found {
     id: i64,
 }
 
-/// Stores one.
+/// Stores one; whether it is to have vectors when it is ready.
 pub(super) async fn one(
     conn: &mut AsyncPgConnection,
     id: ItemId,
     output: &Output,
+    embed: bool,
 ) -> QueryResult<()> {
     if let Some(failure) = &output.failure {
         // Of one that is tried again, what there was before stands until then.
@@ -84,16 +87,22 @@ pub(super) async fn one(
         store_pieces(conn, id, pieces, &output.done.config).await?;
     }
     let metadata = output.attachments.store(conn, id).await?;
-    ready(conn, id, output, &metadata).await
+    ready(conn, id, output, &metadata).await?;
+    if embed {
+        embedding::queue(conn, id).await?;
+    }
+    Ok(())
 }
 
-/// Takes away what an earlier attempt has stored beyond so many pieces and pages; what it has of these is written over.
+/// Takes away what an earlier attempt has stored beyond so many pieces and pages; what it has of these is written over. Vectors are of
+/// what the pieces said then.
 async fn trim(
     conn: &mut AsyncPgConnection,
     id: ItemId,
     pieces: usize,
     pages: usize,
 ) -> QueryResult<()> {
+    embedding::forget(conn, id).await?;
     for (sql, kept) in [
         (
             "DELETE FROM chunk WHERE document_id = $1 AND seq >= $2",
@@ -190,6 +199,12 @@ async fn store_pages(conn: &mut AsyncPgConnection, id: ItemId, pages: &[Page]) -
             pages
                 .iter()
                 .map(|page| page.text.as_str())
+                .collect::<Vec<_>>(),
+        )
+        .bind::<Array<Text>, _>(
+            pages
+                .iter()
+                .map(|page| page.source.as_str())
                 .collect::<Vec<_>>(),
         )
         .execute(conn)

@@ -1,6 +1,6 @@
 //! Pages and pieces as a child tells them: checked, since it has read a stranger's file, and the pieces with their text.
 
-use gleaner_parse::protocol::{Chunk, Code, Done, Opened, Page};
+use gleaner_parse::protocol::{Chunk, Code, Done, Opened, Page, Source};
 
 use super::Failure;
 
@@ -61,6 +61,7 @@ impl Reading {
             locator: None,
             start,
             text: String::new(),
+            source: Source::Text,
         })
     }
 
@@ -178,6 +179,7 @@ mod tests {
             locator: None,
             start,
             text: text.to_owned(),
+            source: Source::Text,
         }
     }
 

@@ -21,7 +21,7 @@ use gleaner::pipeline::Pipeline;
 use gleaner::store::lease::LeaseHeart;
 use gleaner::store::node;
 use gleaner_actors::{Member, Settings, Tree, TreeSettings};
-use gleaner_parse::protocol::{Chunk, Code, Done, Opened, Page, Request};
+use gleaner_parse::protocol::{Chunk, Code, Done, Opened, Page, Request, Source};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
@@ -188,7 +188,7 @@ pub(crate) fn hex(text: &str) -> String {
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Reads as the lines of a file say: `opened N`, `page TEXT`, `failed N`, `hold` (until let on), `for-ever`, `refuse CODE`,
+/// Reads as the lines of a file say: `opened N`, `page TEXT`, `seen TEXT` (a page that was recognised), `failed N`, `hold` (until let on), `for-ever`, `refuse CODE`,
 /// `short` (once), `attach NAME TEXT`, `liar` (a page out of order), `silent` (done without a piece). Then it is done.
 pub(crate) struct Script {
     pub(crate) gate: Semaphore,
@@ -252,13 +252,18 @@ impl Script {
                     has_macros: false,
                     parser: "script 1".to_owned(),
                 })),
-                "page" => {
+                "page" | "seen" => {
                     number += 1;
                     let page = Page {
                         number,
                         locator: None,
                         start,
                         text: rest.to_owned(),
+                        source: if word == "seen" {
+                            Source::Ocr
+                        } else {
+                            Source::Text
+                        },
                     };
                     start += rest.chars().count() as u64 + 1;
                     pages.push(page.clone());
@@ -304,6 +309,7 @@ impl Script {
                     locator: None,
                     start: 7,
                     text: "x".to_owned(),
+                    source: Source::Text,
                 })),
                 _ => {}
             }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::ops::ControlFlow;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -21,10 +21,11 @@ use nix::sys::time::TimeVal;
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use super::files::{Sheet, file, form, looping_pages, looping_table, many_pages, pdf};
+pub(super) use super::files::file;
+use super::files::{Sheet, form, looping_pages, looping_table, many_pages, pdf};
 use crate::support::{larger_data, skip, wait_until};
 
-fn reader() -> Reader {
+pub(super) fn reader() -> Reader {
     Reader::by(env!("CARGO_BIN_EXE_gleaner"))
 }
 
@@ -38,7 +39,7 @@ pub(crate) fn pdfium() -> Option<PathBuf> {
     found
 }
 
-fn request() -> Request {
+pub(super) fn request() -> Request {
     Request {
         pdfium: find_pdfium(
             &std::env::var("GLEANER_TEST_PDFIUM").unwrap_or_default(),
@@ -50,28 +51,28 @@ fn request() -> Request {
 
 /// What a reading told.
 #[derive(Debug)]
-struct Read {
-    outcome: Outcome,
-    pages: BTreeMap<u32, String>,
+pub(super) struct Read {
+    pub(super) outcome: Outcome,
+    pub(super) pages: BTreeMap<u32, String>,
     failed: Vec<(u32, Code)>,
     mime: String,
 }
 
 impl Read {
-    fn code(&self) -> Option<Code> {
+    pub(super) fn code(&self) -> Option<Code> {
         match &self.outcome {
             Outcome::Failed(failed) => Some(failed.code),
             Outcome::Done(_) | Outcome::Stopped => None,
         }
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let pages: Vec<&str> = self.pages.values().map(String::as_str).collect();
         pages.join("\u{c}")
     }
 }
 
-async fn try_read(
+pub(super) async fn try_read(
     content: &[u8],
     request: Request,
     deadline: Deadline,
@@ -103,6 +104,17 @@ async fn try_read(
 async fn read(content: &[u8]) -> Read {
     let read = try_read(content, request(), Deadline::default()).await;
     read.unwrap()
+}
+
+/// Makes a program of these commands of a shell.
+pub(super) fn script(program: &Path, commands: &str) {
+    use std::io::Write as _;
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut file = fs::File::create(program).unwrap();
+    file.write_all(format!("#!/bin/sh\nPATH=/bin:/usr/bin\n{commands}\n").as_bytes())
+        .unwrap();
+    file.set_permissions(fs::Permissions::from_mode(0o755))
+        .unwrap();
 }
 
 /// The processes that this test has started and that are still there, dead ones that nobody waited for among them.
@@ -228,14 +240,12 @@ async fn pictures_alone_are_no_success() {
 
 #[tokio::test]
 async fn a_picture_is_shown_to_whoever_recognises_text() {
-    use std::io::Write as _;
-    use std::os::unix::fs::PermissionsExt as _;
     if pdfium().is_none() {
         return;
     }
     let content = pdf(&[Sheet::Text("typed words"), Sheet::Picture]);
     let folder = tempfile::tempdir().unwrap();
-    for (name, script, expected) in [
+    for (name, commands, expected) in [
         // It says what form the picture has, and how many bytes.
         (
             "says",
@@ -246,12 +256,7 @@ async fn a_picture_is_shown_to_whoever_recognises_text() {
         ("fails", "exit 3", Err(Code::ParserCrashed)),
     ] {
         let program = folder.path().join(name);
-        let mut script_file = fs::File::create(&program).unwrap();
-        writeln!(script_file, "#!/bin/sh\nPATH=/bin:/usr/bin\n{script}").unwrap();
-        script_file
-            .set_permissions(fs::Permissions::from_mode(0o755))
-            .unwrap();
-        drop(script_file);
+        script(&program, commands);
         let reader = reader().with_ocr(Some(Ocr::by(&program, "eng")));
         let (mut page, mut failed) = (None, None);
         let outcome = reader
@@ -311,19 +316,6 @@ async fn all_kinds_are_read_behind_closed_doors() {
         }
         assert!(matches!(read.outcome, Outcome::Done(_)), "{name}: {read:?}");
     }
-}
-
-#[tokio::test]
-async fn without_an_engine_that_is_what_is_said() {
-    let request = Request {
-        pdfium: None,
-        ..request()
-    };
-    let content = pdf(&[Sheet::Text("words")]);
-    let read = try_read(&content, request, Deadline::default())
-        .await
-        .unwrap();
-    assert_eq!(read.code(), Some(Code::NoPdfEngine), "{read:?}");
 }
 
 #[tokio::test]
@@ -616,18 +608,27 @@ fn words(text: &str) -> BTreeMap<String, u64> {
     words
 }
 
-#[tokio::test]
-async fn the_words_of_labelled_documents_are_found() {
-    let (Some(folder), Some(_)) = (larger_data("pdfs"), pdfium()) else {
-        return;
-    };
+/// What was found of the words of the labelled documents.
+#[derive(Debug, Default)]
+pub(super) struct Recall {
+    pub(super) found: u64,
+    pub(super) wanted: u64,
+    documents: u32,
+    /// Documents of which less than 95 % was found.
+    pub(super) low: Vec<(String, (u64, u64), Option<Code>)>,
+}
+
+/// Reads the labelled documents, where they are.
+pub(super) async fn labelled(request: Request) -> Option<Recall> {
+    let folder = larger_data("pdfs")?;
     let labels = fs::read_to_string(folder.join("labels.jsonl")).unwrap();
-    let (mut found, mut wanted, mut good, mut all) = (0_u64, 0_u64, 0_u32, 0_u32);
-    let mut low = Vec::new();
+    let mut recall = Recall::default();
     for line in labels.lines() {
         let label: Value = serde_json::from_str(line).unwrap();
         let name = label["file"].as_str().unwrap();
-        let read = read(&fs::read(folder.join(name)).unwrap()).await;
+        let content = fs::read(folder.join(name)).unwrap();
+        let read = try_read(&content, request.clone(), Deadline::default());
+        let read = read.await.unwrap();
         let Some(tokens) = label["tokens"]
             .as_object()
             .filter(|tokens| !tokens.is_empty())
@@ -642,19 +643,14 @@ async fn the_words_of_labelled_documents_are_found() {
             document.0 += words.get(word).copied().unwrap_or(0).min(count);
             document.1 += count;
         }
-        found += document.0;
-        wanted += document.1;
-        all += 1;
-        if document.0 * 100 >= document.1 * 95 {
-            good += 1;
-        } else {
-            low.push((name.to_owned(), document, read.code()));
+        recall.found += document.0;
+        recall.wanted += document.1;
+        recall.documents += 1;
+        if document.0 * 100 < document.1 * 95 {
+            recall.low.push((name.to_owned(), document, read.code()));
         }
     }
-    println!("{found} of {wanted} words, {good} of {all} documents; low: {low:?}");
-    assert!(found * 1_000 >= wanted * 995, "{found} of {wanted}");
-    // One is a formula of 14 words, whose exponent pdfium puts on a line of its own.
-    assert!(good + 1 >= all, "{low:?}");
+    Some(recall)
 }
 
 #[tokio::test]

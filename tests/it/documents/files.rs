@@ -1,9 +1,15 @@
 //! Makes PDFs: plain ones, odd ones and hostile ones.
 
+mod drawn;
+mod encrypted;
+
 use std::fs::File;
 use std::io::{Seek as _, Write as _};
 
 use flate2::{Compress, Compression, FlushCompress};
+
+pub(crate) use self::drawn::{drawn_page, pages_of_tiff, picture_file};
+pub(crate) use self::encrypted::{Cipher, encrypted};
 
 /// A PDF in the making: objects by their number from 1. The first is the catalogue.
 #[derive(Debug, Default)]
@@ -167,6 +173,45 @@ pub(crate) fn form() -> Vec<u8> {
             "/Type /XObject /Subtype /Form /BBox [0 0 228 20] /Resources << /Font << /F 3 0 R >> >>",
             content.as_bytes(),
         );
+    }
+    pdf.finish()
+}
+
+/// Two pages in a file whose table of objects points beside all of them.
+pub(crate) fn broken_table() -> Vec<u8> {
+    let whole = pdf(&[
+        Sheet::Text("Kettles of brass"),
+        Sheet::Text("Pots of copper"),
+    ]);
+    let (head, rest) = whole.split_at(whole.iter().position(|byte| *byte == b'\n').unwrap_or(0));
+    [head, b"\n% Nobody has counted these letters.", rest].concat()
+}
+
+/// A page that is whole, and one whose packed content breaks off in the middle.
+pub(crate) fn broken_stream() -> Vec<u8> {
+    let mut packed = flate2::write::ZlibEncoder::new(Vec::new(), Compression::best());
+    packed
+        .write_all(&shown(&"Lost words. ".repeat(400)))
+        .expect("memory");
+    let mut packed = packed.finish().expect("memory");
+    let half = packed.len() / 2;
+    for byte in &mut packed[half..] {
+        *byte ^= 0xa5;
+    }
+    let mut pdf = Pdf::default();
+    pdf.add("<< /Type /Catalog /Pages 2 0 R >>");
+    pdf.add("<< /Type /Pages /Kids [4 0 R 6 0 R] /Count 2 >>");
+    pdf.add("<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>");
+    for (dictionary, content) in [
+        ("", shown("Kettles of brass")),
+        ("/Filter /FlateDecode", packed),
+    ] {
+        let number = pdf.objects.len() + 2;
+        pdf.add(format!(
+            "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents {number} 0 R \
+             /Resources << /Font << /F 3 0 R >> >> >>"
+        ));
+        pdf.stream(dictionary, &content);
     }
     pdf.finish()
 }

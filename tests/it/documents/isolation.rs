@@ -364,7 +364,7 @@ async fn lists_search_and_usage_know_nothing_of_others() {
 }
 
 /// The tables that are the tenants'.
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 10] = [
     "tenant",
     "api_key",
     "tenant_identity",
@@ -372,6 +372,7 @@ const TABLES: [&str; 9] = [
     "documents",
     "document_page",
     "chunk",
+    "embedding",
     "upload",
     "idempotency",
 ];
@@ -391,6 +392,8 @@ async fn the_database_shows_a_tenant_its_own_rows_alone() {
             .run(&format!(
                 "INSERT INTO tenant_identity (provider, subject, tenant_id) VALUES ('test', '{0}', {0}); \
                  INSERT INTO upload (tenant_id, length, filename, expires_at) VALUES ({0}, 1, 'x', now()); \
+                 INSERT INTO embedding (document_id, seq, tenant_id, model, vector) \
+                     SELECT id, 0, tenant_id, 'm', '{{1,2}}'::real[] FROM documents WHERE tenant_id = {0}; \
                  INSERT INTO idempotency (tenant_id, key, document_id) SELECT {0}, 'k', id FROM documents WHERE tenant_id = {0}",
                 tenant.id
             ))

@@ -176,6 +176,11 @@ const SEEDS: &[(&str, &str)] = &[
          SELECT tenant_id, id, 0, 1, 1, 0, 4, 'english', 1, to_tsvector('english', 'text') FROM documents",
     ),
     (
+        "embedding",
+        "INSERT INTO embedding (document_id, seq, tenant_id, model, vector)
+         SELECT document_id, seq, tenant_id, 'm', '{1,2}'::real[] FROM chunk",
+    ),
+    (
         "upload",
         "INSERT INTO upload (tenant_id, length, filename, expires_at) SELECT id, 1, 'b.txt', now() FROM tenant",
     ),

@@ -10,6 +10,7 @@ use gleaner::areas;
 use gleaner::config;
 use gleaner::config::Config;
 use gleaner::documents::config::Documents;
+use gleaner::documents::embedding::DocumentEmbedding;
 use gleaner::documents::processing::DocumentProcessing;
 use gleaner::documents::processing::options::Recognition;
 use gleaner::leads::deep_scan::DeepScan;
@@ -128,6 +129,13 @@ pub(crate) fn set_for_tests(config: &mut Config, database: &TestDatabase) {
     let processing = config.workflows.options_mut::<DocumentProcessing>();
     env!("CARGO_BIN_EXE_gleaner").clone_into(&mut processing.reader);
     processing.ocr = Recognition::Off;
+    // A model that answers each line with the same vector.
+    config.workflows.of_mut::<DocumentEmbedding>().enabled = true;
+    let embedding = config.workflows.options_mut::<DocumentEmbedding>();
+    let model = r#"while read -r line; do echo '{"data": [{"embedding": [1, 0]}]}'; done"#;
+    embedding.command = ["/bin/sh", "-c", model].map(str::to_owned).to_vec();
+    embedding.dimensions = 2;
+    embedding.batch_texts = 1;
 }
 
 /// A database in which these statements have been run, and the program on it with nothing but these workflows.

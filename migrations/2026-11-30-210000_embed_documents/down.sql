@@ -1,0 +1,3 @@
+DROP TABLE embedding;
+DROP INDEX documents_embed_share_idx;
+SELECT gleaner_drop_stage('documents', 'embed');
