@@ -11,6 +11,7 @@ mod intake;
 pub(crate) mod isolation;
 mod lifecycle;
 mod limits;
+mod migrating;
 mod page;
 mod processing;
 mod progress;
