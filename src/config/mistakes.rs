@@ -31,7 +31,8 @@ pub(super) fn read(mut layers: Layers, schema: &'static Schema) -> Result<Config
         let mended = mended(&layers, schema, &found);
         for misfit in found {
             let is_known = told.iter().any(|known: &Misfit| known.at == misfit.at);
-            if !is_known && !(is_of_check && depends(&misfit, &told)) {
+            let may_be_right = is_of_check && depends(&misfit, &told);
+            if !(is_known || may_be_right) {
                 told.push(misfit);
             }
         }

@@ -77,6 +77,9 @@ pub enum Obstacle {
     /// Trying again cannot help.
     #[error("trying again cannot help: {0}")]
     Hopeless(String),
+    /// Another process can do it, and this one cannot.
+    #[error("{0}")]
+    Elsewhere(&'static str),
     /// It is not let in with those that wait.
     #[error(transparent)]
     Refused(Refusal),

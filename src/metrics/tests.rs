@@ -234,7 +234,7 @@ fn rules_and_dashboard_select_only_by_labels_that_there_are() {
                     .unwrap_or_default(),
             )
             .into_iter()
-            .last()
+            .next_back()
             .filter(|name| before.trim_end_matches("_bucket").ends_with(name.as_str())) else {
                 continue;
             };

@@ -211,10 +211,10 @@ async fn unlock(
     }
     let config = state.shared.config.get();
     let reads = config.workflows.of::<DocumentProcessing>().enabled;
-    let queued = within!(&state, tenant, Trouble, |conn| {
+    let queued = within!(&state, tenant, Obstacle, |conn| {
         let queued = document::unlock(conn, tenant, &uid).await?;
         if !reads {
-            return Err(Trouble::unavailable(
+            return Err(Obstacle::Elsewhere(
                 "this process reads no documents, and no other learns the password; send it to one that does",
             ));
         }
