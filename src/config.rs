@@ -7,6 +7,7 @@
 mod diff;
 mod erased;
 mod layers;
+mod mistakes;
 mod restart;
 mod retention;
 mod schema;
@@ -93,12 +94,9 @@ pub struct Sources {
 /// Reads all layers, checks them, and returns the configuration in force.
 ///
 /// # Errors
-/// [`ConfigError`], naming key and place.
+/// [`ConfigError`], naming key and place of all that is wrong.
 pub fn load(sources: &Sources, schema: &'static Schema) -> Result<Config, ConfigError> {
-    let layers = layers(sources, schema)?;
-    let config = Config::from_layers(&layers, schema)?;
-    config.validate()?;
-    Ok(config)
+    mistakes::read(layers(sources, schema)?, schema)
 }
 
 fn layers(sources: &Sources, schema: &'static Schema) -> Result<Layers, ConfigError> {

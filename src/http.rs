@@ -14,6 +14,7 @@ pub(crate) mod places;
 pub(crate) mod serve;
 pub(crate) mod status;
 mod threads;
+mod timing;
 
 use std::sync::Arc;
 
@@ -155,9 +156,7 @@ pub fn router(state: &State, is_on_loopback: bool) -> Router {
     if is_on_loopback && state.admin_token.is_empty() {
         router = router.layer(middleware::from_fn(guard::loopback_host_only));
     }
-    router
-        .layer(middleware::from_fn(guard::with_headers))
-        .with_state(state.clone())
+    finished(router, state)
 }
 
 /// What outsiders need, for an address of their own: what is served to them, and the plain health check.
@@ -171,9 +170,7 @@ pub fn outside_router(state: &State) -> Router {
     for area in &state.parts.routes {
         router = router.merge(area.outsiders.clone());
     }
-    router
-        .layer(middleware::from_fn(guard::with_headers))
-        .with_state(state.clone())
+    finished(router, state)
 }
 
 /// What is answered to those for whom there is no place: the health checks. All else is to come again.
@@ -193,8 +190,14 @@ fn spare_router(state: &State, is_outside: bool, is_on_loopback: bool) -> Router
     if is_on_loopback && state.admin_token.is_empty() {
         router = router.layer(middleware::from_fn(guard::loopback_host_only));
     }
+    finished(router, state)
+}
+
+/// What holds for every request, on whichever address.
+fn finished(router: Router<State>, state: &State) -> Router {
     router
         .layer(middleware::from_fn(guard::with_headers))
+        .layer(middleware::from_fn(timing::timed))
         .with_state(state.clone())
 }
 

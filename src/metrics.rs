@@ -52,6 +52,7 @@ const RENDER_SECONDS: &str = "gleaner_render_seconds";
 const BROWSER_STARTS: &str = "gleaner_browser_starts_total";
 const BROWSER_ENDS: &str = "gleaner_browser_ends_total";
 const BROWSER_MEMORY: &str = "gleaner_browser_memory_bytes";
+const HTTP_REQUEST_SECONDS: &str = "gleaner_http_request_seconds";
 const HTTP_TURNED_AWAY: &str = "gleaner_http_turned_away_total";
 const BUILD_INFO: &str = "gleaner_build_info";
 
@@ -162,6 +163,10 @@ fn describe() {
         BROWSER_MEMORY,
         "What the browser's processes take in memory; 0 while there is none."
     );
+    describe_histogram!(
+        HTTP_REQUEST_SECONDS,
+        "Time of requests until the answer began, by what their route is about, method, and class of the answer's status; gone: the client hung up before."
+    );
     describe_counter!(
         HTTP_TURNED_AWAY,
         "Connections for which there was no place, by what was done: another was hung up on for it, only health was answered, or it was refused."
@@ -216,6 +221,12 @@ pub fn browser_ended(reason: &'static str) {
 pub fn browser_memory(bytes: u64) {
     // To the KiB, which a float holds exactly.
     gauge!(BROWSER_MEMORY).set(f64::from(u32::try_from(bytes >> 10).unwrap_or(u32::MAX)) * 1024.0);
+}
+
+/// A request was answered, or nobody waits for its answer any more. All but the time are of closed sets.
+pub fn http_answered(route: String, method: &'static str, status: &'static str, took: Duration) {
+    histogram!(HTTP_REQUEST_SECONDS, "route" => route, "method" => method, "status" => status)
+        .record(took);
 }
 
 /// What was done about a connection for which there was no place.

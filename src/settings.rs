@@ -47,6 +47,18 @@ pub struct Misfit {
     pub problem: String,
     /// Where it stands: file, line and column, a variable, the command line.
     pub place: Option<String>,
+    /// The same key as it was written.
+    pub(crate) at: KeyPath,
+}
+
+/// The names that lead to a value. One of them may be a secret in a wrong place, so they are not printed.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) struct KeyPath(pub(crate) Vec<String>);
+
+impl fmt::Debug for KeyPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
 }
 
 impl fmt::Display for Misfit {

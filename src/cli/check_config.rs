@@ -2,11 +2,21 @@
 
 use serde_json::Value;
 
-use crate::console::{FAILURE, Global, OK, complain, print};
+use crate::console::{FAILURE, Global, MISUSE, OK, complain, print};
+use crate::settings::ConfigError;
 use crate::web::render;
 
 pub(super) fn run(global: &Global) -> anyhow::Result<u8> {
-    let config = global.load()?;
+    let config = match global.load() {
+        // Of several, each on a line of its own.
+        Err(ConfigError::Invalid(misfits)) => {
+            for misfit in &misfits {
+                complain(&misfit.to_string());
+            }
+            return Ok(MISUSE);
+        }
+        loaded => loaded?,
+    };
     if global.json {
         print(&serde_json::to_string_pretty(&config)?);
     } else {

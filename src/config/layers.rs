@@ -13,14 +13,17 @@ use figment::providers::{Format, Toml};
 use toml_edit::{DocumentMut, ImDocument, Item, TableLike};
 
 use super::DEFAULTS;
-use crate::settings::{ConfigError, Misfit};
+use crate::settings::{ConfigError, KeyPath, Misfit};
 
 /// How far a name may be from a known one to be taken for it, in letters. Nearer is a slip of the pen, and no secret.
 const SLIP: usize = 2;
+/// What stands in the place of a name that may be a secret.
+pub(super) const UNTOLD: &str = "…";
 /// The beginning of our variables' names.
 const PREFIX: &str = "GLEANER_";
 
 /// All layers, laid over each other.
+#[derive(Clone)]
 pub(super) struct Layers {
     pub(super) merged: Figment,
     /// Whether `DATABASE_URL` is set, the one variable that is below the file.
@@ -55,6 +58,26 @@ impl Layers {
         ConfigError::Invalid(misfits.collect())
     }
 
+    /// What an error finds wrong, one by one.
+    ///
+    /// # Errors
+    /// The same error, if it is not about keys.
+    pub(super) fn misfits(&self, error: ConfigError) -> Result<Vec<Misfit>, ConfigError> {
+        match error {
+            ConfigError::Invalid(misfits) => Ok(misfits),
+            ConfigError::Inconsistent { key, problem } => {
+                let path: Vec<String> = key.split('.').map(str::to_owned).collect();
+                Ok(vec![Misfit {
+                    place: self.place(&path, true),
+                    at: KeyPath(path),
+                    key,
+                    problem,
+                }])
+            }
+            ConfigError::Unreadable { .. } => Err(error),
+        }
+    }
+
     fn misfit(&self, mut path: Vec<String>, kind: &Kind) -> Misfit {
         if let Kind::UnknownField(name, known) = kind {
             if path.last() == Some(name) {
@@ -66,6 +89,7 @@ impl Layers {
             key: shown(&path),
             problem: problem(kind, &path),
             place: self.place(&path, true),
+            at: KeyPath(path),
         }
     }
 
@@ -95,6 +119,7 @@ impl Layers {
             key,
             problem,
             place: self.place(&whole, near.is_some()),
+            at: KeyPath(whole),
         }
     }
 
@@ -135,6 +160,7 @@ fn variable(own: &str, key: &str, is_named: bool) -> String {
 }
 
 /// The file given with `--config`.
+#[derive(Clone)]
 pub(super) struct File {
     path: PathBuf,
     document: ImDocument<String>,
@@ -171,6 +197,7 @@ impl File {
                     key: key_before(text, at),
                     problem: format!("cannot be read as TOML: {}", grammar(error.message())),
                     place: Some(position(path, text, at)),
+                    at: KeyPath::default(),
                 }]))
             }
         }
@@ -312,7 +339,7 @@ fn shown(path: &[String]) -> String {
         let is_ours = item.is_some()
             || is_index
             || (is_key() && table.is_some_and(|table| !table.is_empty()));
-        shown.push(if is_ours { part.as_str() } else { "…" });
+        shown.push(if is_ours { part.as_str() } else { UNTOLD });
         table = item.and_then(Item::as_table_like);
     }
     shown.join(".")

@@ -4,16 +4,19 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::LazyLock;
+use std::time::Duration;
 
-use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, Text};
+use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Nullable, Text};
 use diesel::{OptionalExtension as _, QueryResult, QueryableByName};
 use diesel_async::AsyncPgConnection;
 use serde::Serialize;
 
 use super::intake::{STAGE, renamed};
+use super::password;
 use super::quota;
+use super::quota::Refusal;
 use super::scope::TenantId;
-use crate::db::statement::statement;
+use crate::db::statement::{seconds, statement};
 use crate::store::stage::Request;
 
 /// The name of a document towards its tenant, in the form in which the database writes it.
@@ -74,9 +77,24 @@ pub enum Obstacle {
     /// Trying again cannot help.
     #[error("trying again cannot help: {0}")]
     Hopeless(String),
+    /// Another process can do it, and this one cannot.
+    #[error("{0}")]
+    Elsewhere(&'static str),
+    /// It is not let in with those that wait.
+    #[error(transparent)]
+    Refused(Refusal),
     /// The database.
     #[error("the database does not answer")]
     Database(#[from] diesel::result::Error),
+}
+
+impl From<Refusal> for Obstacle {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Database(error) => Self::Database(error),
+            refusal => Self::Refused(refusal),
+        }
+    }
 }
 
 /// A document as these functions leave it.
@@ -272,7 +290,8 @@ pub async fn cancel(
 static QUEUE: LazyLock<String> = LazyLock::new(|| {
     STAGE.ask(
         concat!(
-            "UPDATE {table} AS item SET {set}, error_code = NULL, error_message = NULL, retryable = NULL, error_pages = '{}' \
+            "UPDATE {table} AS item SET {set}, error_code = NULL, error_message = NULL, retryable = NULL, error_pages = '{}', \
+                 unlocked_until = now() + make_interval(secs => $2) \
              WHERE item.id = $1 RETURNING ",
             columns!()
         ),
@@ -280,11 +299,27 @@ static QUEUE: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
+/// Has a document wait once more, if one more may: with a password that is known for so long, or without.
+async fn queue(
+    conn: &mut AsyncPgConnection,
+    tenant: TenantId,
+    id: i64,
+    unlocked_for: Option<Duration>,
+) -> Result<Document, Obstacle> {
+    quota::admit(conn, tenant).await?;
+    let queued = statement(&QUEUE)
+        .bind::<BigInt, _>(id)
+        .bind::<Nullable<Double>, _>(unlocked_for.map(seconds))
+        .get_result(conn)
+        .await?;
+    Ok(queued)
+}
+
 /// Has a document that failed, or was cancelled, worked again.
 ///
 /// # Errors
 /// [`Obstacle::NotFound`]; [`Obstacle::Status`] when it is neither; [`Obstacle::Hopeless`] when it would fail again;
-/// [`Obstacle::Database`].
+/// [`Obstacle::Refused`] when as many wait as may; [`Obstacle::Database`].
 pub async fn retry(
     conn: &mut AsyncPgConnection,
     tenant: TenantId,
@@ -295,7 +330,7 @@ pub async fn retry(
         "failed" if document.retryable == Some(false) => Err(Obstacle::Hopeless(
             document.error_message.unwrap_or_default(),
         )),
-        "failed" | "cancelled" => Ok(change(conn, &QUEUE, document.id).await?),
+        "failed" | "cancelled" => queue(conn, tenant, document.id, None).await,
         _ => Err(Obstacle::Status {
             status: document.status,
             advice: "only what failed or was cancelled is tried again",
@@ -306,7 +341,8 @@ pub async fn retry(
 /// Has a document that nobody works or waits for worked from the start, whatever came of it before.
 ///
 /// # Errors
-/// [`Obstacle::NotFound`]; [`Obstacle::Status`] when it waits or is worked; [`Obstacle::Database`].
+/// [`Obstacle::NotFound`]; [`Obstacle::Status`] when it waits or is worked; [`Obstacle::Refused`] when as many wait as may;
+/// [`Obstacle::Database`].
 pub async fn reprocess(
     conn: &mut AsyncPgConnection,
     tenant: TenantId,
@@ -318,14 +354,15 @@ pub async fn reprocess(
             status: document.status,
             advice: "it is worked in any case",
         }),
-        _ => Ok(change(conn, &QUEUE, document.id).await?),
+        _ => queue(conn, tenant, document.id, None).await,
     }
 }
 
 /// The same for one that could not be opened without a password, or with the one that was given: what its `error_code` says.
 ///
 /// # Errors
-/// [`Obstacle::NotFound`]; [`Obstacle::Status`] when it does not wait for one; [`Obstacle::Database`].
+/// [`Obstacle::NotFound`]; [`Obstacle::Status`] when it does not wait for one; [`Obstacle::Refused`] when as many wait as may;
+/// [`Obstacle::Database`].
 pub async fn unlock(
     conn: &mut AsyncPgConnection,
     tenant: TenantId,
@@ -342,5 +379,5 @@ pub async fn unlock(
             advice: "no password is asked for",
         });
     }
-    Ok(change(conn, &QUEUE, document.id).await?)
+    queue(conn, tenant, document.id, Some(password::KEPT)).await
 }

@@ -5,21 +5,30 @@
 //! is `{"success": false, "error": TEXT, "code": CODE}`. Nothing is answered from which one could learn what other tenants have: an id
 //! that is somebody else's is an id that nobody has.
 
-/// Runs something in a transaction of the tenant's, and is what that comes to; what refuses it ends the function as a `Trouble`.
-/// A macro, because no function can say of what it is given that its future may be sent.
+/// Asks the database something, and is what it answers within its time (`database`), or a `Trouble`. A macro, because no function can say
+/// of what it is given that its future may be sent.
+macro_rules! ask {
+    ($state:expr, |$conn:ident| $question:expr) => {
+        $crate::documents::http::database::answered(async {
+            let mut pooled = $crate::documents::http::database::connection($state).await?;
+            let $conn = &mut *pooled;
+            Ok($question.await?)
+        })
+        .await
+    };
+}
+
+/// The same in a transaction of the tenant's.
 macro_rules! within {
     ($state:expr, $tenant:expr, $refusal:ty, |$conn:ident| $work:expr) => {{
         use diesel_async::AsyncConnection as _;
-        let (tenant, mut pooled) = (
-            $tenant,
-            $crate::documents::http::caller::connection($state).await?,
-        );
-        pooled
-            .transaction::<_, $refusal, _>(async |$conn| {
+        let tenant = $tenant;
+        ask!($state, |pooled| pooled.transaction::<_, $refusal, _>(
+            async |$conn| {
                 $crate::documents::scope::enter($conn, tenant).await?;
                 $work
-            })
-            .await?
+            }
+        ))
     }};
 }
 
@@ -29,6 +38,7 @@ mod body;
 mod bounds;
 mod caller;
 mod cookie;
+mod database;
 mod events;
 mod file;
 mod forms;

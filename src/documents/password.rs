@@ -1,7 +1,8 @@
 //! Passwords of documents, for as long as it takes to open one: in the memory of this process and nowhere else.
 //!
-//! The process that was given one is the one that can use it. Where another claims the document, it says again that a password is
-//! required; so those who run several have `POST …/password` answered by one that works documents.
+//! The process that was given one is the one that can use it. The document says until when one is known (`unlocked_until`), and any other
+//! process that claims it puts it back: before long it is claimed where the password is. If that process is gone, or has forgotten it, it is
+//! said again that a password is required, once that time is over.
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -11,7 +12,7 @@ use gleaner_parse::protocol::Password;
 use tokio::time::Instant;
 
 /// How long one is remembered.
-const KEPT: Duration = Duration::from_secs(15 * 60);
+pub(super) const KEPT: Duration = Duration::from_secs(15 * 60);
 /// How many are, at a time; beyond that the oldest is forgotten.
 const MOST: usize = 1_000;
 

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use diesel::sql_types::{Array, BigInt, Binary, Nullable, SmallInt, Text};
+use diesel::sql_types::{Array, BigInt, Binary, Bool, Nullable, SmallInt, Text};
 use diesel::{QueryResult, QueryableByName};
 use diesel_async::AsyncPgConnection;
 use gleaner_parse::protocol::{self, Code, Opened, Page, Request};
@@ -46,6 +46,8 @@ use crate::workflow::{
 
 /// How long all documents wait when the storage does not answer, or nothing can be started.
 const MACHINE_WAIT: Duration = Duration::from_secs(5);
+/// How long a document is left to the process that knows its password, at a time.
+const UNLOCKED_ELSEWHERE: Duration = Duration::from_secs(1);
 /// Attempts at a file over which what reads it breaks down.
 const ATTEMPTS_AT_BREAKERS: i16 = 2;
 /// Time between the two.
@@ -85,6 +87,9 @@ pub struct Input {
     /// When the row was accepted, for the wait; in seconds.
     #[diesel(sql_type = Nullable<diesel::sql_types::Double>)]
     waited: Option<f64>,
+    /// Some process knows its password.
+    #[diesel(sql_type = Bool)]
+    is_unlocked: bool,
 }
 
 /// What was read.
@@ -355,7 +360,8 @@ impl Workflow for DocumentProcessing {
     ) -> QueryResult<Vec<(ItemId, Self::Input)>> {
         let rows: Vec<Input> = statement(
             "SELECT documents.id, tenant.uid::text AS tenant, sha256, file_size, original_filename AS name, depth, \
-                    CASE WHEN process_attempts = 1 THEN extract(epoch FROM now() - documents.created_at)::float8 END AS waited \
+                    CASE WHEN process_attempts = 1 THEN extract(epoch FROM now() - documents.created_at)::float8 END AS waited, \
+                    unlocked_until IS NOT NULL AND unlocked_until > now() AS is_unlocked \
              FROM documents JOIN tenant ON tenant.id = tenant_id \
              WHERE documents.id = ANY ($1) AND deleted_at IS NULL",
         )
@@ -374,6 +380,13 @@ impl Workflow for DocumentProcessing {
         input: Self::Input,
         progress: &Progress,
     ) -> Result<Done<Self::Output>, WorkflowError> {
+        if input.is_unlocked && password::of(input.id).is_none() {
+            return Err(WorkflowError::Snooze {
+                after: UNLOCKED_ELSEWHERE,
+                reason: "another process knows its password".to_owned(),
+                whole_workflow: false,
+            });
+        }
         if let Some(waited) = input.waited {
             metrics::waited(waited);
         }

@@ -257,11 +257,20 @@ pub(super) async fn discharge(
     Ok(())
 }
 
-/// Locks the tenant's row until the end of the transaction.
-pub(super) async fn lock(conn: &mut AsyncPgConnection, tenant: TenantId) -> QueryResult<()> {
-    statement("SELECT 1 FROM tenant WHERE id = $1 FOR NO KEY UPDATE")
+/// Locks the tenant's row until the end of the transaction, and tells how many of its documents may wait.
+pub(super) async fn lock(conn: &mut AsyncPgConnection, tenant: TenantId) -> QueryResult<i32> {
+    let room: Room = statement("SELECT max_queued FROM tenant WHERE id = $1 FOR NO KEY UPDATE")
         .bind::<BigInt, _>(tenant)
-        .execute(conn)
+        .get_result(conn)
         .await?;
-    Ok(())
+    Ok(room.max_queued)
+}
+
+/// Lets one more document wait that is there already. In a transaction of the tenant's.
+///
+/// # Errors
+/// [`Refusal::Queue`], [`Refusal::Database`].
+pub(super) async fn admit(conn: &mut AsyncPgConnection, tenant: TenantId) -> Result<(), Refusal> {
+    let max_queued = lock(conn, tenant).await?;
+    check_queue(conn, tenant, max_queued).await
 }

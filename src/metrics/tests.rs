@@ -89,6 +89,7 @@ fn rendered() -> String {
         workflow_healthy(workflow, true);
         fetch_turn(Pacing::Shared);
         redis_up(true);
+        http_answered("/health".to_owned(), "GET", "2xx", elapsed);
         bot_answered("pull", 200);
         bot_refused("rate_limited");
         bot_pulled(1, elapsed);
@@ -108,9 +109,8 @@ fn rendered() -> String {
     handle.render()
 }
 
-#[test]
-fn names_types_and_labels_stay_as_they_are() {
-    let text = rendered();
+/// Type and labels of each metric in such a text.
+fn series(text: &str) -> BTreeMap<&str, (&str, BTreeSet<&str>)> {
     let mut seen: BTreeMap<&str, (&str, BTreeSet<&str>)> = BTreeMap::new();
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("# TYPE ") {
@@ -130,7 +130,13 @@ fn names_types_and_labels_stay_as_they_are() {
             labels.extend(names.map(|(label, _)| label).filter(|label| *label != "le"));
         }
     }
-    let lines: Vec<String> = seen
+    seen
+}
+
+#[test]
+fn names_types_and_labels_stay_as_they_are() {
+    let text = rendered();
+    let lines: Vec<String> = series(&text)
         .iter()
         .map(|(name, (kind, labels))| {
             let labels: Vec<&str> = labels.iter().copied().collect();
@@ -186,19 +192,22 @@ fn used(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// What operators copy that asks for metrics.
+const WATCHES: [(&str, &str); 2] = [
+    (
+        "deploy/prometheus-rules.yml",
+        include_str!("../../deploy/prometheus-rules.yml"),
+    ),
+    (
+        "deploy/grafana-dashboard.json",
+        include_str!("../../deploy/grafana-dashboard.json"),
+    ),
+];
+
 #[test]
 fn rules_and_dashboard_use_only_metrics_that_exist() {
     let known = used(&sources());
-    for (file, text) in [
-        (
-            "deploy/prometheus-rules.yml",
-            include_str!("../../deploy/prometheus-rules.yml"),
-        ),
-        (
-            "deploy/grafana-dashboard.json",
-            include_str!("../../deploy/grafana-dashboard.json"),
-        ),
-    ] {
+    for (file, text) in WATCHES {
         let names = used(text);
         assert!(names.len() > 10, "{file} uses {names:?}");
         for name in names {
@@ -207,6 +216,62 @@ fn rules_and_dashboard_use_only_metrics_that_exist() {
                 "{file} uses {name}, which is no metric of ours"
             );
         }
+    }
+}
+
+/// A selector by a label that a metric does not have finds nothing, and its alert never fires.
+#[test]
+fn rules_and_dashboard_select_only_by_labels_that_there_are() {
+    let text = rendered();
+    let series = series(&text);
+    for (file, text) in WATCHES {
+        let mut count = 0;
+        for (before, behind) in text.match_indices('{').map(|(at, _)| text.split_at(at)) {
+            let Some(name) = used(
+                before
+                    .rsplit(char::is_whitespace)
+                    .next()
+                    .unwrap_or_default(),
+            )
+            .into_iter()
+            .next_back()
+            .filter(|name| before.trim_end_matches("_bucket").ends_with(name.as_str())) else {
+                continue;
+            };
+            let selector = behind.split('}').next().unwrap_or_default();
+            let labels = selector
+                .split([',', '{'])
+                .filter_map(|matcher| Some(matcher.split_once(['=', '!'])?.0.trim()));
+            for label in labels {
+                count += 1;
+                let is_there = series[name.as_str()].1.contains(label);
+                assert!(
+                    is_there || matches!(label, "instance" | "job" | "le"),
+                    "{file} selects {name} by {label}"
+                );
+            }
+        }
+        assert!(count > 3, "{file} selects by {count} labels");
+    }
+}
+
+/// The alerts that the guide of the service before asks for, of what there still is.
+#[test]
+fn the_guide_s_alerts_are_there() {
+    let rules = WATCHES[0].1;
+    for (wanted, alert) in [
+        (
+            "the worker is down for more than 5 minutes",
+            "GleanerDocumentsNotRead",
+        ),
+        (
+            "more than 10 % of the documents fail",
+            "GleanerDocumentFailuresHigh",
+        ),
+        ("the API takes longer than 5 seconds", "GleanerHttpSlow"),
+        ("quotas are exceeded", "GleanerDocumentQuotaRefusals"),
+    ] {
+        assert!(rules.contains(&format!("- alert: {alert}\n")), "{wanted}");
     }
 }
 

@@ -14,6 +14,7 @@ mod database_faults;
 mod documents;
 mod embedded;
 mod freeze;
+mod frozen_database;
 mod kill;
 mod locks;
 mod misuse;

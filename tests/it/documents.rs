@@ -13,6 +13,7 @@ mod intake;
 pub(crate) mod isolation;
 mod lifecycle;
 mod limits;
+mod migrating;
 mod ocr;
 mod page;
 mod processing;

@@ -1,7 +1,5 @@
 //! Who a request comes from.
 
-use std::time::Duration;
-
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
@@ -9,7 +7,6 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use super::State;
 use super::cookie;
 use super::trouble::Trouble;
-use crate::db::PooledConnection;
 use crate::documents::key::{Holder, Scope};
 use crate::documents::scope::TenantId;
 use crate::documents::session::Session;
@@ -18,9 +15,6 @@ use crate::http::guard;
 
 /// Longest key that is looked up.
 const LONGEST_KEY: usize = 200;
-
-/// Longest time in which it is looked up who a request comes from.
-const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The tenant that a request is served for, who may at least read.
 #[derive(Clone, Copy, Debug)]
@@ -58,10 +52,7 @@ pub(super) async fn still_reads(parts: &mut Parts, state: &State) -> Result<Tena
 }
 
 async fn holder(parts: &Parts, state: &State) -> Result<Holder, Trouble> {
-    // A database that hangs is told as one that does not answer: before a byte of a body is read.
-    let known = tokio::time::timeout(LOOK_UP_TIMEOUT, known(&parts.headers, state))
-        .await
-        .map_err(|elapsed| Trouble::database(&elapsed))??;
+    let known = known(&parts.headers, state).await?;
     let (holder, session) = known.ok_or_else(Trouble::stranger)?;
     // A browser sends its cookie with whatever page has it send something.
     if session.is_some() {
@@ -79,8 +70,7 @@ pub(super) async fn known(
         let Some(key) = guard::bearer(headers).filter(|key| is_key(key)) else {
             return Ok(None);
         };
-        let mut conn = connection(state).await?;
-        let found = key::find(&mut conn, key).await?;
+        let found = ask!(state, |conn| key::find(conn, key))?;
         return Ok(found.map(|holder| (holder, None)));
     }
     let now = session::now();
@@ -88,8 +78,7 @@ pub(super) async fn known(
     else {
         return Ok(None);
     };
-    let mut conn = connection(state).await?;
-    let found = session::holder(&mut conn, &session).await?;
+    let found = ask!(state, |conn| session::holder(conn, &session))?;
     Ok(found.map(|holder| (holder, Some(session))))
 }
 
@@ -109,10 +98,4 @@ pub(super) fn own_pages_only(method: &Method, headers: &HeaderMap) -> Result<(),
             format!("the request is refused: {reason}"),
         )),
     }
-}
-
-/// A connection of the pool.
-pub(in crate::documents) async fn connection(state: &State) -> Result<PooledConnection, Trouble> {
-    let conn = state.shared.pool.get().await;
-    conn.map_err(|error| Trouble::database(&error))
 }

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::State;
 use super::asked::Named;
-use super::caller::{Reader, connection, still_reads};
+use super::caller::{Reader, still_reads};
 use super::forms::{Watches, WatchesOne};
 use super::trouble::Trouble;
 use crate::documents::document::Uid;
@@ -59,9 +59,7 @@ pub(super) async fn of_document(
     Named(uid): Named,
     parts: Parts,
 ) -> Result<Response, Trouble> {
-    let mut conn = connection(&state).await?;
-    let status = read::status(&mut conn, tenant, &uid).await?;
-    drop(conn);
+    let status = ask!(&state, |conn| read::status(conn, tenant, &uid))?;
     status.ok_or_else(Trouble::not_found)?;
     serve(state, stopping, tenant, Some(uid), parts)
 }
@@ -307,8 +305,7 @@ impl Teller {
         }
         let uids: Vec<String> = wanted.iter().cloned().collect();
         if !uids.is_empty() {
-            let mut conn = connection(&self.state).await.map_err(|_trouble| End)?;
-            let some = read::some(&mut conn, self.tenant, &uids).await;
+            let some = ask!(&self.state, |conn| read::some(conn, self.tenant, &uids));
             seen.extend(some.map_err(|_trouble| End)?);
         }
         for document in &seen {
@@ -326,8 +323,7 @@ impl Teller {
     }
 
     async fn status(&self, uid: &Uid) -> Result<Option<Status>, End> {
-        let mut conn = connection(&self.state).await.map_err(|_trouble| End)?;
-        let status = read::status(&mut conn, self.tenant, uid).await;
+        let status = ask!(&self.state, |conn| read::status(conn, self.tenant, uid));
         let mut status = status.map_err(|_trouble| End)?;
         if let Some(status) = &mut status {
             status.status = self.state.told(&status.status);
@@ -343,8 +339,9 @@ impl Teller {
     }
 
     async fn list(&self) -> Result<Vec<Document>, End> {
-        let mut conn = connection(&self.state).await.map_err(|_trouble| End)?;
-        let listed = read::list(&mut conn, self.tenant, None, None, LONGEST_LIST).await;
+        let listed = ask!(&self.state, |conn| {
+            read::list(conn, self.tenant, None, None, LONGEST_LIST)
+        });
         listed
             .map(|(documents, _)| documents)
             .map_err(|_trouble| End)

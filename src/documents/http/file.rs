@@ -18,7 +18,7 @@ use tracing::warn;
 
 use super::State;
 use super::asked::{Named, is_current};
-use super::caller::{Reader, connection};
+use super::caller::Reader;
 use super::forms::ReadsFile;
 use super::trouble::Trouble;
 use crate::documents::blob::Key;
@@ -59,10 +59,7 @@ pub(super) async fn file(
     place: Option<Extension<Arc<Place>>>,
     headers: HeaderMap,
 ) -> Result<Response, Trouble> {
-    let stored = {
-        let mut conn = connection(&state).await?;
-        read::stored(&mut conn, tenant, &uid).await?
-    };
+    let stored = ask!(&state, |conn| read::stored(conn, tenant, &uid))?;
     let stored = stored.ok_or_else(Trouble::not_found)?;
     let (key, tag) = name(&stored)?;
     if is_current(&headers, &tag) {

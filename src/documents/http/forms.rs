@@ -100,20 +100,25 @@ refusing! {
         "400": ["invalid"], "401": ["unauthorized"], "403": ["read_only", "cross_site"], "404": ["not_found"],
         "405": ["method_not_allowed"], "503": ["unavailable"],
     }
-    /// What stops one, or has it worked.
-    Works {
+    /// What stops one.
+    Cancels {
         "401": ["unauthorized"], "403": ["read_only", "cross_site"], "404": ["not_found"], "405": ["method_not_allowed"],
         "409": ["wrong_status"], "503": ["unavailable"],
+    }
+    /// What has one worked from the start.
+    Works {
+        "401": ["unauthorized"], "403": ["read_only", "cross_site"], "404": ["not_found"], "405": ["method_not_allowed"],
+        "409": ["wrong_status"], "429": ["too_many_queued"], "503": ["unavailable"],
     }
     /// What has one worked again that failed.
     Retries {
         "401": ["unauthorized"], "403": ["read_only", "cross_site"], "404": ["not_found"], "405": ["method_not_allowed"],
-        "409": ["wrong_status", "not_retryable"], "503": ["unavailable"],
+        "409": ["wrong_status", "not_retryable"], "429": ["too_many_queued"], "503": ["unavailable"],
     }
     /// What gives it a password.
     Unlocks {
         "400": ["invalid"], "401": ["unauthorized"], "403": ["read_only", "cross_site"], "404": ["not_found"],
-        "405": ["method_not_allowed"], "409": ["wrong_status"], "503": ["unavailable"],
+        "405": ["method_not_allowed"], "409": ["wrong_status"], "429": ["too_many_queued"], "503": ["unavailable"],
     }
     /// Uploads in forms.
     Uploads {

@@ -26,12 +26,13 @@ use super::State;
 use super::asked::Named;
 use super::bounds::short;
 use super::caller::Writer;
-use super::forms::{Removes, Renames, Retries, Told, Unlocks, Works};
+use super::forms::{Cancels, Removes, Renames, Retries, Told, Unlocks, Works};
 use super::trouble::Trouble;
 use crate::documents::config::Documents;
 use crate::documents::document;
 use crate::documents::document::{Document, Obstacle};
 use crate::documents::password;
+use crate::documents::processing::DocumentProcessing;
 use crate::http::openapi::{text, yes};
 
 /// The longest password, in bytes.
@@ -96,7 +97,7 @@ struct Removed {
 async fn remove(Held(state): Held<State>, Writer(tenant): Writer, Named(uid): Named) -> Answered {
     let deleted = within!(&state, tenant, Obstacle, |conn| {
         document::delete(conn, tenant, &uid).await
-    });
+    })?;
     let body = json!({ "success": true, "document_id": uid, "deleted": deleted, "message": "document deleted" });
     Ok(Json(body).into_response())
 }
@@ -127,7 +128,7 @@ async fn rename(
     }
     let renamed = within!(&state, tenant, Obstacle, |conn| {
         document::rename(conn, tenant, &uid, &wish.new_filename).await
-    });
+    })?;
     Ok(answer(&state, &renamed, "document renamed"))
 }
 
@@ -135,13 +136,13 @@ async fn rename(
 #[utoipa::path(
     post, path = "/api/documents/{id}/cancel", operation_id = "cancelDocument",
     params(("id" = String, Path, description = "The document.")),
-    responses((status = 200, description = "The document as it is now.", body = Told), Works),
+    responses((status = 200, description = "The document as it is now.", body = Told), Cancels),
     security(("tenant" = []), ("session" = [])),
 )]
 async fn cancel(Held(state): Held<State>, Writer(tenant): Writer, Named(uid): Named) -> Answered {
     let cancelled = within!(&state, tenant, Obstacle, |conn| {
         document::cancel(conn, tenant, &uid).await
-    });
+    })?;
     Ok(answer(&state, &cancelled, "document cancelled"))
 }
 
@@ -155,7 +156,7 @@ async fn cancel(Held(state): Held<State>, Writer(tenant): Writer, Named(uid): Na
 async fn retry(Held(state): Held<State>, Writer(tenant): Writer, Named(uid): Named) -> Answered {
     let queued = within!(&state, tenant, Obstacle, |conn| {
         document::retry(conn, tenant, &uid).await
-    });
+    })?;
     Ok(answer(&state, &queued, "document queued again"))
 }
 
@@ -173,7 +174,7 @@ async fn reprocess(
 ) -> Answered {
     let queued = within!(&state, tenant, Obstacle, |conn| {
         document::reprocess(conn, tenant, &uid).await
-    });
+    })?;
     Ok(answer(&state, &queued, "document queued again"))
 }
 
@@ -208,12 +209,19 @@ async fn unlock(
             "a password has at most {LONGEST_PASSWORD} bytes"
         )));
     }
+    let config = state.shared.config.get();
+    let reads = config.workflows.of::<DocumentProcessing>().enabled;
     let queued = within!(&state, tenant, Obstacle, |conn| {
         let queued = document::unlock(conn, tenant, &uid).await?;
+        if !reads {
+            return Err(Obstacle::Elsewhere(
+                "this process reads no documents, and no other learns the password; send it to one that does",
+            ));
+        }
         // Before anybody can claim it.
         password::remember(queued.id, wish.password.clone());
         Ok(queued)
-    });
+    })?;
     Ok(answer(
         &state,
         &queued,

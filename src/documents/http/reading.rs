@@ -22,7 +22,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 use super::State;
 use super::asked::{Asked, Named, tagged};
-use super::caller::{Reader, connection};
+use super::caller::Reader;
 use super::forms::{Account, Reads, ReadsList, ReadsOne, ReadsPieces, ReadsText, statuses};
 use super::trouble::Trouble;
 use crate::documents::document::Uid;
@@ -55,8 +55,7 @@ pub(super) async fn status(
     Named(uid): Named,
     headers: HeaderMap,
 ) -> Result<Response, Trouble> {
-    let mut conn = connection(&state).await?;
-    let status = read::status(&mut conn, tenant, &uid).await?;
+    let status = ask!(&state, |conn| read::status(conn, tenant, &uid))?;
     let mut status = status.ok_or_else(Trouble::not_found)?;
     status.status = state.told(&status.status);
     Ok(tagged(&headers, &status))
@@ -104,8 +103,7 @@ pub(super) async fn document(
     Named(uid): Named,
     headers: HeaderMap,
 ) -> Result<Response, Trouble> {
-    let mut conn = connection(&state).await?;
-    let document = read::document(&mut conn, tenant, &uid).await?;
+    let document = ask!(&state, |conn| read::document(conn, tenant, &uid))?;
     let document = document.ok_or_else(Trouble::not_found)?;
     Ok(tagged(&headers, &Full::of(document, &state)))
 }
@@ -182,8 +180,9 @@ pub(super) async fn list(
         .transpose()
         .map_err(|error| Trouble::invalid(error.to_string()))?;
     let limit = asked.limit.unwrap_or(LISTED).clamp(1, LONGEST_LIST);
-    let mut conn = connection(&state).await?;
-    let (documents, next) = read::list(&mut conn, tenant, status, cursor.as_ref(), limit).await?;
+    let (documents, next) = ask!(&state, |conn| {
+        read::list(conn, tenant, status, cursor.as_ref(), limit)
+    })?;
     let documents: Vec<Full> = documents
         .into_iter()
         .map(|document| Full::of(document, &state))
@@ -269,12 +268,11 @@ pub(super) async fn text(
     Asked(asked): Asked<Pages>,
     headers: HeaderMap,
 ) -> Result<Response, Trouble> {
-    let mut conn = connection(&state).await?;
     let is_plain = wants_plain(&headers);
     if let Some(number) = asked.page {
-        let page = read::page(&mut conn, tenant, &uid, number).await?;
+        let page = ask!(&state, |conn| read::page(conn, tenant, &uid, number))?;
         let Some(page) = page else {
-            return Err(no_text(read::document(&mut conn, tenant, &uid).await?));
+            return Err(no_text(&state, tenant, &uid).await?);
         };
         if is_plain {
             return Ok(plain(Body::from(page.text)));
@@ -284,16 +282,15 @@ pub(super) async fn text(
         return Ok(tagged(&headers, &answer));
     }
     let after = asked.after.unwrap_or(0).max(0);
-    let pages = read::pages(&mut conn, tenant, &uid, after).await?;
+    let pages = ask!(&state, |conn| read::pages(conn, tenant, &uid, after))?;
     let Some(last) = pages.last() else {
-        return Err(no_text(read::document(&mut conn, tenant, &uid).await?));
+        return Err(no_text(&state, tenant, &uid).await?);
     };
     if is_plain {
-        drop(conn);
         return Ok(plain(all_pages(state, tenant, uid, pages)));
     }
     let last = last.page;
-    let goes_on = !read::pages(&mut conn, tenant, &uid, last).await?.is_empty();
+    let goes_on = !ask!(&state, |conn| read::pages(conn, tenant, &uid, last))?.is_empty();
     let answer = json!({
         "success": true,
         "document_id": uid.as_str(),
@@ -310,20 +307,22 @@ fn note(answer: &mut Value, name: &str, value: Value) {
 }
 
 /// Why there is no such page.
-fn no_text(document: Option<Document>) -> Trouble {
-    match document {
-        None => Trouble::not_found(),
-        Some(document) if document.status == "ready" => Trouble::new(
-            StatusCode::NOT_FOUND,
-            "no_such_page",
-            "the document has no such page, or it could not be read",
-        ),
-        Some(document) => Trouble::new(
-            StatusCode::CONFLICT,
-            "not_ready",
-            format!("the document is {}: it has no text yet", document.status),
-        ),
-    }
+async fn no_text(state: &State, tenant: TenantId, uid: &Uid) -> Result<Trouble, Trouble> {
+    Ok(
+        match ask!(state, |conn| read::document(conn, tenant, uid))? {
+            None => Trouble::not_found(),
+            Some(document) if document.status == "ready" => Trouble::new(
+                StatusCode::NOT_FOUND,
+                "no_such_page",
+                "the document has no such page, or it could not be read",
+            ),
+            Some(document) => Trouble::new(
+                StatusCode::CONFLICT,
+                "not_ready",
+                format!("the document is {}: it has no text yet", document.status),
+            ),
+        },
+    )
 }
 
 /// Whether the text itself is asked for, rather than JSON.
@@ -360,15 +359,10 @@ fn all_pages(state: State, tenant: TenantId, uid: Uid, first: Vec<Page>) -> Body
         let pages = match sent.next {
             Ok(pages) => pages,
             Err(behind) => {
-                let mut conn = sent
-                    .state
-                    .shared
-                    .pool
-                    .get()
-                    .await
-                    .map_err(std::io::Error::other)?;
-                let pages = read::pages(&mut conn, sent.tenant, &sent.uid, behind).await;
-                pages.map_err(std::io::Error::other)?
+                let pages = ask!(&sent.state, |conn| {
+                    read::pages(conn, sent.tenant, &sent.uid, behind)
+                });
+                pages.map_err(|trouble| std::io::Error::other(trouble.told().2))?
             }
         };
         let Some(last) = pages.last().map(|last| last.page) else {
@@ -432,10 +426,11 @@ pub(super) async fn chunks(
 ) -> Result<Response, Trouble> {
     let limit = asked.limit.unwrap_or(PIECES).clamp(1, MOST_PIECES);
     let behind = asked.cursor.unwrap_or(-1);
-    let mut conn = connection(&state).await?;
-    let document = read::document(&mut conn, tenant, &uid).await?;
+    let document = ask!(&state, |conn| read::document(conn, tenant, &uid))?;
     let document = document.ok_or_else(Trouble::not_found)?;
-    let mut pieces = read::pieces(&mut conn, tenant, &uid, behind, limit + 1).await?;
+    let mut pieces = ask!(&state, |conn| {
+        read::pieces(conn, tenant, &uid, behind, limit + 1)
+    })?;
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
     let goes_on = pieces.len() > most;
     pieces.truncate(most);
@@ -459,8 +454,7 @@ pub(super) async fn usage(
     Held(state): Held<State>,
     Reader(tenant): Reader,
 ) -> Result<Response, Trouble> {
-    let mut conn = connection(&state).await?;
-    let usage = read::usage(&mut conn, tenant).await?;
+    let usage = ask!(&state, |conn| read::usage(conn, tenant))?;
     // It has been there a moment ago, when the key was looked up.
     let usage = usage.ok_or_else(Trouble::stranger)?;
     let free = (usage.quota_bytes - usage.used_bytes - usage.reserved_bytes).max(0);

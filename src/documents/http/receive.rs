@@ -4,14 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{Extensions, HeaderMap, HeaderName, StatusCode, header};
-use diesel_async::AsyncConnection as _;
-use tokio::time::Instant;
-use tracing::warn;
+use tokio::time::{Instant, sleep, timeout};
 use url::form_urlencoded;
 
 use super::State;
 use super::body::Ended;
-use super::caller::connection;
 use super::multipart::{Bad, Multipart};
 use super::trouble::Trouble;
 use crate::documents::config::Documents;
@@ -20,18 +17,18 @@ use crate::documents::intake::{Accepted, Aside, Draft, HEAD, Head, Whole, Wish};
 use crate::documents::metrics;
 use crate::documents::quota;
 use crate::documents::quota::Refusal;
-use crate::documents::scope;
 use crate::documents::scope::TenantId;
 use crate::documents::tenant;
 use crate::http::places::{Long, Place};
-use crate::telemetry::chain;
 
 /// What is set aside at a time for a file whose length is not known, in bytes.
 const STEP: u64 = 8 << 20;
 /// How often a reservation is renewed.
 const RENEW_EVERY: Duration = Duration::from_secs(60);
-/// How often it is tried to give one back; then the sweeper does.
-const TRIES: usize = 3;
+/// How often it is tried to give one back, each time after twice as long: as long as it takes to be swept.
+const TRIES: u32 = 10;
+/// How long an answer waits for that.
+const MOMENT: Duration = Duration::from_secs(2);
 /// Longest idempotency key, in bytes.
 const LONGEST_KEY: usize = 200;
 
@@ -169,9 +166,9 @@ impl Receiver {
 
     /// The document that this key stands for already.
     pub(super) async fn known(&self, key: &str) -> Result<Option<Accepted>, Trouble> {
-        Ok(within!(&self.state, self.tenant, Refusal, |conn| {
+        within!(&self.state, self.tenant, Refusal, |conn| {
             Ok(intake::find_by_key(conn, self.tenant, key).await?)
-        }))
+        })
     }
 
     /// Receives the data of a part, of which it is known, or not, how much it is.
@@ -202,7 +199,7 @@ impl Receiver {
     async fn reserve(&self, expected: Option<u64>) -> Result<(String, u64), Trouble> {
         let first = expected.unwrap_or_else(|| STEP.min(self.most));
         let bytes = signed(first)?;
-        let reserved = within!(&self.state, self.tenant, Refusal, |conn| {
+        within!(&self.state, self.tenant, Refusal, |conn| {
             match quota::reserve(conn, self.tenant, bytes).await {
                 // It may be less than a step.
                 Err(Refusal::Quota { .. }) if expected.is_none() => {
@@ -211,8 +208,7 @@ impl Receiver {
                 }
                 reserved => Ok((reserved?, first)),
             }
-        });
-        Ok(reserved)
+        })
     }
 
     async fn fill(
@@ -277,8 +273,7 @@ impl Receiver {
         let bytes = signed(bytes)?;
         within!(&self.state, self.tenant, Refusal, |conn| {
             quota::grow(conn, self.tenant, reservation, bytes).await
-        });
-        Ok(())
+        })
     }
 
     /// Makes it a document.
@@ -292,10 +287,7 @@ impl Receiver {
     }
 
     async fn settled(&self, received: Received, wish: Wish) -> Result<Accepted, Trouble> {
-        let uid = {
-            let mut conn = connection(&self.state).await?;
-            tenant::uid(&mut conn, self.tenant).await?
-        };
+        let uid = ask!(&self.state, |conn| tenant::uid(conn, self.tenant))?;
         let blobs = &*self.state.blobs;
         let kept = intake::keep(blobs, &uid, received.whole, received.mime).await?;
         let wish = Wish {
@@ -303,9 +295,9 @@ impl Receiver {
             ..wish
         };
         let aside = Aside::Reservation(received.reservation);
-        let mut conn = connection(&self.state).await?;
-        let accepted =
-            intake::settle(&mut conn, blobs, self.tenant, &uid, &kept, &wish, &aside).await?;
+        let accepted = ask!(&self.state, |conn| {
+            intake::settle(conn, blobs, self.tenant, &uid, &kept, &wish, &aside)
+        })?;
         metrics::received(accepted.is_duplicate);
         Ok(accepted)
     }
@@ -316,33 +308,28 @@ impl Receiver {
         self.give_back(&received.reservation).await;
     }
 
-    /// Gives back what was set aside. Where the database does not answer, the sweeper does, once nobody has renewed it for a while.
+    /// Gives back what was set aside, and waits for it a moment: who is answered is to find it done.
     async fn give_back(&self, reservation: &str) {
-        for _ in 0..TRIES {
-            let given = self.refund(reservation).await;
-            match given {
-                // The second: by the transaction whose answer was lost, or the sweeper.
-                Ok(()) | Err(Refusal::Lapsed) => return,
-                Err(error) => {
-                    warn!(error = %chain(&error), "cannot give back what an upload had set aside");
-                }
-            }
-        }
+        let giving = given_back(self.state.clone(), self.tenant, reservation.to_owned());
+        drop(timeout(MOMENT, self.state.receiving.spawn(giving)).await);
     }
+}
 
-    async fn refund(&self, reservation: &str) -> Result<(), Refusal> {
-        let mut conn = self
-            .state
-            .shared
-            .pool
-            .get()
-            .await
-            .map_err(|error| Refusal::Storage(std::io::Error::other(error)))?;
-        conn.transaction::<_, Refusal, _>(async |conn| {
-            scope::enter(conn, self.tenant).await?;
-            quota::refund(conn, self.tenant, reservation).await
-        })
-        .await
+/// Gives back what was set aside, also when the database answers again only after a while. Should that outlive this process, the sweeper
+/// does, as nobody renews it.
+async fn given_back(state: State, tenant: TenantId, reservation: String) {
+    for attempt in 0..TRIES {
+        let refunded = within!(&state, tenant, Refusal, |conn| {
+            match quota::refund(conn, tenant, &reservation).await {
+                // By the transaction whose answer was lost, or the sweeper.
+                Err(Refusal::Lapsed) => Ok(()),
+                refunded => refunded,
+            }
+        });
+        if refunded.is_ok() {
+            return;
+        }
+        sleep(Duration::from_secs(1 << attempt)).await;
     }
 }
 

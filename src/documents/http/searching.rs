@@ -13,7 +13,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 use super::State;
 use super::asked::Asked;
-use super::caller::{Reader, connection};
+use super::caller::Reader;
 use super::forms::Searches;
 use super::reading::given;
 use super::trouble::Trouble;
@@ -103,8 +103,9 @@ pub(super) async fn search(
         .map_err(|error| Trouble::invalid(error.to_string()))?;
     let limit = asked.limit.unwrap_or(HITS).clamp(1, MOST);
     let start = Instant::now();
-    let mut conn = connection(&state).await?;
-    let found = search::search(&mut conn, tenant, &query, &filter, cursor.as_ref(), limit).await?;
+    let found = ask!(&state, |conn| {
+        search::search(conn, tenant, &query, &filter, cursor.as_ref(), limit)
+    })?;
     metrics::searched(start.elapsed());
     let found = found.ok_or_else(Trouble::not_found)?;
     let answer = json!({

@@ -16,14 +16,13 @@ use axum::routing::get;
 use axum::{Json, Router, middleware};
 use chrono::DateTime;
 use diesel::result::Error as DieselError;
-use diesel_async::AsyncConnection as _;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use super::State;
 use super::bounds::in_time;
-use super::caller::{connection, is_key, known, own_pages_only};
+use super::caller::{is_key, known, own_pages_only};
 use super::cookie;
 use super::forms::{Comes, ComesBack, Forgotten, Reads, SignsIn, SignsOut, no};
 use super::page::PAGE;
@@ -32,7 +31,7 @@ use crate::documents::config::Documents;
 use crate::documents::identity::{Disbelief, Entry, Fields, IdentityProvider};
 use crate::documents::key::{Holder, Scope};
 use crate::documents::session::{Origin, Session};
-use crate::documents::{identity, key, scope, session, tenant};
+use crate::documents::{identity, key, session, tenant};
 use crate::http::openapi::yes;
 
 /// Largest body, in bytes: a key, or what a provider says of somebody.
@@ -160,7 +159,7 @@ async fn sign_in(
     let Json(Exchange { key }) = body
         .map_err(|_rejection| Trouble::invalid("the body must be JSON: {\"key\": an API key}"))?;
     let found = match key.trim() {
-        key if is_key(key) => key::find_named(&mut *connection(&state).await?, key).await?,
+        key if is_key(key) => ask!(&state, |conn| key::find_named(conn, key))?,
         _ => None,
     };
     let (holder, uid) = found.ok_or_else(|| {
@@ -291,16 +290,15 @@ async fn enter(
     let config = state.shared.config.get();
     let section = config.section::<Documents>();
     let quota = i64::try_from(section.quota_bytes).unwrap_or(i64::MAX);
-    let mut conn = connection(state).await?;
-    let entry = identity::enter(
-        &mut conn,
-        provider.name(),
-        &person,
-        section.telegram_sign_up,
-        quota,
-    )
-    .await?;
-    drop(conn);
+    let entry = ask!(state, |conn| {
+        identity::enter(
+            conn,
+            provider.name(),
+            &person,
+            section.telegram_sign_up,
+            quota,
+        )
+    })?;
     match entry {
         Entry::Disabled => refused(
             StatusCode::FORBIDDEN,
@@ -356,13 +354,9 @@ fn keep(
 
 /// What the page shows of whoever is signed in.
 async fn told(state: &State, holder: Holder, session: Option<&Session>) -> Result<Value, Trouble> {
-    let mut conn = connection(state).await?;
-    let found = conn
-        .transaction::<_, DieselError, _>(async |conn| {
-            scope::enter(conn, holder.tenant).await?;
-            tenant::by_id(conn, holder.tenant).await
-        })
-        .await?;
+    let found = within!(state, holder.tenant, DieselError, |conn| {
+        tenant::by_id(conn, holder.tenant).await
+    })?;
     let tenant = found.ok_or_else(Trouble::stranger)?;
     let config = state.shared.config.get();
     let expires = session.and_then(|session| DateTime::from_timestamp(session.expires(), 0));

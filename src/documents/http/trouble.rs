@@ -150,6 +150,8 @@ impl From<Obstacle> for Trouble {
             Obstacle::NotFound => Self::not_found(),
             Obstacle::Status { .. } => Self::new(StatusCode::CONFLICT, "wrong_status", detail),
             Obstacle::Hopeless(_) => Self::new(StatusCode::CONFLICT, "not_retryable", detail),
+            Obstacle::Elsewhere(what) => Self::unavailable(what),
+            Obstacle::Refused(refusal) => refusal.into(),
             Obstacle::Database(error) => Self::database(&error),
         }
     }

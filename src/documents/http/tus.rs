@@ -33,7 +33,7 @@ use self::store::{Found, Written};
 use super::State;
 use super::body::{Ended, Paced, Step};
 use super::bounds::short;
-use super::caller::{Reader, Writer, connection};
+use super::caller::{Reader, Writer};
 use super::forms::{Announces, Appends, GivesUp, LooksAtUpload, Public};
 use super::receive::{media_type, room, signed, too_large, wish};
 use super::trouble::{Trouble, method_not_allowed};
@@ -179,7 +179,7 @@ async fn create(Held(state): Held<State>, Writer(tenant): Writer, request: Reque
     let made = within!(&state, tenant, Refusal, |conn| {
         quota::announce(conn, tenant, bytes).await?;
         Ok(store::create(conn, tenant, bytes, &wished, settings.upload_expiry).await?)
-    });
+    })?;
     let place = format!("/api/uploads/{}", made.id);
     let headers = [
         (header::LOCATION, place),
@@ -192,7 +192,7 @@ async fn create(Held(state): Held<State>, Writer(tenant): Writer, request: Reque
 async fn find(state: &State, tenant: TenantId, id: &Uid) -> Result<Found, Trouble> {
     let found = within!(state, tenant, Refusal, |conn| {
         Ok(store::find(conn, tenant, id).await?)
-    });
+    })?;
     found.ok_or_else(not_found)
 }
 
@@ -248,7 +248,7 @@ async fn terminate(
     let id = id(&text)?;
     let was_there = within!(&state, tenant, Refusal, |conn| {
         Ok(store::give_up(conn, tenant, &id, None).await?)
-    });
+    })?;
     if !was_there {
         return Err(not_found());
     }
@@ -324,7 +324,7 @@ async fn appended(
     let at = signed(offset)?;
     let begun = within!(state, tenant, Refusal, |conn| {
         Ok(store::begin(conn, tenant, id, at, expiry).await?)
-    });
+    })?;
     let Some(written) = begun else {
         return Err(why_not(state, tenant, id, offset).await?);
     };
@@ -414,7 +414,7 @@ impl Writing<'_> {
                         store::give_up(conn, self.tenant, self.id, Some(&self.written.writer))
                             .await?,
                     )
-                });
+                })?;
                 if given_up {
                     draft.discard();
                 }
@@ -436,9 +436,8 @@ impl Writing<'_> {
     }
 
     async fn key(&self, kept: &Kept) -> Result<Key, Trouble> {
-        let mut conn = connection(self.state).await?;
         Ok(Key {
-            tenant: tenant::uid(&mut conn, self.tenant).await?,
+            tenant: ask!(self.state, |conn| tenant::uid(conn, self.tenant))?,
             sha256: kept.sha256,
         })
     }
@@ -495,7 +494,7 @@ impl Writing<'_> {
                 holds,
             };
             Ok(store::save(conn, self.tenant, self.id, &saving).await?)
-        });
+        })?;
         saved.ok_or_else(|| {
             Trouble::new(
                 StatusCode::CONFLICT,
@@ -520,7 +519,7 @@ impl Writing<'_> {
                         store::give_up(conn, self.tenant, self.id, Some(&self.written.writer))
                             .await?,
                     )
-                });
+                })?;
                 if given_up {
                     whole.discard();
                 }
@@ -536,7 +535,7 @@ impl Writing<'_> {
         let is_ours = within!(self.state, self.tenant, Refusal, |conn| {
             let (id, writer) = (self.id, &self.written.writer);
             Ok(store::note(conn, self.tenant, id, writer, &kept).await?)
-        });
+        })?;
         if !is_ours {
             return Err(not_found());
         }
@@ -575,17 +574,9 @@ impl Writing<'_> {
             writer: self.written.writer.clone(),
         };
         let blobs = &*self.state.blobs;
-        let mut conn = connection(self.state).await?;
-        let accepted = intake::settle(
-            &mut conn,
-            blobs,
-            self.tenant,
-            &key.tenant,
-            kept,
-            &wish,
-            &aside,
-        )
-        .await?;
+        let accepted = ask!(self.state, |conn| {
+            intake::settle(conn, blobs, self.tenant, &key.tenant, kept, &wish, &aside)
+        })?;
         metrics::received(accepted.is_duplicate);
         Ok(accepted.uid)
     }

@@ -47,11 +47,11 @@ const CHUNKS: &str = "
     SELECT documents.tenant_id, documents.id, piece.seq, piece.page_from, piece.page_to, piece.start_char, piece.end_char,
         piece.locator, language.config, counted.words, taken.tsv
     FROM documents,
-        (SELECT coalesce((SELECT oid::regconfig FROM pg_ts_config
+        (SELECT coalesce((SELECT cfgname::text FROM pg_ts_config
             WHERE cfgname = $9 AND cfgnamespace = 'pg_catalog'::regnamespace), 'simple') AS config) AS language,
         unnest($2::int[], $3::int[], $4::int[], $5::bigint[], $6::bigint[], $7::text[], $8::text[])
             AS piece(seq, page_from, page_to, start_char, end_char, locator, body),
-        LATERAL (SELECT to_tsvector(language.config, translate(piece.body, '<>', '  ')) AS tsv OFFSET 0) AS taken,
+        LATERAL (SELECT to_tsvector(language.config::regconfig, translate(piece.body, '<>', '  ')) AS tsv OFFSET 0) AS taken,
         LATERAL (SELECT coalesce(sum(cardinality(positions)), 0)::integer AS words FROM unnest(taken.tsv)) AS counted
     WHERE documents.id = $1
     ON CONFLICT (document_id, seq) DO UPDATE

@@ -10,8 +10,8 @@ WITH best AS (
 )
 SELECT best.document_id, best.filename, best.seq, best.page_from, best.page_to, best.start_char, best.end_char,
     coalesce(best.start_char - said.start_char, 0) AS page_start, best.locator, best.score, coalesce(piece.text, '') AS text,
-    coalesce(ts_headline(best.config, translate(piece.text, '<>&' || chr($13) || chr($14), '     '), gleaner_any_word(best.config, $2),
-        'HighlightAll=true,StartSel=' || chr($13) || ',StopSel=' || chr($14)), '') AS marked
+    coalesce(ts_headline(best.config::regconfig, translate(piece.text, '<>&' || chr($13) || chr($14), '     '),
+        gleaner_any_word(best.config::regconfig, $2), 'HighlightAll=true,StartSel=' || chr($13) || ',StopSel=' || chr($14)), '') AS marked
 FROM best
 CROSS JOIN LATERAL (
     SELECT string_agg(p.text, chr(12) ORDER BY p.number) AS text, min(p.start_char) AS start_char FROM document_page AS p

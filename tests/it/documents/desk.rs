@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use gleaner::config::Config;
 use gleaner::documents::key::{self, Scope};
+use gleaner::documents::processing::DocumentProcessing;
 use gleaner::documents::tenant;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
@@ -99,6 +100,18 @@ impl Desk {
             .build()
             .unwrap();
         Self { app, client }
+    }
+
+    /// The same with document-processing, which waits to be resumed.
+    pub(crate) async fn paused() -> Self {
+        let database = TestDatabase::new().await;
+        let pause =
+            "INSERT INTO workflow_control (workflow, paused) VALUES ('document-processing', true)";
+        database.run(pause).await;
+        let enable = |config: &mut Config| {
+            config.workflows.of_mut::<DocumentProcessing>().enabled = true;
+        };
+        Self::start_on(database, enable).await
     }
 
     pub(crate) fn database(&self) -> &TestDatabase {

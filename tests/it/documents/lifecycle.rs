@@ -1,10 +1,16 @@
 //! What tenants do with their documents, and what is left of it.
 
+use std::time::Duration;
+
 use gleaner::documents::config::Documents;
+use gleaner::documents::password;
+use gleaner_parse::protocol::Password;
 use reqwest::Method;
 use serde_json::json;
 
+use super::bench::Bench;
 use super::desk::{Answer, Desk, Tenant, text};
+use crate::support::wait_until;
 
 /// A document, and its path.
 async fn uploaded(desk: &Desk, tenant: &Tenant, seed: u64) -> String {
@@ -204,7 +210,7 @@ async fn work_is_cancelled_tried_again_and_done_anew_where_that_makes_sense() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_queues_what_waits_for_one_and_is_stored_nowhere() {
-    let desk = Desk::start(|_| {}).await;
+    let desk = Desk::paused().await;
     let tenant = desk.tenant("a", 10_000).await;
     let path = uploaded(&desk, &tenant, 1).await;
     let unlock = async |password: &str| {
@@ -217,7 +223,7 @@ async fn a_password_queues_what_waits_for_one_and_is_stored_nowhere() {
         .await;
     assert_eq!(unlock(&"x".repeat(2_000)).await.code(), (400, "invalid"));
     assert_eq!(unlock("s3cret-word").await.status, 200);
-    let given = gleaner::documents::password::of(1).expect("it is remembered");
+    let given = password::of(1).expect("it is remembered");
     assert_eq!(given.0, "s3cret-word");
     let row = "SELECT documents::text FROM documents WHERE status = 'queued'";
     let rows = desk.database().rows(row).await;
@@ -225,6 +231,47 @@ async fn a_password_queues_what_waits_for_one_and_is_stored_nowhere() {
         rows.len() == 1 && !rows[0].contains("s3cret-word"),
         "{rows:?}"
     );
+}
+
+/// A process that was not given the password leaves the document to the one that was.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_know_the_password_leaves_the_document_to_who_does() {
+    let bench = Bench::new().await;
+    // Passwords are known to the process, and other tests may be in it.
+    let apart = "ALTER TABLE documents ALTER COLUMN id RESTART WITH 4711";
+    bench.database.run(apart).await;
+    let tenant = bench.tenant("a", 1).await;
+    let document = bench.add(tenant, "a.txt", "page It is open now.", 0).await;
+    let unlock = "UPDATE documents SET unlocked_until = now() + interval '1 hour'";
+    bench.database.run(unlock).await;
+    let tree = bench.start(1).await;
+    let put_back = "SELECT count(*) FROM documents WHERE process_status = 'Queued' AND process_error LIKE '%knows its password%'";
+    wait_until("it is put back", async || {
+        bench.database.count(put_back).await == 1
+    })
+    .await;
+    assert_eq!(bench.of(document, "process_attempts").await, "0");
+    password::remember(document, Password("open".to_owned()));
+    wait_until("it is read where the password is known", async || {
+        bench.of(document, "status").await == "ready"
+    })
+    .await;
+    tree.drain(Duration::from_secs(5)).await;
+}
+
+/// It could only forget it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_reads_no_documents_takes_no_password() {
+    let desk = Desk::start(|_| {}).await;
+    let tenant = desk.tenant("a", 10_000).await;
+    let path = uploaded(&desk, &tenant, 1).await;
+    let failed = "UPDATE documents SET process_status = 'Error', error_code = 'password_required', retryable = true";
+    desk.database().run(failed).await;
+    let request = desk.request(Method::POST, &format!("{path}/password"), &tenant.key);
+    let refused = Answer::of(request.json(&json!({ "password": "open" }))).await;
+    assert_eq!(refused.code(), (503, "unavailable"), "{refused:?}");
+    let rows = "SELECT status FROM documents";
+    assert_eq!(desk.database().rows(rows).await, ["failed"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

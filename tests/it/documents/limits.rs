@@ -5,6 +5,7 @@ use futures_util::future::join_all;
 use gleaner::documents::quota::{self, Refusal};
 use gleaner::documents::scope;
 use reqwest::Method;
+use serde_json::json;
 
 use super::desk::{Answer, Desk, text};
 use crate::support::TestDatabase;
@@ -82,6 +83,52 @@ async fn as_many_documents_wait_as_may() {
             .status,
         201
     );
+}
+
+/// Also of those that were there before: whoever has as many waiting as may has them tried again as some are done.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_tried_again_waits_with_the_others() {
+    let desk = Desk::paused().await;
+    let tenant = desk.tenant("a", 1 << 20).await;
+    let mut paths = Vec::new();
+    for seed in 0..4 {
+        let answer = desk.upload(&tenant, "x.txt", &text(seed, 100)).await;
+        paths.push(format!("/api/documents/{}", answer.document()));
+    }
+    let again = async |path: &str, what: &str| {
+        let request = desk.request(Method::POST, &format!("{path}/{what}"), &tenant.key);
+        Answer::of(request.json(&json!({ "password": "x" }))).await
+    };
+    let database = desk.database();
+    database
+        .run(
+            "UPDATE tenant SET max_queued = 2;
+             UPDATE documents SET process_status = 'Error', error_code = 'password_required', retryable = true WHERE id IN (1, 2);
+             UPDATE documents SET process_status = 'Completed', total_chars = 1 WHERE id = 3",
+        )
+        .await;
+    // The fourth waits, so one more may.
+    assert_eq!(again(&paths[0], "retry").await.status, 200);
+    for (path, what) in [
+        (&paths[1], "retry"),
+        (&paths[1], "password"),
+        (&paths[2], "reprocess"),
+    ] {
+        let refused = again(path, what).await;
+        assert_eq!(refused.code(), (429, "too_many_queued"), "{what}");
+        assert_eq!(refused.header("retry-after"), "30");
+    }
+    let statuses = "SELECT string_agg(status, ' ' ORDER BY id) FROM documents";
+    assert_eq!(
+        database.rows(statuses).await,
+        ["queued failed ready queued"]
+    );
+    assert!(
+        gleaner::documents::password::of(2).is_none(),
+        "a refused one is kept"
+    );
+    assert_eq!(again(&paths[3], "cancel").await.status, 200);
+    assert_eq!(again(&paths[2], "reprocess").await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -49,6 +49,47 @@ async fn names_and_types_follow_the_rules() {
     assert_eq!(wrong, Vec::<String>::new());
 }
 
+/// Columns of tables, views and indexes whose type pg_upgrade refuses, also inside of arrays, domains, ranges and composites: those that
+/// hold numbers of the catalogue which another version of the server gives to something else.
+///
+/// Source: <https://www.postgresql.org/docs/current/pgupgrade.html>, on reg* types; `aclitem`, whose form changed with version 16.
+const NOT_UPGRADABLE: &str = "
+    WITH RECURSIVE refused AS (
+        SELECT oid FROM pg_type WHERE typnamespace = 'pg_catalog'::regnamespace AND typname IN ('aclitem', 'regcollation', 'regconfig',
+            'regdictionary', 'regnamespace', 'regoper', 'regoperator', 'regproc', 'regprocedure')
+        UNION
+        SELECT made.oid FROM refused JOIN pg_type AS made ON refused.oid IN (made.typelem, made.typbasetype)
+            OR EXISTS (SELECT FROM pg_range WHERE rngtypid = made.oid AND rngsubtype = refused.oid)
+            OR EXISTS (SELECT FROM pg_attribute WHERE attrelid = made.typrelid AND atttypid = refused.oid AND NOT attisdropped)
+    )
+    SELECT attrelid::regclass || '.' || attname FROM pg_attribute JOIN pg_class AS c ON c.oid = attrelid
+    WHERE atttypid IN (SELECT oid FROM refused) AND attnum > 0 AND NOT attisdropped AND relkind IN ('r', 'p', 'm', 'i')
+        AND relnamespace = 'public'::regnamespace
+    ORDER BY 1";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_can_be_upgraded_under_the_tables() {
+    let database = TestDatabase::new().await;
+    assert_eq!(database.rows(NOT_UPGRADABLE).await, Vec::<String>::new());
+    database
+        .run(
+            "CREATE DOMAIN parser AS regconfig;
+             CREATE TYPE how AS (parser parser, weight integer);
+             CREATE TABLE planted (id regclass, by regproc, many regconfig[], one parser, composite how, also how[])",
+        )
+        .await;
+    assert_eq!(
+        database.rows(NOT_UPGRADABLE).await,
+        [
+            "planted.also",
+            "planted.by",
+            "planted.composite",
+            "planted.many",
+            "planted.one"
+        ]
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_stage_has_its_columns_indexes_and_triggers() {
     let database = TestDatabase::new().await;

@@ -143,7 +143,7 @@ impl<'a> Ready<'a> {
             client
                 .execute(
                     "INSERT INTO chunk (tenant_id, document_id, seq, page_from, page_to, start_char, end_char, config, words, tsv) \
-                     SELECT $1, $2, $3, $4, $5, $6, $7, $8::text::regconfig, \
+                     SELECT $1, $2, $3, $4, $5, $6, $7, $8, \
                          (SELECT coalesce(sum(cardinality(positions)), 0)::integer FROM unnest(tsv)), tsv \
                      FROM to_tsvector($8::text::regconfig, $9) AS tsv",
                     &[

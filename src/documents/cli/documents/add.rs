@@ -1,5 +1,6 @@
 //! `gleaner documents add`: files of this machine become a tenant's documents.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -35,6 +36,9 @@ pub(super) struct Arguments {
     /// The tenant: its name, or its uid.
     #[arg(long, value_name = "NAME")]
     tenant: String,
+    /// The document's name, in the place of the file's; for one file at a time.
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
     /// Make a new document also of bytes that the tenant has already.
     #[arg(long)]
     allow_duplicates: bool,
@@ -60,10 +64,15 @@ struct Adding<'a> {
     blobs: &'a dyn Blobs,
     tenant: &'a Tenant,
     most: u64,
+    /// Of the document, in the place of the file's.
+    name: Option<&'a str>,
     allows_duplicates: bool,
 }
 
 pub(super) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result<u8> {
+    if arguments.name.is_some() && arguments.files.len() > 1 {
+        return Err(Misuse("--name is for one file at a time".to_owned()).into());
+    }
     let config = global.load()?;
     let mut conn = connect(&config).await?;
     let Some(tenant) = tenant::find(&mut conn, &arguments.tenant).await? else {
@@ -76,6 +85,7 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
         blobs: &*blobs,
         tenant: &tenant,
         most: config.section::<Documents>().max_file_bytes,
+        name: arguments.name.as_deref(),
         allows_duplicates: arguments.allow_duplicates,
     };
     let (mut results, mut code) = (Vec::new(), OK);
@@ -187,7 +197,8 @@ impl Adding<'_> {
                 return Err(Trouble::TooLarge(draft.bytes(), bytes));
             }
         }
-        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let own = file.file_name().unwrap_or_default().to_string_lossy();
+        let name = self.name.map_or(own, Cow::Borrowed);
         let mime = match intake::kind_of(draft.head(), &name) {
             Head::Of(mime) => mime,
             Head::Refused(what) => return Err(Trouble::Type(what)),
