@@ -13,11 +13,17 @@ const MAX_NOTE_DISTANCE: usize = 6_000;
 
 /// What a page shows about stock.
 #[derive(Debug, Clone, Copy, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent observations, not states"
+)]
 pub(in super::super) struct Stock {
     /// A button that buys and can be pressed.
     has_cart: bool,
     /// One that cannot be pressed, yet.
     has_disabled_cart: bool,
+    /// One that can be pressed, below a heading of other products.
+    has_cart_of_others: bool,
     /// One that offers to tell when there is something to buy.
     has_notify: bool,
     /// What an element that speaks of stock says, and whether it is but a badge.
@@ -40,8 +46,8 @@ impl Stock {
             }
             _ if self.has_cart => Some(Availability::InStock),
             _ if self.has_notify => Some(Availability::OutOfStock),
-            // Where nothing says "sold out", a script enables it.
-            _ if self.has_disabled_cart => Some(Availability::InStock),
+            // Where nothing says "sold out", a script enables it, or puts it where the others' stand already.
+            _ if self.has_disabled_cart || self.has_cart_of_others => Some(Availability::InStock),
             _ => None,
         }
     }
@@ -70,8 +76,11 @@ impl Visible<'_> {
                 note.start > anchor.end + reach || note.start + reach / 2 < anchor.end
             });
             let (around, _) = self.surroundings(note.node, anchor.as_ref(), &mut memo);
-            if is_far || around.iter().any(Traits::is_foreign) || others.has(note.start, note.node)
-            {
+            if is_far || around.iter().any(Traits::is_foreign) {
+                continue;
+            }
+            if others.has(note.start, note.node) {
+                stock.has_cart_of_others |= note.kind == NoteKind::Cart { is_disabled: false };
                 continue;
             }
             let is_hidden = around.iter().take(6).any(|t| t.is_hidden);
