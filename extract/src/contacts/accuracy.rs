@@ -215,8 +215,8 @@ impl Tally {
     }
 }
 
-/// Each gate leaves room for one finding less than what was measured: 20 of 20 addresses; 41 of 42 numbers (the one missed is the second of
-/// `2852 7136 / 2852 7137`), 41 of 41 right, and of all it is known whether they are a fax.
+/// Each gate leaves room for one finding less than what was measured: 20 of 20 addresses; 42 of 42 numbers, all of them right, and of all it is
+/// known whether they are a fax.
 #[test]
 fn contacts_of_the_sample_are_found() {
     let tally = Tally::of(&testdata::sample("contacts"));
