@@ -153,7 +153,7 @@ pub const MAX_TAGS: u64 = 2_000_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SitemapError {
     /// It declares entities, which no sitemap needs. They are never resolved, fetched or expanded.
-    #[error("the sitemap declares entities")]
+    #[error("the sitemap has a document type declaration with entities")]
     Entities,
     /// Each member costs time, whether it holds anything or not.
     #[error("the sitemap has more than {MAX_GZIP_MEMBERS} gzip members")]
