@@ -61,11 +61,8 @@ async fn fetch(client: &reqwest::Client, url: &str) -> (u16, String) {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         match led_on(&text) {
             Some(target) => {
-                url = reqwest::Url::parse(&url)
-                    .expect("url")
-                    .join(target)
-                    .expect("url")
-                    .into()
+                let base = reqwest::Url::parse(&url).expect("url");
+                url = base.join(target).expect("url").into();
             }
             None => return (status, text),
         }

@@ -471,7 +471,7 @@ impl Written<'_> {
         )
     }
 
-    /// As [`Written::microdata`], in RDFa.
+    /// As [`Written::microdata`], in the attributes of RDF.
     fn rdfa(self, shown: &str) -> (&'static str, String) {
         let Self {
             name,
