@@ -1,5 +1,6 @@
 //! document-embedding: vectors of pieces, by a server over HTTP and by a command.
 
+use std::future;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -25,11 +26,14 @@ const VECTORS: &str = "SELECT document_id, seq, model, vector::real[] FROM embed
 /// What a server says to a batch.
 type Says = fn(&[Value], usize) -> Response;
 
+/// The token that came with a question, and the question.
+type Asked = (Option<String>, Value);
+
 /// A server of a model.
 #[derive(Clone)]
 struct Model {
     says: Says,
-    asked: Arc<Mutex<Vec<(Option<String>, Value)>>>,
+    asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl Model {
@@ -49,7 +53,11 @@ impl Model {
         (model, address)
     }
 
-    async fn answer(State(model): State<Self>, headers: HeaderMap, body: String) -> Response {
+    fn answer(
+        State(model): State<Self>,
+        headers: HeaderMap,
+        body: String,
+    ) -> future::Ready<Response> {
         let question: Value = serde_json::from_str(&body).expect("JSON");
         let token = headers
             .get("authorization")
@@ -60,10 +68,10 @@ impl Model {
             asked.push((token, question));
             asked.len() - 1
         };
-        (model.says)(&texts, before)
+        future::ready((model.says)(&texts, before))
     }
 
-    fn asked(&self) -> Vec<(Option<String>, Value)> {
+    fn asked(&self) -> Vec<Asked> {
         self.asked.lock().expect("nobody panicked").clone()
     }
 }
