@@ -1,6 +1,5 @@
 //! document-embedding: vectors of pieces, by a server over HTTP and by a command.
 
-use std::future;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -42,8 +41,11 @@ impl Model {
             says,
             asked: Arc::default(),
         };
+        let answer = |State(model): State<Self>, headers: HeaderMap, body: String| async move {
+            model.answer(&headers, &body)
+        };
         let app = Router::new()
-            .route("/v1/embeddings", post(Self::answer))
+            .route("/v1/embeddings", post(answer))
             .with_state(model.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
@@ -53,22 +55,18 @@ impl Model {
         (model, address)
     }
 
-    fn answer(
-        State(model): State<Self>,
-        headers: HeaderMap,
-        body: String,
-    ) -> future::Ready<Response> {
-        let question: Value = serde_json::from_str(&body).expect("JSON");
+    fn answer(&self, headers: &HeaderMap, body: &str) -> Response {
+        let question: Value = serde_json::from_str(body).expect("JSON");
         let token = headers
             .get("authorization")
             .map(|value| value.to_str().expect("text").to_owned());
         let texts = question["input"].as_array().expect("texts").clone();
         let before = {
-            let mut asked = model.asked.lock().expect("nobody panicked");
+            let mut asked = self.asked.lock().expect("nobody panicked");
             asked.push((token, question));
             asked.len() - 1
         };
-        future::ready((model.says)(&texts, before))
+        (self.says)(&texts, before)
     }
 
     fn asked(&self) -> Vec<Asked> {
