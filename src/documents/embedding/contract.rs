@@ -1,5 +1,7 @@
-//! What a model is told, and what it answers: one JSON object each, the form of `OpenAI`'s embeddings, which most servers of models
-//! speak. An endpoint gets it as the body of a POST, a command as a line on its standard input.
+//! What a model is told, and what it answers: one JSON object each.
+//!
+//! It is the form of `OpenAI`'s embeddings, which most servers of models speak. An endpoint gets it as the body of a POST, a command
+//! as a line on its standard input.
 //!
 //! Told: `{"model": TEXT, "input": [TEXT, …]}`. Answered: `{"data": [{"index": 0, "embedding": [NUMBER, …]}, …]}`, one for each text;
 //! without `index` they are in the order of the texts. Whatever else an answer has is passed over.

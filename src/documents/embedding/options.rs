@@ -15,7 +15,7 @@ use crate::workflow::Configured as _;
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Embedding {
-    /// Where texts are POSTed to; empty if a command makes the vectors.
+    /// Where texts are sent to by POST; empty if a command makes the vectors.
     pub endpoint: String,
     /// Goes along as `Authorization: Bearer`; empty for none.
     pub token: Secret,

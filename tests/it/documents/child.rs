@@ -633,7 +633,6 @@ pub(super) async fn labelled(request: Request) -> Option<Recall> {
             .as_object()
             .filter(|tokens| !tokens.is_empty())
         else {
-            println!("{name}: {:?}", read.code());
             continue;
         };
         let words = words(&read.text());

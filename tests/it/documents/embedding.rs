@@ -25,11 +25,14 @@ const VECTORS: &str = "SELECT document_id, seq, model, vector::real[] FROM embed
 /// What a server says to a batch.
 type Says = fn(&[Value], usize) -> Response;
 
+/// The token that came with a question, and the question.
+type Asked = (Option<String>, Value);
+
 /// A server of a model.
 #[derive(Clone)]
 struct Model {
     says: Says,
-    asked: Arc<Mutex<Vec<(Option<String>, Value)>>>,
+    asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl Model {
@@ -38,8 +41,11 @@ impl Model {
             says,
             asked: Arc::default(),
         };
+        let answer = |State(model): State<Self>, headers: HeaderMap, body: String| async move {
+            model.answer(&headers, &body)
+        };
         let app = Router::new()
-            .route("/v1/embeddings", post(Self::answer))
+            .route("/v1/embeddings", post(answer))
             .with_state(model.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
@@ -49,21 +55,21 @@ impl Model {
         (model, address)
     }
 
-    async fn answer(State(model): State<Self>, headers: HeaderMap, body: String) -> Response {
-        let question: Value = serde_json::from_str(&body).expect("JSON");
+    fn answer(&self, headers: &HeaderMap, body: &str) -> Response {
+        let question: Value = serde_json::from_str(body).expect("JSON");
         let token = headers
             .get("authorization")
             .map(|value| value.to_str().expect("text").to_owned());
         let texts = question["input"].as_array().expect("texts").clone();
         let before = {
-            let mut asked = model.asked.lock().expect("nobody panicked");
+            let mut asked = self.asked.lock().expect("nobody panicked");
             asked.push((token, question));
             asked.len() - 1
         };
-        (model.says)(&texts, before)
+        (self.says)(&texts, before)
     }
 
-    fn asked(&self) -> Vec<(Option<String>, Value)> {
+    fn asked(&self) -> Vec<Asked> {
         self.asked.lock().expect("nobody panicked").clone()
     }
 }

@@ -1,7 +1,5 @@
 //! What reads PDFs: encrypted ones and broken ones, and a second engine beside the first and in its place.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
-
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
