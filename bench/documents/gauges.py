@@ -14,7 +14,8 @@ WARM_UP = 0.1
 
 @dataclasses.dataclass(frozen=True)
 class Gauge:
-    """The median of the last quarter may be this much above that of the first: a share of it, and so many more."""
+    """The median of the last quarter, or what there is when all work is done, may be this much above that of the first: a share of it, and so
+    many more. What is under way counts, and under a load of others' more of it is: only what stays when nothing is under way has leaked."""
 
     title: str
     slack: float
@@ -69,6 +70,9 @@ class Watch:
         self.samples: list[dict[str, int]] = []
 
     def look(self):
+        self.samples.append(self.now())
+
+    def now(self) -> dict[str, int]:
         status = dict(line.split(":", 1) for line in (self.process / "status").read_text().splitlines())
         children = self.children()
         sessions, waiting = map(
@@ -79,19 +83,17 @@ class Watch:
                 "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'",
             )[0],
         )
-        self.samples.append(
-            {
-                "memory": int(status["VmRSS"].split()[0]) * 1024,
-                "descriptors": len(list((self.process / "fd").iterdir())),
-                "threads": int(status["Threads"]),
-                "children": len(children),
-                "zombies": children.count("Z"),
-                "temporary": files_in(self.storage / DRAFTS) + files_in(self.temporary),
-                "connections": sessions,
-                "locks": waiting,
-                "astray": len(stored(self.storage) ^ known(self.url)),
-            }
-        )
+        return {
+            "memory": int(status["VmRSS"].split()[0]) * 1024,
+            "descriptors": len(list((self.process / "fd").iterdir())),
+            "threads": int(status["Threads"]),
+            "children": len(children),
+            "zombies": children.count("Z"),
+            "temporary": files_in(self.storage / DRAFTS) + files_in(self.temporary),
+            "connections": sessions,
+            "locks": waiting,
+            "astray": len(stored(self.storage) ^ known(self.url)),
+        }
 
     def children(self) -> list[str]:
         """The state of each child of the process."""
@@ -111,22 +113,24 @@ class Watch:
         fields = (self.process / "stat").read_text().rpartition(")")[2].split()
         return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
-    def judged(self) -> dict[str, dict]:
-        """Of each gauge the medians of the first and the last quarter, the most there was, and whether that is flat."""
+    def judged(self, rest: dict[str, int]) -> dict[str, dict]:
+        """Of each gauge the medians of the first and the last quarter, the most there was, what there is at rest, and whether that is flat."""
         samples = self.samples[int(len(self.samples) * WARM_UP) :]
         quarter = max(len(samples) // 4, 1)
         told = {}
         for name, gauge in GAUGES.items():
             values = [sample[name] for sample in samples]
             first, last = statistics.median(values[:quarter]), statistics.median(values[-quarter:])
-            told[name] = {"first": first, "last": last, "most": max(values), "flat": last <= gauge.most(first)}
+            is_flat = min(last, rest[name]) <= gauge.most(first)
+            told[name] = {"first": first, "last": last, "most": max(values), "rest": rest[name], "flat": is_flat}
         return told
 
 
 def table(judged: dict[str, dict]) -> str:
-    lines = [f"{'':46}{'first quarter':>14}{'last quarter':>14}{'most':>10}"]
+    lines = [f"{'':46}{'first quarter':>14}{'last quarter':>14}{'most':>10}{'at rest':>10}"]
     for name, told in judged.items():
         gauge = GAUGES[name]
-        first, last, most = (told[key] / gauge.unit for key in ("first", "last", "most"))
-        lines.append(f"{gauge.title:46}{first:>14.1f}{last:>14.1f}{most:>10.1f}  {'flat' if told['flat'] else 'GROWS'}")
+        first, last, most, rest = (told[key] / gauge.unit for key in ("first", "last", "most", "rest"))
+        verdict = "flat" if told["flat"] else "GROWS"
+        lines.append(f"{gauge.title:46}{first:>14.1f}{last:>14.1f}{most:>10.1f}{rest:>10.1f}  {verdict}")
     return "\n".join(lines)

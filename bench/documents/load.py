@@ -16,7 +16,7 @@ KEPT = 60
 # A page of a large file is one of these many.
 LARGE_PAGES = 80
 # How long an answer may take, and a document until it is done.
-TIMEOUT, PATIENCE = 30, 120
+TIMEOUT, PATIENCE = 30, 900
 BOUNDARY = "f00dcafe"
 TUS = {"Tus-Resumable": "1.0.0"}
 
