@@ -17,6 +17,8 @@ PDFIUM_WHEEL='pypdfium2==5.15.2
 # Installed into virtual environments; what they depend on is for pip to choose.
 SCHEMATHESIS_PACKAGE=schemathesis==4.32.5
 PYTHON_REDIS_PACKAGE=redis==8.1.0
+# Of crates.io, for the tests of buckets.
+S3S_FS_VERSION=0.14.1
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$@"; exit 1; }
@@ -169,6 +171,17 @@ have_tesseract() {
 ensure_tesseract() {
     ! have_tesseract || return 0
     apt_install tesseract tesseract-ocr tesseract-ocr-eng && have_tesseract
+}
+
+# ensure_s3s_fs DATA_DIR: a server that speaks S3, on the PATH or built from crates.io; sets GLEANER_TEST_S3S_FS.
+ensure_s3s_fs() {
+    ! have "${GLEANER_TEST_S3S_FS:-s3s-fs}" || return 0
+    local root="$1/s3s-fs-$S3S_FS_VERSION"
+    if [ ! -x "$root/bin/s3s-fs" ]; then
+        say "Building s3s-fs $S3S_FS_VERSION from crates.io into $root …"
+        cargo install --quiet --locked --version "$S3S_FS_VERSION" --features binary --root "$root" s3s-fs >&2 || return 1
+    fi
+    export GLEANER_TEST_S3S_FS="$root/bin/s3s-fs"
 }
 
 # A browser for pages that need JavaScript, by the names that gleaner looks for.

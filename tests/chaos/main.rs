@@ -9,6 +9,8 @@
 )]
 
 mod absence;
+#[cfg(feature = "s3")]
+mod bucket;
 mod crash;
 mod database_faults;
 mod documents;

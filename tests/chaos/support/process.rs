@@ -178,6 +178,15 @@ impl Process {
         Self::spawn(command(&arguments)).await
     }
 
+    /// Starts it with something in its environment.
+    #[cfg(feature = "s3")]
+    pub(crate) async fn start_in(config: &ConfigFile, environment: &[(&str, String)]) -> Self {
+        let path = config.path();
+        let mut command = command(&["run", "--config", path.to_str().unwrap()]);
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
+        Self::spawn(command).await
+    }
+
     /// Starts it under limits, as the shell's `ulimit` sets them.
     pub(crate) async fn start_limited(config: &ConfigFile, limits: &str) -> Self {
         let path = config.path();

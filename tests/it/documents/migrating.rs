@@ -228,7 +228,6 @@ impl Places<'_> {
         let said = String::from_utf8_lossy(&ran.stderr);
         assert!(!said.contains("command not found"), "{script}: {said}");
         assert!(!said.contains("unexpected argument"), "{script}: {said}");
-        println!("{}{said}", String::from_utf8_lossy(&ran.stdout));
     }
 }
 

@@ -49,7 +49,7 @@ async fn names_and_types_follow_the_rules() {
     assert_eq!(wrong, Vec::<String>::new());
 }
 
-/// Columns of tables, views and indexes whose type pg_upgrade refuses, also inside of arrays, domains, ranges and composites: those that
+/// Columns of tables, views and indexes whose type `pg_upgrade` refuses, also inside of arrays, domains, ranges and composites: those that
 /// hold numbers of the catalogue which another version of the server gives to something else.
 ///
 /// Source: <https://www.postgresql.org/docs/current/pgupgrade.html>, on reg* types; `aclitem`, whose form changed with version 16.
