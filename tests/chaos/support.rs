@@ -21,10 +21,6 @@ pub(crate) mod readers;
 pub(crate) mod redis;
 pub(crate) mod rows;
 pub(crate) mod siege;
-#[expect(
-    dead_code,
-    reason = "shared with the integration tests, which use all of it"
-)]
 #[path = "../it/support/tools.rs"]
 pub(crate) mod tools;
 #[path = "../it/support/wait.rs"]

@@ -290,7 +290,7 @@ impl Collected {
             return;
         }
         let url = (key != text).then(|| Box::from(text));
-        let texts = key.len() + url.as_ref().map_or(0, |url: &Box<str>| url.len());
+        let texts = key.len() + url.as_deref().map_or(0, str::len);
         let size = settings_count(texts) + ENTRY_BYTES;
         self.is_memory_full = self.held.grow(size) > self.max_memory;
         self.is_full = self.held.bytes > self.max_memory / 4;
