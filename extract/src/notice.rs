@@ -183,19 +183,18 @@ struct Said {
 
 impl Said {
     fn add(&mut self, text: &str, is_for_others: bool) {
-        let demands = |subject: u8| {
-            let both = subject | ASK;
-            text.split(['.', '!', '?', '。', '！', '？'])
-                .any(|sentence| classes(sentence) & both == both)
-        };
         let found = classes(text);
-        let demands_scripts = found & SCRIPT != 0 && demands(SCRIPT);
+        // A text about a programming language may ask for something too, though not in the same breath.
+        let demands_scripts = found & SCRIPT != 0
+            && text
+                .split(['.', '!', '?', '。', '！', '？'])
+                .any(|sentence| classes(sentence) & (SCRIPT | ASK) == SCRIPT | ASK);
         if is_for_others {
             self.demands_scripts_of_others |= demands_scripts;
             return;
         }
         self.demands_scripts |= demands_scripts;
-        self.demands_consent |= found & COOKIE != 0 && demands(COOKIE);
+        self.demands_consent |= found & (COOKIE | ASK) == COOKIE | ASK;
         let letters = letters(text);
         let is_short = letters <= SHORT;
         if !(is_short && found & WAIT != 0) {
