@@ -371,6 +371,7 @@ fn host_key(host: &str) -> String {
     lower.strip_prefix("www.").unwrap_or(&lower).to_owned()
 }
 
+/// A page is stored as it is listed first; the sites list it with its parameters in one order here and in another there.
 fn url_key(text: &str) -> String {
     let Ok(url) = Url::parse(text.trim()) else {
         return text.trim().to_owned();
@@ -378,7 +379,11 @@ fn url_key(text: &str) -> String {
     let host = host_key(url.host_str().unwrap_or_default());
     let query = url
         .query()
-        .map(|query| format!("?{query}"))
+        .map(|query| {
+            let mut parameters: Vec<&str> = query.split('&').collect();
+            parameters.sort_unstable();
+            format!("?{}", parameters.join("&"))
+        })
         .unwrap_or_default();
     let fragment = url
         .fragment()

@@ -19,7 +19,9 @@ use super::super::language::random_word;
 use super::super::scratch::{Scratch, ServerSettings};
 use super::super::{BenchError, percentile, process, rounded};
 use crate::documents::demo::pdf_of;
+use crate::documents::processing::DocumentProcessing;
 use crate::documents::{key, tenant};
+use crate::workflow::Workflow as _;
 
 /// Files that are read while users ask.
 const LARGE: usize = 5;
@@ -199,17 +201,19 @@ impl Running {
         let storage = std::env::temp_dir().join(storage);
         let (listen, files) = (address.to_string(), storage.display().to_string());
         let library = pdfium.map(|path| path.display().to_string());
+        let workflow = DocumentProcessing::NAME;
+        let option = format!(
+            "GLEANER_WORKFLOWS__{}__OPTIONS__PDFIUM",
+            workflow.to_uppercase()
+        );
         let child = process::start(
             scratch,
             program,
-            &["--only", "document-processing"],
+            &["--only", workflow],
             &[
                 ("GLEANER_HTTP__LISTEN", listen.as_str()),
                 ("GLEANER_DOCUMENTS__STORAGE", files.as_str()),
-                (
-                    "GLEANER_WORKFLOWS__DOCUMENT-PROCESSING__OPTIONS__PDFIUM",
-                    library.as_deref().unwrap_or_default(),
-                ),
+                (option.as_str(), library.as_deref().unwrap_or_default()),
             ],
         )?;
         let client = Client::builder().no_proxy().timeout(PATIENCE).build();
