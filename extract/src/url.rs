@@ -4,7 +4,7 @@
 //! business. On top of it this module refuses what a crawler cannot fetch, and removes what does not choose the page: user
 //! name and password, fragment, tracking parameters, a trailing dot of the host, other spellings of a path's escapes. The case of
 //! a path and its trailing slash stay, because they do choose the page; and so do the order and the spelling of the parameters,
-//! because servers tell some by their place and sign others. Where they choose the same page all the same, [`key`] is equal.
+//! because servers tell some by their place and sign others. Where they choose the same page all the same, [`key()`] is equal.
 
 mod key;
 mod spelling;
@@ -135,7 +135,7 @@ impl TrackingParameters {
 /// Parses and normalises a URL, with the built-in list of tracking parameters.
 ///
 /// A text without a scheme (`example.com/x`, `//example.com`) is taken as https. What is returned fetches the page that was given;
-/// whether two addresses are one is told by [`key`].
+/// whether two addresses are one is told by [`key()`].
 ///
 /// # Errors
 ///

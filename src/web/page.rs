@@ -1,6 +1,6 @@
 //! The one way to a page: where an address leads, whether that is still the site that was asked, and the document itself.
 //!
-//! [`get`] and [`home`] get a page, [`Landing`] is what they found. Here is decided once for every workflow what each would
+//! [`get`] and [`home()`] get a page, [`Landing`] is what they found. Here is decided once for every workflow what each would
 //! otherwise decide a little differently: where a page leads on by itself ([`refresh`]), whose it is ([`is_same_site`]), whether it
 //! is one at all ([`media::is_html`]), what is kept of one whose end is missing, in which encoding it is ([`html::decode_from`]: byte
 //! order mark, declaration, else a guess that knows the country of the host), and whether it is only a notice, which a browser may

@@ -19,7 +19,7 @@ pub enum SourceKind {
     Og,
     /// The state or analytics data of the page's scripts.
     ScriptData,
-    /// A selector the caller brought; never found by [`offer`] itself.
+    /// A selector the caller brought; never found by [`offer`](super::offer()) itself.
     Pattern,
     /// The scorer over the prices a buyer sees.
     HtmlMl,

@@ -138,7 +138,7 @@ fn choose(candidates: &[Candidate]) -> Option<&Candidate> {
     Some(with_tax.unwrap_or(chosen))
 }
 
-/// What the words in and around amounts say of each; see [`super::labels`].
+/// What the words in and around amounts say of each; see [`super::labels()`].
 pub(super) fn labels(text: &str, amounts: &[(usize, usize)]) -> Vec<Labels> {
     let tokens = tokens(text);
     let kinds = kinds(&tokens);

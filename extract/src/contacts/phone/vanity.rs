@@ -58,7 +58,7 @@ fn keys(word: &str) -> Option<String> {
     (is_word && keys.len() == 7 && count <= 10 && !is_mixed).then_some(keys)
 }
 
-/// Whether a capital stands after a digit with a few separators or marks of [`INLINE_BOUNDARY`] between them: a cheap look before
+/// Whether a capital stands after a digit with a few separators or marks of `INLINE_BOUNDARY` between them: a cheap look before
 /// the pattern.
 pub(super) fn letters_follow_digits(text: &str) -> bool {
     const MAX_GAP: usize = 9;
