@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use http::header::{CONTENT_TYPE, HOST, USER_AGENT};
+use http::header::{CONTENT_TYPE, COOKIE, HOST, USER_AGENT};
 use http::{HeaderName, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -165,7 +165,9 @@ async fn respond(
             tokio::time::sleep(*delay).await;
             Ok(page(&entry))
         }
-        Behind::Web(address, client) => pass_on(client, *address, &entry).await,
+        Behind::Web(address, client) => {
+            pass_on(client, *address, &entry, &text(COOKIE)).await
+        }
     }
 }
 
@@ -195,16 +197,23 @@ async fn pass_on(
     client: &reqwest::Client,
     web: SocketAddr,
     entry: &Entry,
+    cookies: &str,
 ) -> Result<Response<Body>, reqwest::Error> {
     loop {
         let url = format!("http://{web}{}", entry.path);
-        let answer = client.get(url).header(HOST, &entry.host).send().await?;
+        let mut request = client.get(url).header(HOST, &entry.host);
+        if !cookies.is_empty() {
+            request = request.header(COOKIE, cookies);
+        }
+        let answer = request.send().await?;
         let mut response = Response::builder().status(answer.status());
         for name in [
             "content-type",
             "content-encoding",
             "location",
+            "refresh",
             "retry-after",
+            "set-cookie",
         ] {
             if let Some(value) = answer.headers().get(name) {
                 response = response.header(name, value);
