@@ -165,9 +165,7 @@ async fn respond(
             tokio::time::sleep(*delay).await;
             Ok(page(&entry))
         }
-        Behind::Web(address, client) => {
-            pass_on(client, *address, &entry, &text(COOKIE)).await
-        }
+        Behind::Web(address, client) => pass_on(client, *address, &entry, &text(COOKIE)).await,
     }
 }
 
