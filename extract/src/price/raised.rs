@@ -25,6 +25,9 @@ pub(crate) fn raised(before: &str, digits: &str) -> Raised {
     if has_cents(before) && mark.len() == 1 && mark.bytes().all(|byte| byte.is_ascii_lowercase()) {
         return Raised::Footnote;
     }
+    if is_list_of_marks(digits) && ends_in_digit(without_sign(before)) {
+        return Raised::Footnote;
+    }
     let is_number = (1..=2).contains(&mark.len()) && mark.bytes().all(|byte| byte.is_ascii_digit());
     if !is_number {
         return Raised::Other;
@@ -32,8 +35,7 @@ pub(crate) fn raised(before: &str, digits: &str) -> Raised {
     if mark.len() == 2 && mark == digits && takes_cents(before) {
         return Raised::Cents;
     }
-    let before_dash = before.strip_suffix(",-").unwrap_or(before);
-    let amount = before_dash.trim_end_matches(|c: char| is_sign(c) || c == '*' || c == ' ');
+    let amount = without_sign(before);
     // `49€⁹⁵` has the sign for its point.
     let is_behind_sign = mark.len() == 2 && before.ends_with(is_sign) && takes_cents(amount);
     if ends_in_digit(amount) && !is_behind_sign {
@@ -41,6 +43,23 @@ pub(crate) fn raised(before: &str, digits: &str) -> Raised {
     } else {
         Raised::Other
     }
+}
+
+/// Whether these are the marks of several footnotes: `1,2`, `1)3)`, `2 a`.
+fn is_list_of_marks(text: &str) -> bool {
+    let parts = |c: char| c == ' ' || matches!(c, ',' | ';' | '/' | '(' | ')' | '[' | ']' | '*');
+    let is_mark = |mark: &str| {
+        mark.len() <= 2 && mark.bytes().all(|byte| byte.is_ascii_digit())
+            || mark.len() == 1 && mark.bytes().all(|byte| byte.is_ascii_lowercase())
+    };
+    let marks = || text.split(parts).filter(|mark| !mark.is_empty());
+    marks().count() > 1 && marks().all(is_mark)
+}
+
+/// What stands before the sign, the dash or the star that a text ends in.
+fn without_sign(text: &str) -> &str {
+    let before_dash = text.strip_suffix(",-").unwrap_or(text);
+    before_dash.trim_end_matches(|c: char| is_sign(c) || c == '*' || c == ' ')
 }
 
 /// Whether a text ends in an amount without cents.
