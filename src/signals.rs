@@ -73,6 +73,8 @@ pub struct Signals {
     interrupt: Signal,
     hangup: Signal,
     user: Signal,
+    /// Whether a reload was asked for while nobody was there to do it.
+    is_reload_due: bool,
 }
 
 impl Signals {
@@ -86,21 +88,59 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
             user: signal(SignalKind::user_defined1())?,
+            is_reload_due: false,
         })
     }
 
-    /// Waits until it is asked to stop; other requests are for a process that is up, and passed over. Cancel safe.
+    /// Waits until it is asked to stop, while the process comes up. A reload that is asked for meanwhile is for [`Signals::next`]: the
+    /// file may have been read before it was changed. Cancel safe.
     pub async fn stop(&mut self) {
-        while self.next().await != Asked::Stop {}
+        loop {
+            match self.heard().await {
+                Asked::Stop => return,
+                Asked::Reload => self.is_reload_due = true,
+                Asked::Status => {}
+            }
+        }
     }
 
     /// The next request. Cancel safe.
     pub async fn next(&mut self) -> Asked {
+        if std::mem::take(&mut self.is_reload_due) {
+            return Asked::Reload;
+        }
+        self.heard().await
+    }
+
+    async fn heard(&mut self) -> Asked {
         tokio::select! {
             _ = self.term.recv() => Asked::Stop,
             _ = self.interrupt.recv() => Asked::Stop,
             _ = self.hangup.recv() => Asked::Reload,
             _ = self.user.recv() => Asked::Status,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use nix::sys::signal::raise;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_reload_that_is_asked_for_too_early_is_done_later() {
+        let mut signals = Signals::new().unwrap();
+        raise(Number::SIGUSR1).unwrap();
+        raise(Number::SIGHUP).unwrap();
+        let starting = timeout(Duration::from_millis(200), signals.stop()).await;
+        assert!(starting.is_err(), "nobody asked it to stop");
+        let next = timeout(Duration::from_secs(10), signals.next()).await;
+        assert_eq!(next.unwrap(), Asked::Reload);
+        let more = timeout(Duration::from_millis(10), signals.next()).await;
+        assert!(more.is_err(), "once");
     }
 }

@@ -133,7 +133,10 @@ pub(crate) async fn under<T>(
         health,
         unhealthy,
     };
-    assert_eq!(leases(database).await, held, "a lease was lost: {seen:?}");
+    // One that was lost is opened again under another number; some may have been opened but now, the program just having started.
+    let holds = leases(database).await;
+    let lost: Vec<&String> = held.iter().filter(|held| !holds.contains(held)).collect();
+    assert!(lost.is_empty(), "leases were lost: {lost:?}, {seen:?}");
     (seen, done)
 }
 
