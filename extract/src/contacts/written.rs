@@ -263,10 +263,15 @@ fn has_plain_sign(text: &str) -> bool {
 fn has_bracketed(text: &str, list: &Words) -> bool {
     /// The last bytes of [`OPENING`].
     const LAST_BYTES: &[u8] = b"[({<|_*\"\xab\x9c\x88\xbb\x90\x8c";
+    // Every byte of every page is looked at.
+    static IS_LAST: LazyLock<[bool; 256]> = LazyLock::new(|| {
+        std::array::from_fn(|byte| LAST_BYTES.iter().any(|own| usize::from(*own) == byte))
+    });
+    let is_last = &*IS_LAST;
     let openings = text
         .bytes()
         .enumerate()
-        .filter(|(_, byte)| LAST_BYTES.contains(byte));
+        .filter(|(_, byte)| is_last.get(usize::from(*byte)) == Some(&true));
     openings.map(|(at, _)| at + 1).any(|start| {
         let rest = text.get(start..).unwrap_or_default();
         let rest = rest
