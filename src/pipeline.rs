@@ -5,6 +5,7 @@
 //! of the attempts and the follow-ups are one transaction, fenced by lease and attempt.
 
 mod in_hand;
+mod outcome;
 mod watch;
 
 use std::collections::{HashMap, HashSet};
@@ -15,7 +16,7 @@ use diesel::result::Error as DieselError;
 use diesel_async::{AsyncConnection, AsyncPgConnection};
 use gleaner_actors::port::{
     Claim, Ending, Failure, LeaseId, OpenedLease, Outcome, Port, PortError, Previous, SettleReport,
-    Settlement, SnoozeScope, Unsettled, Verdict,
+    Settlement, Unsettled,
 };
 use gleaner_actors::{Settings, judge};
 use tracing::{debug, error, warn};
@@ -28,9 +29,10 @@ use crate::store::lease;
 use crate::store::stage::{Claimed, Frontier, Records, Stage};
 use crate::telemetry::chain;
 use crate::workflow::erased::{Erased, Input, Output};
-use crate::workflow::{Done, Ended, ItemId, Progress, Settled, Workflow, WorkflowError};
+use crate::workflow::{Done, ItemId, Progress, Settled, Workflow, WorkflowError};
 
 use self::in_hand::InHand;
+use self::outcome::{add, count, ended, failed, output_of};
 use self::watch::Watch;
 
 /// How long a settle waits for somebody else's lock before it looks which of its rows are to be had.
@@ -699,105 +701,6 @@ impl Refusal {
     }
 }
 
-fn ended<O>(settlement: &Settlement<O>) -> Settled<'_, O> {
-    let ended = match settlement.verdict {
-        Verdict::Complete(_) => Ended::Completed,
-        Verdict::Filter { .. } => Ended::Filtered,
-        Verdict::Retry { .. } => Ended::Again,
-        Verdict::Snooze { .. } | Verdict::Release => Ended::Returned,
-        Verdict::Fail { .. } => Ended::Failed,
-    };
-    Settled {
-        item: settlement.item,
-        attempt: settlement.attempt,
-        ended,
-        output: output_of(&settlement.verdict),
-    }
-}
-
 fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> PortError {
     PortError::Unavailable(Box::new(error))
-}
-
-fn failed<O>(error: WorkflowError, output: Option<O>) -> Outcome<O> {
-    match error {
-        WorkflowError::Retry {
-            class,
-            after,
-            source,
-        } => Outcome::Retry {
-            failure: Failure::new(class, chain(source.as_ref())),
-            after,
-            output,
-        },
-        WorkflowError::Snooze {
-            after,
-            reason,
-            whole_workflow,
-        } => {
-            let scope = if whole_workflow {
-                SnoozeScope::Workflow
-            } else {
-                SnoozeScope::Item
-            };
-            Outcome::Snooze {
-                after,
-                reason,
-                scope,
-            }
-        }
-        WorkflowError::Permanent { class, source } => Outcome::Permanent {
-            failure: Failure::new(class, chain(source.as_ref())),
-            output,
-        },
-    }
-}
-
-fn output_of<O>(verdict: &Verdict<O>) -> Option<&O> {
-    match verdict {
-        Verdict::Complete(output) => Some(output),
-        Verdict::Filter { output, .. }
-        | Verdict::Retry { output, .. }
-        | Verdict::Fail { output, .. } => output.as_ref(),
-        Verdict::Snooze { .. } | Verdict::Release => None,
-    }
-}
-
-fn count<O>(
-    batch: &[Settlement<O>],
-    settled: &HashSet<ItemId>,
-    locked: Vec<ItemId>,
-) -> SettleReport {
-    let mut report = SettleReport::default();
-    for settlement in batch {
-        if locked.contains(&settlement.item) {
-            continue;
-        }
-        let counter = if settled.contains(&settlement.item) {
-            match settlement.verdict {
-                Verdict::Complete(_) => &mut report.completed,
-                Verdict::Filter { .. } => &mut report.filtered,
-                Verdict::Retry { .. } => &mut report.retried,
-                Verdict::Snooze { .. } => &mut report.snoozed,
-                Verdict::Fail { .. } => &mut report.failed,
-                Verdict::Release => &mut report.released,
-            }
-        } else {
-            &mut report.stale
-        };
-        *counter += 1;
-    }
-    report.blocked.items = locked;
-    report
-}
-
-fn add(total: &mut SettleReport, part: SettleReport) {
-    total.completed += part.completed;
-    total.filtered += part.filtered;
-    total.retried += part.retried;
-    total.snoozed += part.snoozed;
-    total.failed += part.failed;
-    total.released += part.released;
-    total.stale += part.stale;
-    total.blocked.items.extend(part.blocked.items);
 }

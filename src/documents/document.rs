@@ -19,6 +19,14 @@ use super::scope::TenantId;
 use crate::db::statement::{seconds, statement};
 use crate::store::stage::Request;
 
+/// Statements that make a document which nothing has read yet, of a tenant of its own, to try a workflow with.
+pub(super) const SAMPLE: &str = "
+    INSERT INTO tenant (uid, name, used_bytes) VALUES ('00000000-0000-4000-8000-000000000001', 'sample', 28);
+    INSERT INTO blob (tenant_id, sha256, bytes, refs)
+        SELECT id, sha256('The kettle is made of brass.'), 28, 1 FROM tenant;
+    INSERT INTO documents (uid, tenant_id, filename, original_filename, mime_type, file_size, sha256)
+        SELECT '00000000-0000-4000-8000-000000000002', tenant_id, 'kettle.txt', 'kettle.txt', 'text/plain', bytes, sha256 FROM blob";
+
 /// The name of a document towards its tenant, in the form in which the database writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]

@@ -23,7 +23,7 @@ pub(super) use self::store::{forget, queue};
 use self::command::Command;
 use self::contract::BadAnswer;
 use self::endpoint::Endpoint;
-use super::metrics;
+use super::{document, metrics};
 use crate::area::check::Check;
 use crate::config::Config;
 use crate::live::Live;
@@ -245,13 +245,8 @@ impl Workflow for DocumentEmbedding {
 impl Configured for DocumentEmbedding {
     type Options = Embedding;
 
-    /// Nothing has read it yet: there is nothing to do.
-    const SAMPLE: &'static str = "
-        INSERT INTO tenant (uid, name, used_bytes) VALUES ('00000000-0000-4000-8000-000000000001', 'sample', 28);
-        INSERT INTO blob (tenant_id, sha256, bytes, refs)
-            SELECT id, sha256('The kettle is made of brass.'), 28, 1 FROM tenant;
-        INSERT INTO documents (uid, tenant_id, filename, original_filename, mime_type, file_size, sha256)
-            SELECT '00000000-0000-4000-8000-000000000002', tenant_id, 'kettle.txt', 'kettle.txt', 'text/plain', bytes, sha256 FROM blob";
+    /// A document that nothing has read yet: there is nothing to do.
+    const SAMPLE: &'static str = document::SAMPLE;
 
     fn new(services: &Services, options: Live<Self::Options>) -> Self {
         let own = services

@@ -29,6 +29,7 @@ pub use self::options::Processing;
 use self::reads::Reads;
 use super::blob::{Blobs, Key};
 use super::child::{ChildError, Event, Outcome, find_pdfium};
+use super::document;
 use super::metrics;
 use super::password;
 use super::storage;
@@ -460,12 +461,7 @@ fn nobodys(what: &str, error: &(dyn Error + 'static)) -> WorkflowError {
 impl Configured for DocumentProcessing {
     type Options = Processing;
 
-    const SAMPLE: &'static str = "
-        INSERT INTO tenant (uid, name, used_bytes) VALUES ('00000000-0000-4000-8000-000000000001', 'sample', 28);
-        INSERT INTO blob (tenant_id, sha256, bytes, refs)
-            SELECT id, sha256('The kettle is made of brass.'), 28, 1 FROM tenant;
-        INSERT INTO documents (uid, tenant_id, filename, original_filename, mime_type, file_size, sha256)
-            SELECT '00000000-0000-4000-8000-000000000002', tenant_id, 'kettle.txt', 'kettle.txt', 'text/plain', bytes, sha256 FROM blob";
+    const SAMPLE: &'static str = document::SAMPLE;
 
     fn new(services: &Services, options: Live<Self::Options>) -> Self {
         let blobs = storage::at(services.sections.get(), &services.data_dir);

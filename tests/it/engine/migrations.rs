@@ -239,9 +239,23 @@ async fn run(database: &TestDatabase) -> Vec<String> {
 }
 
 fn all() -> usize {
+    since("")
+}
+
+/// How many there are from this one on.
+fn since(name: &str) -> usize {
     let all: Vec<Box<dyn diesel::migration::Migration<Pg>>> =
         migrations::MIGRATIONS.migrations().unwrap();
-    all.len()
+    all.iter()
+        .filter(|own| own.name().to_string().as_str() >= name)
+        .count()
+}
+
+/// Takes back this one and all after it; how many these are.
+async fn revert_before(database: &TestDatabase, name: &str) -> usize {
+    let after = since(name);
+    revert(database, after).await;
+    after
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -388,13 +402,7 @@ async fn a_curation_made_before_goes_on_and_takes_another_stage() {
 async fn numbers_beyond_the_bounds_are_brought_to_them() {
     let database = TestDatabase::empty().await;
     run(&database).await;
-    let all: Vec<Box<dyn diesel::migration::Migration<Pg>>> =
-        migrations::MIGRATIONS.migrations().unwrap();
-    let after = all
-        .iter()
-        .filter(|own| own.name().to_string().as_str() >= "2026-11-30-120000_set_rows_aside")
-        .count();
-    revert(&database, after).await;
+    let after = revert_before(&database, "2026-11-30-120000_set_rows_aside").await;
     database
         .run(
             "INSERT INTO crawl_policy (name, selection, target, frequency, retry_backoff) VALUES
@@ -471,13 +479,7 @@ async fn numbers_beyond_the_bounds_are_brought_to_them() {
 async fn addresses_from_before_are_spelt_as_they_are_now() {
     let database = TestDatabase::empty().await;
     run(&database).await;
-    let all: Vec<Box<dyn diesel::migration::Migration<Pg>>> =
-        migrations::MIGRATIONS.migrations().unwrap();
-    let after = all
-        .iter()
-        .filter(|own| own.name().to_string().as_str() >= "2026-11-30-210000_keep_addresses")
-        .count();
-    revert(&database, after).await;
+    let after = revert_before(&database, "2026-11-30-210000_keep_addresses").await;
     database
         .run(
             "INSERT INTO domain (domain, registrable_domain) VALUES ('a.example', 'a.example');
