@@ -146,7 +146,7 @@ impl Stage {
             Some(column) => format!("least({parameter}, item.{column})"),
             None => parameter.to_owned(),
         };
-        let excused = include_str!("stage/excused.sql");
+        let excused = request::EXCUSED;
         let used_up = |parameter: &str| {
             let condition = include_str!("stage/used_up.sql")
                 .replace("{excused}", excused)

@@ -9,6 +9,8 @@ SELECT job.id, report.place::bigint AS place, job.crawl_status AS status, job.cr
     job.locked_lease AS last_lease, (bot.bot_id = job.locked_by) IS TRUE AS was_mine,
     job.max_retries, extract(epoch FROM job.retry_backoff)::float8 AS backoff_seconds, page.is_active AND site.enabled AS is_wanted,
     coalesce(report.lease, job.locked_lease) AS token_lease, coalesce(report.attempt, job.crawl_attempts) AS token_attempt,
+    CASE WHEN coalesce(report.attempt, job.crawl_attempts) >= job.max_retries
+        THEN (SELECT {excused} FROM (SELECT job.id) AS item) ELSE 0 END::smallint AS excused,
     coalesce(holder.expires_at > now(), false) AS is_alive,
     known.id AS result, known.success AS result_success, known.price::text AS result_price, known.currency AS result_currency,
     known.error AS result_error

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use crate::db::statement::sql_query;
@@ -23,6 +24,8 @@ use crate::workflow::Workflow as _;
 
 /// How long the lease stands under which a late report is settled: no longer than its transaction.
 const LATE_LEASE: &str = "1 minute";
+
+static LOOK: LazyLock<String> = LazyLock::new(|| crawl::JOBS.excusing(include_str!("look.sql")));
 
 /// A report on one job.
 #[derive(Clone, Debug)]
@@ -114,6 +117,9 @@ struct Row {
     token_lease: Option<i64>,
     #[diesel(sql_type = SmallInt)]
     token_attempt: i16,
+    /// How many of its attempts do not count, where their number says that it was the last.
+    #[diesel(sql_type = SmallInt)]
+    excused: i16,
     #[diesel(sql_type = Bool)]
     is_alive: bool,
     #[diesel(sql_type = Nullable<BigInt>)]
@@ -189,6 +195,16 @@ impl Row {
         }
     }
 
+    /// Failures that count, if this attempt is one. Never more than there may be, so that a report made again is answered as it was
+    /// the first time: once the job has ended, nothing is excused any more.
+    fn failures(&self) -> i16 {
+        (self.token_attempt - self.excused).min(self.max_retries)
+    }
+
+    fn is_tried_again(&self) -> bool {
+        self.is_wanted && self.failures() < self.max_retries
+    }
+
     fn verdict(&self, done: &Done<'_>) -> Verdict<()> {
         match done {
             Done::Released => Verdict::Release,
@@ -201,7 +217,7 @@ impl Row {
                 ..
             } => {
                 let failure = Failure::new("bot", *error);
-                if self.is_wanted && self.token_attempt < self.max_retries {
+                if self.is_tried_again() {
                     let after = policy::backoff(self.backoff_seconds, self.token_attempt);
                     Verdict::Retry {
                         after,
@@ -289,11 +305,10 @@ async fn take(
                 failures: if success || is_release {
                     0
                 } else {
-                    row.token_attempt
+                    row.failures()
                 },
                 max_retries: row.max_retries,
-                is_retried: is_release
-                    || (!success && row.is_wanted && row.token_attempt < row.max_retries),
+                is_retried: is_release || (!success && row.is_tried_again()),
                 next_run_at: next.get(&row.id).copied().flatten(),
                 is_repeat: matches!(standing, Standing::Repeat { .. }),
             }
@@ -358,7 +373,7 @@ async fn look(
             (token.map(|own| own.lease.0), token.map(|own| own.attempt))
         })
         .unzip();
-    statement(include_str!("look.sql"))
+    statement(&LOOK)
         .bind::<Array<BigInt>, _>(&jobs)
         .bind::<Array<Nullable<BigInt>>, _>(&leases)
         .bind::<Array<Nullable<SmallInt>>, _>(&attempts)
@@ -551,6 +566,7 @@ mod tests {
             is_wanted: true,
             token_lease: Some(7),
             token_attempt: 2,
+            excused: 0,
             is_alive: true,
             result: None,
             result_success: None,
@@ -705,6 +721,15 @@ mod tests {
                 ..row()
             }),
             0
+        );
+        // One of the three was an outage's.
+        assert_eq!(
+            verdict(Row {
+                token_attempt: 3,
+                excused: 1,
+                ..row()
+            }),
+            1_200
         );
         assert_eq!(
             verdict(Row {

@@ -9,6 +9,9 @@
 const TAKEN: &str = "{stage}_status = 'Processing', {stage}_attempts = least(item.{stage}_attempts, 32000) + 1, \
                      {stage}_lease = {lease}, {stage}_due_at = NULL";
 
+/// How many of a row's attempts do not count.
+pub(super) const EXCUSED: &str = include_str!("excused.sql");
+
 /// The column group of a stage, as statements that ask for something name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Group {
@@ -86,6 +89,13 @@ impl Group {
     #[must_use]
     pub(crate) fn claim_under(&self, template: &str, lease: &'static str) -> String {
         self.fill(&template.replace("{set}", &TAKEN.replace("{lease}", lease)))
+    }
+
+    /// The statement `template` with `{excused}` filled in: how many attempts of the row `item` were nobody's fault and could not be
+    /// given back. Its history is looked at where the value is asked for.
+    #[must_use]
+    pub fn excusing(&self, template: &str) -> String {
+        self.fill(&template.replace("{excused}", &format!("({EXCUSED})")))
     }
 
     fn fill(&self, template: &str) -> String {

@@ -173,6 +173,32 @@ async fn a_failed_submit_is_tried_again_later_until_attempts_are_used_up() {
     assert_eq!(data["status"], "pending");
 }
 
+/// An attempt that an outage took from the job, and that could not be given back, is none of those it has.
+#[tokio::test]
+async fn an_excused_attempt_does_not_count_against_a_job() {
+    let api = Api::start(1).await;
+    let database = &api.app.database;
+    // As a job waits whose worker was cut off at its first attempt.
+    database
+        .run(
+            "INSERT INTO attempt (item_id, attempt, stage, outcome) SELECT id, 1, 'crawl_job/crawl', 'excused' FROM crawl_job;
+             UPDATE crawl_job SET crawl_attempts = 1",
+        )
+        .await;
+    for (attempt, status) in [(2, "pending"), (3, "pending"), (4, "failed")] {
+        let job = api.pull_one("ann").await;
+        assert_eq!(job["retry_count"], attempt - 1);
+        let first = api.post_as("ann", "submit/", failed(&job)).await;
+        let data = first.json()["data"].clone();
+        assert_eq!(data["status"], status, "attempt {attempt}");
+        let again = api.post_as("ann", "submit/", failed(&job)).await;
+        assert_eq!(again.json(), first.json(), "attempt {attempt}");
+        database
+            .run("UPDATE crawl_job SET crawl_due_at = now() WHERE crawl_status = 'Queued'")
+            .await;
+    }
+}
+
 /// Point 17 of what users expect: a repeat gets the first answer, with the token or without, and nothing happens twice.
 #[tokio::test]
 async fn a_repeated_submit_gets_the_first_answer() {
