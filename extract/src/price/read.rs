@@ -624,9 +624,11 @@ impl Reader<'_> {
         let power = match self.lower(next) {
             "k" if is_glued => 3,
             "m" if is_glued && (written == "M" || has_prefix) => 6,
-            "mio" | "mln" | "mn" | "million" | "millions" | "millionen" | "миллионов" | "млн" => {
-                6
-            }
+            // `1,5 M€`: the unit is a million euros.
+            "m" if written == "M" && self.is_mark_of_money_glued(next + 1) => 6,
+            "mio" | "mln" | "mn" | "million" | "millions" | "millionen" | "millón" | "millones"
+            | "milhão" | "milhões" | "milione" | "milioni" | "miljoen" | "miljoner" | "milyon"
+            | "миллионов" | "млн" => 6,
             "bn" | "billion" | "mrd" | "milliarden" | "milliards" | "млрд" => 9,
             "tys" | "тыс" | "tusen" | "mille" | "mil" => 3,
             "lakh" | "lac" | "लाख" => 5,
@@ -638,6 +640,12 @@ impl Reader<'_> {
         let after = next + 1;
         let has_dot = self.is_mark(after, &['.']) && self.is_glued(after);
         (power, if has_dot { after + 1 } else { after })
+    }
+
+    fn is_mark_of_money_glued(&self, index: usize) -> bool {
+        self.is_glued(index)
+            && matches!(self.kind(index), Some(Kind::Mark(_)))
+            && self.sign_at(index, index).is_some()
     }
 
     /// Takes a number of hundredths: adds it to the amount before, or makes it one of its own.
