@@ -216,11 +216,18 @@ async fn a_real_bucket_keeps_what_tenants_send() {
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 9));
     let data = TempDir::new().unwrap();
     let more = format!(
-        "[documents]\nstorage = \"s3://{}/gleaner\"\n[embedded]\ndata_dir = {:?}\n[workflows.document-processing]\nenabled = false\n",
+        "[documents]\nstorage = \"s3://{}/gleaner\"\n[embedded]\ndata_dir = {:?}\n",
         server.bucket(),
         data.path()
     );
     let config = ConfigFile::with("bucket", database.url(), nowhere, &more);
+    // Files come and go without anybody reading them.
+    let section = "[workflows.document-processing]\n";
+    config.write(
+        &config
+            .text()
+            .replace(section, &format!("{section}enabled = false\n")),
+    );
     let right = server.environment(&line, server.url.password().unwrap());
     let process = Process::start_in(&config, &right).await;
     let tenant = Tenant::new(&process, "a").await;
@@ -268,6 +275,7 @@ async fn a_real_bucket_keeps_what_tenants_send() {
     line.set(State::Whole);
     let document = tenant.uploaded("away.txt", b"The store is away.").await;
     tenant.delete(&document).await;
+    let kept = database.rows(KEPT).await;
 
     // With a secret that is wrong: the same, and it is told.
     let wrong = server.environment(&line, "not-the-secret");
