@@ -77,7 +77,10 @@ pub struct Searched {
     pub others_seconds: f64,
     /// What the pieces of both then take on the disk, with their indexes.
     pub pieces_bytes: u64,
-    /// The same searches again.
+    /// The same searches again, the first time after that: much of what they read has to come from the disk.
+    pub with_others_cold_p50_ms: f64,
+    pub with_others_cold_p95_ms: f64,
+    /// And once more, with as much in memory as before.
     pub with_others_p50_ms: f64,
     pub with_others_p95_ms: f64,
     #[serde(flatten)]
@@ -108,7 +111,7 @@ pub async fn search(scratch: &mut Scratch, what: &Searches) -> Result<Searched, 
         sets.insert(name.clone(), judge(scratch, &name, &set).await?);
     }
     let questions = made_questions();
-    let (mut alone, mut among) = (Vec::new(), Vec::new());
+    let (mut alone, mut cold, mut among) = (Vec::new(), Vec::new(), Vec::new());
     let (mut others, mut others_seconds) = (0, 0.0);
     if what.pieces > 0 {
         let tenant = make(scratch, what.pieces).await?;
@@ -118,6 +121,7 @@ pub async fn search(scratch: &mut Scratch, what: &Searches) -> Result<Searched, 
             let start = Instant::now();
             copy(scratch.admin(), tenant, what.others, what.other_words).await?;
             others_seconds = rounded(start.elapsed().as_secs_f64());
+            cold = times(scratch.admin(), tenant, &questions).await?;
             among = times(scratch.admin(), tenant, &questions).await?;
         }
     }
@@ -131,6 +135,8 @@ pub async fn search(scratch: &mut Scratch, what: &Searches) -> Result<Searched, 
         other_words: what.other_words.min(WORDS_OF_PIECE),
         others_seconds,
         pieces_bytes: size(scratch.admin()).await?,
+        with_others_cold_p50_ms: rounded(percentile(&cold, 50)),
+        with_others_cold_p95_ms: rounded(percentile(&cold, 95)),
         with_others_p50_ms: rounded(percentile(&among, 50)),
         with_others_p95_ms: rounded(percentile(&among, 95)),
         server: scratch.server_settings().await?,

@@ -164,7 +164,12 @@ async fn search_tells_times_among_another_tenants_pieces() {
     let result = bench(&[&["search"][..], &few].concat()).await;
     assert_eq!(result["others"], 600, "{result}");
     assert_eq!(result["other_words"], 10, "{result}");
-    for field in ["p95_ms", "with_others_p95_ms", "pieces_bytes"] {
+    for field in [
+        "p95_ms",
+        "with_others_cold_p95_ms",
+        "with_others_p95_ms",
+        "pieces_bytes",
+    ] {
         assert!(number(&result, field) > 0.0, "{result}");
     }
 }
