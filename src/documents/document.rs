@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Nullable, Text};
 use diesel::{OptionalExtension as _, QueryResult, QueryableByName};
-use diesel_async::AsyncPgConnection;
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
 use serde::Serialize;
 
 use super::intake::{STAGE, renamed};
@@ -135,12 +135,19 @@ macro_rules! columns {
     };
 }
 
+/// Has the transaction wait longer than others for a lock. What is stored of a large document takes a while on a busy machine, and its row is
+/// locked meanwhile; whoever asks for a change then is to get it, not to be told to ask again.
+async fn wait_longer(conn: &mut AsyncPgConnection) -> QueryResult<()> {
+    conn.batch_execute("SET LOCAL lock_timeout = '6s'").await
+}
+
 /// The document, whose row is locked until the end of the transaction.
 async fn lock(
     conn: &mut AsyncPgConnection,
     tenant: TenantId,
     uid: &Uid,
 ) -> Result<Document, Obstacle> {
+    wait_longer(conn).await?;
     let found: Option<Document> = statement(concat!(
         "SELECT ",
         columns!(),
@@ -180,6 +187,7 @@ pub async fn delete(
             &[Request::Cancel],
         )
     });
+    wait_longer(conn).await?;
     let family: Vec<Gone> = statement(
         "WITH RECURSIVE family AS ( \
              SELECT id FROM documents WHERE tenant_id = $1 AND uid = $2::uuid AND deleted_at IS NULL \

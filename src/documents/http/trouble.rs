@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use tracing::warn;
 
+use crate::db::locks;
 use crate::documents::document::Obstacle;
 use crate::documents::metrics;
 use crate::documents::quota::Refusal;
@@ -78,6 +79,18 @@ impl Trouble {
         )
     }
 
+    /// A statement was refused: for a lock that somebody else holds too long, or since the database does not answer.
+    fn statement(error: &diesel::result::Error) -> Self {
+        if locks::is_locked(error) {
+            warn!(error = %chain(error), "somebody keeps locked what a tenant asks for");
+            return Self::unavailable(
+                "it is being written by somebody else, and that takes long; nothing was changed",
+            )
+            .after(2);
+        }
+        Self::database(error)
+    }
+
     /// The place for files does not do what it is asked.
     pub(in crate::documents) fn storage(error: &(dyn std::error::Error + 'static)) -> Self {
         warn!(error = %chain(error), "the tenants' API cannot store a file");
@@ -121,7 +134,7 @@ pub(in crate::documents) async fn method_not_allowed() -> Trouble {
 
 impl From<diesel::result::Error> for Trouble {
     fn from(error: diesel::result::Error) -> Self {
-        Self::database(&error)
+        Self::statement(&error)
     }
 }
 
@@ -138,7 +151,7 @@ impl From<Refusal> for Trouble {
             }
             Refusal::Lapsed | Refusal::Vanished => Self::unavailable(detail),
             Refusal::Storage(error) => Self::storage(&error),
-            Refusal::Database(error) => Self::database(&error),
+            Refusal::Database(error) => Self::statement(&error),
         }
     }
 }
@@ -152,7 +165,7 @@ impl From<Obstacle> for Trouble {
             Obstacle::Hopeless(_) => Self::new(StatusCode::CONFLICT, "not_retryable", detail),
             Obstacle::Elsewhere(what) => Self::unavailable(what),
             Obstacle::Refused(refusal) => refusal.into(),
-            Obstacle::Database(error) => Self::database(&error),
+            Obstacle::Database(error) => Self::statement(&error),
         }
     }
 }

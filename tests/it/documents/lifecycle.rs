@@ -208,6 +208,39 @@ async fn work_is_cancelled_tried_again_and_done_anew_where_that_makes_sense() {
     assert_eq!(desk.database().rows(rows).await, ["||"]);
 }
 
+/// Its row is locked while what was read of it is stored.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_of_a_document_that_is_being_written_waits_for_it() {
+    let desk = Desk::start(|_| {}).await;
+    let tenant = desk.tenant("a", 10_000).await;
+    let path = uploaded(&desk, &tenant, 1).await;
+    let writer = desk.database().client().await;
+    let lock = "BEGIN; SELECT FROM documents FOR UPDATE";
+    writer.batch_execute(lock).await.expect("locked");
+    // Longer than other statements wait for a lock.
+    let waited = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' \
+                  AND clock_timestamp() - query_start > interval '2.5 seconds'";
+    let release = async {
+        wait_until("it has waited for a while", async || {
+            desk.database().count(waited).await > 0
+        })
+        .await;
+        writer.batch_execute("COMMIT").await.expect("unlocked");
+    };
+    let (answer, ()) = tokio::join!(post(&desk, &tenant, &path, "cancel"), release);
+    assert_eq!(answer.code(), (200, ""), "{answer:?}");
+
+    // Not for ever, and it is told as what it is.
+    writer.batch_execute(lock).await.expect("locked");
+    let answer = post(&desk, &tenant, &path, "retry").await;
+    assert_eq!(answer.code(), (503, "unavailable"), "{answer:?}");
+    let told = answer.body["error"].as_str().unwrap_or_default();
+    assert!(told.contains("written by somebody else"), "{answer:?}");
+    writer.batch_execute("COMMIT").await.expect("unlocked");
+    let rows = "SELECT status FROM documents";
+    assert_eq!(desk.database().rows(rows).await, ["cancelled"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_queues_what_waits_for_one_and_is_stored_nowhere() {
     let desk = Desk::paused().await;
