@@ -13,7 +13,9 @@ use figment::providers::{Format, Toml};
 use toml_edit::{DocumentMut, ImDocument, Item, TableLike};
 
 use super::DEFAULTS;
+use super::schedules::SECTION;
 use crate::settings::{ConfigError, KeyPath, Misfit};
+use crate::store::schedule::definition::is_name;
 
 /// How far a name may be from a known one to be taken for it, in letters. Nearer is a slip of the pen, and no secret.
 const SLIP: usize = 2;
@@ -336,8 +338,12 @@ fn shown(path: &[String]) -> String {
                 .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
         };
         let is_index = part.len() < 4 && part.bytes().all(|byte| byte.is_ascii_digit());
+        // Of schedules people see the names everywhere, and their keys are those of all schedules.
+        let is_of_schedule = path.first().is_some_and(|first| first == SECTION)
+            && if shown.len() == 1 { is_name(part) } else { is_key() };
         let is_ours = item.is_some()
             || is_index
+            || is_of_schedule
             || (is_key() && table.is_some_and(|table| !table.is_empty()));
         shown.push(if is_ours { part.as_str() } else { UNTOLD });
         table = item.and_then(Item::as_table_like);

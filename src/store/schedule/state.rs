@@ -1,0 +1,504 @@
+//! What the tables know of the users' schedules: what is due next, what became of the last firing, what operators have asked.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Nullable, Text, Timestamptz};
+use diesel_async::AsyncPgConnection;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::definition::{Defined, Schedule, key, name_of};
+use super::timing::Turn;
+use crate::db::statement::{seconds, sql_query, statement};
+
+/// The first of the two numbers by which a firing under way is locked ("sche" in ASCII); the second is made of the name.
+pub const LOCK_CLASS: i32 = 0x7363_6865;
+
+/// A firing of the history goes at the earliest after this many others of one statement.
+const PRUNED_AT_ONCE: i64 = 5_000;
+
+/// How a schedule stands, as a process sees it that may have to fire it.
+#[derive(Clone, Debug, PartialEq, QueryableByName)]
+pub struct Standing {
+    /// As the tables know it.
+    #[diesel(sql_type = Text)]
+    pub name: String,
+    /// The database's clock.
+    #[diesel(sql_type = Timestamptz)]
+    pub now: DateTime<Utc>,
+    /// The first of its times that nobody has seen to.
+    #[diesel(sql_type = Timestamptz)]
+    pub next_at: DateTime<Utc>,
+    /// When it is due, in words.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub rule: Option<String>,
+    /// The schedule as the process has it that read its configuration last.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub definition: Option<String>,
+    /// How far a firing has come that queues rows.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub progress: Option<String>,
+    #[diesel(sql_type = Bool)]
+    pub paused: bool,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub resumed_at: Option<DateTime<Utc>>,
+    /// A request to fire at once that was not answered yet.
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub asked_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub last_outcome: Option<String>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub succeeded_at: Option<DateTime<Utc>>,
+}
+
+impl Standing {
+    /// Whether this process may fire it: no other has read another schedule of the name since.
+    #[must_use]
+    pub fn is_as(&self, defined: &Defined) -> bool {
+        self.definition.as_deref() == Some(&defined.definition)
+    }
+
+    /// The first of its times that nobody has seen to, without those that passed before it was resumed.
+    #[must_use]
+    pub fn next_at(&self, defined: &Defined) -> Option<DateTime<Utc>> {
+        match self.resumed_at {
+            Some(resumed) => defined.timing.rule.first_after(self.next_at, resumed),
+            None => Some(self.next_at),
+        }
+    }
+
+    /// What is to be done now by its times.
+    #[must_use]
+    pub fn turn(&self, defined: &Defined) -> Turn {
+        match self.next_at(defined) {
+            Some(next_at) if !self.paused => defined.timing.turn(next_at, self.now),
+            _ => Turn::Wait(None),
+        }
+    }
+
+    /// Whether there is anything to be done now.
+    #[must_use]
+    pub fn is_due(&self, defined: &Defined) -> bool {
+        self.progress.is_some()
+            || self.asked_at.is_some()
+            || !matches!(self.turn(defined), Turn::Wait(_))
+    }
+
+    /// How long it has been due.
+    #[must_use]
+    pub fn late(&self, defined: &Defined) -> Duration {
+        let Some(next_at) = self.next_at(defined).filter(|_| !self.paused) else {
+            return Duration::ZERO;
+        };
+        let due_at = next_at + defined.timing.delay(next_at);
+        (self.now - due_at).to_std().unwrap_or_default()
+    }
+}
+
+/// How these schedules stand.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn standing(
+    conn: &mut AsyncPgConnection,
+    defined: &[&Defined],
+) -> QueryResult<Vec<Standing>> {
+    statement(include_str!("standing.sql"))
+        .bind::<Array<Text>, _>(keys(defined))
+        .load(conn)
+        .await
+}
+
+fn keys(defined: &[&Defined]) -> Vec<String> {
+    defined.iter().map(|own| key(&own.name)).collect()
+}
+
+/// The clock of the database.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn now(conn: &mut AsyncPgConnection) -> QueryResult<DateTime<Utc>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Timestamptz)]
+        now: DateTime<Utc>,
+    }
+    let row: Row = statement("SELECT clock_timestamp() AS now")
+        .get_result(conn)
+        .await?;
+    Ok(row.now)
+}
+
+/// Makes these schedules known as a configuration has them that was just read. One that is new waits for its first time, and so does
+/// one whose rule is another now; all else goes on where it was, however long it was not in any configuration.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn make_known(conn: &mut AsyncPgConnection, defined: &[&Defined]) -> QueryResult<()> {
+    if defined.is_empty() {
+        return Ok(());
+    }
+    let now = now(conn).await?;
+    let first = |own: &&Defined| own.timing.rule.next_after(now).unwrap_or(never());
+    let column = |of: fn(&Defined) -> String| -> Vec<String> {
+        defined.iter().map(|own| of(own)).collect()
+    };
+    sql_query(include_str!("make_known.sql"))
+        .bind::<Array<Text>, _>(keys(defined))
+        .bind::<Array<Timestamptz>, _>(defined.iter().map(first).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(column(|own| own.timing.rule.told()))
+        .bind::<Array<Text>, _>(column(|own| own.definition.clone()))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// For a schedule whose time will not come any more.
+#[must_use]
+pub fn never() -> DateTime<Utc> {
+    // The last second that the table takes.
+    DateTime::from_timestamp(253_402_214_400, 0).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+/// Stops or restarts the firing of schedules. `by` is who asks.
+///
+/// # Errors
+/// Whatever the database answers; nothing is asked of any schedule then.
+pub async fn set_paused(
+    conn: &mut AsyncPgConnection,
+    names: &[&str],
+    paused: bool,
+    by: &str,
+) -> QueryResult<()> {
+    let keys: Vec<String> = names.iter().map(|name| key(name)).collect();
+    sql_query(
+        "INSERT INTO schedule_control (schedule, paused, changed_by) \
+         SELECT DISTINCT name, $2, $3 FROM unnest($1) AS name ORDER BY name ON CONFLICT (schedule) \
+         DO UPDATE SET paused = excluded.paused, changed_at = now(), changed_by = excluded.changed_by",
+    )
+    .bind::<Array<Text>, _>(keys)
+    .bind::<Bool, _>(paused)
+    .bind::<Text, _>(by)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Asks for one firing of each at once, also of those that are paused. `by` is who asks.
+///
+/// # Errors
+/// As [`set_paused`].
+pub async fn request_run(
+    conn: &mut AsyncPgConnection,
+    names: &[&str],
+    by: &str,
+) -> QueryResult<()> {
+    let keys: Vec<String> = names.iter().map(|name| key(name)).collect();
+    sql_query(
+        "INSERT INTO schedule_control (schedule, run_requested_at, changed_by) \
+         SELECT name, clock_timestamp(), $2 FROM (SELECT DISTINCT unnest($1) AS name ORDER BY 1) AS asked \
+         ON CONFLICT (schedule) DO UPDATE SET run_requested_at = excluded.run_requested_at, changed_at = now(), \
+         changed_by = excluded.changed_by",
+    )
+    .bind::<Array<Text>, _>(keys)
+    .bind::<Text, _>(by)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// A schedule as people see it.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = Schedule)]
+pub struct View {
+    pub name: String,
+    /// Whether the configuration that was asked has it, and it is enabled.
+    pub is_configured: bool,
+    /// When it is due, in words.
+    pub rule: String,
+    /// What it does: sql, or queue.
+    pub action: &'static str,
+    /// The next time that it fires for; null while it is paused or not configured.
+    #[schema(required, value_type = Option<String>, format = DateTime)]
+    pub next_at: Option<DateTime<Utc>>,
+    /// Seconds until then; negative where it is late.
+    #[schema(required)]
+    pub next_in_seconds: Option<f64>,
+    /// Since when a firing is under way.
+    #[schema(required, value_type = Option<String>, format = DateTime)]
+    pub running_since: Option<DateTime<Utc>>,
+    /// Whether it does not fire until it is resumed.
+    pub paused: bool,
+    #[schema(required, value_type = Option<String>, format = DateTime)]
+    pub paused_at: Option<DateTime<Utc>>,
+    #[schema(required)]
+    pub paused_by: Option<String>,
+    /// When it last fired; the following are about that.
+    #[schema(required, value_type = Option<String>, format = DateTime)]
+    pub last_fired_at: Option<DateTime<Utc>>,
+    /// The time that it fired for.
+    #[schema(required, value_type = Option<String>, format = DateTime)]
+    pub last_due_at: Option<DateTime<Utc>>,
+    /// completed, failed or missed.
+    #[schema(required)]
+    pub last_outcome: Option<String>,
+    #[schema(required)]
+    pub last_error: Option<String>,
+    /// Rows changed, returned or queued.
+    #[schema(required)]
+    pub last_rows: Option<i64>,
+    #[schema(required)]
+    pub last_elapsed_ms: Option<i64>,
+    /// The node that fired.
+    #[schema(required)]
+    pub last_node: Option<i64>,
+    /// When it last completed.
+    #[schema(required, value_type = Option<String>, format = DateTime)]
+    pub succeeded_at: Option<DateTime<Utc>>,
+    /// Times that were not fired for, ever.
+    pub missed: i64,
+}
+
+#[derive(Clone, Debug, QueryableByName)]
+struct Row {
+    #[diesel(sql_type = Text)]
+    name: String,
+    #[diesel(sql_type = Timestamptz)]
+    now: DateTime<Utc>,
+    #[diesel(sql_type = Timestamptz)]
+    next_at: DateTime<Utc>,
+    #[diesel(sql_type = Nullable<Text>)]
+    rule: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    definition: Option<String>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    running_since: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Bool)]
+    paused: bool,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    paused_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Text>)]
+    paused_by: Option<String>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    resumed_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    fired_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    fired_by: Option<i64>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    last_due_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Text>)]
+    last_outcome: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    last_error: Option<String>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    last_rows: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    last_elapsed_ms: Option<i64>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    succeeded_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = BigInt)]
+    missed: i64,
+}
+
+/// All schedules that the tables know or that are defined here, by name.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn views(
+    conn: &mut AsyncPgConnection,
+    defined: &[&Defined],
+) -> QueryResult<Vec<View>> {
+    let rows: Vec<Row> = sql_query(include_str!("views.sql"))
+        .bind::<Integer, _>(LOCK_CLASS)
+        .load(conn)
+        .await?;
+    let mut views: Vec<View> = rows
+        .into_iter()
+        .filter_map(|row| {
+            let name = name_of(&row.name)?.to_owned();
+            let own = defined.iter().find(|own| own.name == name);
+            Some(row.seen(name, own.copied()))
+        })
+        .collect();
+    for own in defined {
+        if views.iter().all(|view| view.name != own.name) {
+            views.push(not_seen(own));
+        }
+    }
+    views.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(views)
+}
+
+impl Row {
+    fn seen(self, name: String, defined: Option<&Defined>) -> View {
+        let next_at = defined.filter(|_| !self.paused).and_then(|own| {
+            // One that was changed since it was last made known waits for its first time.
+            let next_at = if self.rule.as_deref() == Some(&own.timing.rule.told()) {
+                match self.resumed_at {
+                    Some(resumed) => own.timing.rule.first_after(self.next_at, resumed),
+                    None => Some(self.next_at),
+                }
+            } else {
+                own.timing.rule.next_after(self.now)
+            }?;
+            (next_at < never()).then(|| next_at + own.timing.delay(next_at))
+        });
+        View {
+            is_configured: defined.is_some(),
+            rule: match defined {
+                Some(own) => own.timing.rule.told(),
+                None => self.rule.unwrap_or_default(),
+            },
+            action: match defined {
+                Some(own) => action(own),
+                None => self.definition.as_deref().map_or("", action_told),
+            },
+            next_at,
+            next_in_seconds: next_at.map(|next_at| in_seconds(next_at - self.now)),
+            running_since: self.running_since,
+            paused: self.paused,
+            paused_at: self.paused_at,
+            paused_by: self.paused_by,
+            last_fired_at: self.fired_at,
+            last_due_at: self.last_due_at,
+            last_outcome: self.last_outcome,
+            last_error: self.last_error,
+            last_rows: self.last_rows,
+            last_elapsed_ms: self.last_elapsed_ms,
+            last_node: self.fired_by,
+            succeeded_at: self.succeeded_at,
+            missed: self.missed,
+            name,
+        }
+    }
+}
+
+fn in_seconds(span: chrono::TimeDelta) -> f64 {
+    let millis = i32::try_from(span.num_milliseconds());
+    // What is further off than a month is told to the second.
+    match millis {
+        Ok(millis) => f64::from(millis) / 1_000.0,
+        Err(_) => f64::from(i32::try_from(span.num_seconds()).unwrap_or(i32::MAX)),
+    }
+}
+
+fn action(defined: &Defined) -> &'static str {
+    match defined.action {
+        super::definition::Action::Sql(_) => "sql",
+        super::definition::Action::Queue { .. } => "queue",
+    }
+}
+
+fn action_told(definition: &str) -> &'static str {
+    match serde_json::from_str::<Schedule>(definition) {
+        Ok(Schedule { queue: Some(_), .. }) => "queue",
+        Ok(_) => "sql",
+        Err(_) => "",
+    }
+}
+
+/// One that no process has made known yet.
+fn not_seen(defined: &Defined) -> View {
+    View {
+        name: defined.name.clone(),
+        is_configured: true,
+        rule: defined.timing.rule.told(),
+        action: action(defined),
+        next_at: None,
+        next_in_seconds: None,
+        running_since: None,
+        paused: false,
+        paused_at: None,
+        paused_by: None,
+        last_fired_at: None,
+        last_due_at: None,
+        last_outcome: None,
+        last_error: None,
+        last_rows: None,
+        last_elapsed_ms: None,
+        last_node: None,
+        succeeded_at: None,
+        missed: 0,
+    }
+}
+
+/// One firing of the history.
+#[derive(Clone, Debug, PartialEq, QueryableByName, Serialize, ToSchema)]
+pub struct Firing {
+    #[diesel(sql_type = BigInt)]
+    pub id: i64,
+    /// The time that it fired for; of one that was asked for, when that was.
+    #[diesel(sql_type = Timestamptz)]
+    #[schema(value_type = String, format = DateTime)]
+    pub due_at: DateTime<Utc>,
+    /// due, or asked.
+    #[diesel(sql_type = Text)]
+    pub cause: String,
+    #[diesel(sql_type = Timestamptz)]
+    #[schema(value_type = String, format = DateTime)]
+    pub started_at: DateTime<Utc>,
+    #[diesel(sql_type = Timestamptz)]
+    #[schema(value_type = String, format = DateTime)]
+    pub ended_at: DateTime<Utc>,
+    /// completed, failed or missed.
+    #[diesel(sql_type = Text)]
+    pub outcome: String,
+    /// Rows changed, returned or queued.
+    #[diesel(sql_type = Nullable<BigInt>)]
+    #[schema(required)]
+    pub rows: Option<i64>,
+    /// Times that were not fired for before it.
+    #[diesel(sql_type = BigInt)]
+    pub missed: i64,
+    #[diesel(sql_type = Nullable<Text>)]
+    #[schema(required)]
+    pub error: Option<String>,
+    /// The node that fired.
+    #[diesel(sql_type = Nullable<BigInt>)]
+    #[schema(required)]
+    pub fired_by: Option<i64>,
+}
+
+/// The newest firings of a schedule.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn firings(
+    conn: &mut AsyncPgConnection,
+    name: &str,
+    limit: i64,
+) -> QueryResult<Vec<Firing>> {
+    sql_query(
+        "SELECT id, due_at, cause, started_at, ended_at, outcome, rows, missed, error, fired_by \
+         FROM schedule_firing WHERE schedule = $1 ORDER BY id DESC LIMIT $2",
+    )
+    .bind::<Text, _>(key(name))
+    .bind::<BigInt, _>(limit)
+    .load(conn)
+    .await
+}
+
+/// Drops firings that are older than this. Returns how many.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn prune(conn: &mut AsyncPgConnection, keep: Duration) -> QueryResult<usize> {
+    let mut gone = 0;
+    loop {
+        let some = sql_query(
+            "DELETE FROM schedule_firing WHERE id = ANY (ARRAY(SELECT id FROM schedule_firing \
+             WHERE started_at < now() - make_interval(secs => $1) ORDER BY started_at, id LIMIT $2))",
+        )
+        .bind::<Double, _>(seconds(keep))
+        .bind::<BigInt, _>(PRUNED_AT_ONCE)
+        .execute(conn)
+        .await?;
+        gone += some;
+        if i64::try_from(some).is_ok_and(|some| some < PRUNED_AT_ONCE) {
+            return Ok(gone);
+        }
+    }
+}
