@@ -2,22 +2,30 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Nullable, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, Text, Timestamptz};
 use diesel_async::AsyncPgConnection;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::definition::{Defined, Schedule, key, name_of};
+use super::definition::{Action, Defined, Schedule, key, name_of};
 use super::timing::Turn;
-use crate::db::statement::{seconds, sql_query, statement};
+use crate::db::statement::{sql_query, statement};
+use crate::store::prune::{self, Kind};
 
 /// The first of the two numbers by which a firing under way is locked ("sche" in ASCII); the second is made of the name.
 pub const LOCK_CLASS: i32 = 0x7363_6865;
 
-/// A firing of the history goes at the earliest after this many others of one statement.
-const PRUNED_AT_ONCE: i64 = 5_000;
+/// What gets old of it: the history of firings.
+pub const KEPT: Kind = Kind {
+    key: "firings",
+    name: "schedule_firing",
+    table: "schedule_firing",
+    schedule: prune::Schedule::Daily,
+    batch: 5_000,
+    sql: include_str!("firings.sql"),
+};
 
 /// How a schedule stands, as a process sees it that may have to fire it.
 #[derive(Clone, Debug, PartialEq, QueryableByName)]
@@ -259,6 +267,29 @@ pub struct View {
     pub succeeded_at: Option<DateTime<Utc>>,
     /// Times that were not fired for, ever.
     pub missed: i64,
+    /// By how much the next firing is later than its time.
+    #[serde(skip)]
+    #[schema(ignore)]
+    put_off: Option<TimeDelta>,
+}
+
+impl View {
+    /// Its next times from now on, before any jitter; none while it is paused.
+    #[must_use]
+    pub fn upcoming(
+        &self,
+        defined: &Defined,
+        now: DateTime<Utc>,
+        count: usize,
+    ) -> Vec<DateTime<Utc>> {
+        match self.next_at {
+            Some(next_at) => {
+                let next_at = next_at - self.put_off.unwrap_or_default();
+                defined.timing.upcoming(next_at, now, count)
+            }
+            None => Vec::new(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, QueryableByName)]
@@ -344,8 +375,10 @@ impl Row {
             } else {
                 own.timing.rule.next_after(self.now)
             }?;
-            (next_at < never()).then(|| next_at + own.timing.delay(next_at))
+            (next_at < never()).then(|| (next_at, own.timing.delay(next_at)))
         });
+        let put_off = next_at.map(|(_, delay)| delay);
+        let next_at = next_at.map(|(next_at, delay)| next_at + delay);
         View {
             is_configured: defined.is_some(),
             rule: match defined {
@@ -371,12 +404,13 @@ impl Row {
             last_node: self.fired_by,
             succeeded_at: self.succeeded_at,
             missed: self.missed,
+            put_off,
             name,
         }
     }
 }
 
-fn in_seconds(span: chrono::TimeDelta) -> f64 {
+fn in_seconds(span: TimeDelta) -> f64 {
     let millis = i32::try_from(span.num_milliseconds());
     // What is further off than a month is told to the second.
     match millis {
@@ -387,8 +421,8 @@ fn in_seconds(span: chrono::TimeDelta) -> f64 {
 
 fn action(defined: &Defined) -> &'static str {
     match defined.action {
-        super::definition::Action::Sql(_) => "sql",
-        super::definition::Action::Queue { .. } => "queue",
+        Action::Sql(_) => "sql",
+        Action::Queue { .. } => "queue",
     }
 }
 
@@ -422,6 +456,7 @@ fn not_seen(defined: &Defined) -> View {
         last_node: None,
         succeeded_at: None,
         missed: 0,
+        put_off: None,
     }
 }
 
@@ -479,26 +514,4 @@ pub async fn firings(
     .bind::<BigInt, _>(limit)
     .load(conn)
     .await
-}
-
-/// Drops firings that are older than this. Returns how many.
-///
-/// # Errors
-/// Whatever the database answers.
-pub async fn prune(conn: &mut AsyncPgConnection, keep: Duration) -> QueryResult<usize> {
-    let mut gone = 0;
-    loop {
-        let some = sql_query(
-            "DELETE FROM schedule_firing WHERE id = ANY (ARRAY(SELECT id FROM schedule_firing \
-             WHERE started_at < now() - make_interval(secs => $1) ORDER BY started_at, id LIMIT $2))",
-        )
-        .bind::<Double, _>(seconds(keep))
-        .bind::<BigInt, _>(PRUNED_AT_ONCE)
-        .execute(conn)
-        .await?;
-        gone += some;
-        if i64::try_from(some).is_ok_and(|some| some < PRUNED_AT_ONCE) {
-            return Ok(gone);
-        }
-    }
 }
