@@ -15,7 +15,8 @@ use crate::db::connect::Connector;
 use crate::store::node;
 use crate::store::schedule::check;
 use crate::store::schedule::definition::Defined;
-use crate::store::schedule::state::{self, Firing, View};
+use crate::store::schedule::state;
+use crate::store::schedule::view::{self, Firing, View};
 
 /// Times to come that `show` shows.
 const UPCOMING: usize = 5;
@@ -64,12 +65,12 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
     let connection: &mut AsyncPgConnection = &mut connection;
     let defined = config.schedules.defined();
     let all: Vec<&Defined> = defined.iter().collect();
-    let views = state::views(connection, &all).await?;
+    let views = view::views(connection, &all).await?;
     match arguments.action {
         Action::List => list(global, &views),
         Action::Show { name, firings } => {
             let view = find(&views, &name)?;
-            let firings = state::firings(connection, &name, firings).await?;
+            let firings = view::firings(connection, &name, firings).await?;
             let now = state::now(connection).await?;
             let own = defined.iter().find(|own| own.name == name);
             let upcoming = own.map_or_else(Vec::new, |own| view.upcoming(own, now, UPCOMING));

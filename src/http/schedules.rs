@@ -29,7 +29,8 @@ use super::listing::{self, Good, Refusal, Rows};
 use super::openapi::{Responses, one_of, refusals};
 use super::{Routes, State};
 use crate::store::schedule::definition::Defined;
-use crate::store::schedule::state::{self, Firing, View};
+use crate::store::schedule::state;
+use crate::store::schedule::view::{self, Firing, View};
 
 /// What can be asked of a schedule.
 const ACTIONS: [&str; 3] = ["pause", "resume", "run-now"];
@@ -158,7 +159,7 @@ fn defined(state: &State) -> Vec<Defined> {
 async fn views(state: &State, defined: &[Defined]) -> Result<Vec<View>, Refusal> {
     let all: Vec<&Defined> = defined.iter().collect();
     let mut conn = listing::connection(state).await?;
-    state::views(&mut conn, &all)
+    view::views(&mut conn, &all)
         .await
         .map_err(|error| Refusal::database(&error))
 }
@@ -199,7 +200,7 @@ async fn show(
         return Err(unknown(&views));
     };
     let mut conn = listing::connection(&state).await?;
-    let firings = state::firings(&mut conn, &name, FIRINGS)
+    let firings = view::firings(&mut conn, &name, FIRINGS)
         .await
         .map_err(|error| Refusal::database(&error))?;
     let now = state::now(&mut conn)

@@ -2,7 +2,8 @@
 //! expression, and the users' schedules from the configuration.
 //!
 //! The program's own work asks [`is_mine`] or [`is_mine_by_cron`] from its tickers. A schedule of the users' is a [`Schedule`];
-//! [`timing`] says when it fires, [`state`] is what its rows hold, [`firing`] fires it, and [`check`] looks whether it can.
+//! [`timing`] says when it fires, [`state`] is what its rows hold and [`view`] what people see of them, [`firing`] fires it, and
+//! [`check`] looks whether it can.
 
 pub mod check;
 mod cron;
@@ -11,6 +12,7 @@ pub mod firing;
 mod queue;
 pub mod state;
 pub mod timing;
+pub mod view;
 
 use std::time::Duration;
 

@@ -21,7 +21,7 @@ const SCHEDULE: &str = r#"
 cron = "*/2 * * * * *"
 missed = { each = 1000 }
 sql = """
-WITH slept AS MATERIALIZED (SELECT current_setting('gleaner.due_at')::timestamptz AS due_at, pg_sleep(1.5))
+WITH slept AS MATERIALIZED (SELECT current_setting('gleaner.due_at')::timestamptz AS due_at, pg_sleep(0.8))
 INSERT INTO witness (due_at) SELECT due_at FROM slept
 """
 "#;
@@ -42,7 +42,7 @@ async fn a_kill_in_the_middle_of_a_statement_loses_and_doubles_no_firing() {
     };
     let within = TAKEN_OVER.mul_f64(busy);
     let sleeping = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' \
-                    AND query LIKE '%pg_sleep(1.5)%' AND pid <> pg_backend_pid()";
+                    AND query LIKE '%pg_sleep(0.8)%' AND pid <> pg_backend_pid()";
     let mut victim = start("first").await;
     for round in 0..KILLS {
         wait_until_by("a statement is under way", within, async || {

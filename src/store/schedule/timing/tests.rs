@@ -132,7 +132,7 @@ fn two_in_the_morning_comes_once_whatever_clocks_do() {
     let nightly = timing(cron("0 2 * * *", "Europe/Berlin"), Missed::Once);
     let minute = TimeDelta::seconds(60);
     assert_eq!(
-        fired(&nightly, "2027-03-26T12:00:00Z", "2027-03-30T00:00:00Z", minute),
+        fired(&nightly, "2027-03-26T12:00:00Z", "2027-03-29T12:00:00Z", minute),
         ["27 01:00", "28 01:00", "29 00:00"]
     );
     assert_eq!(

@@ -103,7 +103,7 @@ async fn the_api_lists_shows_and_takes_requests() {
     })
     .await;
     let answer = post("/api/v1/schedules/yearly/pause").await;
-    assert_eq!(answer.status, 202, "{answer:?}");
+    assert_eq!(answer.status, 202, "{}", answer.body);
     assert_eq!(answer.json()["asked"], "pause");
     let shown = get("/api/v1/schedules/yearly").await.json();
     assert_eq!(shown["data"]["schedule"]["paused_by"], "the API", "{shown}");
@@ -135,7 +135,7 @@ async fn the_api_lists_shows_and_takes_requests() {
         );
     }
     let refused = exchange(address, "POST /api/v1/schedules/yearly/pause", &[]).await;
-    assert_eq!(refused.status, 403, "{refused:?}");
+    assert_eq!(refused.status, 403, "{}", refused.body);
     let described = get("/api/openapi.json").await.json();
     for path in [
         "/api/v1/schedules",

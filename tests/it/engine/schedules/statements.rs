@@ -2,7 +2,7 @@
 
 use gleaner::store::prune::{self, Cursor};
 use gleaner::store::schedule::firing::{self, Outcome, Step};
-use gleaner::store::schedule::state;
+use gleaner::store::schedule::{state, view};
 
 use super::{define, due, fire};
 use crate::support::TestDatabase;
@@ -128,7 +128,7 @@ async fn whoever_comes_second_finds_it_in_hand_or_done() {
         .await
         .unwrap();
     assert_eq!(firing::step(&mut conn, &own, 7).await.unwrap(), Step::Busy);
-    let views = state::views(&mut conn, &[&own]).await.unwrap();
+    let views = view::views(&mut conn, &[&own]).await.unwrap();
     assert!(views[0].running_since.is_some(), "{views:?}");
     holder.batch_execute("ROLLBACK").await.unwrap();
 
@@ -221,7 +221,7 @@ async fn odd_rows_keep_no_schedule_from_firing() {
         .await;
     let (fired, _) = fire(&mut conn, &own).await;
     assert_eq!(fired.outcome, Outcome::Completed);
-    assert_eq!(state::views(&mut conn, &[&own]).await.unwrap().len(), 1);
+    assert_eq!(view::views(&mut conn, &[&own]).await.unwrap().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -248,5 +248,5 @@ async fn the_history_is_kept_for_a_time() {
             .await,
         0
     );
-    assert_eq!(state::firings(&mut conn, "x", 3).await.unwrap().len(), 3);
+    assert_eq!(view::firings(&mut conn, "x", 3).await.unwrap().len(), 3);
 }
