@@ -83,7 +83,7 @@ const OWN: [&str; 12] = [
     "render",
     "extract",
     "retention",
-    schedules::SECTION,
+    layers::SCHEDULES,
     "workflows",
 ];
 
@@ -269,7 +269,7 @@ impl Config {
         put("render", serde_json::to_value(&self.render)?);
         put("extract", serde_json::to_value(&self.extract)?);
         put("retention", self.retention.value()?);
-        put(schedules::SECTION, self.schedules.value()?);
+        put(layers::SCHEDULES, self.schedules.value()?);
         put("workflows", self.workflows.value()?);
         for (name, section) in &self.sections {
             put(name, section.value()?);

@@ -82,7 +82,9 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
                 .iter()
                 .find(|name| defined.iter().all(|own| own.name != **name))
             {
-                let told = format!("the schedule \"{off}\" is not in this configuration, or not enabled: nobody would fire it");
+                let told = format!(
+                    "the schedule \"{off}\" is not in this configuration, or not enabled: nobody would fire it"
+                );
                 return Err(Misuse(told).into());
             }
             state::request_run(connection, &names, &by()).await?;
@@ -235,7 +237,16 @@ fn list(global: &Global, views: &[View]) -> anyhow::Result<u8> {
         return Ok(OK);
     }
     let mut table = Table::new(&[
-        "schedule", "rule", "does", "next", "last", "outcome", ">took", ">rows", ">missed", "paused by",
+        "schedule",
+        "rule",
+        "does",
+        "next",
+        "last",
+        "outcome",
+        ">took",
+        ">rows",
+        ">missed",
+        "paused by",
     ]);
     for view in views {
         table.push(vec![
@@ -285,7 +296,11 @@ fn show(
         None => print("not in this configuration"),
     }
     if let (true, Some(by)) = (view.paused, &view.paused_by) {
-        print(&format!("paused by {} {}", plain(by), instant(view.paused_at)));
+        print(&format!(
+            "paused by {} {}",
+            plain(by),
+            instant(view.paused_at)
+        ));
     }
     if let Some(since) = view.running_since {
         print(&format!("running since {}", instant(Some(since))));
@@ -303,7 +318,15 @@ fn show(
     }
     print("");
     let mut table = Table::new(&[
-        "fired for", "cause", "started", "outcome", ">took", ">rows", ">missed", ">node", "error",
+        "fired for",
+        "cause",
+        "started",
+        "outcome",
+        ">took",
+        ">rows",
+        ">missed",
+        ">node",
+        "error",
     ]);
     for firing in firings {
         let elapsed = (firing.ended_at - firing.started_at).num_milliseconds();

@@ -13,7 +13,6 @@ use figment::providers::{Format, Toml};
 use toml_edit::{DocumentMut, ImDocument, Item, TableLike};
 
 use super::DEFAULTS;
-use super::schedules::SECTION;
 use crate::settings::{ConfigError, KeyPath, Misfit};
 use crate::store::schedule::definition::is_name;
 
@@ -21,6 +20,8 @@ use crate::store::schedule::definition::is_name;
 const SLIP: usize = 2;
 /// What stands in the place of a name that may be a secret.
 pub(super) const UNTOLD: &str = "…";
+/// The section in which people name schedules.
+pub(super) const SCHEDULES: &str = "schedules";
 /// The beginning of our variables' names.
 const PREFIX: &str = "GLEANER_";
 
@@ -339,8 +340,12 @@ fn shown(path: &[String]) -> String {
         };
         let is_index = part.len() < 4 && part.bytes().all(|byte| byte.is_ascii_digit());
         // Of schedules people see the names everywhere, and their keys are those of all schedules.
-        let is_of_schedule = path.first().is_some_and(|first| first == SECTION)
-            && if shown.len() == 1 { is_name(part) } else { is_key() };
+        let is_of_schedule = path.first().is_some_and(|first| first == SCHEDULES)
+            && if shown.len() == 1 {
+                is_name(part)
+            } else {
+                is_key()
+            };
         let is_ours = item.is_some()
             || is_index
             || is_of_schedule

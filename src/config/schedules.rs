@@ -5,14 +5,11 @@ use std::collections::BTreeMap;
 use figment::value::Value as Found;
 use serde_json::{Map, Value};
 
-use super::layers::Layers;
+use super::layers::{Layers, SCHEDULES};
 use super::schema::extract;
 use crate::settings::{ConfigError, inconsistent};
 use crate::store::schedule::Schedule;
 use crate::store::schedule::definition::{Defined, is_name};
-
-/// The name of the section.
-pub(super) const SECTION: &str = "schedules";
 
 /// Schedules, by their names.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -21,19 +18,24 @@ pub struct Schedules(BTreeMap<String, Schedule>);
 impl Schedules {
     /// Reads each of them.
     pub(super) fn read(layers: &Layers) -> Result<Self, ConfigError> {
-        let found = layers.merged.find_value(SECTION);
-        let names: Vec<String> = match found.map_err(|error| layers.explain(SECTION, &error))? {
+        let found = layers.merged.find_value(SCHEDULES);
+        let names: Vec<String> = match found.map_err(|error| layers.explain(SCHEDULES, &error))? {
             Found::Dict(_, table) => table.into_keys().collect(),
-            _ => return Err(inconsistent(SECTION, "expected a table for each schedule")),
+            _ => {
+                return Err(inconsistent(
+                    SCHEDULES,
+                    "expected a table for each schedule",
+                ));
+            }
         };
         let schedules = names.into_iter().map(|name| {
             if !is_name(&name) {
                 return Err(inconsistent(
-                    SECTION,
+                    SCHEDULES,
                     "the name of a schedule has 1 to 63 letters a to z, digits, - and _, and begins with a letter or digit",
                 ));
             }
-            let schedule = extract(layers, &format!("{SECTION}.{name}"))?;
+            let schedule = extract(layers, &format!("{SCHEDULES}.{name}"))?;
             Ok((name, schedule))
         });
         schedules.collect::<Result<_, ConfigError>>().map(Self)
@@ -78,7 +80,7 @@ impl Schedules {
         for (name, schedule) in &self.0 {
             schedule
                 .define(name)
-                .map_err(|(key, told)| inconsistent(&format!("{SECTION}.{name}.{key}"), told))?;
+                .map_err(|(key, told)| inconsistent(&format!("{SCHEDULES}.{name}.{key}"), told))?;
         }
         Ok(())
     }

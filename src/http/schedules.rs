@@ -190,10 +190,7 @@ async fn list(Held(state): Held<State>) -> Result<Response, Refusal> {
     responses((status = 200, description = "The schedule.", body = Good<Shown>), Looks),
     security(("admin" = []), ()),
 )]
-async fn show(
-    Held(state): Held<State>,
-    Path(name): Path<String>,
-) -> Result<Response, Refusal> {
+async fn show(Held(state): Held<State>, Path(name): Path<String>) -> Result<Response, Refusal> {
     let defined = defined(&state);
     let views = views(&state, &defined).await?;
     let Some(view) = views.iter().find(|view| view.name == name) else {

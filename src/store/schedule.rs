@@ -10,6 +10,7 @@ mod cron;
 pub mod definition;
 pub mod firing;
 mod queue;
+mod record;
 pub mod state;
 pub mod timing;
 pub mod view;

@@ -130,7 +130,12 @@ impl Schedules {
 
     /// Takes a configuration over.
     async fn take(&self, round: &mut Round, config: Arc<Config>) -> Result<(), PortError> {
-        let defined: Vec<Arc<Defined>> = config.schedules.defined().into_iter().map(Arc::new).collect();
+        let defined: Vec<Arc<Defined>> = config
+            .schedules
+            .defined()
+            .into_iter()
+            .map(Arc::new)
+            .collect();
         if !defined.is_empty() {
             let mut conn = self.shared.connection().await?;
             let all: Vec<&Defined> = defined.iter().map(|own| &**own).collect();
@@ -138,7 +143,11 @@ impl Schedules {
                 .await
                 .map_err(db::port_error)?;
         }
-        for gone in round.defined.iter().filter(|old| defined.iter().all(|own| own.name != old.name)) {
+        for gone in round
+            .defined
+            .iter()
+            .filter(|old| defined.iter().all(|own| own.name != old.name))
+        {
             metrics::schedule_stands(&gone.name, Duration::ZERO, false, None);
         }
         for own in &defined {
@@ -181,7 +190,13 @@ impl Schedules {
         }
         if wake > now + LOOK / 2 {
             // Nothing is due soon: nor is a connection needed.
-            drop(round.spare.lock().unwrap_or_else(PoisonError::into_inner).take());
+            drop(
+                round
+                    .spare
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .take(),
+            );
         }
         Ok(wake)
     }
@@ -195,11 +210,14 @@ impl Schedules {
         now: Instant,
     ) -> Option<Instant> {
         let is_ours = standing.is_as(own);
-        let is_under_way =
-            round.in_hand.contains(&own.name) || round.elsewhere.contains(&own.name);
+        let is_under_way = round.in_hand.contains(&own.name) || round.elsewhere.contains(&own.name);
         metrics::schedule_stands(
             &own.name,
-            if is_under_way { Duration::ZERO } else { standing.late(own) },
+            if is_under_way {
+                Duration::ZERO
+            } else {
+                standing.late(own)
+            },
             standing.last_outcome.as_deref() == Some(Outcome::Failed.name()),
             standing.succeeded_at,
         );
@@ -271,7 +289,11 @@ async fn fire_with(
         Some(conn) => conn,
         None => match fresh(Some(connector.connect().await?)).await {
             Some(conn) => conn,
-            None => return Err(Trouble::Query(diesel::result::Error::BrokenTransactionManager)),
+            None => {
+                return Err(Trouble::Query(
+                    diesel::result::Error::BrokenTransactionManager,
+                ));
+            }
         },
     };
     loop {
@@ -325,7 +347,8 @@ impl Round {
                 self.elsewhere.insert(name);
             }
             Ok(Step::NotDue | Step::NotOurs | Step::More) => {
-                self.later.insert(name, (Instant::now() + OVERTAKEN, OVERTAKEN));
+                self.later
+                    .insert(name, (Instant::now() + OVERTAKEN, OVERTAKEN));
             }
             Err(error) => {
                 let after = self.put_off(&name, TROUBLE);

@@ -51,7 +51,10 @@ async fn a_kill_in_the_middle_of_a_statement_loses_and_doubles_no_firing() {
         })
         .await;
         let due_at: String = client
-            .query_one("SELECT next_at::text FROM schedule WHERE name = 'schedules.slow'", &[])
+            .query_one(
+                "SELECT next_at::text FROM schedule WHERE name = 'schedules.slow'",
+                &[],
+            )
             .await
             .unwrap()
             .get(0);
@@ -64,11 +67,18 @@ async fn a_kill_in_the_middle_of_a_statement_loses_and_doubles_no_firing() {
             count == 1
         })
         .await;
-        println!("kill {}: fired for after {:.1?}", round + 1, killed_at.elapsed());
+        println!(
+            "kill {}: fired for after {:.1?}",
+            round + 1,
+            killed_at.elapsed()
+        );
     }
     wait_until_by("it has caught up", Duration::from_secs(90), async || {
         let late: bool = client
-            .query_one("SELECT next_at > now() FROM schedule WHERE name = 'schedules.slow'", &[])
+            .query_one(
+                "SELECT next_at > now() FROM schedule WHERE name = 'schedules.slow'",
+                &[],
+            )
             .await
             .unwrap()
             .get(0);

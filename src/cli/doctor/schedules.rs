@@ -37,7 +37,10 @@ fn judged(problems: &[(String, String)], views: &[View], is_running: bool) -> Ch
     }
     let configured: Vec<&View> = views.iter().filter(|view| view.is_configured).collect();
     let late = configured.iter().filter(|view| {
-        view.running_since.is_none() && view.next_in_seconds.is_some_and(|left| left < -LATE_SECONDS)
+        view.running_since.is_none()
+            && view
+                .next_in_seconds
+                .is_some_and(|left| left < -LATE_SECONDS)
     });
     let late: Vec<&str> = late.map(|view| view.name.as_str()).collect();
     if !late.is_empty() {

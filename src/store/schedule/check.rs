@@ -7,8 +7,9 @@ use super::definition::{Action, Defined, Problem};
 use super::queue::Target;
 use crate::db::DbError;
 
-/// What is wrong with a schedule in this database, by its key and what would be right; nothing, as far as that can be told before it
-/// fires. `client` is a session on the same database, for questions that change nothing.
+/// What is wrong with a schedule in this database, by its key and what would be right.
+///
+/// Nothing, as far as that can be told before it fires. `client` is a session on the same database, for questions that change nothing.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -18,7 +19,10 @@ pub async fn problem(
     defined: &Defined,
 ) -> Result<Option<Problem>, DbError> {
     let zone = defined.zone.name().replace('\'', "''");
-    if let Err(error) = client.batch_execute(&format!("SET TimeZone = '{zone}'")).await {
+    if let Err(error) = client
+        .batch_execute(&format!("SET TimeZone = '{zone}'"))
+        .await
+    {
         let why = refusal(error)?;
         return Ok(Some(problem_at("time_zone", &why)));
     }
@@ -31,7 +35,10 @@ pub async fn problem(
             Ok(_) => Ok(None),
             Err(error) => {
                 let why = refusal(error)?;
-                Ok(Some(problem_at("sql", &format!("cannot be prepared: {why}"))))
+                Ok(Some(problem_at(
+                    "sql",
+                    &format!("cannot be prepared: {why}"),
+                )))
             }
         },
         Action::Queue { stage, condition } => {

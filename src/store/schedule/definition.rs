@@ -69,11 +69,7 @@ pub struct Queue {
     /// For which stage: `table/stage`, or `schema.table/stage`.
     pub stage: String,
     /// Which rows: a condition in SQL over the table's columns. All of them, if there is none.
-    #[serde(
-        default,
-        rename = "where",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
     pub condition: Option<String>,
 }
 
@@ -221,6 +217,7 @@ impl Schedule {
             (Some(expression), None) => {
                 let cron = Cron::with_seconds(expression)
                     .map_err(|error| problem("cron", why_no_cron(&error)))?;
+                let cron = Box::new(cron);
                 Ok(Rule::Cron { cron, zone })
             }
             (None, Some(every)) if every < Duration::from_secs(1) || every > LONGEST => {
@@ -253,12 +250,18 @@ impl Schedule {
                     )
                 })?;
                 let condition = queue.condition.clone();
-                if condition.as_ref().is_some_and(|text| text.trim().is_empty()) {
+                if condition
+                    .as_ref()
+                    .is_some_and(|text| text.trim().is_empty())
+                {
                     let told = "is empty: leave it out to queue all rows";
                     return Err(problem("queue.where", told));
                 }
                 if condition.as_ref().is_some_and(|text| text.contains('\0')) {
-                    return Err(problem("queue.where", "holds a NUL, which no text in SQL does"));
+                    return Err(problem(
+                        "queue.where",
+                        "holds a NUL, which no text in SQL does",
+                    ));
                 }
                 Ok(Action::Queue { stage, condition })
             }
@@ -317,7 +320,8 @@ fn check_statement(sql: &str) -> Result<(), Problem> {
 fn first_word(sql: &str) -> Option<String> {
     let mut rest = sql;
     loop {
-        rest = rest.trim_start_matches(|sign: char| sign.is_whitespace() || sign == '(' || sign == ';');
+        rest = rest
+            .trim_start_matches(|sign: char| sign.is_whitespace() || sign == '(' || sign == ';');
         if let Some(comment) = rest.strip_prefix("--") {
             rest = comment.split_once('\n').map_or("", |(_, after)| after);
         } else if let Some(comment) = rest.strip_prefix("/*") {

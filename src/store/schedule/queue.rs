@@ -10,7 +10,7 @@ use diesel_async::{AsyncConnection, AsyncPgConnection};
 use serde::{Deserialize, Serialize};
 
 use super::definition::{Action, Defined, StageName, key};
-use super::firing::{self, Made, Occasion, Step, put_back, record, set_up, told};
+use super::record::{Made, Occasion, Step, is_gone, is_in_the_way, put_back, record, set_up, told};
 use crate::db;
 use crate::db::statement::{Statement, sql_query, statement};
 use crate::store::stage::{Request, ask};
@@ -111,7 +111,8 @@ impl Target {
         };
         let bound = |parameter: &str| -> String {
             let parts = self.types.iter().enumerate();
-            let parts = parts.map(|(at, kind)| format!("({parameter}::text[])[{}]::{kind}", at + 1));
+            let parts =
+                parts.map(|(at, kind)| format!("({parameter}::text[])[{}]::{kind}", at + 1));
             parts.collect::<Vec<_>>().join(", ")
         };
         let keys = each(&|column| column.to_owned());
@@ -195,7 +196,7 @@ pub(super) async fn begin(
     let until = match last {
         Ok(Some(until)) => until,
         Ok(None) => return record(conn, defined, node, &occasion, Made::completed(0)).await,
-        Err(error) if firing::is_gone(&error) => return Err(error),
+        Err(error) if is_gone(&error) => return Err(error),
         Err(error) => {
             let made = Made::failed(None, told(&error, defined));
             return record(conn, defined, node, &occasion, made).await;
@@ -240,7 +241,16 @@ pub(super) async fn go_on(
     }
     match Target::find(conn, stage).await? {
         Ok(target) => next(conn, defined, node, &target, progress).await,
-        Err(problem) => record(conn, defined, node, &occasion, Made::failed(queued, problem)).await,
+        Err(problem) => {
+            record(
+                conn,
+                defined,
+                node,
+                &occasion,
+                Made::failed(queued, problem),
+            )
+            .await
+        }
     }
 }
 
@@ -275,10 +285,10 @@ async fn next(
                 progress.after = batch.last.or(progress.after);
                 break batch.picked < limit;
             }
-            Err(error) if firing::is_gone(&error) => return Err(error),
+            Err(error) if is_gone(&error) => return Err(error),
             Err(error) => error,
         };
-        if firing::is_in_the_way(&error) && tries < 2 {
+        if is_in_the_way(&error) && tries < 2 {
             tries += 1;
         } else if db::is_of_a_row(&error) && limit > 1 {
             limit /= 2;
@@ -316,11 +326,7 @@ async fn next(
     Ok(Step::More)
 }
 
-fn bound<'a>(
-    sql: &'a str,
-    limit: i64,
-    progress: &'a Progress,
-) -> Statement<'a> {
+fn bound<'a>(sql: &'a str, limit: i64, progress: &'a Progress) -> Statement<'a> {
     let bound = sql_query(sql)
         .bind::<BigInt, _>(limit)
         .bind::<Array<Text>, _>(&progress.until);
@@ -349,7 +355,7 @@ async fn at_fault(
         .await;
     match looked {
         Ok(rows) => Ok(rows.into_iter().next().map(|row| row.next)),
-        Err(error) if firing::is_gone(&error) => Err(error),
+        Err(error) if is_gone(&error) => Err(error),
         // The condition itself is what a row breaks: the error that it was refused with tells.
         Err(_refused) => Ok(None),
     }

@@ -137,8 +137,10 @@ pub async fn now(conn: &mut AsyncPgConnection) -> QueryResult<DateTime<Utc>> {
     Ok(row.now)
 }
 
-/// Makes these schedules known as a configuration has them that was just read. One that is new waits for its first time, and so does
-/// one whose rule is another now; all else goes on where it was, however long it was not in any configuration.
+/// Makes these schedules known as a configuration has them that was just read.
+///
+/// One that is new waits for its first time, and so does one whose rule is another now; all else goes on where it was, however long it
+/// was not in any configuration.
 ///
 /// # Errors
 /// Whatever the database answers.
@@ -148,9 +150,8 @@ pub async fn make_known(conn: &mut AsyncPgConnection, defined: &[&Defined]) -> Q
     }
     let now = now(conn).await?;
     let first = |own: &&Defined| own.timing.rule.next_after(now).unwrap_or(never());
-    let column = |of: fn(&Defined) -> String| -> Vec<String> {
-        defined.iter().map(|own| of(own)).collect()
-    };
+    let column =
+        |of: fn(&Defined) -> String| -> Vec<String> { defined.iter().map(|own| of(own)).collect() };
     sql_query(include_str!("make_known.sql"))
         .bind::<Array<Text>, _>(keys(defined))
         .bind::<Array<Timestamptz>, _>(defined.iter().map(first).collect::<Vec<_>>())

@@ -19,7 +19,7 @@ const COUNTED: usize = 10_000;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Rule {
     /// By a cron expression and the clocks of a zone.
-    Cron { cron: Cron, zone: Tz },
+    Cron { cron: Box<Cron>, zone: Tz },
     /// So often, counted from when it was first seen.
     Every(TimeDelta),
 }

@@ -132,10 +132,7 @@ struct Row {
 ///
 /// # Errors
 /// Whatever the database answers.
-pub async fn views(
-    conn: &mut AsyncPgConnection,
-    defined: &[&Defined],
-) -> QueryResult<Vec<View>> {
+pub async fn views(conn: &mut AsyncPgConnection, defined: &[&Defined]) -> QueryResult<Vec<View>> {
     let rows: Vec<Row> = sql_query(include_str!("views.sql"))
         .bind::<Integer, _>(LOCK_CLASS)
         .load(conn)

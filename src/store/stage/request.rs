@@ -76,8 +76,10 @@ impl Group {
     }
 }
 
-/// The statement `template` with these requests in it, for a caller that runs it. Costs a few copies of the text: one that runs
-/// all the time is kept. `table` is as SQL names it, and `stage` a name as `gleaner_add_stage` takes it.
+/// The statement `template` with these requests in it, for a caller that runs it.
+///
+/// Costs a few copies of the text: one that runs all the time is kept. `table` is as SQL names it, and `stage` a name as
+/// `gleaner_add_stage` takes it.
 #[must_use]
 pub fn ask(table: &str, stage: &str, template: &str, requests: &[Request]) -> String {
     let kept = |column: &str| format!(" ELSE item.{stage}_{column}");

@@ -1,3 +1,5 @@
+//! Schedules as files have them, right and wrong.
+
 use super::*;
 
 /// A schedule from its keys, as a file has them.
@@ -12,9 +14,10 @@ fn problem_of(keys: &str) -> String {
 
 #[test]
 fn a_schedule_is_read_with_its_defaults() {
-    let defined = schedule("cron = \"30 3 * * *\"\ntime_zone = \"Europe/Berlin\"\nsql = \"SELECT 1\"")
-        .define("nightly")
-        .unwrap();
+    let defined =
+        schedule("cron = \"30 3 * * *\"\ntime_zone = \"Europe/Berlin\"\nsql = \"SELECT 1\"")
+            .define("nightly")
+            .unwrap();
     assert_eq!(defined.timing.rule.told(), "30 3 * * * Europe/Berlin");
     assert_eq!(defined.timing.missed, Missed::Once);
     assert_eq!(defined.timeout, Duration::from_secs(300));
@@ -30,10 +33,13 @@ fn a_schedule_is_read_with_its_defaults() {
         panic!("it queues");
     };
     assert_eq!(stage.quoted_table(), "\"billing\".\"invoice\"");
-    assert_eq!((stage.stage.as_str(), condition.as_deref()), ("ocr", Some("total IS NULL")));
+    assert_eq!(
+        (stage.stage.as_str(), condition.as_deref()),
+        ("ocr", Some("total IS NULL"))
+    );
 }
 
-/// What Celery's crontab and APScheduler's cron trigger can say.
+/// What other schedulers' crontabs and cron triggers can say.
 #[test]
 fn forms_that_other_schedulers_have_are_known() {
     for expression in [
@@ -91,7 +97,10 @@ fn what_is_wrong_is_told_by_key_with_what_would_be_right() {
             "every = \"1h\"\nmissed = { each = 5000 }\nsql = \"SELECT 1\"",
             "missed: each must be at most 1000",
         ),
-        ("every = \"1h\"\nsql = \" -- nothing\\n\"", "sql: holds no statement"),
+        (
+            "every = \"1h\"\nsql = \" -- nothing\\n\"",
+            "sql: holds no statement",
+        ),
         (
             "every = \"1h\"\nsql = \"/* x */ COMMIT\"",
             "sql: begins with COMMIT",
@@ -122,7 +131,10 @@ fn tables_may_be_called_anything() {
     for (text, table) in [
         ("invoice/ocr", Some("\"invoice\"")),
         ("billing.Invoice/ocr", Some("\"billing\".\"Invoice\"")),
-        ("\"odd.name/x\".\"a \"\"b\"/ocr", Some("\"odd.name/x\".\"a \"\"b\"")),
+        (
+            "\"odd.name/x\".\"a \"\"b\"/ocr",
+            Some("\"odd.name/x\".\"a \"\"b\""),
+        ),
         ("\"open/ocr", None),
         ("/ocr", None),
         ("a./ocr", None),

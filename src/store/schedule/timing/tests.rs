@@ -1,3 +1,5 @@
+//! Times of rules over changes of clocks, and what becomes of times that were missed.
+
 use super::*;
 
 fn at(text: &str) -> DateTime<Utc> {
@@ -6,7 +8,7 @@ fn at(text: &str) -> DateTime<Utc> {
 
 fn cron(expression: &str, zone: &str) -> Rule {
     Rule::Cron {
-        cron: Cron::with_seconds(expression).unwrap(),
+        cron: Box::new(Cron::with_seconds(expression).unwrap()),
         zone: zone.parse().unwrap(),
     }
 }
@@ -103,8 +105,11 @@ fn every_hour_and_every_minute_go_on_over_both_changes() {
         ("America/New_York", "2027-03-14T07:00:00Z"),
         ("America/New_York", "2027-11-07T06:00:00Z"),
     ] {
-        for (expression, seconds) in [("0 * * * *", 3600), ("* * * * *", 60), ("*/15 * * * * *", 15)]
-        {
+        for (expression, seconds) in [
+            ("0 * * * *", 3600),
+            ("* * * * *", 60),
+            ("*/15 * * * * *", 15),
+        ] {
             let rule = cron(expression, zone);
             let start = at(change) - TimeDelta::hours(3);
             let count = usize::try_from(6 * 3600 / seconds).unwrap();
@@ -132,11 +137,21 @@ fn two_in_the_morning_comes_once_whatever_clocks_do() {
     let nightly = timing(cron("0 2 * * *", "Europe/Berlin"), Missed::Once);
     let minute = TimeDelta::seconds(60);
     assert_eq!(
-        fired(&nightly, "2027-03-26T12:00:00Z", "2027-03-29T12:00:00Z", minute),
+        fired(
+            &nightly,
+            "2027-03-26T12:00:00Z",
+            "2027-03-29T12:00:00Z",
+            minute
+        ),
         ["27 01:00", "28 01:00", "29 00:00"]
     );
     assert_eq!(
-        fired(&nightly, "2027-10-29T12:00:00Z", "2027-11-02T00:00:00Z", minute),
+        fired(
+            &nightly,
+            "2027-10-29T12:00:00Z",
+            "2027-11-02T00:00:00Z",
+            minute
+        ),
         ["30 00:00", "31 00:00", "01 01:00"]
     );
 }

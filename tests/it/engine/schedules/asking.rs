@@ -26,7 +26,8 @@ async fn schedules_are_listed_shown_paused_and_asked_for() {
     let ran = with_file(&database, TWO, &["schedules", "list"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(
-        ran.stdout.contains("30 3 * * * Europe/Berlin") && ran.stdout.contains("once a process runs"),
+        ran.stdout.contains("30 3 * * * Europe/Berlin")
+            && ran.stdout.contains("once a process runs"),
         "{ran:?}"
     );
     let ran = with_file(&database, TWO, &["schedules", "pause", "nightly"]);
@@ -45,8 +46,18 @@ async fn schedules_are_listed_shown_paused_and_asked_for() {
     let listed = ran.json();
     let nightly = &listed["schedules"][0];
     assert_eq!(
-        (&nightly["name"], &nightly["paused"], &nightly["last_outcome"], &nightly["next_at"]),
-        (&"nightly".into(), &true.into(), &"failed".into(), &Value::Null),
+        (
+            &nightly["name"],
+            &nightly["paused"],
+            &nightly["last_outcome"],
+            &nightly["next_at"]
+        ),
+        (
+            &"nightly".into(),
+            &true.into(),
+            &"failed".into(),
+            &Value::Null
+        ),
         "{ran:?}"
     );
     let by = nightly["paused_by"].as_str().unwrap();
@@ -59,7 +70,11 @@ async fn schedules_are_listed_shown_paused_and_asked_for() {
     assert_eq!(ran.code, 0, "{ran:?}");
     let ran = with_file(&database, TWO, &["schedules", "show", "nightly", "--json"]);
     let shown = ran.json();
-    assert_eq!(shown["upcoming"].as_array().map(Vec::len), Some(5), "{ran:?}");
+    assert_eq!(
+        shown["upcoming"].as_array().map(Vec::len),
+        Some(5),
+        "{ran:?}"
+    );
     assert_eq!(shown["firings"][0]["cause"], "asked");
     assert_eq!(shown["definition"]["cron"], "30 3 * * *");
     let ran = with_file(&database, TWO, &["schedules", "show", "nightly"]);
@@ -71,7 +86,10 @@ async fn schedules_are_listed_shown_paused_and_asked_for() {
             &["schedules", "pause", "nix"][..],
             "no schedule is called \"nix\"; there are nightly",
         ),
-        (&["schedules", "run-now", "off"], "no schedule is called \"off\""),
+        (
+            &["schedules", "run-now", "off"],
+            "no schedule is called \"off\"",
+        ),
     ] {
         let ran = with_file(&database, TWO, arguments);
         assert_eq!(ran.code, 2, "{ran:?}");
@@ -123,8 +141,16 @@ async fn the_api_lists_shows_and_takes_requests() {
     for (request, status, code) in [
         ("GET /api/v1/schedules/nix", 404, "unknown_schedule"),
         ("POST /api/v1/schedules/nix/pause", 404, "unknown_schedule"),
-        ("POST /api/v1/schedules/yearly/explode", 404, "unknown_action"),
-        ("GET /api/v1/schedules/yearly/pause", 405, "method_not_allowed"),
+        (
+            "POST /api/v1/schedules/yearly/explode",
+            404,
+            "unknown_action",
+        ),
+        (
+            "GET /api/v1/schedules/yearly/pause",
+            405,
+            "method_not_allowed",
+        ),
         ("GET /api/v1/schedules/%00", 404, "unknown_schedule"),
     ] {
         let answer = exchange(address, request, &["X-Requested-By: test"]).await;
@@ -161,10 +187,22 @@ async fn what_is_wrong_with_a_schedule_is_told_before_it_fires() {
     let ran = with_file(&database, good, &["check-config"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     for (keys, told) in [
-        ("sql = \"DELETE FROM invice\"", "schedules.x.sql: cannot be prepared: relation \"invice\" does not exist"),
-        ("sql = \"DELETE FROM invoice WHERE id = $1\"", "schedules.x.sql: has parameters"),
-        ("queue = { stage = \"invice/ocr\" }", "schedules.x.queue.stage: there is no table invice"),
-        ("queue = { stage = \"plain/ocr\" }", "gleaner_add_stage('public.plain', 'ocr') makes it one"),
+        (
+            "sql = \"DELETE FROM invice\"",
+            "schedules.x.sql: cannot be prepared: relation \"invice\" does not exist",
+        ),
+        (
+            "sql = \"DELETE FROM invoice WHERE id = $1\"",
+            "schedules.x.sql: has parameters",
+        ),
+        (
+            "queue = { stage = \"invice/ocr\" }",
+            "schedules.x.queue.stage: there is no table invice",
+        ),
+        (
+            "queue = { stage = \"plain/ocr\" }",
+            "gleaner_add_stage('public.plain', 'ocr') makes it one",
+        ),
         (
             "queue = { stage = \"invoice/ocr\", where = \"totl > 1\" }",
             "schedules.x.queue.where: is no condition over the table's columns: column \"totl\" does not exist",
@@ -181,25 +219,53 @@ async fn what_is_wrong_with_a_schedule_is_told_before_it_fires() {
         let ran = with_file(&database, &file, &["doctor", "--json"]);
         let found = ran.json();
         let checks = found["checks"].as_array().unwrap();
-        let check = checks.iter().find(|check| check["name"] == "schedules").unwrap();
+        let check = checks
+            .iter()
+            .find(|check| check["name"] == "schedules")
+            .unwrap();
         assert_eq!(check["outcome"], "fail", "{check}");
-        assert!(check["found"].as_str().unwrap().contains("schedules.x."), "{check}");
+        assert!(
+            check["found"].as_str().unwrap().contains("schedules.x."),
+            "{check}"
+        );
     }
     // What the file alone shows to be wrong, with key and line.
     for (keys, told) in [
-        ("cron = \"61 * * * *\"\nsql = \"SELECT 1\"", "schedules.x.cron: is no cron expression"),
-        ("cron = \"* * * * *\"\ntime_zone = \"Mars\"\nsql = \"SELECT 1\"", "schedules.x.time_zone: is no time zone"),
-        ("evry = \"1h\"\nsql = \"SELECT 1\"", "schedules.x.evry: no such key; did you mean `every`?"),
-        ("every = 3\nsql = \"SELECT 1\"", "schedules.x.every: expected"),
-        ("every = \"1h\"\nmissed = \"never\"\nsql = \"SELECT 1\"", "schedules.x.missed: expected one of `skip`, `once`, `each`"),
+        (
+            "cron = \"61 * * * *\"\nsql = \"SELECT 1\"",
+            "schedules.x.cron: is no cron expression",
+        ),
+        (
+            "cron = \"* * * * *\"\ntime_zone = \"Mars\"\nsql = \"SELECT 1\"",
+            "schedules.x.time_zone: is no time zone",
+        ),
+        (
+            "evry = \"1h\"\nsql = \"SELECT 1\"",
+            "schedules.x.evry: no such key; did you mean `every`?",
+        ),
+        (
+            "every = 3\nsql = \"SELECT 1\"",
+            "schedules.x.every: expected",
+        ),
+        (
+            "every = \"1h\"\nmissed = \"never\"\nsql = \"SELECT 1\"",
+            "schedules.x.missed: expected one of `skip`, `once`, `each`",
+        ),
         ("every = \"1h\"", "schedules.x.sql: is missing"),
     ] {
         let file = format!("[schedules.x]\n{keys}\n");
         let ran = with_file(&database, &file, &["check-config"]);
         assert_eq!(ran.code, 2, "{ran:?}");
-        assert!(ran.stderr.contains(told) && ran.stderr.contains("line "), "{keys}: {ran:?}");
+        assert!(
+            ran.stderr.contains(told) && ran.stderr.contains("line "),
+            "{keys}: {ran:?}"
+        );
     }
-    let ran = with_file(&database, "[schedules.\"a b\"]\nevery = \"1h\"\nsql = \"SELECT 1\"\n", &["check-config"]);
+    let ran = with_file(
+        &database,
+        "[schedules.\"a b\"]\nevery = \"1h\"\nsql = \"SELECT 1\"\n",
+        &["check-config"],
+    );
     assert_eq!(ran.code, 2, "{ran:?}");
     assert!(ran.stderr.contains("the name of a schedule has"), "{ran:?}");
     // Without a database the file is judged all the same.
@@ -208,7 +274,10 @@ async fn what_is_wrong_with_a_schedule_is_told_before_it_fires() {
     std::fs::write(&file, good).unwrap();
     let ran = gleaner(None, &["--config", file.to_str().unwrap(), "check-config"]);
     assert_eq!(ran.code, 0, "{ran:?}");
-    assert!(ran.stderr.contains("were not looked for in the database"), "{ran:?}");
+    assert!(
+        ran.stderr.contains("were not looked for in the database"),
+        "{ran:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -221,12 +290,18 @@ async fn doctor_tells_of_schedules_that_are_late_or_have_failed() {
     let check = || {
         let found = with_file(&database, &file, &["doctor", "--json"]).json();
         let checks = found["checks"].as_array().unwrap().clone();
-        checks.into_iter().find(|check| check["name"] == "schedules").unwrap()
+        checks
+            .into_iter()
+            .find(|check| check["name"] == "schedules")
+            .unwrap()
     };
     let late = check();
     assert_eq!(late["outcome"], "warn", "{late}");
     assert_eq!(late["found"], "due for more than a minute: x");
     fire(&mut conn, &own).await;
     let failed = check();
-    assert_eq!(failed["found"], "the last firing failed of x: division by zero [22012]");
+    assert_eq!(
+        failed["found"],
+        "the last firing failed of x: division by zero [22012]"
+    );
 }

@@ -8,7 +8,8 @@ use crate::support::TestDatabase;
 
 /// The schedules of the first example that has this one.
 fn example(name: &str) -> Vec<Defined> {
-    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/schedules.md")).unwrap();
+    let text =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/schedules.md")).unwrap();
     let head = format!("[schedules.{name}]");
     let block = text
         .split("```toml\n")

@@ -34,7 +34,8 @@ async fn every_second_is_fired_for_once_over_all_processes_and_within_a_second()
     database.run(WITNESS).await;
     let change = |config: &mut Config| {
         for (name, cron) in [("each-second", "* * * * * *"), ("odd", "1-59/2 * * * * *")] {
-            let keys = format!("cron = \"{cron}\"\nmissed = {{ each = 60 }}\nsql = \"{WITNESSED}\"");
+            let keys =
+                format!("cron = \"{cron}\"\nmissed = {{ each = 60 }}\nsql = \"{WITNESSED}\"");
             config.schedules.set(name, schedule(&keys));
         }
     };
@@ -68,7 +69,10 @@ async fn every_second_is_fired_for_once_over_all_processes_and_within_a_second()
     let late: f64 = database
         .scalar("SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM seen_at - due_at)::float8) FROM witness")
         .await;
-    assert!((0.0..1.0).contains(&late), "half of them were {late} s late");
+    assert!(
+        (0.0..1.0).contains(&late),
+        "half of them were {late} s late"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -88,7 +92,9 @@ async fn a_paused_schedule_does_not_fire_but_when_it_is_asked_to() {
     let database = &app.database;
     let of = async |name: &str| {
         database
-            .count(&format!("SELECT count(*) FROM witness WHERE name = '{name}'"))
+            .count(&format!(
+                "SELECT count(*) FROM witness WHERE name = '{name}'"
+            ))
             .await
     };
     // The other one tells that time passes in which this one would have fired.
@@ -127,7 +133,9 @@ async fn a_reload_adds_changes_and_removes_and_what_comes_back_goes_on() {
     let app = start(before.clone()).await;
     let of = async |name: &str| {
         database
-            .count(&format!("SELECT count(*) FROM witness WHERE name = '{name}'"))
+            .count(&format!(
+                "SELECT count(*) FROM witness WHERE name = '{name}'"
+            ))
             .await
     };
     let reload = async |change: &dyn Fn(&mut Config)| {
@@ -174,8 +182,11 @@ async fn of_two_schedules_of_a_name_the_one_read_last_counts() {
         .run("CREATE TABLE witness (which text, seen_at timestamptz DEFAULT clock_timestamp())")
         .await;
     let with = |which: &str| {
-        let keys = format!("cron = \"* * * * * *\"\nsql = \"INSERT INTO witness VALUES ('{which}')\"");
-        config(&database, |config| config.schedules.set("x", schedule(&keys)))
+        let keys =
+            format!("cron = \"* * * * * *\"\nsql = \"INSERT INTO witness VALUES ('{which}')\"");
+        config(&database, |config| {
+            config.schedules.set("x", schedule(&keys));
+        })
     };
     let one = start(with("one")).await;
     wait_until("the one fires", async || {
@@ -211,7 +222,9 @@ async fn firings_of_a_schedule_never_overlap() {
                 INSERT INTO witness SELECT began_at, clock_timestamp() FROM slept\"";
     let mut apps = Vec::new();
     for _ in 0..2 {
-        let config = config(&database, |config| config.schedules.set("slow", schedule(keys)));
+        let config = config(&database, |config| {
+            config.schedules.set("slow", schedule(keys));
+        });
         apps.push(start(config).await);
     }
     wait_until_by("three have ended", Duration::from_secs(60), async || {
@@ -241,16 +254,14 @@ async fn what_is_not_due_costs_next_to_nothing() {
     let rare = "cron = \"0 0 29 2 *\"\nsql = \"SELECT 1\"";
     let app = start(config(&database, |config| {
         for name in 0..50 {
-            config.schedules.set(&format!("rare-{name}"), schedule(rare));
+            config
+                .schedules
+                .set(&format!("rare-{name}"), schedule(rare));
         }
         config.schedules.set("clock", schedule(keys));
     }))
     .await;
-    let fired = async || {
-        database
-            .count("SELECT count(*) FROM schedule_firing")
-            .await
-    };
+    let fired = async || database.count("SELECT count(*) FROM schedule_firing").await;
     wait_until("it fires", async || fired().await >= 1).await;
     // 51 schedules, one of them due each second: the others have their part in the looks for that one, and none of their own.
     let scans = "SELECT coalesce(sum(seq_scan + coalesce(idx_scan, 0)), 0)::bigint FROM pg_stat_user_tables WHERE relname = 'schedule'";

@@ -68,10 +68,7 @@ async fn another_goes_on_where_one_ended() {
     database
         .run("UPDATE invoice SET ocr_status = 'Completed' WHERE ocr_status = 'Queued'; INSERT INTO invoice (total) SELECT n FROM generate_series(1, 100) AS n")
         .await;
-    assert_eq!(
-        database.count("SELECT count(*) FROM witness").await,
-        4_000
-    );
+    assert_eq!(database.count("SELECT count(*) FROM witness").await, 4_000);
     let mut other = database.connect().await;
     let (fired, steps) = fire(&mut other, &own).await;
     assert_eq!((fired.rows, steps), (Some(9_000), 3), "{fired:?}");
@@ -82,7 +79,9 @@ async fn another_goes_on_where_one_ended() {
         ["9000|9000|9000"]
     );
     assert_eq!(
-        database.rows("SELECT count(*), min(rows) FROM schedule_firing").await,
+        database
+            .rows("SELECT count(*), min(rows) FROM schedule_firing")
+            .await,
         ["1|9000"]
     );
 }
@@ -128,7 +127,11 @@ async fn tables_of_any_key_schema_and_name_are_queued() {
         )
         .await;
     for (name, stage, table) in [
-        ("composite", "\"Odd Schema\".\"Odd.Table\"/ship", "\"Odd Schema\".\"Odd.Table\""),
+        (
+            "composite",
+            "\"Odd Schema\".\"Odd.Table\"/ship",
+            "\"Odd Schema\".\"Odd.Table\"",
+        ),
         ("text", "named/ship", "named"),
     ] {
         let own = define(
@@ -191,7 +194,11 @@ async fn what_cannot_be_queued_is_told_with_the_remedy() {
         ))
         .await;
     for (name, queue, told) in [
-        ("absent", "stage = \"nowhere/ocr\"", "there is no table nowhere here"),
+        (
+            "absent",
+            "stage = \"nowhere/ocr\"",
+            "there is no table nowhere here",
+        ),
         (
             "plain",
             "stage = \"plain/ocr\"",
@@ -228,7 +235,10 @@ async fn one_that_is_changed_while_it_queues_ends_there() {
         .await;
     let before = define("ocr", "every = \"1h\"\nqueue = { stage = \"invoice/ocr\" }");
     let mut conn = due(&database, &before, 1).await;
-    assert_eq!(firing::step(&mut conn, &before, 7).await.unwrap(), Step::More);
+    assert_eq!(
+        firing::step(&mut conn, &before, 7).await.unwrap(),
+        Step::More
+    );
     let after = define("ocr", "every = \"1h\"\nsql = \"SELECT 1\"");
     gleaner::store::schedule::state::make_known(&mut conn, &[&after])
         .await

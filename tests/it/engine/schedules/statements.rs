@@ -34,7 +34,10 @@ async fn a_statement_fires_once_for_its_time_and_knows_it() {
             .await,
         ["due|completed|1|0|t|7|t"]
     );
-    assert_eq!(firing::step(&mut conn, &own, 7).await.unwrap(), Step::NotDue);
+    assert_eq!(
+        firing::step(&mut conn, &own, 7).await.unwrap(),
+        Step::NotDue
+    );
     // And what it set is nobody else's.
     assert_eq!(database.count("SELECT count(*) FROM witness").await, 1);
 }
@@ -60,7 +63,12 @@ async fn one_that_fails_leaves_nothing_but_its_error_and_the_next_time_comes() {
         ("absent", "DELETE FROM nowhere", "5m", "[42P01]"),
         // Would be found at the commit only.
         ("deferred", "INSERT INTO child VALUES (1)", "5m", "[23503]"),
-        ("slow", "SELECT pg_sleep(600)", "200ms", "its timeout is 200ms"),
+        (
+            "slow",
+            "SELECT pg_sleep(600)",
+            "200ms",
+            "its timeout is 200ms",
+        ),
         ("commits", "CALL breaks_off()", "5m", "[2D000]"),
         ("vacuums", "VACUUM witness", "5m", "[25001]"),
         ("two", "SELECT 1; SELECT 2", "5m", "[42601]"),
@@ -74,7 +82,10 @@ async fn one_that_fails_leaves_nothing_but_its_error_and_the_next_time_comes() {
         assert_eq!(fired.outcome, Outcome::Failed, "{name}");
         let error = fired.error.unwrap();
         assert!(error.contains(told), "{name}: {error}");
-        assert_eq!(firing::step(&mut conn, &own, 7).await.unwrap(), Step::NotDue);
+        assert_eq!(
+            firing::step(&mut conn, &own, 7).await.unwrap(),
+            Step::NotDue
+        );
     }
     assert_eq!(
         database
@@ -193,7 +204,10 @@ async fn a_time_that_comes_again_is_not_fired_for_again() {
     database
         .run("UPDATE schedule SET next_at = last_due_at WHERE name = 'schedules.nightly'")
         .await;
-    assert_eq!(firing::step(&mut conn, &own, 7).await.unwrap(), Step::NotDue);
+    assert_eq!(
+        firing::step(&mut conn, &own, 7).await.unwrap(),
+        Step::NotDue
+    );
     assert_eq!(
         database
             .rows("SELECT (SELECT count(*) FROM witness), next_at > now() FROM schedule WHERE name = 'schedules.nightly'")
@@ -213,7 +227,10 @@ async fn odd_rows_keep_no_schedule_from_firing() {
         .run("UPDATE schedule SET progress = '{\"odd\": 1}', run_answered_at = 'infinity' WHERE name = 'schedules.nightly';
               INSERT INTO schedule_control (schedule, run_requested_at) VALUES ('schedules.nightly', 'infinity')")
         .await;
-    assert_eq!(firing::step(&mut conn, &own, 7).await.unwrap(), Step::NotDue);
+    assert_eq!(
+        firing::step(&mut conn, &own, 7).await.unwrap(),
+        Step::NotDue
+    );
     let (fired, _) = fire(&mut conn, &own).await;
     assert_eq!(fired.outcome, Outcome::Completed);
     database
@@ -237,7 +254,9 @@ async fn the_history_is_kept_for_a_time() {
     let keep = std::time::Duration::from_secs(100 * 3600);
     let (mut next, mut gone) = (Some(Cursor::default()), 0);
     while let Some(cursor) = next {
-        let step = prune::step(&mut conn, &state::KEPT, keep, cursor, false).await.unwrap();
+        let step = prune::step(&mut conn, &state::KEPT, keep, cursor, false)
+            .await
+            .unwrap();
         gone += step.gone;
         next = step.next;
     }
