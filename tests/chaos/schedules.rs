@@ -1,7 +1,5 @@
 //! `kill -9` in the middle of a schedule's statement, again and again: each time is fired for, and none twice.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
-
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
