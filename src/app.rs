@@ -149,7 +149,7 @@ impl App {
             .map(|area| (area.outside)(&config))
             .collect::<Result<_, _>>()?;
         let admin_token = config.http.admin_token.clone();
-        members.extend(upkeep::members(&shared, areas.kept()));
+        members.extend(upkeep::members(&shared, areas.kept(), &direct));
         members.extend(areas.iter().flat_map(|area| (area.tickers)(&shared)));
         if listen {
             members.push(listener::member(direct.clone(), &shared));
@@ -317,6 +317,7 @@ impl App {
             log.set_level(&new.log.level);
         }
         self.shared.config.set(new.clone());
+        self.shared.schedules.notify_one();
         Ok(reloaded)
     }
 

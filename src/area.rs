@@ -21,7 +21,7 @@ use crate::config::{Config, Declared, Schema};
 use crate::db::DbError;
 use crate::http::{Routes, StatusPart};
 use crate::settings::ConfigError;
-use crate::store::prune;
+use crate::store::{prune, schedule};
 use crate::workflows::Known;
 
 /// Looks at what `gleaner doctor` tells of an area.
@@ -65,6 +65,9 @@ impl fmt::Debug for Area {
     }
 }
 
+/// What of the program's own tables gets old, whatever areas it has.
+static KEPT: [prune::Kind; 1] = [schedule::state::KEPT];
+
 /// Some areas, and what they bring together: those of the program, or of a test that adds one of its own.
 #[derive(Debug)]
 pub struct Areas {
@@ -78,7 +81,7 @@ impl Areas {
     #[must_use]
     pub fn of(each: &[&'static Area]) -> Self {
         let workflows: Vec<Known> = each.iter().flat_map(|area| (area.workflows)()).collect();
-        let kept = each.iter().flat_map(|area| area.kept);
+        let kept = each.iter().flat_map(|area| area.kept).chain(&KEPT);
         let schema = Schema {
             workflows: workflows.iter().map(|known| known.declared).collect(),
             sections: each.iter().flat_map(|area| (area.sections)()).collect(),
@@ -103,9 +106,9 @@ impl Areas {
         &self.workflows
     }
 
-    /// What of their tables gets old.
+    /// What of their tables gets old, and of those that every program has.
     pub fn kept(&self) -> impl Iterator<Item = &'static prune::Kind> {
-        self.iter().flat_map(|area| area.kept)
+        self.iter().flat_map(|area| area.kept).chain(&KEPT)
     }
 
     /// What they bring to the configuration.

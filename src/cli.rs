@@ -11,6 +11,7 @@ mod migrate;
 mod nodes;
 mod retention;
 mod run;
+mod schedules;
 mod status;
 
 use std::process::ExitCode;
@@ -53,6 +54,8 @@ enum Command {
     Status,
     /// List workflows, or pause, resume, run or unpark them on every node.
     Workflows(control::Arguments),
+    /// List schedules, or show, pause, resume or run one now.
+    Schedules(schedules::Arguments),
     /// Check database, schema and surroundings, and say what to do; exit code 1 when a check fails.
     Doctor,
     /// List, retry, cancel or show rows of a workflow.
@@ -141,9 +144,10 @@ async fn dispatch(cli: Cli, signals: Option<Signals>) -> anyhow::Result<u8> {
         Command::Demo(arguments) => Box::pin(demo::run(&cli.global, arguments)).await,
         Command::Migrate(arguments) => migrate::run(&cli.global, arguments).await,
         Command::Bench(arguments) => bench::run(&cli.global, arguments).await,
-        Command::CheckConfig => check_config::run(&cli.global),
+        Command::CheckConfig => check_config::run(&cli.global).await,
         Command::Status => status::run(&cli.global).await,
         Command::Workflows(arguments) => control::run(&cli.global, arguments).await,
+        Command::Schedules(arguments) => schedules::run(&cli.global, arguments).await,
         Command::Doctor => doctor::run(&cli.global).await,
         Command::Items(arguments) => items::run(&cli.global, arguments).await,
         Command::Retention(arguments) => retention::run(&cli.global, arguments).await,

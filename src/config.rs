@@ -10,6 +10,7 @@ mod layers;
 mod mistakes;
 mod restart;
 mod retention;
+mod schedules;
 mod schema;
 mod whole;
 mod workflows;
@@ -27,6 +28,7 @@ use self::schema::extract;
 use self::whole::Written;
 pub use diff::{Change, Reloaded, diff, reload};
 pub use retention::Retention;
+pub use schedules::Schedules;
 pub use schema::{Check, Declared, Schema};
 pub use workflows::Workflows;
 
@@ -60,6 +62,8 @@ pub struct Config {
     pub extract: gleaner_extract::Config,
     /// How long things are kept.
     pub retention: Retention,
+    /// What fires by itself, and when.
+    pub schedules: Schedules,
     /// One section per workflow.
     pub workflows: Workflows,
     sections: std::collections::BTreeMap<&'static str, Box<dyn Erased>>,
@@ -68,7 +72,7 @@ pub struct Config {
 }
 
 /// Sections that every program has. What the pipelines bring comes on top.
-const OWN: [&str; 11] = [
+const OWN: [&str; 12] = [
     "database",
     "engine",
     "http",
@@ -79,6 +83,7 @@ const OWN: [&str; 11] = [
     "render",
     "extract",
     "retention",
+    layers::SCHEDULES,
     "workflows",
 ];
 
@@ -161,6 +166,7 @@ impl Config {
             render: extract(layers, "render")?,
             extract: extract(layers, "extract")?,
             retention: Retention::read(layers, &schema.kept)?,
+            schedules: Schedules::read(layers)?,
             workflows: Workflows::read(layers, &schema.workflows)?,
             sections: schema
                 .sections
@@ -239,6 +245,7 @@ impl Config {
             .validate()
             .map_err(|(key, problem)| inconsistent(key, problem))?;
         self.retention.validate()?;
+        self.schedules.validate()?;
         for (name, section) in &self.sections {
             section
                 .check()
@@ -262,6 +269,7 @@ impl Config {
         put("render", serde_json::to_value(&self.render)?);
         put("extract", serde_json::to_value(&self.extract)?);
         put("retention", self.retention.value()?);
+        put(layers::SCHEDULES, self.schedules.value()?);
         put("workflows", self.workflows.value()?);
         for (name, section) in &self.sections {
             put(name, section.value()?);

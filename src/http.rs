@@ -11,6 +11,7 @@ pub(crate) mod listing;
 pub(crate) mod openapi;
 mod patience;
 pub(crate) mod places;
+mod schedules;
 pub(crate) mod serve;
 pub(crate) mod status;
 mod threads;
@@ -104,6 +105,7 @@ impl State {
         routes: Vec<Routes>,
         status: Vec<StatusPart>,
     ) -> Self {
+        let routes: Vec<Routes> = std::iter::once(schedules::routes()).chain(routes).collect();
         Self {
             shared,
             metrics,

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use gleaner_actors::port::PortError;
 use gleaner_actors::{Event, Member, Observer, Tick};
@@ -54,6 +55,10 @@ const BROWSER_ENDS: &str = "gleaner_browser_ends_total";
 const BROWSER_MEMORY: &str = "gleaner_browser_memory_bytes";
 const HTTP_REQUEST_SECONDS: &str = "gleaner_http_request_seconds";
 const HTTP_TURNED_AWAY: &str = "gleaner_http_turned_away_total";
+const SCHEDULE_FIRINGS: &str = "gleaner_schedule_firings_total";
+const SCHEDULE_SUCCEEDED: &str = "gleaner_schedule_last_success_timestamp_seconds";
+const SCHEDULE_LATE: &str = "gleaner_schedule_late_seconds";
+const SCHEDULE_FAILING: &str = "gleaner_schedule_failing";
 const BUILD_INFO: &str = "gleaner_build_info";
 
 /// Bounds of the duration histograms, in seconds.
@@ -170,6 +175,22 @@ fn describe() {
     describe_counter!(
         HTTP_TURNED_AWAY,
         "Connections for which there was no place, by what was done: another was hung up on for it, only health was answered, or it was refused."
+    );
+    describe_counter!(
+        SCHEDULE_FIRINGS,
+        "Firings of schedules by outcome; missed: times that were not fired for."
+    );
+    describe_gauge!(
+        SCHEDULE_SUCCEEDED,
+        "When a schedule last completed, as Unix time; absent while it never has."
+    );
+    describe_gauge!(
+        SCHEDULE_LATE,
+        "How long a schedule has been due without anybody firing it; 0 while it is not, is paused or is under way."
+    );
+    describe_gauge!(
+        SCHEDULE_FAILING,
+        "1 while the last firing of a schedule is one that failed."
     );
     describe_gauge!(BUILD_INFO, "1, with the version of the program.");
 }
@@ -405,6 +426,42 @@ pub fn pool(open: usize, idle: usize, waiting: usize) {
     gauge!(POOL_CONNECTIONS, "state" => "open").set(real(open));
     gauge!(POOL_CONNECTIONS, "state" => "idle").set(real(idle));
     gauge!(POOL_WAITING).set(real(waiting));
+}
+
+/// Shows a schedule's counters from the start.
+pub fn announce_schedule(name: &str) {
+    for outcome in ["completed", "failed", "missed"] {
+        counter!(SCHEDULE_FIRINGS, "schedule" => name.to_owned(), "outcome" => outcome)
+            .increment(0);
+    }
+}
+
+/// A schedule has fired here, or times of it were let go.
+pub fn schedule_fired(name: &str, outcome: &'static str, missed: i64) {
+    let missed = u64::try_from(missed).unwrap_or_default();
+    for (outcome, count) in [
+        (outcome, u64::from(outcome != "missed")),
+        ("missed", missed),
+    ] {
+        counter!(SCHEDULE_FIRINGS, "schedule" => name.to_owned(), "outcome" => outcome)
+            .increment(count);
+    }
+}
+
+/// How a schedule stands, as any node sees it.
+pub fn schedule_stands(
+    name: &str,
+    late: Duration,
+    is_failing: bool,
+    succeeded_at: Option<DateTime<Utc>>,
+) {
+    gauge!(SCHEDULE_LATE, "schedule" => name.to_owned()).set(late.as_secs_f64());
+    gauge!(SCHEDULE_FAILING, "schedule" => name.to_owned()).set(f64::from(u8::from(is_failing)));
+    if let Some(at) = succeeded_at {
+        // To the second, which a float holds exactly.
+        let at = u32::try_from(at.timestamp()).unwrap_or_default();
+        gauge!(SCHEDULE_SUCCEEDED, "schedule" => name.to_owned()).set(f64::from(at));
+    }
 }
 
 /// A count.

@@ -1,4 +1,5 @@
-//! The tickers that belong to all: periodic work beside the workflows, under the same supervision, on every node.
+//! The tickers that belong to all: periodic work beside the workflows, under the same supervision, on every node; and the service
+//! that fires the users' schedules.
 //!
 //! All of it is safe on any number of nodes at once: a statement takes what it can lock, and what must happen once in all is
 //! decided by a row of `schedule`.
@@ -8,6 +9,7 @@ mod gauges;
 mod housekeeping;
 mod lookout;
 mod retention;
+mod schedules;
 mod timeout_checker;
 
 use std::sync::Arc;
@@ -21,6 +23,7 @@ pub use retention::Retention;
 pub use timeout_checker::TimeoutChecker;
 
 use crate::app::state::Shared;
+use crate::db::connect::Connector;
 use crate::store::prune;
 use crate::store::stage::LOOK_INTERVAL;
 
@@ -31,11 +34,13 @@ const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
 /// How often it is looked whether a cron expression's time has come, which is given to the minute.
 pub(crate) const CRON_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The tickers that every program has, as members of the tree. `kept` is what gets old.
+/// The tickers that every program has, as members of the tree. `kept` is what gets old; `direct` makes connections for what may take
+/// long.
 #[must_use]
 pub fn members(
     shared: &Arc<Shared>,
     kept: impl Iterator<Item = &'static prune::Kind>,
+    direct: &Connector,
 ) -> Vec<Member> {
     let config = shared.config.get();
     let engine = &config.engine;
@@ -69,6 +74,13 @@ pub fn members(
             "retention",
             CRON_INTERVAL,
             Arc::new(Retention::new(Arc::clone(shared), kept)),
+        ),
+        Member::service(
+            "schedules",
+            Arc::new(schedules::Schedules::new(
+                Arc::clone(shared),
+                direct.clone(),
+            )),
         ),
     ]
 }

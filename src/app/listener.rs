@@ -27,7 +27,11 @@ pub(super) fn member(direct: Connector, shared: &Arc<Shared>) -> Member {
         Box::pin(async move {
             let Some(tree) = shared.tree() else { return };
             match heard {
-                Heard::Connected => tree.wake_all(),
+                Heard::Connected => {
+                    tree.wake_all();
+                    shared.schedules.notify_one();
+                }
+                Heard::Schedule(_schedule) => shared.schedules.notify_one(),
                 Heard::Stage(stage) => {
                     if let Some(due) = shared.due(&stage) {
                         due.notify_waiters();

@@ -41,6 +41,8 @@ pub struct Shared {
     pub frontiers: Frontiers,
     /// Who pins row versions, as last seen.
     pub pins: Live<Vec<Holder>>,
+    /// Told when schedules are others, or something was asked of one.
+    pub schedules: Notify,
     /// The tree, once it stands: its tickers are built before it.
     tree: OnceLock<Tree>,
     queues: Mutex<HashMap<&'static str, Gauge>>,
@@ -71,6 +73,7 @@ impl Shared {
             workflows,
             frontiers: Frontiers::of(workflows.iter().map(|workflow| &workflow.stage)),
             pins: Live::new(Vec::new()),
+            schedules: Notify::new(),
             tree: OnceLock::new(),
             queues: Mutex::default(),
             controls: tokio::sync::Mutex::default(),

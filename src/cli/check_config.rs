@@ -2,11 +2,14 @@
 
 use serde_json::Value;
 
+use super::schedules;
+use crate::config::Config;
 use crate::console::{FAILURE, Global, MISUSE, OK, complain, print};
 use crate::settings::ConfigError;
+use crate::telemetry::chain;
 use crate::web::render;
 
-pub(super) fn run(global: &Global) -> anyhow::Result<u8> {
+pub(super) async fn run(global: &Global) -> anyhow::Result<u8> {
     let config = match global.load() {
         // Of several, each on a line of its own.
         Err(ConfigError::Invalid(misfits)) => {
@@ -25,11 +28,36 @@ pub(super) fn run(global: &Global) -> anyhow::Result<u8> {
         print(toml::to_string(&whole)?.trim_end());
     }
     // Not a matter of the file alone, and what `gleaner run` would not start with.
-    match render::check(&config.render) {
-        Ok(()) => Ok(OK),
+    let mut code = OK;
+    if let Err(error) = render::check(&config.render) {
+        complain(&format!("render.enabled: {error}"));
+        code = FAILURE;
+    }
+    if !schedules_can_fire(&config).await {
+        code = FAILURE;
+    }
+    Ok(code)
+}
+
+/// Whether the database has what the schedules are about. Where there is none to ask, that is said, and held against nobody.
+async fn schedules_can_fire(config: &Config) -> bool {
+    let defined = config.schedules.defined();
+    if defined.is_empty() {
+        return true;
+    }
+    match schedules::problems(config, &defined).await {
+        Ok(problems) => {
+            for (key, problem) in &problems {
+                complain(&format!("{key}: {problem}"));
+            }
+            problems.is_empty()
+        }
         Err(error) => {
-            complain(&format!("render.enabled: {error}"));
-            Ok(FAILURE)
+            let why = chain(&error);
+            complain(&format!(
+                "the schedules' statements and stages were not looked for in the database: {why}"
+            ));
+            true
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `gleaner doctor`: what could keep the work from going well, and what to do about each.
 
+mod schedules;
 mod supervisor;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -111,6 +112,7 @@ async fn examine(config: &Config, checks: &mut Vec<Check>) -> Result<(), DbError
         config.engine.foreign_processing_after,
     ));
     checks.push(set_aside(&aside::count(connection).await?));
+    checks.push(Box::pin(schedules::examine(config, connection, !up.is_empty())).await?);
     for area in areas::AREAS {
         checks.extend((area.examine)(config, connection).await?);
     }

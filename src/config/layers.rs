@@ -14,11 +14,14 @@ use toml_edit::{DocumentMut, ImDocument, Item, TableLike};
 
 use super::DEFAULTS;
 use crate::settings::{ConfigError, KeyPath, Misfit};
+use crate::store::schedule::definition::is_name;
 
 /// How far a name may be from a known one to be taken for it, in letters. Nearer is a slip of the pen, and no secret.
 const SLIP: usize = 2;
 /// What stands in the place of a name that may be a secret.
 pub(super) const UNTOLD: &str = "…";
+/// The section in which people name schedules.
+pub(super) const SCHEDULES: &str = "schedules";
 /// The beginning of our variables' names.
 const PREFIX: &str = "GLEANER_";
 
@@ -336,8 +339,16 @@ fn shown(path: &[String]) -> String {
                 .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
         };
         let is_index = part.len() < 4 && part.bytes().all(|byte| byte.is_ascii_digit());
+        // Of schedules people see the names everywhere, and their keys are those of all schedules.
+        let is_of_schedule = path.first().is_some_and(|first| first == SCHEDULES)
+            && if shown.len() == 1 {
+                is_name(part)
+            } else {
+                is_key()
+            };
         let is_ours = item.is_some()
             || is_index
+            || is_of_schedule
             || (is_key() && table.is_some_and(|table| !table.is_empty()));
         shown.push(if is_ours { part.as_str() } else { UNTOLD });
         table = item.and_then(Item::as_table_like);

@@ -12,6 +12,8 @@ use super::connect::Connector;
 pub const STAGE_CHANNEL: &str = "gleaner_stage";
 /// Notified with the workflow's name when an operator asked for something.
 pub const CONTROL_CHANNEL: &str = "gleaner_control";
+/// Notified with the schedule's name when an operator asked for something.
+pub const SCHEDULE_CHANNEL: &str = "gleaner_schedule";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
@@ -21,6 +23,8 @@ pub enum Heard {
     Stage(String),
     /// Something was asked of this workflow.
     Control(String),
+    /// Something was asked of this schedule.
+    Schedule(String),
 }
 
 /// Gets what was heard.
@@ -49,7 +53,9 @@ impl Listener {
             .await
             .map_err(|error| PortError::Unavailable(Box::new(error)))?;
         client
-            .batch_execute(&format!("LISTEN {STAGE_CHANNEL}; LISTEN {CONTROL_CHANNEL}"))
+            .batch_execute(&format!(
+                "LISTEN {STAGE_CHANNEL}; LISTEN {CONTROL_CHANNEL}; LISTEN {SCHEDULE_CHANNEL}"
+            ))
             .await
             .map_err(|error| PortError::Unavailable(Box::new(error)))?;
         (self.hear)(Heard::Connected).await;
@@ -57,10 +63,10 @@ impl Listener {
             match tokio::time::timeout(PROBE_INTERVAL, notifications.recv()).await {
                 Ok(Some(Ok(notification))) => {
                     let payload = notification.payload().to_owned();
-                    let heard = if notification.channel() == STAGE_CHANNEL {
-                        Heard::Stage(payload)
-                    } else {
-                        Heard::Control(payload)
+                    let heard = match notification.channel() {
+                        STAGE_CHANNEL => Heard::Stage(payload),
+                        SCHEDULE_CHANNEL => Heard::Schedule(payload),
+                        _ => Heard::Control(payload),
                     };
                     (self.hear)(heard).await;
                 }

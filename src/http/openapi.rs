@@ -151,6 +151,7 @@ pub(crate) fn refusals(own: &[(&str, &[&'static str])]) -> Responses {
 mod tests {
     use super::*;
     use crate::documents;
+    use crate::http::schedules;
     use crate::prices::http;
 
     /// Every reference leads somewhere, and every schema is referred to.
@@ -189,7 +190,11 @@ mod tests {
             outsiders_api,
             ..Routes::default()
         };
-        let routes = [prices, documents];
+        let schedules = Routes {
+            operators_api: schedules::described(),
+            ..Routes::default()
+        };
+        let routes = [schedules, prices, documents];
         // Of two forms of a name, one alone would be shown.
         let mut forms = BTreeMap::new();
         for part in routes

@@ -87,6 +87,9 @@ fn rendered() -> String {
         pool(1, 1, 1);
         ready(true);
         workflow_healthy(workflow, true);
+        announce_schedule("nightly");
+        schedule_fired("nightly", "completed", 1);
+        schedule_stands("nightly", elapsed, true, Some(DateTime::UNIX_EPOCH));
         fetch_turn(Pacing::Shared);
         redis_up(true);
         http_answered("/health".to_owned(), "GET", "2xx", elapsed);

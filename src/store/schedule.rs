@@ -1,89 +1,33 @@
-//! Periodic work that fires once across all nodes, by the database's clock: every so often, or by a cron expression.
+//! Periodic work that fires once across all nodes, by the database's clock: the program's own, every so often or by a cron
+//! expression, and the users' schedules from the configuration.
+//!
+//! The program's own work asks [`is_mine`] or [`is_mine_by_cron`] from its tickers. A schedule of the users' is a [`Schedule`];
+//! [`timing`] says when it fires, [`state`] is what its rows hold and [`view`] what people see of them, [`firing`] fires it, and
+//! [`check`] looks whether it can.
 
-use std::fmt;
+pub mod check;
+mod cron;
+pub mod definition;
+pub mod firing;
+mod queue;
+mod record;
+pub mod state;
+pub mod timing;
+pub mod view;
+
 use std::time::Duration;
 
-use crate::db::statement::{seconds, sql_query};
 use chrono::{DateTime, Utc};
-use croner::parser::{CronParser, Seconds, Year};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Double, Nullable, Text, Timestamptz};
 use diesel_async::AsyncPgConnection;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::db::statement::statement;
+use crate::db::statement::{seconds, sql_query};
 
-/// A cron expression of five fields (minute, hour, day of the month, month, day of the week), in UTC: no hour of it is ever
-/// skipped or repeated.
-#[derive(Clone, PartialEq, Deserialize, Serialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Cron(croner::Cron);
-
-/// Why a text is no cron expression.
-#[derive(Debug, thiserror::Error)]
-pub enum CronError {
-    /// It cannot be read.
-    #[error(
-        "\"{expression}\" is no cron expression of five fields such as \"30 3 * * *\": {reason}"
-    )]
-    Unreadable {
-        expression: String,
-        /// What is wrong with it.
-        reason: croner::errors::CronError,
-    },
-    /// It names a time that never comes.
-    #[error("\"{0}\" never comes")]
-    Never(String),
-}
-
-impl Cron {
-    /// The first time after this one.
-    #[must_use]
-    pub fn next_after(&self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        self.0.find_next_occurrence(&time, false).ok()
-    }
-}
-
-impl TryFrom<String> for Cron {
-    type Error = CronError;
-
-    fn try_from(expression: String) -> Result<Self, CronError> {
-        let parser = CronParser::builder()
-            .seconds(Seconds::Disallowed)
-            .year(Year::Disallowed)
-            .build();
-        match parser.parse(&expression) {
-            // A year that has no such day has no other either, but for the 29th of February.
-            Ok(cron)
-                if Self(cron.clone())
-                    .next_after(DateTime::UNIX_EPOCH)
-                    .is_none() =>
-            {
-                Err(CronError::Never(expression))
-            }
-            Ok(cron) => Ok(Self(cron)),
-            Err(reason) => Err(CronError::Unreadable { expression, reason }),
-        }
-    }
-}
-
-impl From<Cron> for String {
-    fn from(cron: Cron) -> Self {
-        cron.to_string()
-    }
-}
-
-impl fmt::Display for Cron {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.as_str())
-    }
-}
-
-impl fmt::Debug for Cron {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Cron({self})")
-    }
-}
+pub use cron::{Cron, CronError};
+pub use definition::Schedule;
 
 /// Whether the named work is due and this node is the one to do it. The first to ask after a due time gets it; what was missed
 /// while nobody ran fires once. A name that is new is due at once.
@@ -188,53 +132,4 @@ pub async fn all(conn: &mut AsyncPgConnection) -> QueryResult<Vec<Scheduled>> {
     )
     .load(conn)
     .await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn expressions_are_read_in_utc() {
-        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
-        for (expression, after, expected) in [
-            ("0 2 * * *", "2026-03-29T01:59:59Z", "2026-03-29T02:00:00Z"),
-            ("0 2 * * *", "2026-03-29T02:00:00Z", "2026-03-30T02:00:00Z"),
-            ("0 3 * * 0", "2026-11-23T12:00:00Z", "2026-11-29T03:00:00Z"),
-            (
-                "30 3 29 2 *",
-                "2026-11-23T12:00:00Z",
-                "2028-02-29T03:30:00Z",
-            ),
-            (
-                "*/15 * * * *",
-                "2026-11-23T12:01:00Z",
-                "2026-11-23T12:15:00Z",
-            ),
-        ] {
-            let cron = Cron::try_from(expression.to_owned()).unwrap();
-            assert_eq!(
-                cron.next_after(at(after)),
-                Some(at(expected)),
-                "{expression}"
-            );
-        }
-    }
-
-    #[test]
-    fn what_is_no_expression_is_refused() {
-        for expression in [
-            "",
-            "0 2 * *",
-            "61 2 * * *",
-            "every day",
-            "0 0 30 2 *",
-            "* * * * * *",
-        ] {
-            assert!(
-                Cron::try_from(expression.to_owned()).is_err(),
-                "{expression}"
-            );
-        }
-    }
 }

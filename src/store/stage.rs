@@ -29,7 +29,7 @@ pub use progress::Mark;
 pub use queues::{Gauge, Need, gauges, in_need};
 pub use records::Records;
 pub(crate) use records::bounded;
-pub use request::{Group, Request};
+pub use request::{Group, Request, ask};
 pub use share::Share;
 
 /// Rows freed by one rescue statement.

@@ -24,6 +24,7 @@ mod phases;
 mod pin;
 mod record;
 mod reload;
+mod schedules;
 mod shortage;
 mod stop;
 mod strangers;

@@ -6,6 +6,7 @@ mod migrations;
 mod pooler;
 mod readiness;
 mod schedule;
+mod schedules;
 mod schema;
 mod stage;
 mod writers;

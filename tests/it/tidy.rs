@@ -93,7 +93,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("tls", ""),
     (
         "upkeep",
-        "app::state db gleaner_actors metrics store telemetry",
+        "app::state config db gleaner_actors metrics store telemetry",
     ),
     (
         "web",

@@ -9,10 +9,11 @@ wanted_trigger AS (
     SELECT tbl, format('gleaner_2_%s_%s', stage, event) AS name FROM stage, unnest('{insert,update}'::text[]) AS event
     UNION ALL SELECT tbl, 'gleaner_1_curation_' || event FROM curated, unnest('{insert,update}'::text[]) AS event
     UNION ALL SELECT 'workflow_control', 'workflow_control_notify'
+    UNION ALL SELECT 'schedule_control', 'schedule_control_note'
 ),
 wanted_privilege AS (
     SELECT DISTINCT tbl, privilege FROM stage, unnest('{SELECT,UPDATE,INSERT}'::text[]) AS privilege
-    UNION ALL SELECT tbl, privilege FROM unnest('{node,lease,attempt,workflow_control,schedule,set_aside}'::text[]) AS tbl,
+    UNION ALL SELECT tbl, privilege FROM unnest('{node,lease,attempt,workflow_control,schedule,schedule_control,schedule_firing,set_aside}'::text[]) AS tbl,
         unnest('{SELECT,INSERT}'::text[]) AS privilege
 )
 SELECT format('column %s.%s%s', tbl, stage, suffix) AS missing

@@ -61,27 +61,10 @@ impl Group {
         Self { table, stage }
     }
 
-    /// The statement `template` with these requests in it, for a caller that runs it. Costs a few copies of the text: one that runs
-    /// all the time is kept.
+    /// As [`ask`], of this group.
     #[must_use]
     pub fn ask(&self, template: &str, requests: &[Request]) -> String {
-        let Self { stage, .. } = self;
-        let kept = |column: &str| format!(" ELSE item.{stage}_{column}");
-        let set = requests
-            .iter()
-            .flat_map(|request| request.assignments(stage, &kept))
-            .map(|(column, value)| format!("{stage}_{column} = {value}"));
-        // A new row has nothing to keep.
-        let (columns, values): (Vec<String>, Vec<String>) = requests
-            .iter()
-            .flat_map(|request| request.assignments(stage, &|_| String::new()))
-            .map(|(column, value)| (format!("{stage}_{column}"), value))
-            .unzip();
-        let filled = template
-            .replace("{set}", &set.collect::<Vec<_>>().join(", "))
-            .replace("{columns}", &columns.join(", "))
-            .replace("{values}", &values.join(", "));
-        self.fill(&filled)
+        ask(self.table, self.stage, template, requests)
     }
 
     /// The statement `template`, which takes rows for workers, with its `{set}` filled in: under this lease, an expression. For
@@ -99,10 +82,36 @@ impl Group {
     }
 
     fn fill(&self, template: &str) -> String {
-        template
-            .replace("{table}", self.table)
-            .replace("{stage}", self.stage)
+        fill(self.table, self.stage, template)
     }
+}
+
+/// The statement `template` with these requests in it, for a caller that runs it.
+///
+/// Costs a few copies of the text: one that runs all the time is kept. `table` is as SQL names it, and `stage` a name as
+/// `gleaner_add_stage` takes it.
+#[must_use]
+pub fn ask(table: &str, stage: &str, template: &str, requests: &[Request]) -> String {
+    let kept = |column: &str| format!(" ELSE item.{stage}_{column}");
+    let set = requests
+        .iter()
+        .flat_map(|request| request.assignments(stage, &kept))
+        .map(|(column, value)| format!("{stage}_{column} = {value}"));
+    // A new row has nothing to keep.
+    let (columns, values): (Vec<String>, Vec<String>) = requests
+        .iter()
+        .flat_map(|request| request.assignments(stage, &|_| String::new()))
+        .map(|(column, value)| (format!("{stage}_{column}"), value))
+        .unzip();
+    let filled = template
+        .replace("{set}", &set.collect::<Vec<_>>().join(", "))
+        .replace("{columns}", &columns.join(", "))
+        .replace("{values}", &values.join(", "));
+    fill(table, stage, &filled)
+}
+
+fn fill(table: &str, stage: &str, template: &str) -> String {
+    template.replace("{table}", table).replace("{stage}", stage)
 }
 
 impl Request {

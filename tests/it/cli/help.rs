@@ -10,6 +10,7 @@ fn help_is_as_reviewed() {
         &["status", "--help"],
         &["workflows", "--help"],
         &["workflows", "pause", "--help"],
+        &["schedules", "--help"],
         &["items", "--help"],
         &["items", "list", "--help"],
         &["items", "retry", "--help"],

@@ -51,6 +51,15 @@ const SEEDS: &[(&str, &str)] = &[
         "INSERT INTO schedule (name, next_at) VALUES ('housekeeping', now())",
     ),
     (
+        "schedule_control",
+        "INSERT INTO schedule_control (schedule, paused) VALUES ('schedules.nightly', true)",
+    ),
+    (
+        "schedule_firing",
+        "INSERT INTO schedule_firing (schedule, due_at, cause, started_at, ended_at, outcome)
+         VALUES ('schedules.nightly', now(), 'due', now(), now(), 'completed')",
+    ),
+    (
         "set_aside",
         "INSERT INTO set_aside (work, table_name, row_id, reason, until) VALUES ('crawl-plan', 'crawl_job', 1, 'r', now())",
     ),
