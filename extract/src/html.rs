@@ -45,15 +45,17 @@ pub fn decode(body: &[u8], content_type: Option<&str>) -> Decoded {
 pub fn decode_from(host: Option<&str>, body: &[u8], content_type: Option<&str>) -> Decoded {
     let body = body.get(..MAX_HTML_BYTES).unwrap_or(body);
     let (text, encoding, _) = charset::encoding(body, content_type, host).decode(body);
-    let text = if text.contains('\0') {
-        text.replace('\0', "")
-    } else {
-        text.into_owned()
-    };
     Decoded {
-        text,
+        text: without_nul(text).into_owned(),
         encoding: encoding.name(),
     }
+}
+
+fn without_nul(text: Cow<'_, str>) -> Cow<'_, str> {
+    if memchr::memchr(0, text.as_bytes()).is_none() {
+        return text;
+    }
+    Cow::Owned(text.replace('\0', ""))
 }
 
 /// A parsed document.
@@ -85,12 +87,7 @@ impl Page {
             Some(head) if end < html.len() => (head, true),
             _ => (html, false),
         };
-        let head: Cow<'_, str> = if head.contains('\0') {
-            Cow::Owned(head.replace('\0', ""))
-        } else {
-            Cow::Borrowed(head)
-        };
-        let (document, is_bounded) = bounded::parse(&head);
+        let (document, is_bounded) = bounded::parse(&without_nul(Cow::Borrowed(head)));
         let (blocks, regions) = text::blocks(&document);
         let mut elements = Vec::with_capacity(document.tree.nodes().len() / 2);
         let mut links = Vec::new();
@@ -257,6 +254,27 @@ fn is_raw_text(node: ego::NodeRef<'_>) -> bool {
 
 /// Appends `text` with each run of whitespace (and of invisible characters) as one space.
 pub(super) fn push_folded(out: &mut String, text: &str) {
+    let mut rest = text;
+    // Words in ASCII are copied whole; what is between them goes by the character.
+    while let Some(first) = rest.bytes().next() {
+        let is_plain = first.is_ascii_graphic();
+        let length = rest
+            .bytes()
+            .position(|byte| byte.is_ascii_graphic() != is_plain)
+            .unwrap_or(rest.len());
+        let Some((piece, tail)) = rest.split_at_checked(length) else {
+            break;
+        };
+        if is_plain {
+            out.push_str(piece);
+        } else {
+            push_folded_characters(out, piece);
+        }
+        rest = tail;
+    }
+}
+
+fn push_folded_characters(out: &mut String, text: &str) {
     for character in text.chars() {
         if character.is_whitespace() {
             if !out.ends_with(' ') {

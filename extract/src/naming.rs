@@ -9,6 +9,9 @@ use super::table::rows;
 /// Longest text of attributes that is looked at, in bytes.
 const MAX_ATTRIBUTE_BYTES: usize = 400;
 
+/// How many more bytes names take with dashes around them and between their words, mostly.
+const NEW_DASHES: usize = 16;
+
 /// The attributes in which pages say what an element is.
 const NAMING_ATTRIBUTES: [&str; 7] = [
     "class",
@@ -28,11 +31,9 @@ pub(super) fn dashed_names(element: &Element) -> String {
 /// As [`dashed_names`], of the attributes that `admits` by name and value.
 pub(super) fn dashed_names_where(element: &Element, admits: impl Fn(&str, &str) -> bool) -> String {
     let mut out = String::new();
-    if element.attrs.is_empty() {
-        return out;
-    }
-    for attribute in NAMING_ATTRIBUTES {
-        if let Some(value) = element.attribute(attribute)
+    let values = element.attributes(NAMING_ATTRIBUTES);
+    for (attribute, value) in NAMING_ATTRIBUTES.into_iter().zip(values) {
+        if let Some(value) = value
             && out.len() < MAX_ATTRIBUTE_BYTES
             && admits(attribute, value)
         {
@@ -45,6 +46,7 @@ pub(super) fn dashed_names_where(element: &Element, admits: impl Fn(&str, &str) 
 /// Appends names as `-product-price- -is-large-`.
 fn push_dashed(out: &mut String, names: &str) {
     let end = names.floor_char_boundary(MAX_ATTRIBUTE_BYTES);
+    out.reserve(end + NEW_DASHES);
     for name in names
         .get(..end)
         .unwrap_or_default()
@@ -52,20 +54,27 @@ fn push_dashed(out: &mut String, names: &str) {
     {
         out.push('-');
         let mut was_lower = false;
+        let mut is_dashed = true;
         for c in name.chars() {
-            if !c.is_alphanumeric() {
-                if !out.ends_with('-') {
+            let is_lower = c.is_ascii_lowercase() || c.is_ascii_digit();
+            if is_lower {
+                out.push(c);
+                is_dashed = false;
+            } else if !c.is_alphanumeric() {
+                if !is_dashed {
                     out.push('-');
                 }
+                is_dashed = true;
             } else {
                 if c.is_ascii_uppercase() && was_lower {
                     out.push('-');
                 }
                 out.push(c.to_ascii_lowercase());
+                is_dashed = false;
             }
-            was_lower = c.is_ascii_lowercase() || c.is_ascii_digit();
+            was_lower = is_lower;
         }
-        if !out.ends_with('-') {
+        if !is_dashed {
             out.push('-');
         }
         out.push(' ');
@@ -92,6 +101,8 @@ impl NameWords {
             .unzip();
         let automaton = AhoCorasick::builder()
             .kind(Some(AhoCorasickKind::DFA))
+            // Names are short, and most have what it would skip to.
+            .prefilter(false)
             .build(patterns)
             .ok();
         Self { automaton, groups }

@@ -115,9 +115,12 @@ pub fn offer_of(page: &Page, url: Option<&Url>) -> Offer {
     let data = product::with_references(json_ld(page));
     let is_of_many = product::is_of_many(&data);
     let readings = read_all(page, &data, &context, &meta);
-    let availability = availability(&readings, visible.stock(&names));
+    let anchor = visible.anchor(&names);
+    let availability = availability(&readings, visible.stock(anchor.as_ref()));
     let is_sold_out = availability.is_some_and(|known| !known.is_available());
-    let seen = visible.price(&names, is_sold_out).filter(|_| !is_of_many);
+    let seen = visible
+        .price(anchor.as_ref(), is_sold_out)
+        .filter(|_| !is_of_many);
     let judged = judge(&readings, seen.as_ref(), visible.shows_free());
     let currency = judged.price.and_then(|_| {
         let sign = seen.as_ref().and_then(|seen| seen.sign.as_deref());
@@ -125,7 +128,7 @@ pub fn offer_of(page: &Page, url: Option<&Url>) -> Offer {
             .filter(|local| sign.is_none_or(|sign| price::may_mean(sign, *local)));
         judged.currency.or(local)
     });
-    let numbers = visible.numbers(&names);
+    let numbers = visible.numbers(anchor.as_ref());
     let named = Names::new(
         readings
             .iter()

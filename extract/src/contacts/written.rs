@@ -19,6 +19,9 @@ const MAX_WORD_BYTES: usize = 32;
 /// How far before an address its label may begin, in bytes.
 const LABEL_BYTES: usize = 40;
 
+/// Most labels of a domain that is written out: what follows them is text.
+const MAX_LABELS: usize = 6;
+
 /// Most addresses that are looked for in one text.
 const MAX_FOUND: usize = 200;
 
@@ -39,11 +42,9 @@ static ADDRESS: LazyLock<Regex> = LazyLock::new(|| {
         regex::escape(CLOSING)
     );
     let plain_dot = plain_dot();
-    let name =
-        format!(r"([a-z0-9][a-z0-9._+\-]*(?:(?:{plain_dot}|{dot})[a-z0-9][a-z0-9_+\-]*){{0,3}})");
-    let domain = format!(
-        r"([a-z0-9][a-z0-9\-]*(?:(?:\.|\s\.\s?|{plain_dot}|{dot})[a-z0-9][a-z0-9\-]*){{1,5}})"
-    );
+    let name = format!(r"([a-z0-9][a-z0-9._+\-]*(?:(?:{plain_dot}|{dot})[a-z0-9][a-z0-9_+\-]*)*)");
+    let domain =
+        format!(r"([a-z0-9][a-z0-9\-]*(?:(?:\.|\s\.\s?|{plain_dot}|{dot})[a-z0-9][a-z0-9\-]*)+)");
     let bracketed = format!(
         r"[{0}]{{1,2}}\s?(?:{1})\s?[{2}]{{1,2}}",
         regex::escape(OPENING),
@@ -247,16 +248,31 @@ fn has_plain_sign(text: &str) -> bool {
         }
         by_first
     });
-    let is_sign = |word: &str| {
-        let word = word.trim_matches('-');
-        let first = word.bytes().next().map_or(0, usize::from);
-        let mut known = BY_FIRST.get(first).into_iter().flatten();
+    let by_first = &*BY_FIRST;
+    let known = |first: u8| by_first.get(usize::from(first)).into_iter().flatten();
+    let is_sign = |start: usize| {
+        let rest = text.get(start..).unwrap_or_default();
+        let rest = rest.trim_start_matches('-');
+        let Some(first) = rest.bytes().next() else {
+            return false;
+        };
+        let mut known = known(first).peekable();
+        // Most words begin as none of them does.
+        if known.peek().is_none() {
+            return false;
+        }
+        let end = memchr::memchr(b' ', rest.as_bytes()).unwrap_or(rest.len());
+        let word = rest.get(..end).unwrap_or_default().trim_end_matches('-');
         known.any(|known| {
             known.len() == word.len()
                 && (known.eq_ignore_ascii_case(word) || !word.is_ascii() && is_plain(word, &AT))
         })
     };
-    text.split(' ').any(is_sign) || (!text.is_ascii() && unspaced().any(|word| text.contains(word)))
+    let spaces = memchr::memchr_iter(b' ', text.as_bytes());
+    std::iter::once(0)
+        .chain(spaces.map(|space| space + 1))
+        .any(is_sign)
+        || (!text.is_ascii() && unspaced().any(|word| text.contains(word)))
 }
 
 /// Whether one of the words stands in brackets.
@@ -288,7 +304,7 @@ fn has_bracketed(text: &str, list: &Words) -> bool {
 
 /// Drops the words of the next sentence: labels are joined only as far as they make a domain.
 fn join_domain(domain: &str) -> String {
-    let labels: Vec<&str> = domain.split('.').collect();
+    let labels: Vec<&str> = domain.split('.').take(MAX_LABELS).collect();
     (2..=labels.len())
         .rev()
         .filter_map(|end| labels.get(..end))

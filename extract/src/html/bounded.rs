@@ -126,10 +126,22 @@ fn parse_by(html: &str, way: Way) -> (Html, bool) {
 
 /// The text with its line breaks as line feeds, as the standard has them before anything is read (13.2.3.5).
 fn newlines(html: &str) -> Cow<'_, str> {
-    if memchr::memchr(b'\r', html.as_bytes()).is_none() {
+    let mut returns = memchr::memchr_iter(b'\r', html.as_bytes()).peekable();
+    if returns.peek().is_none() {
         return Cow::Borrowed(html);
     }
-    Cow::Owned(html.replace("\r\n", "\n").replace('\r', "\n"))
+    let mut out = String::with_capacity(html.len());
+    let mut start = 0;
+    for at in returns {
+        out.push_str(html.get(start..at).unwrap_or_default());
+        // The line feed of a pair stands there already.
+        if html.as_bytes().get(at + 1) != Some(&b'\n') {
+            out.push('\n');
+        }
+        start = at + 1;
+    }
+    out.push_str(html.get(start..).unwrap_or_default());
+    Cow::Owned(out)
 }
 
 /// A piece ends after `>`, where a tag can end, or at its size limit.

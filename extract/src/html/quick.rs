@@ -10,7 +10,7 @@ use html5ever::data::NAMED_ENTITIES;
 use html5ever::tendril::StrTendril;
 use html5ever::tokenizer::{Tag, TagKind, Token, TokenSink, TokenSinkResult};
 use html5ever::{Attribute, LocalName, QualName, ns};
-use memchr::{memchr, memchr2, memmem};
+use memchr::{memchr, memmem};
 
 /// Most attributes of a tag that is read here: each is compared with all before it.
 const MAX_ATTRIBUTES: usize = 64;
@@ -31,6 +31,7 @@ pub(super) struct Document<'a> {
 }
 
 impl<'a> Document<'a> {
+    /// A document whose line breaks are line feeds.
     pub(super) fn new(html: &'a str) -> Self {
         Self {
             html,
@@ -216,7 +217,7 @@ impl<'a> Document<'a> {
     /// The text between two places with its character references resolved.
     fn plain(&self, start: usize, end: usize, place: Place) -> Option<StrTendril> {
         let text = self.html.get(start..end)?;
-        if memchr2(b'&', b'\r', text.as_bytes()).is_none() {
+        if memchr(b'&', text.as_bytes()).is_none() {
             return self.piece(start, end);
         }
         resolved(text, place)
@@ -231,7 +232,7 @@ impl<'a> Document<'a> {
         let content = self.html.get(start..end)?;
         let bytes = content.as_bytes();
         let is_escaped = &**name == "script" && memmem::find(bytes, b"<!--").is_some();
-        if self.byte(close) != Some(b'>') || is_escaped || memchr(b'\r', bytes).is_some() {
+        if self.byte(close) != Some(b'>') || is_escaped {
             return None;
         }
         let text = if holds_references {
@@ -313,9 +314,6 @@ fn ends_raw(bytes: &[u8], at: usize, name: &str) -> bool {
 
 /// The text with its character references resolved (13.2.5.72 and following of the standard); nothing if one of them is not plain.
 fn resolved(text: &str, place: Place) -> Option<StrTendril> {
-    if text.contains('\r') {
-        return None;
-    }
     let mut out = StrTendril::with_capacity(u32::try_from(text.len()).ok()?);
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('&') {
@@ -327,9 +325,8 @@ fn resolved(text: &str, place: Place) -> Option<StrTendril> {
             .unwrap_or(after.len());
         let (name, tail) = after.split_at_checked(length)?;
         if let Some(after) = tail.strip_prefix(';')
-            && let Some(found) = reference(name)
+            && push_reference(&mut out, name)
         {
-            out.push_slice(&found);
             rest = after;
         } else if is_literal(name, tail, place) {
             out.push_char('&');
@@ -349,6 +346,26 @@ fn is_literal(name: &str, tail: &str, place: Place) -> bool {
     }
     let is_known = NAMED_ENTITIES.get(name).is_some_and(|found| found.0 != 0);
     place == Place::Attribute && !name.contains('#') && (!is_known || tail.starts_with('='))
+}
+
+/// Appends what `&name;` stands for, and tells whether it stands for anything.
+fn push_reference(out: &mut StrTendril, name: &str) -> bool {
+    // Nearly all of them are these, which need not be looked up.
+    let common = match name {
+        "amp" => Some('&'),
+        "quot" => Some('"'),
+        "lt" => Some('<'),
+        "gt" => Some('>'),
+        "nbsp" => Some('\u{a0}'),
+        _ => None,
+    };
+    if let Some(common) = common {
+        out.push_char(common);
+        return true;
+    }
+    reference(name)
+        .map(|found| out.push_slice(&found))
+        .is_some()
 }
 
 /// What `&name;` stands for.

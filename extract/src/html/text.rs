@@ -405,8 +405,13 @@ impl Collector {
             let Some((piece, tail)) = rest.split_at_checked(length) else {
                 break;
             };
-            if is_plain && self.current.len() + length <= MAX_BLOCK_BYTES {
+            let has_room = self.current.len() + length <= MAX_BLOCK_BYTES;
+            if is_plain && has_room {
                 self.current.push_str(piece);
+            } else if piece == " " && has_room {
+                if !self.current.is_empty() && !self.current.ends_with(' ') {
+                    self.current.push(' ');
+                }
             } else {
                 self.push_characters(piece);
             }

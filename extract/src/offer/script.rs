@@ -352,7 +352,7 @@ fn product_of(
 ) -> Option<(f32, Product)> {
     // Most objects are no products; comparing names is the dear part.
     let may_have_price = object.keys().any(|key| {
-        key.contains("rice")
+        key.as_bytes().windows(4).any(|part| part == b"rice")
             || matches!(
                 key.as_str(),
                 "value"

@@ -63,8 +63,8 @@ pub(super) fn price_text(node: NodeRef<'_>, limit: usize) -> String {
 fn role(before: &str, text: &str, parent: Option<NodeRef<'_>>) -> Raised {
     let may_be = text.len() == 1
         || text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '(' | '[' | '*'));
-    let is_behind_digit = before.contains(|c: char| c.is_ascii_digit());
-    if !may_be || text.len() > MAX_CENTS_BYTES || !is_behind_digit {
+    let is_behind_digit = || before.bytes().any(|byte| byte.is_ascii_digit());
+    if !may_be || text.len() > MAX_CENTS_BYTES || !is_behind_digit() {
         return Raised::Other;
     }
     let digits = cents_with_sign(text).unwrap_or(text);

@@ -117,8 +117,13 @@ impl Lines {
             self.text.push('\n');
             self.chars += 1;
         }
-        let kept: String = line.chars().take(room).collect();
+        let kept = if line.len() <= room {
+            line
+        } else {
+            let end = line.char_indices().nth(room);
+            end.and_then(|(end, _)| line.get(..end)).unwrap_or(line)
+        };
         self.chars += kept.chars().count();
-        self.text.push_str(&kept);
+        self.text.push_str(kept);
     }
 }

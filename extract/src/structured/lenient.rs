@@ -202,6 +202,12 @@ impl<'a> Reader<'a> {
 
     /// Skips a currency sign before a number, which stands there only in what people read.
     fn skip_sign(&mut self) {
+        if self
+            .peek()
+            .is_none_or(|byte| byte.is_ascii() && byte != b'$')
+        {
+            return;
+        }
         let rest = self.text.get(self.at..).unwrap_or_default();
         let number = ["$", "€", "£", "¥", "₹"]
             .iter()
@@ -270,7 +276,7 @@ impl<'a> Reader<'a> {
         self.at += 1;
         let mut out = String::new();
         let mut start = self.at;
-        while let Some(byte) = self.peek() {
+        while let Some(byte) = self.next_of(quote) {
             if byte == b'\\' {
                 out.push_str(self.text.get(start..self.at).unwrap_or_default());
                 self.at += 1;
@@ -285,6 +291,14 @@ impl<'a> Reader<'a> {
         out.push_str(self.text.get(start..self.at).unwrap_or_default());
         self.at = (self.at + 1).min(self.text.len());
         out
+    }
+
+    /// Moves to the next quotation mark or backslash, or to the end.
+    fn next_of(&mut self, quote: u8) -> Option<u8> {
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let found = memchr::memchr2(quote, b'\\', rest);
+        self.at += found.unwrap_or(rest.len());
+        self.peek()
     }
 
     /// Whether what follows the quotation mark here can follow a string.

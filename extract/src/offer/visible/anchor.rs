@@ -7,7 +7,7 @@ use ego_tree::NodeId;
 use crate::html::ego::NodeRef;
 
 /// Where the title stands.
-pub(super) struct Anchor {
+pub(in super::super) struct Anchor {
     /// Where it begins and ends in the visible text.
     pub(super) start: usize,
     pub(super) end: usize,

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use super::Visible;
+use super::anchor::Anchor;
 use super::others::Others;
 use crate::offer::article::{Article, Kind};
-use crate::offer::name::Names;
 
 /// How far from the title a number may stand, in bytes of visible text.
 const MAX_DISTANCE: usize = 30_000;
@@ -26,14 +26,13 @@ pub(in super::super) struct Numbers {
 impl Visible<'_> {
     /// The numbers that stand with the page's product: not those of another product or of one variant of
     /// several; of these the one with the plainest mark, nearest to the title.
-    pub(in super::super) fn numbers(&self, names: &Names) -> Numbers {
+    pub(in super::super) fn numbers(&self, anchor: Option<&Anchor>) -> Numbers {
         if self.articles.found.is_empty() {
             return Numbers::default();
         }
-        let anchor = self.anchor(names);
-        let others = Others::new(self, anchor.as_ref());
+        let others = Others::new(self, anchor);
         let mut memo = HashMap::new();
-        let place = anchor.as_ref().map_or(0, |anchor| anchor.start);
+        let place = anchor.map_or(0, |anchor| anchor.start);
         let own: Vec<(&Article, _)> = self
             .articles
             .found
@@ -41,7 +40,7 @@ impl Visible<'_> {
             .filter(|article| article.start.abs_diff(place) <= MAX_DISTANCE)
             .filter(|article| !others.has(article.start, article.node))
             .filter_map(|article| {
-                let (around, _) = self.surroundings(article.node, anchor.as_ref(), &mut memo);
+                let (around, _) = self.surroundings(article.node, anchor, &mut memo);
                 let is_choice = around.iter().take(CHOICE_REACH).any(|t| t.is_choice);
                 // What leads to the page ends in its number too.
                 let is_boilerplate = around.iter().any(|t| t.is_boilerplate);

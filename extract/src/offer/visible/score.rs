@@ -89,7 +89,8 @@ impl Visible<'_> {
             .map(|heading| heading.text.as_str())
     }
 
-    pub(super) fn anchor(&self, names: &Names) -> Option<Anchor> {
+    /// The heading most like the page's names, as what a price or a number stands near.
+    pub(in super::super) fn anchor(&self, names: &Names) -> Option<Anchor> {
         let (heading, _) = self.best_heading(names)?;
         let node = self.page.document().tree.get(heading.node)?;
         Some(Anchor::new(heading.start, heading.end, node))
@@ -133,9 +134,12 @@ impl Visible<'_> {
 
     /// Scores all candidates and gives the best, if it is good enough. Of a product that is sold out, a price beside a link to another
     /// product is that product's.
-    pub(in super::super) fn price(&self, names: &Names, is_sold_out: bool) -> Option<Seen> {
-        let anchor = self.anchor(names);
-        let mut scored = self.scored(anchor.as_ref(), is_sold_out);
+    pub(in super::super) fn price(
+        &self,
+        anchor: Option<&Anchor>,
+        is_sold_out: bool,
+    ) -> Option<Seen> {
+        let mut scored = self.scored(anchor, is_sold_out);
         self.label_best(&mut scored);
         // Of equals the first: `max_by` would give the last.
         let first = scored

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
+use super::anchor::Anchor;
 use super::others::Others;
 use super::{NoteKind, Visible};
 use crate::offer::availability::Availability;
-use crate::offer::name::Names;
 use crate::offer::region::Traits;
 
 /// How far from the title a note on stock may stand, in bytes of visible text.
@@ -62,9 +62,8 @@ impl Stock {
 
 impl Visible<'_> {
     /// What buttons and notes near the title say.
-    pub(in super::super) fn stock(&self, names: &Names) -> Stock {
-        let anchor = self.anchor(names);
-        let others = Others::new(self, anchor.as_ref());
+    pub(in super::super) fn stock(&self, anchor: Option<&Anchor>) -> Stock {
+        let others = Others::new(self, anchor);
         let mut memo = HashMap::new();
         let mut stock = Stock::default();
         for note in &self.notes {
@@ -72,10 +71,10 @@ impl Visible<'_> {
                 NoteKind::Cart { .. } => MAX_NOTE_DISTANCE * 4,
                 _ => MAX_NOTE_DISTANCE,
             };
-            let is_far = anchor.as_ref().is_some_and(|anchor| {
+            let is_far = anchor.is_some_and(|anchor| {
                 note.start > anchor.end + reach || note.start + reach / 2 < anchor.end
             });
-            let (around, _) = self.surroundings(note.node, anchor.as_ref(), &mut memo);
+            let (around, _) = self.surroundings(note.node, anchor, &mut memo);
             if is_far || around.iter().any(Traits::is_foreign) {
                 continue;
             }
