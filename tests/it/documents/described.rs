@@ -46,6 +46,7 @@ fn operations(document: &Value) -> BTreeSet<(String, String)> {
         "/api/notifications/",
         "/api/price",
         "/api/product",
+        "/api/v1/schedules",
     ];
     paths
         .iter()

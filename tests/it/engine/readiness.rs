@@ -108,9 +108,15 @@ async fn what_waits_for_a_restart_is_named_and_not_in_force() {
             "{round}"
         );
         assert_eq!(now.engine.foreign_processing_after.as_secs(), 1_234);
-        let (code, body) = get(&app.http("/health/ready")).await;
+        // On a busy machine a heartbeat may be late at any moment, which is told as well.
+        let mut body = String::new();
+        wait_until("it is ready all the same", async || {
+            let (code, told) = get(&app.http("/health/ready")).await;
+            body = told;
+            code == 200
+        })
+        .await;
         let ready: serde_json::Value = serde_json::from_str(&body).unwrap();
-        assert_eq!(code, 200, "{round}: {body}");
         assert_eq!(
             ready["pending_restart"],
             serde_json::json!(waiting),
