@@ -11,6 +11,7 @@ mod migrate;
 mod nodes;
 mod retention;
 mod run;
+mod stage;
 mod status;
 
 use std::process::ExitCode;
@@ -57,6 +58,8 @@ enum Command {
     Doctor,
     /// List, retry, cancel or show rows of a workflow.
     Items(items::Arguments),
+    /// Make tables of your own stages, list and check them, or take a stage off its table.
+    Stage(stage::Arguments),
     /// Drop what is older than [retention] says, now.
     Retention(retention::Arguments),
     /// Extract from a document, or from a stream of them: no database, no network.
@@ -146,6 +149,7 @@ async fn dispatch(cli: Cli, signals: Option<Signals>) -> anyhow::Result<u8> {
         Command::Workflows(arguments) => control::run(&cli.global, arguments).await,
         Command::Doctor => doctor::run(&cli.global).await,
         Command::Items(arguments) => items::run(&cli.global, arguments).await,
+        Command::Stage(arguments) => Box::pin(stage::run(&cli.global, arguments)).await,
         Command::Retention(arguments) => retention::run(&cli.global, arguments).await,
         Command::Area(command) => command.run(&cli.global).await,
         // Answered by `main`, without a runtime.

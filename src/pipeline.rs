@@ -76,7 +76,18 @@ impl Pipeline {
     /// Puts the port around a workflow.
     #[must_use]
     pub fn new<W: Workflow>(workflow: W, pool: Pool, node: i64, settings: Live<Settings>) -> Self {
-        let stage = W::stage();
+        Self::over(workflow, W::stage(), pool, node, settings)
+    }
+
+    /// The same around a workflow whose stage is known only at run time.
+    #[must_use]
+    pub fn over<W: Workflow>(
+        workflow: W,
+        stage: Stage,
+        pool: Pool,
+        node: i64,
+        settings: Live<Settings>,
+    ) -> Self {
         let watch = Watch::over(W::NAME, &stage, &pool);
         Self {
             name: W::NAME,

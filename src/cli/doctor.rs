@@ -2,6 +2,7 @@
 
 mod supervisor;
 
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use diesel_async::AsyncPgConnection;
@@ -26,7 +27,7 @@ use crate::store::node;
 use crate::store::node::Node;
 use crate::store::pin;
 use crate::store::pin::Holder;
-use crate::store::stage::Stage;
+use crate::store::stage::{Stage, catalogue, check};
 use crate::telemetry::chain;
 
 pub(super) async fn run(global: &Global) -> anyhow::Result<u8> {
@@ -82,6 +83,7 @@ async fn examine(config: &Config, checks: &mut Vec<Check>) -> Result<(), DbError
         .map(|workflow| &workflow.stage)
         .collect();
     checks.push(drift(&doctor::drift(connection, &stages).await?));
+    checks.push(others(connection, &stages).await?);
     let mut tables: Vec<&str> = stages.iter().map(|stage| stage.table()).collect();
     tables.extend(["contact", "lease", "node"]);
     tables.sort_unstable();
@@ -110,12 +112,48 @@ async fn examine(config: &Config, checks: &mut Vec<Check>) -> Result<(), DbError
         !up.is_empty(),
         config.engine.foreign_processing_after,
     ));
-    checks.push(set_aside(&aside::count(connection).await?));
+    let rows = aside::count(connection).await?;
+    let key = key_of(connection, &rows).await?;
+    checks.push(set_aside(&rows, &key));
     for area in areas::AREAS {
         checks.extend((area.examine)(config, connection).await?);
     }
     checks.push(history(doctor::history(connection).await?, !up.is_empty()));
     Ok(())
+}
+
+/// The stages on users' own tables: those that this program does not know by itself.
+async fn others(connection: &mut AsyncPgConnection, stages: &[&Stage]) -> Result<Check, DbError> {
+    const NAME: &str = "your tables";
+    let known: BTreeSet<String> = stages.iter().map(|stage| stage.name()).collect();
+    let (mut all, mut wrong) = (0, Vec::new());
+    for listed in catalogue::all(connection).await? {
+        if known.contains(&listed.name) {
+            continue;
+        }
+        all += 1;
+        for finding in check::findings(connection, &listed).await? {
+            wrong.push((listed.name.clone(), finding));
+        }
+    }
+    let Some((_, first)) = wrong.iter().max_by_key(|(_, own)| own.is_failure) else {
+        let found = match all {
+            0 => "none is a stage".to_owned(),
+            all => format!("{all} stages, all whole"),
+        };
+        return Ok(Check::ok(NAME, found));
+    };
+    let is_failure = first.is_failure;
+    let found: Vec<String> = wrong
+        .iter()
+        .map(|(name, own)| format!("{}: {}", plain(name), plain(&own.found)))
+        .collect();
+    let advice = "`gleaner stage check` says what to do about each";
+    Ok(if is_failure {
+        Check::fail(NAME, found.join("; "), advice)
+    } else {
+        Check::warn(NAME, found.join("; "), advice)
+    })
 }
 
 /// How far the database's clock is ahead of ours, and how sure that is, in seconds.
@@ -497,7 +535,23 @@ fn stuck_rows(stuck: &[(String, Stuck)], is_running: bool, foreign_after: Durati
     Check::ok(name, "each has a worker")
 }
 
-fn set_aside(rows: &SetAside) -> Check {
+/// The key by which people know the row that was set aside last.
+async fn key_of(connection: &mut AsyncPgConnection, rows: &SetAside) -> Result<String, DbError> {
+    let listed = catalogue::all(connection).await?;
+    let own = listed
+        .iter()
+        .find(|own| own.table_label == rows.table && own.has_handle);
+    let keys = match own {
+        Some(own) => own.stage().own_keys(connection, &[rows.row_id]).await?,
+        None => HashMap::new(),
+    };
+    Ok(keys
+        .get(&rows.row_id)
+        .cloned()
+        .unwrap_or_else(|| rows.row_id.to_string()))
+}
+
+fn set_aside(rows: &SetAside, key: &str) -> Check {
     let name = "rows set aside";
     if rows.rows == 0 {
         return Check::ok(name, "none");
@@ -505,9 +559,12 @@ fn set_aside(rows: &SetAside) -> Check {
     Check::warn(
         name,
         format!(
-            "{} that periodic work was refused for; the last one: {}",
+            "{} that periodic work was refused for; the last one: {}: row {} of {}: {}",
             rows.rows,
-            plain(&rows.last)
+            plain(&rows.work),
+            plain(key),
+            plain(&rows.table),
+            plain(&rows.reason)
         ),
         "see the table set_aside, and mend the rows or the rules that refuse them; each is tried again at its time, or once it is deleted there",
     )

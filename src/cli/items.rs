@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
+use diesel_async::AsyncPgConnection;
 use serde_json::{Value, json};
 
 use crate::console::table::{Table, age, cut, plain};
@@ -13,6 +14,8 @@ use crate::console::{FAILURE, Global, Misuse, OK, complain, print};
 use crate::db::connect::Connector;
 use crate::db::migrations;
 use crate::store::items::{Filter, Items, ItemsError, Status};
+use crate::store::stage::{Stage, catalogue};
+use crate::workflows::Known;
 
 /// Arguments of `gleaner items`.
 #[derive(Debug, Args)]
@@ -53,29 +56,30 @@ enum Action {
     },
     /// Show one row and what became of every attempt at it.
     Show {
-        /// The workflow.
+        /// The workflow, or a stage as TABLE/STAGE.
         workflow: String,
-        /// Key of the row.
-        #[arg(allow_negative_numbers = true)]
-        id: i64,
+        /// Key of the row; of several columns as (A,B).
+        #[arg(allow_hyphen_values = true, required_unless_present = "item")]
+        key: Option<String>,
+        /// The row of this number, by which logs and the history know it.
+        #[arg(long, value_name = "N", conflicts_with = "key")]
+        item: Option<i64>,
     },
 }
 
 #[derive(Clone, Debug, Args)]
 struct Selection {
-    /// The workflow.
+    /// The workflow, or a stage as TABLE/STAGE.
     workflow: String,
     /// Rows with this status; may be repeated.
     #[arg(long, value_parser = statuses(), ignore_case = true, value_delimiter = ',')]
     status: Vec<Status>,
-    /// The row with this key; may be repeated.
-    #[arg(
-        long,
-        value_name = "ID",
-        value_delimiter = ',',
-        allow_negative_numbers = true
-    )]
-    id: Vec<i64>,
+    /// The row with this key; may be repeated. A key of several columns is written as (A,B).
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
+    id: Vec<String>,
+    /// The row of this number, by which logs and the history know it; may be repeated.
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    item: Vec<i64>,
     /// Rows whose last error contains this text.
     #[arg(long, value_name = "TEXT")]
     error: Option<String>,
@@ -109,18 +113,40 @@ struct Change {
 }
 
 impl Selection {
-    fn filter(&self, limit: Option<u32>) -> Filter {
-        Filter {
+    fn filter(&self, stage: &Stage, limit: Option<u32>) -> Result<Filter, Misuse> {
+        let (mut ids, keys) = named(stage, &self.id)?;
+        ids.extend(&self.item);
+        Ok(Filter {
             statuses: self.status.clone(),
-            ids: self.id.clone(),
+            ids,
+            keys,
             error: self.error.clone(),
             older_than: self.older_than,
             user_status: self.where_status.clone(),
             domain: self.domain.as_deref().map(canonical),
             url_contains: self.url_contains.clone(),
             limit: limit.map(i64::from),
-        }
+        })
     }
+}
+
+/// Rows that somebody has named, by their numbers or by other keys.
+fn named(stage: &Stage, texts: &[String]) -> Result<(Vec<i64>, Vec<String>), Misuse> {
+    let key = stage.key();
+    let texts = texts.iter().flat_map(|text| {
+        let comma = if key.has_no_commas() { ',' } else { '\0' };
+        text.split(comma)
+    });
+    let (mut ids, mut keys) = (Vec::new(), Vec::new());
+    for text in texts {
+        let parsed = if key.has_handle() {
+            key.parsed(text, stage.table()).map(|own| keys.push(own))
+        } else {
+            key.number_of(text, stage.table()).map(|id| ids.push(id))
+        };
+        parsed.map_err(|error| Misuse(error.to_string()))?;
+    }
+    Ok((ids, keys))
 }
 
 /// The host as the domain table has it; as given where it is none.
@@ -149,7 +175,11 @@ impl Verb {
     fn statuses(self, filter: &Filter) -> Result<Vec<Status>, Misuse> {
         const IN_WORK: [Status; 2] = [Status::Queued, Status::Processing];
         match self {
-            Self::Retry if filter.statuses.is_empty() && filter.ids.is_empty() => {
+            Self::Retry
+                if filter.statuses.is_empty()
+                    && filter.ids.is_empty()
+                    && filter.keys.is_empty() =>
+            {
                 Ok(vec![Status::Error])
             }
             Self::Retry => Ok(filter.statuses.clone()),
@@ -178,23 +208,28 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
         Action::Cancel { selection, change } => {
             Box::pin(change_rows(global, Verb::Cancel, &selection, &change)).await
         }
-        Action::Show { workflow, id } => show(global, &workflow, id).await,
+        Action::Show {
+            workflow,
+            key,
+            item,
+        } => show(global, &workflow, key.as_deref(), item).await,
     }
 }
 
 /// A filter that the table cannot serve is the user's mistake.
 fn misuse(error: ItemsError) -> anyhow::Error {
     match error {
-        ItemsError::NoColumn { .. } => Misuse(error.to_string()).into(),
+        ItemsError::NoColumn { .. } | ItemsError::BadKey { .. } => Misuse(error.to_string()).into(),
         ItemsError::Query(_) => error.into(),
     }
 }
 
 async fn list(global: &Global, selection: &Selection, limit: u32) -> anyhow::Result<u8> {
-    let workflow = super::workflow(&selection.workflow)?;
+    let asked = Asked::by(&selection.workflow)?;
     let mut connection = crate::console::connect(&global.load()?).await?;
-    let items = Items::of(&mut connection, &workflow.stage).await?;
-    let mut filter = selection.filter(Some(limit));
+    let (name, stage) = asked.found(&mut connection).await?;
+    let items = Items::of(&mut connection, &stage).await?;
+    let mut filter = selection.filter(&stage, Some(limit))?;
     let found = items.list(&mut connection, &filter).await.map_err(misuse)?;
     filter.limit = None;
     let matching = items
@@ -202,13 +237,14 @@ async fn list(global: &Global, selection: &Selection, limit: u32) -> anyhow::Res
         .await
         .map_err(misuse)?;
     if global.json {
-        let answer = json!({ "workflow": workflow.name, "matching": matching, "items": found });
+        let answer = json!({ "workflow": name, "matching": matching, "items": found });
         print(&serde_json::to_string_pretty(&answer)?);
         return Ok(OK);
     }
     if !found.is_empty() {
+        let is_number = !stage.key().has_handle();
         let mut table = Table::new(&[
-            ">id",
+            if is_number { ">id" } else { "key" },
             "status",
             ">attempts",
             ">due",
@@ -218,7 +254,7 @@ async fn list(global: &Global, selection: &Selection, limit: u32) -> anyhow::Res
         ]);
         for item in &found {
             table.push(vec![
-                item.id.to_string(),
+                item.key.clone(),
                 item.status.clone().unwrap_or_else(dash),
                 item.attempts.to_string(),
                 due(item.status.as_deref(), item.due_in_seconds),
@@ -253,24 +289,28 @@ async fn change_rows(
     selection: &Selection,
     change: &Change,
 ) -> anyhow::Result<u8> {
-    let workflow = super::workflow(&selection.workflow)?;
-    let mut filter = selection.filter(change.limit);
-    filter.statuses = verb.statuses(&filter)?;
+    let asked = Asked::by(&selection.workflow)?;
     let config = global.load()?;
     let connector = Connector::new(config.database.direct(), &config.database)?;
     // A million rows take longer than a statement of ours usually may.
     let mut connection = connector.connect_patient().await?;
     migrations::require_current(&mut connection).await?;
-    let items = Items::of(&mut connection, &workflow.stage).await?;
+    let (name, stage) = asked.found(&mut connection).await?;
+    let mut filter = selection.filter(&stage, change.limit)?;
+    filter.statuses = verb.statuses(&filter)?;
+    let items = Items::of(&mut connection, &stage).await?;
     let matching = items
         .count(&mut connection, &filter)
         .await
         .map_err(misuse)?;
     let question = format!(
-        "{} {matching} rows of {} ({})",
+        "{} {matching} rows of {name}{}",
         verb.name(),
-        workflow.name,
-        workflow.stage.name()
+        if name == stage.name() {
+            String::new()
+        } else {
+            format!(" ({})", stage.name())
+        }
     );
     let is_confirmed = matching > 0 && (change.yes || (!global.json && confirm(&question)?));
     let changed = if is_confirmed {
@@ -284,7 +324,7 @@ async fn change_rows(
     };
     if global.json {
         print(
-            &json!({ "workflow": workflow.name, "verb": verb.name(), "matching": matching,
+            &json!({ "workflow": name, "verb": verb.name(), "matching": matching,
                 "changed": changed, "done": is_confirmed })
             .to_string(),
         );
@@ -316,23 +356,80 @@ fn confirm(question: &str) -> anyhow::Result<bool> {
 /// Attempts shown of one row.
 const MOST_ATTEMPTS: i64 = 1_000;
 
-async fn show(global: &Global, workflow: &str, id: i64) -> anyhow::Result<u8> {
-    let workflow = super::workflow(workflow)?;
+/// Whose rows are meant: a workflow's, or those of a stage that the database is asked for.
+enum Asked<'a> {
+    Workflow(&'static Known),
+    Stage { table: &'a str, stage: &'a str },
+}
+
+impl<'a> Asked<'a> {
+    /// What a name means. A stage's own has no slash, a table's may.
+    fn by(name: &'a str) -> Result<Self, Misuse> {
+        match (super::workflow(name), name.rsplit_once('/')) {
+            (Ok(workflow), _) => Ok(Self::Workflow(workflow)),
+            (Err(_no_workflow), Some((table, stage))) => Ok(Self::Stage { table, stage }),
+            (Err(no_workflow), None) => Err(no_workflow),
+        }
+    }
+
+    /// Its name, and the stage.
+    async fn found(&self, connection: &mut AsyncPgConnection) -> anyhow::Result<(String, Stage)> {
+        match self {
+            Self::Workflow(workflow) => Ok((workflow.name.to_owned(), workflow.stage.clone())),
+            Self::Stage { table, stage } => {
+                let listed = catalogue::find(connection, table, stage)
+                    .await
+                    .map_err(super::stage::not_found)?;
+                let stage = listed.stage();
+                Ok((stage.name(), stage))
+            }
+        }
+    }
+}
+
+async fn show(
+    global: &Global,
+    workflow: &str,
+    key: Option<&str>,
+    item: Option<i64>,
+) -> anyhow::Result<u8> {
+    let asked = Asked::by(workflow)?;
     let mut connection = crate::console::connect(&global.load()?).await?;
-    let items = Items::of(&mut connection, &workflow.stage).await?;
-    let Some(whole) = items.whole(&mut connection, id).await? else {
-        complain(&format!("{} has no row {id}", workflow.stage.table()));
+    let (name, stage) = asked.found(&mut connection).await?;
+    let items = Items::of(&mut connection, &stage).await?;
+    let one: Vec<String> = key.map(str::to_owned).into_iter().collect();
+    let (mut ids, keys) = named(&stage, &one)?;
+    ids.extend(item);
+    let filter = Filter {
+        ids,
+        keys,
+        ..Filter::default()
+    };
+    let whole = items
+        .whole(&mut connection, &filter)
+        .await
+        .map_err(misuse)?;
+    let Some(whole) = whole else {
+        let asked = item.map_or_else(
+            || key.unwrap_or_default().to_owned(),
+            |item| item.to_string(),
+        );
+        complain(&format!("{} has no row {asked}", stage.table()));
         return Ok(FAILURE);
     };
-    let attempts = items.attempts(&mut connection, id, MOST_ATTEMPTS).await?;
+    let attempts = match whole.id {
+        Some(id) => items.attempts(&mut connection, id, MOST_ATTEMPTS).await?,
+        // Never asked for.
+        None => Vec::new(),
+    };
     if global.json {
-        let answer = json!({ "workflow": workflow.name, "id": id, "row": whole.columns,
+        let answer = json!({ "workflow": name, "id": whole.id, "key": whole.key, "row": whole.columns,
             "holder": whole.holder, "lease_ends_in_seconds": whole.lease_ends_in_seconds,
             "attempts": attempts });
         print(&serde_json::to_string_pretty(&answer)?);
         return Ok(OK);
     }
-    let prefix = format!("{}_", workflow.stage.column_group());
+    let prefix = format!("{}_", stage.column_group());
     let mut table = Table::new(&["column", "value"]);
     let mut push = |name: &str, value: &Value| match value {
         Value::Null => {}

@@ -15,7 +15,9 @@ pub struct TableSize {
     pub rows: i64,
 }
 
-/// About how many rows these tables have. The running count of the statistics, or what the last ANALYZE reckoned where that is
+/// About how many rows these tables have, each named as SQL does.
+///
+/// The running count of the statistics, or what the last ANALYZE reckoned where that is
 /// more: a crash of the server forgets the running count.
 ///
 /// # Errors
@@ -25,9 +27,12 @@ pub async fn table_sizes(
     tables: &[&str],
 ) -> QueryResult<Vec<TableSize>> {
     sql_query(
-        "SELECT c.relname::text AS \"table\", \
-         greatest(c.reltuples::bigint, pg_stat_get_live_tuples(c.oid), 0) AS rows \
-         FROM pg_class c WHERE c.oid = ANY (SELECT to_regclass(name) FROM unnest($1) AS name) ORDER BY 1",
+        // Of a partitioned table, what its partitions have together.
+        "SELECT named.name AS \"table\", \
+         sum(greatest(c.reltuples::bigint, pg_stat_get_live_tuples(c.oid), 0))::bigint AS rows \
+         FROM unnest($1) AS named(name), LATERAL ( \
+             SELECT to_regclass(named.name) AS relid UNION SELECT relid FROM pg_partition_tree(to_regclass(named.name)) \
+         ) AS part JOIN pg_class c ON c.oid = part.relid AND c.relkind <> 'p' GROUP BY 1 ORDER BY 1",
     )
     .bind::<Array<Text>, _>(tables)
     .load(conn)

@@ -169,7 +169,8 @@ pub async fn holders(conn: &mut AsyncPgConnection, tables: &[&str]) -> QueryResu
             SELECT pid FROM pg_locks
             WHERE locktype = 'relation' AND granted AND pid <> pg_backend_pid()
               AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-              AND relation IN (SELECT to_regclass(name)::oid FROM unnest($1) AS named(name))
+              AND relation IN (SELECT to_regclass(name)::oid FROM unnest($1) AS named(name)
+                UNION SELECT relid FROM unnest($1) AS named(name), pg_partition_tree(to_regclass(name)))
               AND mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
         ), {THEN}"
     );
@@ -177,6 +178,26 @@ pub async fn holders(conn: &mut AsyncPgConnection, tables: &[&str]) -> QueryResu
         .bind::<Array<Text>, _>(tables)
         .load(conn)
         .await
+}
+
+/// Who uses a table in any way, or one of its partitions, the one who has done so for longest first: whoever wants it for itself waits
+/// for these.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn users(conn: &mut AsyncPgConnection, table: &str) -> QueryResult<Vec<Holder>> {
+    sql_query(
+        "SELECT session.pid, usename::text AS \"user\", application_name AS application, state, \
+             extract(epoch FROM clock_timestamp() - xact_start)::float8 AS seconds \
+         FROM pg_stat_activity AS session WHERE session.pid <> pg_backend_pid() AND EXISTS ( \
+           SELECT FROM pg_locks AS held WHERE held.pid = session.pid AND locktype = 'relation' AND granted \
+           AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+           AND relation IN (SELECT to_regclass($1)::oid UNION SELECT relid FROM pg_partition_tree(to_regclass($1)))) \
+         ORDER BY xact_start, session.pid LIMIT 100",
+    )
+    .bind::<Text, _>(table)
+    .load(conn)
+    .await
 }
 
 /// The server's process for a session.

@@ -12,6 +12,15 @@ pub const DEADLOCK_DETECTED: &str = "40P01";
 /// A lock was not to be had in the time that we wait for one.
 pub const LOCK_NOT_AVAILABLE: &str = "55P03";
 
+/// What functions of the schema, and users' own, say in their own words.
+pub const RAISED: &str = "P0001";
+
+/// We may not.
+pub const INSUFFICIENT_PRIVILEGE: &str = "42501";
+
+/// A statement took longer than it may, or somebody has cancelled it.
+pub const QUERY_CANCELED: &str = "57014";
+
 /// Classes of which every code is trouble: it is about the server, the connection or the moment, and no row can bring it about.
 const CLASSES: [&str; 6] = [
     "08", // the connection; also what poolers say of themselves

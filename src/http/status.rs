@@ -24,7 +24,7 @@ use crate::store::attempt;
 use crate::store::attempt::FailureGroup;
 use crate::store::node;
 use crate::store::node::Node;
-use crate::store::stage::Gauge;
+use crate::store::stage::{Gauge, Stage};
 use crate::telemetry::chain;
 use crate::upkeep::QUEUE_COUNT_BOUND;
 use crate::workflows::Known;
@@ -201,7 +201,7 @@ impl Surroundings {
 }
 
 /// The tables that workflows claim from, and those that only take results.
-fn tables(workflows: &[Known]) -> Vec<&'static str> {
+fn tables(workflows: &'static [Known]) -> Vec<&'static str> {
     let tables: BTreeSet<&'static str> = workflows
         .iter()
         .flat_map(|known| [Some(known.stage.table()), known.ends_in])
@@ -221,7 +221,8 @@ async fn see(shared: &Shared, parts: &[StatusPart]) -> Option<View> {
     let seen: QueryResult<View> = async {
         let sizes = estimate::table_sizes(&mut connection, &tables(shared.workflows)).await?;
         let nodes = node::recent(&mut connection).await?;
-        let failures = attempt::recent_failures(&mut connection).await?;
+        let stages: Vec<&Stage> = shared.workflows.iter().map(|known| &known.stage).collect();
+        let failures = attempt::recent_failures(&mut connection, &stages).await?;
         let mut areas = Map::new();
         for part in parts {
             let values = (part.look)(&mut connection).await?;

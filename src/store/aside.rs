@@ -13,6 +13,7 @@ use tracing::warn;
 
 use crate::db;
 use crate::db::halves::Halves;
+use crate::db::names;
 use crate::db::statement::sql_query;
 
 /// Longest reason kept, in characters.
@@ -21,8 +22,9 @@ const LONGEST_REASON: usize = 1_000;
 /// Periodic work, and the table whose rows it goes over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Work<'a> {
-    /// Its name, for people: that of its ticker, mostly. A constant of the program's, which statements may hold.
+    /// Its name, for people: that of its ticker, mostly.
     pub name: &'a str,
+    /// As people name it.
     pub table: &'a str,
 }
 
@@ -31,10 +33,10 @@ impl Work<'_> {
     /// leaves the way in which they are found as it is.
     #[must_use]
     pub fn takes(&self, key: &str) -> String {
-        let Self { name, table } = self;
+        let (name, table) = (names::literal(self.name), names::literal(self.table));
         format!(
             "{key} <> ALL (ARRAY(SELECT row_id FROM set_aside \
-             WHERE work = '{name}' AND table_name = '{table}' AND until > now()))"
+             WHERE work = {name} AND table_name = {table} AND until > now()))"
         )
     }
 }
@@ -108,9 +110,18 @@ impl Key {
 pub struct SetAside {
     #[diesel(sql_type = BigInt)]
     pub rows: i64,
-    /// The work, the table, the key and the reason of the last one, in words; empty for none.
+    /// The work that refused the last one; empty for none.
     #[diesel(sql_type = Text)]
-    pub last: String,
+    pub work: String,
+    /// Its table.
+    #[diesel(sql_type = Text)]
+    pub table: String,
+    /// The number by which the work knows it.
+    #[diesel(sql_type = BigInt)]
+    pub row_id: i64,
+    /// Why, shortened.
+    #[diesel(sql_type = Text)]
+    pub reason: String,
 }
 
 /// Reads [`SetAside`].
@@ -119,8 +130,11 @@ pub struct SetAside {
 /// Whatever the database answers.
 pub async fn count(conn: &mut AsyncPgConnection) -> QueryResult<SetAside> {
     sql_query(
-        "SELECT count(*) AS rows, coalesce((array_agg(format('%s: row %s of %s: %s', work, row_id, table_name, left(reason, 200)) \
-             ORDER BY until DESC, id DESC))[1], '') AS last FROM set_aside WHERE until > now()",
+        "SELECT coalesce(max(place), 0) AS rows, coalesce(min(work) FILTER (WHERE place = 1), '') AS work, \
+             coalesce(min(table_name) FILTER (WHERE place = 1), '') AS \"table\", \
+             coalesce(min(row_id) FILTER (WHERE place = 1), 0) AS row_id, \
+             coalesce(min(left(reason, 200)) FILTER (WHERE place = 1), '') AS reason \
+         FROM (SELECT *, row_number() OVER (ORDER BY until DESC, id DESC) AS place FROM set_aside WHERE until > now()) AS known",
     )
     .get_result(conn)
     .await

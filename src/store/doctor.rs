@@ -110,17 +110,19 @@ pub struct Vacuum {
 /// Whatever the database answers.
 pub async fn vacuum(conn: &mut AsyncPgConnection, tables: &[&str]) -> QueryResult<Vec<Vacuum>> {
     sql_query(
-        "SELECT relname::text AS name, n_live_tup AS live, n_dead_tup AS dead, \
+        "SELECT named.name || CASE WHEN pg_class.oid = to_regclass(named.name) THEN '' ELSE ' (' || relid::regclass || ')' END AS name, \
+         n_live_tup AS live, n_dead_tup AS dead, \
          (coalesce(own->>'autovacuum_vacuum_threshold', current_setting('autovacuum_vacuum_threshold'))::float8 \
           + coalesce(own->>'autovacuum_vacuum_scale_factor', current_setting('autovacuum_vacuum_scale_factor'))::float8 \
             * greatest(reltuples, 0))::float8 AS threshold, \
          NOT coalesce((own->>'autovacuum_enabled')::boolean, true) AS is_off, \
          extract(epoch FROM now() - greatest(last_vacuum, last_autovacuum))::float8 AS vacuumed_seconds \
-         FROM pg_class JOIN pg_stat_user_tables USING (relname), \
+         FROM unnest($1) AS named(name) CROSS JOIN LATERAL ( \
+                SELECT to_regclass(named.name) AS oid UNION SELECT relid FROM pg_partition_tree(to_regclass(named.name)) \
+              ) AS part JOIN pg_class USING (oid) JOIN pg_stat_user_tables ON relid = pg_class.oid, \
               LATERAL (SELECT jsonb_object_agg(option_name, option_value) AS own \
                        FROM pg_options_to_table(reloptions)) AS options \
-         WHERE pg_class.oid = relid AND pg_class.oid = ANY (SELECT to_regclass(name) FROM unnest($1) AS name) \
-         ORDER BY relname",
+         WHERE relkind <> 'p' ORDER BY 1",
     )
     .bind::<Array<Text>, _>(tables)
     .load(conn)
@@ -181,7 +183,7 @@ pub struct Stuck {
 /// # Errors
 /// Whatever the database answers.
 pub async fn stuck(conn: &mut AsyncPgConnection, stage: &Stage) -> QueryResult<Stuck> {
-    let (table, stage) = (stage.table(), stage.column_group());
+    let (table, stage) = (stage.table_in_statements(), stage.column_group());
     sql_query(format!(
         "SELECT count(*) FILTER (WHERE {stage}_lease IS NOT NULL AND lease.id IS NULL) AS orphaned, \
          count(*) FILTER (WHERE {stage}_lease IS NULL) AS \"foreign\", \

@@ -3,15 +3,19 @@
 //! Rows are changed only as any other software may: by a request, under the guard trigger. A row that a worker has in hand is never taken away from it: queued again, it runs again after;
 //! cancelled, the worker's result is dropped. Texts from outside are always bound, never part of a statement.
 
-use std::time::Duration;
+mod filter;
 
 use crate::db::statement::{Statement, sql_query};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Double, Integer, Jsonb, Nullable, SmallInt, Text};
 use diesel_async::AsyncPgConnection;
 
-use super::stage::{Group, Request, Stage};
+use super::stage::{Request, Stage};
+use crate::db::names;
+use crate::db::notify::STAGE_CHANNEL;
 use crate::db::sqlstate;
+
+pub use filter::{Filter, Status};
 
 /// Rows changed by one statement, which is one transaction: workers wait for no more than that.
 const CHUNK: i64 = 5_000;
@@ -19,90 +23,22 @@ const CHUNK: i64 = 5_000;
 /// A deadlock with a worker's batch is tried again this often.
 const TRIES: usize = 5;
 
-/// The status of a row in a stage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
-    /// Never asked for (NULL).
-    None,
-    /// Waits for a worker.
-    Queued,
-    /// In a worker's hand.
-    Processing,
-    /// Done.
-    Completed,
-    /// Given up.
-    Error,
-    /// Rightly nothing to do.
-    Filtered,
-    /// Called off.
-    Cancelled,
-}
-
-impl Status {
-    /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::None,
-        Self::Queued,
-        Self::Processing,
-        Self::Completed,
-        Self::Error,
-        Self::Filtered,
-        Self::Cancelled,
-    ];
-
-    /// As the column has it, and `None` for NULL.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "None",
-            Self::Queued => "Queued",
-            Self::Processing => "Processing",
-            Self::Completed => "Completed",
-            Self::Error => "Error",
-            Self::Filtered => "Filtered",
-            Self::Cancelled => "Cancelled",
-        }
-    }
-
-    /// The status of this name, in any case.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|status| status.as_str().eq_ignore_ascii_case(name))
-    }
-}
-
-/// Which rows are meant: those for which all that is given holds.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Filter {
-    /// One of these; empty for any.
-    pub statuses: Vec<Status>,
-    /// One of these; empty for any.
-    pub ids: Vec<i64>,
-    /// The last error contains this, in any case.
-    pub error: Option<String>,
-    /// Not changed for this long.
-    pub older_than: Option<Duration>,
-    /// What a person made of the row.
-    pub user_status: Option<String>,
-    /// A host, or a registrable domain with all its hosts.
-    pub domain: Option<String>,
-    /// The address contains this, in any case.
-    pub url_contains: Option<String>,
-    /// No more than this many.
-    pub limit: Option<i64>,
-}
-
 /// Why rows cannot be found by a filter.
 #[derive(Debug, thiserror::Error)]
 pub enum ItemsError {
     /// The table has nothing to filter by.
     #[error("rows of {table} have no {what} to filter by")]
     NoColumn {
-        table: &'static str,
+        table: String,
         /// What it lacks, in words.
         what: &'static str,
+    },
+    /// What was given for a key is none of the table's.
+    #[error("no key of {table}: {message}")]
+    BadKey {
+        table: String,
+        /// What the server says of it.
+        message: String,
     },
     /// The statement failed.
     #[error("the database refused a statement")]
@@ -112,8 +48,12 @@ pub enum ItemsError {
 /// A row in a list.
 #[derive(Clone, Debug, QueryableByName, serde::Serialize)]
 pub struct Item {
-    #[diesel(sql_type = BigInt)]
-    pub id: i64,
+    /// The engine's number for it; none for a row that was never asked for, where that number is not the key.
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub id: Option<i64>,
+    /// Its key.
+    #[diesel(sql_type = Text)]
+    pub key: String,
     /// What people know it by: an address, a host, a name.
     #[diesel(sql_type = Nullable<Text>)]
     pub label: Option<String>,
@@ -137,6 +77,12 @@ pub struct Item {
 /// A row with all its columns.
 #[derive(Clone, Debug, QueryableByName, serde::Serialize)]
 pub struct Whole {
+    /// The engine's number for it; as [`Item::id`].
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub id: Option<i64>,
+    /// Its key.
+    #[diesel(sql_type = Text)]
+    pub key: String,
     /// Every column by name.
     #[diesel(sql_type = Jsonb)]
     pub columns: serde_json::Value,
@@ -187,8 +133,7 @@ struct Changed {
 /// The rows of one stage, with what its table can be filtered by.
 #[derive(Clone, Debug)]
 pub struct Items {
-    table: &'static str,
-    stage: &'static str,
+    stage: Stage,
     columns: Vec<String>,
 }
 
@@ -204,15 +149,17 @@ impl Items {
             name: String,
         }
         let columns: Vec<Column> = sql_query(
+            // Columns that are called so and hold something else are none to filter by.
             "SELECT attname::text AS name FROM pg_attribute \
-             WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped",
+             WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped \
+               AND CASE attname WHEN 'updated_at' THEN atttypid IN ('timestamptz'::regtype, 'timestamp'::regtype) \
+                   WHEN 'domain_id' THEN atttypid = 'bigint'::regtype ELSE true END",
         )
         .bind::<Text, _>(stage.table())
         .load(conn)
         .await?;
         Ok(Self {
-            table: stage.table(),
-            stage: stage.column_group(),
+            stage: stage.clone(),
             columns: columns.into_iter().map(|column| column.name).collect(),
         })
     }
@@ -231,10 +178,13 @@ impl Items {
         self.first(&["url", "website", "domain"])
     }
 
-    /// The condition, with the filter's texts as parameters 1 to 6; see [`Self::bound`].
+    /// The condition, with the filter's texts as parameters 1 to 7; see [`Self::bound`].
     fn condition(&self, filter: &Filter) -> Result<String, ItemsError> {
-        let (table, stage) = (self.table, self.stage);
-        let lacks = |what| ItemsError::NoColumn { table, what };
+        let stage = self.stage.column_group();
+        let lacks = |what| ItemsError::NoColumn {
+            table: self.stage.table().to_owned(),
+            what,
+        };
         let mut all: Vec<String> = Vec::new();
         if !filter.statuses.is_empty() {
             // Written out, so that the partial indexes over Queued and Processing rows can serve.
@@ -248,7 +198,10 @@ impl Items {
             all.push(format!("({})", any.join(" OR ")));
         }
         if !filter.ids.is_empty() {
-            all.push("item.id = ANY ($1)".to_owned());
+            all.push(format!("item.{} = ANY ($1)", self.stage.key().column()));
+        }
+        if !filter.keys.is_empty() {
+            all.push(self.stage.key().is_among("item", "$7"));
         }
         if filter.error.is_some() {
             all.push(format!("strpos(lower(item.{stage}_error), lower($2)) > 0"));
@@ -263,11 +216,13 @@ impl Items {
             if !self.has("status") {
                 return Err(lacks("user status"));
             }
-            all.push("item.status = $4".to_owned());
+            all.push("item.status::text = $4".to_owned());
         }
         if filter.domain.is_some() {
             if self.has("registrable_domain") {
-                all.push("(item.domain = $5 OR item.registrable_domain = $5)".to_owned());
+                all.push(
+                    "(item.domain::text = $5 OR item.registrable_domain::text = $5)".to_owned(),
+                );
             } else if self.has("domain_id") {
                 all.push(
                     "item.domain_id IN (SELECT domain.id FROM domain \
@@ -280,7 +235,7 @@ impl Items {
         }
         if filter.url_contains.is_some() {
             let column = self.url_column().ok_or_else(|| lacks("address"))?;
-            all.push(format!("strpos(lower(item.{column}), lower($6)) > 0"));
+            all.push(format!("strpos(lower(item.{column}::text), lower($6)) > 0"));
         }
         if all.is_empty() {
             all.push("true".to_owned());
@@ -291,7 +246,7 @@ impl Items {
     /// A statement with the filter's parameters. All are bound every time, and named once in a harmless place, because a
     /// parameter that a statement does not mention has no type.
     fn bound(statement: &str, filter: &Filter) -> Statement<'static> {
-        let parameters = "parameters AS (SELECT $1::bigint[], $2::text, $3::float8, $4::text, $5::text, $6::text)";
+        let parameters = "parameters AS (SELECT $1::bigint[], $2::text, $3::float8, $4::text, $5::text, $6::text, $7::text[])";
         sql_query(format!("WITH {parameters} {statement}"))
             .bind::<Array<BigInt>, _>(filter.ids.clone())
             .bind::<Nullable<Text>, _>(filter.error.clone())
@@ -299,6 +254,20 @@ impl Items {
             .bind::<Nullable<Text>, _>(filter.user_status.clone())
             .bind::<Nullable<Text>, _>(filter.domain.clone())
             .bind::<Nullable<Text>, _>(filter.url_contains.clone())
+            .bind::<Array<Text>, _>(filter.keys.clone())
+    }
+
+    /// What went wrong with a statement over what was given for keys.
+    fn refused(&self, filter: &Filter, error: diesel::result::Error) -> ItemsError {
+        // A data exception: a value that its type does not know.
+        let is_of_a_value = sqlstate::code(&error).is_some_and(|code| code.starts_with("22"));
+        if filter.keys.is_empty() || !is_of_a_value {
+            return ItemsError::Query(error);
+        }
+        ItemsError::BadKey {
+            table: self.stage.table().to_owned(),
+            message: error.to_string(),
+        }
     }
 
     /// How many rows are meant.
@@ -310,16 +279,17 @@ impl Items {
         conn: &mut AsyncPgConnection,
         filter: &Filter,
     ) -> Result<i64, ItemsError> {
-        let (table, condition) = (self.table, self.condition(filter)?);
+        let (table, condition) = (self.stage.table_in_statements(), self.condition(filter)?);
         let count: Count = Self::bound(
             &format!(
-                "SELECT count(*) AS rows FROM (SELECT 1 FROM {table} AS item WHERE {condition} LIMIT $7) AS found"
+                "SELECT count(*) AS rows FROM (SELECT 1 FROM {table} AS item WHERE {condition} LIMIT $8) AS found"
             ),
             filter,
         )
         .bind::<Nullable<BigInt>, _>(filter.limit)
         .get_result(conn)
-        .await?;
+        .await
+        .map_err(|error| self.refused(filter, error))?;
         Ok(count.rows)
     }
 
@@ -332,36 +302,43 @@ impl Items {
         conn: &mut AsyncPgConnection,
         filter: &Filter,
     ) -> Result<Vec<Item>, ItemsError> {
-        let (table, stage, condition) = (self.table, self.stage, self.condition(filter)?);
+        let condition = self.condition(filter)?;
+        let (table, stage) = (self.stage.table_in_statements(), self.stage.column_group());
+        let key = self.stage.key();
+        let (number, own, own_order) = (key.column(), key.text("item"), key.order("item"));
         let label = self
             .first(&["url", "domain", "website", "name"])
-            .map_or_else(|| "NULL".to_owned(), |column| format!("item.{column}"));
+            .map_or_else(
+                || "NULL".to_owned(),
+                |column| format!("item.{column}::text"),
+            );
         let name = if self.has("name") {
-            format!("coalesce(nullif(item.name, ''), {label})")
+            format!("coalesce(nullif(item.name::text, ''), {label})")
         } else {
             label
         };
         let (changed, order) = if self.has("updated_at") {
             (
                 "extract(epoch FROM now() - CASE WHEN isfinite(item.updated_at) THEN item.updated_at END)::float8",
-                "item.updated_at DESC, item.id",
+                format!("item.updated_at DESC, {own_order}"),
             )
         } else {
-            ("NULL::float8", "item.id")
+            ("NULL::float8", own_order)
         };
         let items = Self::bound(
             &format!(
-                "SELECT item.id::bigint AS id, ({name})::text AS label, item.{stage}_status AS status, \
+                "SELECT item.{number}::bigint AS id, {own} AS key, ({name})::text AS label, item.{stage}_status AS status, \
                  item.{stage}_attempts AS attempts, \
                  extract(epoch FROM CASE WHEN isfinite(item.{stage}_due_at) THEN item.{stage}_due_at END - now())::float8 AS due_in_seconds, \
                  {changed} AS changed_seconds, item.{stage}_error AS error \
-                 FROM {table} AS item WHERE {condition} ORDER BY {order} LIMIT $7"
+                 FROM {table} AS item WHERE {condition} ORDER BY {order} LIMIT $8"
             ),
             filter,
         )
         .bind::<Nullable<BigInt>, _>(filter.limit)
         .load(conn)
-        .await?;
+        .await
+        .map_err(|error| self.refused(filter, error))?;
         Ok(items)
     }
 
@@ -375,15 +352,12 @@ impl Items {
         conn: &mut AsyncPgConnection,
         filter: &Filter,
     ) -> Result<i64, ItemsError> {
-        let (table, stage) = (self.table, self.stage);
         // Told to the workers once, not for each row.
-        self.change(
-            conn,
-            filter,
-            Request::QueueAfresh,
-            &format!("pg_notify('gleaner_stage', '{table}/{stage}')"),
-        )
-        .await
+        let tell = format!(
+            "pg_notify('{STAGE_CHANNEL}', {})",
+            names::literal(&self.stage.name())
+        );
+        self.change(conn, filter, Request::QueueAfresh, &tell).await
     }
 
     /// Calls the rows meant off, of those that wait or are in hand. Returns how many.
@@ -398,7 +372,7 @@ impl Items {
         self.change(conn, filter, Request::Cancel, "NULL").await
     }
 
-    /// Changes the rows meant in chunks, by ascending key, each chunk once.
+    /// Changes the rows meant in chunks, by ascending number, each chunk once.
     async fn change(
         &self,
         conn: &mut AsyncPgConnection,
@@ -406,45 +380,100 @@ impl Items {
         request: Request,
         tell: &str,
     ) -> Result<i64, ItemsError> {
-        let (table, condition) = (self.table, self.condition(filter)?);
-        let template = format!(
+        let (table, condition) = (self.stage.table_in_statements(), self.condition(filter)?);
+        let (key, set) = (self.stage.key(), self.stage.group().set(&[request]));
+        let number = key.column();
+        let statement = format!(
             ", chosen AS MATERIALIZED (\
-                SELECT item.id FROM {table} AS item WHERE {condition} AND item.id > $7 \
-                ORDER BY item.id LIMIT $8 FOR UPDATE), \
-             changed AS (UPDATE {table} AS item SET {{set}} FROM chosen WHERE item.id = chosen.id RETURNING item.id) \
-             SELECT count(*) AS rows, max(id)::bigint AS last FROM changed, (SELECT {tell}) AS told"
+                SELECT item.{number} AS number FROM {table} AS item WHERE {condition} AND item.{number} > $8 \
+                ORDER BY item.{number} LIMIT $9 FOR UPDATE), \
+             changed AS (UPDATE {table} AS item SET {set} FROM chosen WHERE item.{number} = chosen.number RETURNING item.{number} AS number) \
+             SELECT count(*) AS rows, max(number)::bigint AS last FROM changed, (SELECT {tell}) AS told"
         );
-        let statement = Group::new(table, self.stage).ask(&template, &[request]);
         let (mut total, mut last) = (0, i64::MIN);
         let limit = filter.limit.unwrap_or(i64::MAX);
         while total < limit {
             let most = CHUNK.min(limit - total);
-            let changed = chunk(conn, &statement, filter, last, most).await?;
+            let changed = self.chunk(conn, &statement, filter, last, most).await?;
             total += changed.rows;
             match changed.last {
-                Some(id) if changed.rows == most => last = id,
+                Some(number) if changed.rows == most => last = number,
                 _ => break,
+            }
+        }
+        if !key.has_handle() || total >= limit {
+            return Ok(total);
+        }
+        // Rows without a number: those that were never asked for. They are asked for now, or not meant any more, and either way no
+        // longer found.
+        let own = key.order("item");
+        let chosen_own: Vec<String> = (0..key.own().len()).map(|at| format!("own{at}")).collect();
+        let chosen_own = chosen_own.join(", ");
+        let statement = format!(
+            ", chosen({chosen_own}) AS MATERIALIZED (\
+                SELECT {own} FROM {table} AS item WHERE {condition} AND item.{number} IS NULL \
+                ORDER BY {own} LIMIT $9 FOR UPDATE), \
+             changed AS (UPDATE {table} AS item SET {set} FROM chosen \
+                WHERE ({own}) = ({chosen_own}) AND item.{number} IS NULL AND {condition} RETURNING 1) \
+             SELECT count(*) AS rows, NULL::bigint AS last FROM changed, (SELECT {tell}, $8::bigint) AS told"
+        );
+        while total < limit {
+            let most = CHUNK.min(limit - total);
+            let changed = self.chunk(conn, &statement, filter, 0, most).await?;
+            total += changed.rows;
+            if changed.rows == 0 {
+                break;
             }
         }
         Ok(total)
     }
 
-    /// One row with all its columns; none if there is no such row.
+    async fn chunk(
+        &self,
+        conn: &mut AsyncPgConnection,
+        statement: &str,
+        filter: &Filter,
+        after: i64,
+        most: i64,
+    ) -> Result<Changed, ItemsError> {
+        let mut tried = 1;
+        loop {
+            let changed = Self::bound(statement, filter)
+                .bind::<BigInt, _>(after)
+                .bind::<BigInt, _>(most)
+                .get_result(conn)
+                .await;
+            match changed {
+                Err(error) if tried < TRIES && is_deadlock(&error) => tried += 1,
+                done => return done.map_err(|error| self.refused(filter, error)),
+            }
+        }
+    }
+
+    /// One row with all its columns; none if no row is meant. Of several, as a key may have that no index keeps unique, the first.
     ///
     /// # Errors
-    /// Whatever the database answers.
-    pub async fn whole(&self, conn: &mut AsyncPgConnection, id: i64) -> QueryResult<Option<Whole>> {
-        let (table, stage) = (self.table, self.stage);
-        sql_query(format!(
-            "SELECT to_jsonb(item) AS columns, node.id || '@' || node.host AS holder, \
+    /// [`ItemsError`].
+    pub async fn whole(
+        &self,
+        conn: &mut AsyncPgConnection,
+        filter: &Filter,
+    ) -> Result<Option<Whole>, ItemsError> {
+        let condition = self.condition(filter)?;
+        let (table, stage) = (self.stage.table_in_statements(), self.stage.column_group());
+        let key = self.stage.key();
+        let (number, own, order) = (key.column(), key.text("item"), key.order("item"));
+        let statement = format!(
+            "SELECT item.{number}::bigint AS id, {own} AS key, to_jsonb(item) AS columns, node.id || '@' || node.host AS holder, \
              extract(epoch FROM CASE WHEN isfinite(lease.expires_at) THEN lease.expires_at END - now())::float8 AS lease_ends_in_seconds \
              FROM {table} AS item LEFT JOIN lease ON lease.id = item.{stage}_lease \
-             LEFT JOIN node ON node.id = lease.node_id WHERE item.id = $1"
-        ))
-        .bind::<BigInt, _>(id)
-        .get_result(conn)
-        .await
-        .optional()
+             LEFT JOIN node ON node.id = lease.node_id WHERE {condition} ORDER BY {order} LIMIT 1"
+        );
+        Self::bound(&statement, filter)
+            .get_result(conn)
+            .await
+            .optional()
+            .map_err(|error| self.refused(filter, error))
     }
 
     /// The attempts at one row that the history still holds, the last first.
@@ -463,31 +492,10 @@ impl Items {
              WHERE item_id = $1 AND stage = $2 ORDER BY history.settled_at DESC LIMIT $3",
         )
         .bind::<BigInt, _>(id)
-        .bind::<Text, _>(format!("{}/{}", self.table, self.stage))
+        .bind::<Text, _>(self.stage.name())
         .bind::<BigInt, _>(most)
         .load(conn)
         .await
-    }
-}
-
-async fn chunk(
-    conn: &mut AsyncPgConnection,
-    statement: &str,
-    filter: &Filter,
-    after: i64,
-    most: i64,
-) -> QueryResult<Changed> {
-    let mut tried = 1;
-    loop {
-        let changed = Items::bound(statement, filter)
-            .bind::<BigInt, _>(after)
-            .bind::<BigInt, _>(most)
-            .get_result(conn)
-            .await;
-        match changed {
-            Err(error) if tried < TRIES && is_deadlock(&error) => tried += 1,
-            done => return done,
-        }
     }
 }
 
@@ -498,12 +506,13 @@ fn is_deadlock(error: &diesel::result::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn items(columns: &[&str]) -> Items {
         Items {
-            table: "page",
-            stage: "curation",
+            stage: Stage::new("page", "curation", true),
             columns: columns.iter().map(|name| (*name).to_owned()).collect(),
         }
     }
@@ -531,8 +540,8 @@ mod tests {
                     ..Filter::default()
                 },
                 "strpos(lower(item.curation_error), lower($2)) > 0 \
-                 AND item.updated_at < now() - make_interval(secs => $3) AND item.status = $4 \
-                 AND strpos(lower(item.url), lower($6)) > 0",
+                 AND item.updated_at < now() - make_interval(secs => $3) AND item.status::text = $4 \
+                 AND strpos(lower(item.url::text), lower($6)) > 0",
             ),
         ] {
             assert_eq!(page.condition(&filter).unwrap(), expected);

@@ -29,7 +29,7 @@ pub struct StatusCount {
 /// # Errors
 /// Whatever the database answers.
 pub async fn counts(conn: &mut AsyncPgConnection, stage: &Stage) -> QueryResult<Vec<StatusCount>> {
-    let (table, stage) = (stage.table(), stage.column_group());
+    let (table, stage) = (stage.table_in_statements(), stage.column_group());
     sql_query(format!(
         "SELECT {stage}_status AS status, count(*) AS rows, \
          count(*) FILTER (WHERE {stage}_due_at <= now()) AS due, \

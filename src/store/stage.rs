@@ -1,16 +1,22 @@
 //! Stages: the column group on any table through which rows are claimed, settled and rescued in place.
 //!
 //! This module owns those columns. One set of SQL serves every stage: the files in `stage/` name the table as `{table}` and
-//! the group as `{stage}`, filled in from the constants of a workflow, never from outside. Every write after a claim is
+//! the group as `{stage}` and the column by which rows are known as `{key}`, filled in by `named.rs` alone. Every write after a claim is
 //! fenced by lease and attempt. What others ask of rows they write through [`Group::ask`].
 
+pub mod catalogue;
+pub mod check;
 mod frontier;
+mod key;
+mod named;
 mod progress;
 mod queues;
 mod records;
 mod request;
 mod share;
+pub mod steps;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::db::statement::sql_query;
@@ -19,12 +25,15 @@ use diesel::{QueryResult, QueryableByName};
 use diesel_async::{AsyncConnection, AsyncPgConnection};
 use gleaner_actors::port::{ItemId, LeaseId};
 
-use super::aside::{self, Key, Work};
+use self::named::Names;
+use super::aside::{self, Work};
 use crate::db;
 use crate::db::halves::Halves;
+use crate::db::names::Table;
 use crate::db::statement::{seconds, statement};
 
 pub use frontier::{Frontier, Frontiers, LOOK_INTERVAL, Patrol, Ranges, are_in_use, patrol};
+pub use key::{HANDLE, Key, KeyColumn, KeyError};
 pub use progress::Mark;
 pub use queues::{Gauge, Need, gauges, in_need};
 pub use records::Records;
@@ -38,9 +47,7 @@ const RESCUE_BATCH: i64 = 1_000;
 /// A stage: which table, which column group, and its statements.
 #[derive(Clone, Debug)]
 pub struct Stage {
-    table: &'static str,
-    stage: &'static str,
-    touches: bool,
+    names: Names,
     claim: String,
     claim_past: String,
     look: String,
@@ -57,8 +64,6 @@ pub struct Stage {
     excused: String,
     /// Whether rows have limits of their own, in a column.
     is_limited: bool,
-    /// The name under which rows that cannot be rescued are set aside.
-    rescue_work: String,
     /// Where it is claimed in shares.
     share: Option<share::Shared>,
     /// Where its rows tell how far they have come.
@@ -127,21 +132,30 @@ struct Id {
 }
 
 impl Stage {
-    /// The stage `stage` of `table`. `touches` where the table has an `updated_at` to keep true.
+    /// The stage `stage` of `table`, whose key is the number `id`. `touches` where the table has an `updated_at` to keep true.
     #[must_use]
-    pub fn new(table: &'static str, stage: &'static str, touches: bool) -> Self {
+    pub fn new(table: impl Into<Table>, stage: impl Into<Arc<str>>, touches: bool) -> Self {
         Self::limited(table, stage, touches, None)
     }
 
     /// The same, on a table whose rows say in the column `limit` how many attempts each has; never more than the workflow's.
     #[must_use]
     pub fn limited(
-        table: &'static str,
-        stage: &'static str,
+        table: impl Into<Table>,
+        stage: impl Into<Arc<str>>,
         touches: bool,
         limit: Option<&'static str>,
     ) -> Self {
-        let touch = if touches { ", updated_at = now()" } else { "" };
+        Self::of(Names::new(table, stage, Key::default(), touches), limit)
+    }
+
+    /// The stage `stage` of a table with this key.
+    #[must_use]
+    pub fn keyed(table: Table, stage: impl Into<Arc<str>>, key: Key, touches: bool) -> Self {
+        Self::of(Names::new(table, stage, key, touches), None)
+    }
+
+    fn of(names: Names, limit: Option<&'static str>) -> Self {
         let limit_of = |parameter: &str| match limit {
             Some(column) => format!("least({parameter}, item.{column})"),
             None => parameter.to_owned(),
@@ -154,34 +168,22 @@ impl Stage {
             format!("({condition})")
         };
         let at_the_last = format!(
-            "SELECT item.id::bigint AS id, ({excused})::smallint AS excused FROM {table} AS item \
-             WHERE item.id = ANY ($1) AND item.{stage}_attempts >= {}",
+            "SELECT item.{{key}}::bigint AS id, ({excused})::smallint AS excused FROM {{table}} AS item \
+             WHERE item.{{key}} = ANY ($1) AND item.{{stage}}_attempts >= {}",
             limit_of("$2")
         );
-        let rescue_work = format!("timeout-checker {table}/{stage}");
-        let takes = Work {
-            name: &rescue_work,
-            table,
-        }
-        .takes("item.id");
         let fill = |template: &str| {
-            template
-                .replace("{takes}", &takes)
+            let template = template
                 .replace("{used_up:$1}", &used_up("$1"))
                 .replace("{used_up:$3}", &used_up("$3"))
-                .replace("{table}", table)
-                .replace("{stage}", stage)
-                .replace("{touch}", touch)
+                .replace("{set}", &request::taken("$1"));
+            names.fill(&template)
         };
-        let group = Group::new(table, stage);
         Self {
-            table,
-            stage,
-            touches,
-            claim: fill(&group.claim_under(include_str!("stage/claim.sql"), "$1")),
-            claim_past: fill(&group.claim_under(include_str!("stage/claim_past.sql"), "$1")),
+            claim: fill(include_str!("stage/claim.sql")),
+            claim_past: fill(include_str!("stage/claim_past.sql")),
             look: fill(include_str!("stage/look.sql")),
-            claim_these: fill(&group.claim_under(include_str!("stage/claim_these.sql"), "$1")),
+            claim_these: fill(include_str!("stage/claim_these.sql")),
             settle: fill(include_str!("stage/settle.sql")),
             locked: fill(include_str!("stage/locked.sql")),
             disown: fill(include_str!("stage/disown.sql")),
@@ -193,33 +195,46 @@ impl Stage {
             gauge: fill(include_str!("stage/gauge.sql")),
             excused: fill(&at_the_last),
             is_limited: limit.is_some(),
-            rescue_work,
             share: None,
             progress: None,
+            names,
         }
     }
 
+    /// Its table, as people name it, and as the server finds it (`to_regclass`): `page`, `billing.invoice`.
     #[must_use]
-    pub fn table(&self) -> &'static str {
-        self.table
+    pub fn table(&self) -> &str {
+        self.names.table.label()
+    }
+
+    /// Its table, as statements name it.
+    #[must_use]
+    pub fn table_in_statements(&self) -> &str {
+        self.names.table.statement()
     }
 
     /// The name of its column group.
     #[must_use]
-    pub fn column_group(&self) -> &'static str {
-        self.stage
+    pub fn column_group(&self) -> &str {
+        &self.names.stage
+    }
+
+    /// By what its rows are known.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        &self.names.key
     }
 
     /// Its column group, for statements that ask for something.
     #[must_use]
     pub fn group(&self) -> Group {
-        Group::new(self.table, self.stage)
+        Group::of(&self.names.table, &self.names.stage)
     }
 
-    /// `table/stage`, as notifications and the history name it.
+    /// `table/stage` or `schema.table/stage`, as notifications and the history name it.
     #[must_use]
     pub fn name(&self) -> String {
-        format!("{}/{}", self.table, self.stage)
+        self.names.name.clone()
     }
 
     /// The text of the claim statement, for plans and benchmarks.
@@ -286,18 +301,23 @@ impl Stage {
         lease: LeaseId,
         limit: usize,
     ) -> QueryResult<Vec<Claimed>> {
-        let (table, stage) = (self.table, self.stage);
-        let work = format!("claim {table}/{stage}");
-        let work = Work { name: &work, table };
-        let due: Vec<Key> = sql_query(format!(
-            "SELECT id::bigint AS id FROM {table} WHERE {stage}_status = 'Queued' AND {stage}_due_at <= now() AND {} \
-             ORDER BY {stage}_priority DESC, {stage}_due_at, id LIMIT $1",
-            work.takes("id")
+        let work = format!("claim {}", self.names.name);
+        let work = Work {
+            name: &work,
+            table: self.table(),
+        };
+        let takes = self.names.takes(work, "item");
+        let due: Vec<aside::Key> = sql_query(format!(
+            "{} AND {takes} ORDER BY {}",
+            self.names.fill(
+                "SELECT item.{key}::bigint AS id FROM {table} AS item WHERE item.{stage}_status = 'Queued'{given} AND item.{stage}_due_at <= now()"
+            ),
+            self.names.fill("item.{stage}_priority DESC, item.{stage}_due_at, item.{key} LIMIT $1"),
         ))
         .bind::<BigInt, _>(i64::try_from(limit).unwrap_or(i64::MAX))
         .load(conn)
         .await?;
-        let (due, mut claimed) = (Key::numbers(&due), Vec::new());
+        let (due, mut claimed) = (aside::Key::numbers(&due), Vec::new());
         let mut halves = Halves::of(&due);
         while let Some(part) = halves.next_part() {
             match self.claim_these(conn, lease, part).await {
@@ -473,21 +493,21 @@ impl Stage {
             Err(error) if db::is_of_a_row(&error) => {}
             done => return done,
         }
-        let (table, stage) = (self.table, self.stage);
-        let held: Vec<Key> = sql_query(format!(
-            "SELECT id::bigint AS id FROM {table} WHERE {stage}_lease = $1 AND id <> ALL ($2) ORDER BY id"
+        let held: Vec<aside::Key> = sql_query(self.names.fill(
+            "SELECT {key}::bigint AS id FROM {table} WHERE {stage}_lease = $1 AND {key} <> ALL ($2) ORDER BY {key}",
         ))
         .bind::<BigInt, _>(term.lease.0)
         .bind::<Array<BigInt>, _>(term.keep)
         .load(conn)
         .await?;
-        let (held, mut total) = (Key::numbers(&held), Rescued::default());
+        let (held, mut total) = (aside::Key::numbers(&held), Rescued::default());
         let mut halves = Halves::of(&held);
         while let Some(part) = halves.next_part() {
             match self.free_of(conn, term, Some(part)).await {
                 Ok(some) => total.add(some),
                 Err(error) => {
-                    aside::refused(conn, self.rescue_work(), &mut halves, part, error).await?;
+                    aside::refused(conn, self.names.rescue_work(), &mut halves, part, error)
+                        .await?;
                 }
             }
         }
@@ -513,13 +533,6 @@ impl Stage {
                 .await
         })
         .await
-    }
-
-    fn rescue_work(&self) -> Work<'_> {
-        Work {
-            name: &self.rescue_work,
-            table: self.table,
-        }
     }
 
     /// Gives rows that nobody has in hand back to somebody who once had them, under a lease that stands: a result that comes late
@@ -562,17 +575,20 @@ impl Stage {
                 return Ok(total);
             }
         }
-        let lost = self.fill_condition(
-            "item.{stage}_lease IS NOT NULL \
-             AND NOT EXISTS (SELECT 1 FROM lease WHERE lease.id = item.{stage}_lease AND lease.expires_at > now())",
-        );
-        let lost = self.found(conn, &lost).await?;
+        let lost = self
+            .found(
+                conn,
+                "item.{stage}_lease IS NOT NULL \
+                 AND NOT EXISTS (SELECT 1 FROM lease WHERE lease.id = item.{stage}_lease AND lease.expires_at > now())",
+            )
+            .await?;
         let mut halves = Halves::of(&lost);
         while let Some(part) = halves.next_part() {
             match self.rescue_of(conn, max_attempts, Some(part)).await {
                 Ok(some) => total.add(some),
                 Err(error) => {
-                    aside::refused(conn, self.rescue_work(), &mut halves, part, error).await?;
+                    aside::refused(conn, self.names.rescue_work(), &mut halves, part, error)
+                        .await?;
                 }
             }
         }
@@ -607,15 +623,15 @@ impl Stage {
             Err(error) if db::is_of_a_row(&error) => {}
             done => return done,
         }
-        let stuck = self
-            .fill_condition("item.{stage}_status = 'Processing' AND item.{stage}_lease IS NULL");
-        let (stuck, mut total) = (self.found(conn, &stuck).await?, Rescued::default());
+        let stuck = "item.{stage}_status = 'Processing' AND item.{stage}_lease IS NULL";
+        let (stuck, mut total) = (self.found(conn, stuck).await?, Rescued::default());
         let mut halves = Halves::of(&stuck);
         while let Some(part) = halves.next_part() {
             match self.rescue_foreign_of(conn, age, Some(part)).await {
                 Ok(some) => total.add(some),
                 Err(error) => {
-                    aside::refused(conn, self.rescue_work(), &mut halves, part, error).await?;
+                    aside::refused(conn, self.names.rescue_work(), &mut halves, part, error)
+                        .await?;
                 }
             }
         }
@@ -636,20 +652,15 @@ impl Stage {
             .await
     }
 
-    fn fill_condition(&self, condition: &str) -> String {
-        condition.replace("{stage}", self.stage)
-    }
-
     /// Rows for which a condition holds and that are not set aside, as many as one rescue sees to.
     async fn found(&self, conn: &mut AsyncPgConnection, condition: &str) -> QueryResult<Vec<i64>> {
-        let (table, takes) = (self.table, self.rescue_work().takes("item.id"));
-        let found: Vec<Key> = sql_query(format!(
-            "SELECT id::bigint AS id FROM {table} AS item WHERE {condition} AND {takes} ORDER BY id LIMIT $1"
-        ))
+        let found: Vec<aside::Key> = sql_query(self.names.fill(&format!(
+            "SELECT item.{{key}}::bigint AS id FROM {{table}} AS item WHERE {condition} AND {{takes}} ORDER BY item.{{key}} LIMIT $1"
+        )))
         .bind::<BigInt, _>(RESCUE_BATCH)
         .load(conn)
         .await?;
-        Ok(Key::numbers(&found))
+        Ok(aside::Key::numbers(&found))
     }
 }
 

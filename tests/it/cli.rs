@@ -4,6 +4,7 @@ mod doctor;
 mod extract;
 mod help;
 mod items;
+mod stage;
 mod status;
 
 use std::io::Write as _;

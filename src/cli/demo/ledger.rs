@@ -75,7 +75,7 @@ pub(super) async fn counts(conn: &mut AsyncPgConnection) -> QueryResult<Vec<Coun
     let parts: Vec<String> = known
         .iter()
         .map(|workflow| {
-            let (table, stage) = (workflow.stage.table(), workflow.stage.column_group());
+            let (table, stage) = (workflow.stage.table_in_statements(), workflow.stage.column_group());
             let name = workflow.stage.name();
             format!(
                 "SELECT count(*) FILTER (WHERE {stage}_status = 'Queued') AS queued, \

@@ -313,7 +313,7 @@ function showTables(status) {
     [["", "Workflow"], ["", "Class"], ["number", "Failures"], ["number", "Given up"], ["number", "Last"], ["text", "Newest"]],
     status.failures.map((group) => [
       names.get(group.stage) ?? group.stage, badge(group.given_up > 0 ? "bad" : "warn", group.class),
-      number(group.failures), number(group.given_up), `${age(group.seconds_ago + status.looked_ms_ago / 1000)} ago`, `row ${group.item}: ${group.message}`,
+      number(group.failures), number(group.given_up), `${age(group.seconds_ago + status.looked_ms_ago / 1000)} ago`, `row ${group.key}: ${group.message}`,
     ]),
     status.looked_ms_ago === null ? "Not known: the database has not answered yet." : "None. Every attempt of the last hour went well.");
 

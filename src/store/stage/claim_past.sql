@@ -17,28 +17,28 @@ WITH due AS MATERIALIZED (
     FROM unnest($3, $4, $5, $6, $7) WITH ORDINALITY AS range(above, upto, kind, due_at, id, place),
     LATERAL (
         SELECT * FROM (
-            SELECT queued.id, {stage}_priority AS priority, {stage}_due_at AS due_at FROM {table} AS queued
-            WHERE range.kind = 0 AND {stage}_status = 'Queued' AND {stage}_due_at <= now()
+            SELECT queued.{key} AS id, {stage}_priority AS priority, {stage}_due_at AS due_at FROM {table} AS queued
+            WHERE range.kind = 0 AND {stage}_status = 'Queued'{given} AND {stage}_due_at <= now()
               AND {stage}_priority > range.above AND {stage}_priority <= range.upto
-            ORDER BY {stage}_priority DESC, {stage}_due_at, queued.id
+            ORDER BY {stage}_priority DESC, {stage}_due_at, queued.{key}
             LIMIT $2
             FOR UPDATE SKIP LOCKED
         ) AS unknown
         UNION ALL
         SELECT * FROM (
-            SELECT queued.id, {stage}_priority AS priority, {stage}_due_at AS due_at FROM {table} AS queued
-            WHERE range.kind = 1 AND queued.id = ANY ((SELECT $8::bigint[])::bigint[])
+            SELECT queued.{key} AS id, {stage}_priority AS priority, {stage}_due_at AS due_at FROM {table} AS queued
+            WHERE range.kind = 1 AND queued.{key} = ANY ((SELECT $8::bigint[])::bigint[])
               AND coalesce({stage}_status, '') = 'Queued' AND {stage}_due_at <= now() AND {stage}_priority = range.upto
-            ORDER BY {stage}_due_at, queued.id
+            ORDER BY {stage}_due_at, queued.{key}
             LIMIT $2
             FOR UPDATE SKIP LOCKED
         ) AS stray
         UNION ALL
         SELECT * FROM (
-            SELECT queued.id, {stage}_priority AS priority, {stage}_due_at AS due_at FROM {table} AS queued
-            WHERE range.kind = 2 AND {stage}_status = 'Queued' AND {stage}_due_at <= now()
-              AND {stage}_priority = range.upto AND ({stage}_due_at, queued.id) > (range.due_at, range.id)
-            ORDER BY {stage}_due_at, queued.id
+            SELECT queued.{key} AS id, {stage}_priority AS priority, {stage}_due_at AS due_at FROM {table} AS queued
+            WHERE range.kind = 2 AND {stage}_status = 'Queued'{given} AND {stage}_due_at <= now()
+              AND {stage}_priority = range.upto AND ({stage}_due_at, queued.{key}) > (range.due_at, range.id)
+            ORDER BY {stage}_due_at, queued.{key}
             LIMIT $2
             FOR UPDATE SKIP LOCKED
         ) AS ahead
@@ -49,8 +49,8 @@ WITH due AS MATERIALIZED (
 ), taken AS (
     UPDATE {table} AS item
     SET {set}{touch}
-    WHERE item.id = ANY (ARRAY(SELECT id FROM due))
-    RETURNING item.id, item.{stage}_attempts AS attempt
+    WHERE item.{key} = ANY (ARRAY(SELECT id FROM due))
+    RETURNING item.{key} AS id, item.{stage}_attempts AS attempt
 )
 SELECT row.*, (SELECT now() - make_interval(secs => $9) FROM lease WHERE lease.id = $1 AND expires_at > now()) AS read_until
 FROM (SELECT) AS answer

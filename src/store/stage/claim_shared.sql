@@ -7,14 +7,14 @@
 -- $4 bigint  large rows that this lease may have in hand
 -- Twice as many are picked as are taken, for those that somebody else has locked. Two claims at once may each fill an owner's share.
 {round}, due AS MATERIALIZED (
-    SELECT item.id FROM picked JOIN {table} AS item ON item.id = picked.id
-    WHERE item.id = ANY (ARRAY(SELECT id FROM picked)) AND coalesce(item.{stage}_status, '') = 'Queued' AND item.{stage}_due_at <= now()
+    SELECT item.{key} AS id FROM picked JOIN {table} AS item ON item.{key} = picked.id
+    WHERE item.{key} = ANY (ARRAY(SELECT id FROM picked)) AND coalesce(item.{stage}_status, '') = 'Queued' AND item.{stage}_due_at <= now()
       AND (SELECT expires_at > now() FROM lease WHERE lease.id = $1)
-    ORDER BY picked.place, picked.priority DESC, picked.due_at, item.id
+    ORDER BY picked.place, picked.priority DESC, picked.due_at, item.{key}
     LIMIT $2
     FOR UPDATE OF item SKIP LOCKED
 )
 UPDATE {table} AS item
 SET {set}{touch}
-WHERE item.id = ANY (ARRAY(SELECT id FROM due))
-RETURNING item.id::bigint AS id, item.{stage}_attempts AS attempt
+WHERE item.{key} = ANY (ARRAY(SELECT id FROM due))
+RETURNING item.{key}::bigint AS id, item.{stage}_attempts AS attempt

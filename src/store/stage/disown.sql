@@ -10,5 +10,5 @@ SET {stage}_status = CASE item.{stage}_status WHEN 'Processing' THEN 'Queued' EL
     {stage}_due_at = CASE item.{stage}_status WHEN 'Processing' THEN coalesce(item.{stage}_due_at, now()) END,
     {stage}_lease = NULL
 FROM unnest($2, $3) AS dropped(id, attempt)
-WHERE item.id = dropped.id AND item.{stage}_lease = $1 AND item.{stage}_attempts = dropped.attempt
+WHERE item.{key} = dropped.id AND item.{stage}_lease = $1 AND item.{stage}_attempts = dropped.attempt
   AND (SELECT expires_at > now() FROM lease WHERE lease.id = $1)

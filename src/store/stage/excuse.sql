@@ -5,27 +5,27 @@
 -- $1 bigint  the lease
 WITH charged AS MATERIALIZED (
     SELECT item_id, attempt, outcome, settled_at FROM attempt
-    WHERE lease = $1 AND stage = '{table}/{stage}' AND outcome IN ('rescued', 'quarantined')
+    WHERE lease = $1 AND stage = {name} AND outcome IN ('rescued', 'quarantined')
 ), untouched AS MATERIALIZED (
-    SELECT item.id FROM {table} AS item JOIN charged ON charged.item_id = item.id
+    SELECT item.{key} AS id FROM {table} AS item JOIN charged ON charged.item_id = item.{key}
     WHERE item.{stage}_lease IS NULL AND item.{stage}_attempts = charged.attempt AND charged.attempt > 0
       AND CASE charged.outcome WHEN 'quarantined' THEN item.{stage}_status = 'Error'
           -- One that is due later has been put off by somebody. Not by this transaction's clock: the rescue may have begun after it.
           ELSE item.{stage}_status = 'Queued' AND item.{stage}_due_at <= clock_timestamp() END
-      AND NOT EXISTS (SELECT 1 FROM attempt AS later WHERE later.item_id = item.id AND later.stage = '{table}/{stage}'
+      AND NOT EXISTS (SELECT 1 FROM attempt AS later WHERE later.item_id = item.{key} AND later.stage = {name}
         AND later.settled_at > charged.settled_at)
-    ORDER BY item.id
+    ORDER BY item.{key}
     FOR UPDATE OF item SKIP LOCKED
 ), regained AS (
     UPDATE {table} AS item
     SET {stage}_status = 'Processing', {stage}_lease = $1, {stage}_due_at = NULL,
         {stage}_error = CASE item.{stage}_status WHEN 'Error' THEN NULL ELSE item.{stage}_error END
-    FROM untouched WHERE item.id = untouched.id
-    RETURNING item.id
+    FROM untouched WHERE item.{key} = untouched.id
+    RETURNING item.{key} AS id
 ), history AS (
     UPDATE attempt AS one
     SET outcome = CASE WHEN one.item_id IN (SELECT id FROM regained) THEN 'released' ELSE 'excused' END,
         message = 'its worker lives, and lost the lease for want of the database'
-    WHERE one.lease = $1 AND one.stage = '{table}/{stage}' AND one.outcome IN ('rescued', 'quarantined')
+    WHERE one.lease = $1 AND one.stage = {name} AND one.outcome IN ('rescued', 'quarantined')
 )
 SELECT count(*) AS freed, 0::bigint AS quarantined, 0::bigint AS locked FROM regained

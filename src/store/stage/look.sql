@@ -13,9 +13,9 @@ FROM (
     FROM unnest($1, $2, $3) AS known(priority, due_at, id)
 ) AS edge
 LEFT JOIN LATERAL (
-    SELECT queued.id::bigint AS id, {stage}_due_at AS due_at FROM {table} AS queued
-    WHERE {stage}_status = 'Queued' AND {stage}_due_at <= now()
-      AND {stage}_priority = edge.priority AND ({stage}_due_at, queued.id) <= (edge.due_at, edge.id)
-    ORDER BY {stage}_due_at, queued.id
+    SELECT queued.{key}::bigint AS id, {stage}_due_at AS due_at FROM {table} AS queued
+    WHERE {stage}_status = 'Queued'{given} AND {stage}_due_at <= now()
+      AND {stage}_priority = edge.priority AND ({stage}_due_at, queued.{key}) <= (edge.due_at, edge.id)
+    ORDER BY {stage}_due_at, queued.{key}
     LIMIT $4
 ) AS stray ON true

@@ -31,17 +31,9 @@ impl Stage {
     /// `percent`). SQL, a constant.
     #[must_use]
     pub fn telling(mut self, progress: Option<&'static str>) -> Self {
-        let touch = if self.touches {
-            ", updated_at = now()"
-        } else {
-            ""
-        };
         self.progress = progress.map(|assignments| {
-            include_str!("progress.sql")
-                .replace("{progress}", assignments)
-                .replace("{touch}", touch)
-                .replace("{table}", self.table)
-                .replace("{stage}", self.stage)
+            let template = include_str!("progress.sql").replace("{progress}", assignments);
+            self.names.fill(&template)
         });
         self
     }

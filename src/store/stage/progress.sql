@@ -12,17 +12,17 @@ WITH told AS MATERIALIZED (
     SELECT * FROM unnest($2::bigint[], $3::smallint[], $4::text[], $5::int[], $6::int[], $7::smallint[], $8::boolean[])
         AS t(id, attempt, step, done, total, percent, is_new)
 ), ours AS MATERIALIZED (
-    SELECT item.id, told.is_new FROM told JOIN {table} AS item ON item.id = told.id
-    WHERE item.id = ANY ((SELECT $2::bigint[])::bigint[]) AND coalesce(item.{stage}_lease, 0) = $1
+    SELECT item.{key} AS id, told.is_new FROM told JOIN {table} AS item ON item.{key} = told.id
+    WHERE item.{key} = ANY ((SELECT $2::bigint[])::bigint[]) AND coalesce(item.{stage}_lease, 0) = $1
       AND item.{stage}_attempts = told.attempt AND coalesce(item.{stage}_status, '') = 'Processing'
 ), free AS MATERIALIZED (
-    SELECT item.id FROM {table} AS item
-    WHERE item.id = ANY (ARRAY(SELECT id FROM ours WHERE is_new))
+    SELECT item.{key} AS id FROM {table} AS item
+    WHERE item.{key} = ANY (ARRAY(SELECT id FROM ours WHERE is_new))
       AND coalesce(item.{stage}_lease, 0) = $1 AND coalesce(item.{stage}_status, '') = 'Processing'
-    ORDER BY item.id
+    ORDER BY item.{key}
     FOR NO KEY UPDATE SKIP LOCKED
 ), written AS (
     UPDATE {table} AS item SET {progress}{touch} FROM told
-    WHERE item.id = told.id AND item.id = ANY (ARRAY(SELECT id FROM free)) AND item.{stage}_attempts = told.attempt
+    WHERE item.{key} = told.id AND item.{key} = ANY (ARRAY(SELECT id FROM free)) AND item.{stage}_attempts = told.attempt
 )
 SELECT id::bigint AS id FROM ours

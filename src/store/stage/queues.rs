@@ -45,10 +45,7 @@ impl Stage {
 
     /// Whether rows stand in `Processing` whose lease has ended, or since `$2` seconds without one: a condition.
     fn needs_rescue(&self) -> String {
-        include_str!("needs_rescue.sql")
-            .replace("{takes}", &self.rescue_work().takes("item.id"))
-            .replace("{table}", self.table)
-            .replace("{stage}", self.stage)
+        self.names.fill(include_str!("needs_rescue.sql"))
     }
 
     /// Whether a row is due. Stops at the first.
@@ -64,10 +61,9 @@ impl Stage {
         if let Some(due) = self.has_due_share(conn).await {
             return due;
         }
-        let (table, stage) = (self.table, self.stage);
-        let row: Row = statement(&format!(
-            "SELECT EXISTS (SELECT 1 FROM {table} WHERE {stage}_status = 'Queued' \
-             AND {stage}_due_at <= now()) AS due"
+        let row: Row = statement(&self.names.fill(
+            "SELECT EXISTS (SELECT 1 FROM {table} WHERE {stage}_status = 'Queued'{given} \
+             AND {stage}_due_at <= now()) AS due",
         ))
         .get_result(conn)
         .await?;
@@ -130,10 +126,8 @@ async fn look<'a>(
     }
     let mut sql = format!("WITH {GAPS} SELECT NULL AS stage, {NEXT_EXPIRY} AS next_expiry");
     for stage in &stages {
-        let (name, needs_rescue) = (stage.name(), stage.needs_rescue());
-        sql.push_str(&format!(
-            " UNION ALL SELECT '{name}', NULL WHERE {needs_rescue}"
-        ));
+        sql.push_str(&stage.names.fill(" UNION ALL SELECT {name}, NULL WHERE "));
+        sql.push_str(&stage.needs_rescue());
     }
     let rows: Vec<Row> = if stages.len() > 1 {
         statement(&sql)

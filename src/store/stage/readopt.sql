@@ -6,4 +6,4 @@
 UPDATE {table} AS item
 SET {stage}_status = 'Processing', {stage}_lease = $1, {stage}_attempts = late.attempt, {stage}_due_at = NULL
 FROM unnest($2, $3) AS late(id, attempt)
-WHERE item.id = late.id
+WHERE item.{key} = late.id

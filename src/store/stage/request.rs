@@ -5,15 +5,25 @@
 //! `{values}` where an INSERT does, and names the row that it changes `item`. `tests/it/engine/writers.rs` finds statements that
 //! assign these columns themselves.
 
+use std::borrow::Cow;
+
+use crate::db::names::{self, Table};
+
 /// Marks a row as taken by a worker under a lease: the assignments of every claim and hand-out.
 const TAKEN: &str = "{stage}_status = 'Processing', {stage}_attempts = least(item.{stage}_attempts, 32000) + 1, \
                      {stage}_lease = {lease}, {stage}_due_at = NULL";
 
 /// The column group of a stage, as statements that ask for something name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
-    table: &'static str,
-    stage: &'static str,
+    table: Cow<'static, str>,
+    stage: Cow<'static, str>,
+}
+
+/// The assignments that mark a row as taken under this lease, an expression; `{stage}` is still to be filled in.
+#[must_use]
+pub(super) fn taken(lease: &str) -> String {
+    TAKEN.replace("{lease}", lease)
 }
 
 /// What is asked of a row. Conditions and values are SQL over what the statement has at hand, constants all of them.
@@ -55,7 +65,19 @@ impl Group {
     /// The group `stage` of `table`.
     #[must_use]
     pub const fn new(table: &'static str, stage: &'static str) -> Self {
-        Self { table, stage }
+        Self {
+            table: Cow::Borrowed(table),
+            stage: Cow::Borrowed(stage),
+        }
+    }
+
+    /// The group `stage` of a table that may be known only at run time.
+    #[must_use]
+    pub(super) fn of(table: &Table, stage: &str) -> Self {
+        Self {
+            table: Cow::Owned(table.statement().to_owned()),
+            stage: Cow::Owned(stage.to_owned()),
+        }
     }
 
     /// The statement `template` with these requests in it, for a caller that runs it. Costs a few copies of the text: one that runs
@@ -63,11 +85,6 @@ impl Group {
     #[must_use]
     pub fn ask(&self, template: &str, requests: &[Request]) -> String {
         let Self { stage, .. } = self;
-        let kept = |column: &str| format!(" ELSE item.{stage}_{column}");
-        let set = requests
-            .iter()
-            .flat_map(|request| request.assignments(stage, &kept))
-            .map(|(column, value)| format!("{stage}_{column} = {value}"));
         // A new row has nothing to keep.
         let (columns, values): (Vec<String>, Vec<String>) = requests
             .iter()
@@ -75,23 +92,33 @@ impl Group {
             .map(|(column, value)| (format!("{stage}_{column}"), value))
             .unzip();
         let filled = template
-            .replace("{set}", &set.collect::<Vec<_>>().join(", "))
+            .replace("{set}", &self.set(requests))
             .replace("{columns}", &columns.join(", "))
             .replace("{values}", &values.join(", "));
         self.fill(&filled)
     }
 
+    /// What an UPDATE assigns for these requests.
+    #[must_use]
+    pub(crate) fn set(&self, requests: &[Request]) -> String {
+        let Self { stage, .. } = self;
+        let kept = |column: &str| format!(" ELSE item.{stage}_{column}");
+        let set = requests
+            .iter()
+            .flat_map(|request| request.assignments(stage, &kept))
+            .map(|(column, value)| format!("{stage}_{column} = {value}"));
+        set.collect::<Vec<_>>().join(", ")
+    }
+
     /// The statement `template`, which takes rows for workers, with its `{set}` filled in: under this lease, an expression. For
-    /// the claim, and for the hand-out to bots, whose leases stand in the statement itself.
+    /// the hand-out to bots, whose leases stand in the statement itself.
     #[must_use]
     pub(crate) fn claim_under(&self, template: &str, lease: &'static str) -> String {
-        self.fill(&template.replace("{set}", &TAKEN.replace("{lease}", lease)))
+        self.fill(&template.replace("{set}", &taken(lease)))
     }
 
     fn fill(&self, template: &str) -> String {
-        template
-            .replace("{table}", self.table)
-            .replace("{stage}", self.stage)
+        names::fill(template, &[("table", &self.table), ("stage", &self.stage)])
     }
 }
 

@@ -6,15 +6,15 @@
 -- is charged where the holder has let go of the lease itself, or had begun to stop in good order: the attempt is given back.
 -- What was being worked goes before what has waited, or a long queue would keep it waiting as long again.
 WITH head AS MATERIALIZED (
-    SELECT least(now(), (SELECT greatest({stage}_due_at, '1900-01-01Z') - interval '1 microsecond' FROM {table} WHERE {stage}_status = 'Queued'
-        ORDER BY {stage}_priority DESC, {stage}_due_at, id LIMIT 1)) AS due_at
+    SELECT least(now(), (SELECT greatest({stage}_due_at, '1900-01-01Z') - interval '1 microsecond' FROM {table} WHERE {stage}_status = 'Queued'{given}
+        ORDER BY {stage}_priority DESC, {stage}_due_at, {key} LIMIT 1)) AS due_at
 ), lost AS MATERIALIZED (
-    SELECT id, {stage}_lease AS lease, (SELECT count(*) FROM lease JOIN node ON node.id = lease.node_id
+    SELECT {key} AS id, {stage}_lease AS lease, (SELECT count(*) FROM lease JOIN node ON node.id = lease.node_id
         WHERE lease.id = item.{stage}_lease AND (lease.is_closed OR node.stopping_at IS NOT NULL))::smallint AS given_back
     FROM {table} AS item
     WHERE {stage}_lease IS NOT NULL
       AND NOT EXISTS (SELECT 1 FROM lease WHERE lease.id = item.{stage}_lease AND lease.expires_at > now())
-      AND {takes} AND ($3::bigint[] IS NULL OR item.id = ANY ($3))
+      AND {takes} AND ($3::bigint[] IS NULL OR item.{key} = ANY ($3))
     LIMIT $2
     FOR UPDATE SKIP LOCKED
 ), freed AS (
@@ -26,12 +26,12 @@ WITH head AS MATERIALIZED (
         {stage}_attempts = CASE WHEN item.{stage}_due_at IS NULL THEN greatest(item.{stage}_attempts - lost.given_back, 0) ELSE 0 END,
         {stage}_due_at = CASE WHEN item.{stage}_status = 'Processing' THEN (SELECT due_at FROM head) END,
         {stage}_lease = NULL{touch}
-    FROM lost WHERE item.id = lost.id
-    RETURNING item.id, item.{stage}_status AS status, item.{stage}_attempts + lost.given_back AS attempt, lost.given_back,
+    FROM lost WHERE item.{key} = lost.id
+    RETURNING item.{key} AS id, item.{stage}_status AS status, item.{stage}_attempts + lost.given_back AS attempt, lost.given_back,
         CASE lost.given_back WHEN 0 THEN lost.lease END AS lease
 ), history AS (
     INSERT INTO attempt (item_id, attempt, lease, stage, outcome)
-    SELECT id, attempt, lease, '{table}/{stage}',
+    SELECT id, attempt, lease, {name},
         CASE WHEN given_back > 0 THEN 'released' WHEN status = 'Error' THEN 'quarantined' ELSE 'rescued' END
     FROM freed
 )

@@ -24,12 +24,12 @@ WITH verdict AS (
             WHEN verdict.status = 'Queued' THEN now() + make_interval(secs => verdict.after) END,
         {stage}_error = verdict.error, {stage}_lease = NULL{touch}
     FROM verdict
-    WHERE item.id = verdict.id AND item.id = ANY ((SELECT $2::bigint[])::bigint[])
+    WHERE item.{key} = verdict.id AND item.{key} = ANY ((SELECT $2::bigint[])::bigint[])
       AND coalesce(item.{stage}_lease, 0) = $1 AND item.{stage}_attempts = verdict.attempt
       AND coalesce(item.{stage}_status, '') = 'Processing' AND (SELECT expires_at > now() FROM lease WHERE lease.id = $1)
-    RETURNING item.id
+    RETURNING item.{key} AS id
 ), history AS (
     INSERT INTO attempt (item_id, elapsed_ms, attempt, stage, outcome, class, message)
-    SELECT id, elapsed_ms, attempt, '{table}/{stage}', outcome, class, error FROM verdict JOIN settled USING (id)
+    SELECT id, elapsed_ms, attempt, {name}, outcome, class, error FROM verdict JOIN settled USING (id)
 )
 SELECT id::bigint AS id FROM settled

@@ -13,6 +13,7 @@ use diesel::sql_types::{BigInt, Bool, Double, Text};
 use diesel_async::AsyncPgConnection;
 use gleaner_actors::port::LeaseId;
 
+use super::request::taken;
 use super::{Claimed, Stage};
 use crate::db::notify::STAGE_CHANNEL;
 use crate::db::statement::statement;
@@ -125,30 +126,23 @@ impl Stage {
 
 impl Shared {
     fn of(stage: &Stage, share: Share) -> Self {
-        let touch = if stage.touches {
-            ", updated_at = now()"
-        } else {
-            ""
-        };
         let fill = |template: &str| {
-            template
+            let template = template
                 .replace("{round}", include_str!("shared_round.sql").trim_end())
+                .replace("{set}", &taken("$1"))
                 .replace("{owner}", share.owner)
                 .replace("{owners}", share.owners)
                 .replace("{cap}", share.cap)
                 .replace("{large}", share.large)
-                .replace("{seats}", SEATS)
-                .replace("{touch}", touch)
-                .replace("{table}", stage.table)
-                .replace("{stage}", stage.stage)
+                .replace("{seats}", SEATS);
+            stage.names.fill(&template)
         };
-        let group = stage.group();
         Self {
-            claim: fill(&group.claim_under(include_str!("claim_shared.sql"), "$1")),
+            claim: fill(include_str!("claim_shared.sql")),
             has_due: fill("{round} SELECT EXISTS (SELECT 1 FROM picked) AS due"),
             tell_room: fill(
                 "SELECT pg_notify($1, $2) WHERE EXISTS \
-                 (SELECT 1 FROM {table} WHERE {stage}_status = 'Queued' AND {stage}_due_at <= now())",
+                 (SELECT 1 FROM {table} WHERE {stage}_status = 'Queued'{given} AND {stage}_due_at <= now())",
             ),
         }
     }

@@ -28,9 +28,9 @@ WITH RECURSIVE held AS MATERIALIZED (
     -- By their keys, however many the planner takes them for.
     LATERAL (SELECT * FROM {owners} AS own WHERE own.id = waiting.owner OFFSET 0) AS owner,
     LATERAL (
-        SELECT queued.id, {stage}_priority AS priority, {stage}_due_at AS due_at, {large} AS is_large FROM {table} AS queued
-        WHERE queued.{owner} = waiting.owner AND {stage}_status = 'Queued' AND {stage}_due_at <= now()
-        ORDER BY {stage}_priority DESC, {stage}_due_at, queued.id
+        SELECT queued.{key} AS id, {stage}_priority AS priority, {stage}_due_at AS due_at, {large} AS is_large FROM {table} AS queued
+        WHERE queued.{owner} = waiting.owner AND {stage}_status = 'Queued'{given} AND {stage}_due_at <= now()
+        ORDER BY {stage}_priority DESC, {stage}_due_at, queued.{key}
         LIMIT greatest(least(({cap}) - coalesce(held.number, 0), 2 * $2), 0)
     ) AS first
 ), ranked AS (

@@ -9,10 +9,10 @@
 -- $6 bigint[]  of these only, NULL for any
 -- What was being worked goes before what has waited, or a long queue would keep it waiting as long again.
 WITH head AS MATERIALIZED (
-    SELECT least(now(), (SELECT greatest({stage}_due_at, '1900-01-01Z') - interval '1 microsecond' FROM {table} WHERE {stage}_status = 'Queued'
-        ORDER BY {stage}_priority DESC, {stage}_due_at, id LIMIT 1)) AS due_at
+    SELECT least(now(), (SELECT greatest({stage}_due_at, '1900-01-01Z') - interval '1 microsecond' FROM {table} WHERE {stage}_status = 'Queued'{given}
+        ORDER BY {stage}_priority DESC, {stage}_due_at, {key} LIMIT 1)) AS due_at
 ), held AS MATERIALIZED (
-    SELECT id FROM {table} WHERE {stage}_lease = $1 AND id <> ALL ($5) AND ($6::bigint[] IS NULL OR id = ANY ($6)) ORDER BY id FOR UPDATE SKIP LOCKED
+    SELECT {key} AS id FROM {table} WHERE {stage}_lease = $1 AND {key} <> ALL ($5) AND ($6::bigint[] IS NULL OR {key} = ANY ($6)) ORDER BY {key} FOR UPDATE SKIP LOCKED
 ), freed AS (
     UPDATE {table} AS item
     SET {stage}_status = CASE WHEN item.{stage}_status IS DISTINCT FROM 'Processing' THEN item.{stage}_status
@@ -22,12 +22,12 @@ WITH head AS MATERIALIZED (
         {stage}_attempts = CASE WHEN item.{stage}_due_at IS NULL THEN greatest(item.{stage}_attempts - $2, 0) ELSE 0 END,
         {stage}_due_at = CASE WHEN item.{stage}_status = 'Processing' THEN (SELECT due_at FROM head) END,
         {stage}_lease = NULL{touch}
-    FROM held WHERE item.id = held.id
-    RETURNING item.id, item.{stage}_status AS status, item.{stage}_attempts + $2 AS attempt
+    FROM held WHERE item.{key} = held.id
+    RETURNING item.{key} AS id, item.{stage}_status AS status, item.{stage}_attempts + $2 AS attempt
 ), history AS (
     INSERT INTO attempt (item_id, attempt, stage, outcome)
-    SELECT id, attempt, '{table}/{stage}', CASE status WHEN 'Error' THEN 'quarantined' ELSE $4 END FROM freed
+    SELECT id, attempt, {name}, CASE status WHEN 'Error' THEN 'quarantined' ELSE $4 END FROM freed
 )
 SELECT count(*) AS freed, count(*) FILTER (WHERE status = 'Error') AS quarantined,
-    (SELECT count(*) FROM {table} WHERE {stage}_lease = $1 AND id <> ALL ($5)) - (SELECT count(*) FROM held) AS locked
+    (SELECT count(*) FROM {table} WHERE {stage}_lease = $1 AND {key} <> ALL ($5)) - (SELECT count(*) FROM held) AS locked
 FROM freed

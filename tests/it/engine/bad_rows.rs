@@ -54,7 +54,7 @@ async fn times_without_end_are_counted_as_very_old() {
     let counts = overview::counts(&mut conn, &place).await.unwrap();
     assert_eq!(counts[0].due, 3);
     assert_eq!(schedule::all(&mut conn).await.unwrap().len(), 2);
-    attempt::recent_failures(&mut conn).await.unwrap();
+    attempt::recent_failures(&mut conn, &[]).await.unwrap();
     overview::last_completions(&mut conn).await.unwrap();
     // A lease that never ends is nobody's reason to wait.
     open_lease(&mut conn, LONG).await;

@@ -473,6 +473,60 @@ async fn numbers_beyond_the_bounds_are_brought_to_them() {
     }
 }
 
+/// What the helper of before `stage_any_table` has made: whose the status column of a user's table was, nobody has written down.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stage_made_before_keeps_a_status_that_may_be_its_users() {
+    let database = TestDatabase::empty().await;
+    run(&database).await;
+    let after = revert_before(&database, "2026-12-01-100000_stage_any_table").await;
+    database
+        .run("CREATE TABLE parcel (id integer PRIMARY KEY, send_status text); SELECT gleaner_add_stage('parcel', 'send')")
+        .await;
+    assert_eq!(run(&database).await.len(), after);
+    assert_eq!(
+        database
+            .rows("SELECT label, key_columns, has_handle, added FROM gleaner_stages() WHERE stage IN ('send', 'deep_scan') ORDER BY label")
+            .await,
+        [
+            "parcel/send|{id}|f|{send_priority,send_due_at,send_attempts,send_lease,send_error}",
+            "place/deep_scan|{id}|f|{deep_scan_status,deep_scan_priority,deep_scan_due_at,deep_scan_attempts,deep_scan_lease,deep_scan_error}"
+        ]
+    );
+    // None of those from before lacks anything.
+    assert_eq!(
+        database
+            .rows("SELECT own.label, what FROM gleaner_stages() AS own, gleaner_stage_steps(own.stage_table, own.stage, NULL, true)")
+            .await,
+        Vec::<String>::new()
+    );
+    // The program before could not work a stage of another kind.
+    database
+        .run(
+            "CREATE TABLE coded (code text PRIMARY KEY); SELECT gleaner_add_stage('coded', 'send')",
+        )
+        .await;
+    let down = include_str!("../../../migrations/2026-12-01-100000_stage_any_table/down.sql");
+    let refused = database.client().await.batch_execute(down).await;
+    let refused = refused
+        .unwrap_err()
+        .as_db_error()
+        .unwrap()
+        .message()
+        .to_owned();
+    assert!(refused.contains("the stage coded/send"), "{refused}");
+    database
+        .run("SELECT gleaner_drop_stage('coded', 'send'); SELECT gleaner_drop_stage('parcel', 'send')")
+        .await;
+    assert_eq!(
+        database
+            .rows("SELECT attname FROM pg_attribute WHERE attrelid = 'parcel'::regclass AND attnum > 0 AND NOT attisdropped")
+            .await,
+        ["id", "send_status"]
+    );
+    revert(&database, 1).await;
+    assert_eq!(run(&database).await.len(), 1);
+}
+
 /// Product pages get back the order in which they were given; escapes are brought to one spelling; nobody is lost where two rows
 /// turn out to be one page.
 #[tokio::test(flavor = "multi_thread")]

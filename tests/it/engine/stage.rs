@@ -10,6 +10,7 @@ mod pipeline;
 mod request;
 mod rescue;
 mod settle;
+mod tables;
 mod trouble;
 
 use std::time::Duration;
