@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use gleaner_actors::{DrainReport, Tree};
+use gleaner_actors::{Change as TreeChange, DrainReport, Tree};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
+use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
@@ -36,7 +37,7 @@ use crate::web::fetch;
 use crate::web::render;
 use crate::web::render::Renderer;
 use crate::workflow::Services;
-use crate::workflows::Registry;
+use crate::workflows::{InForce, Registry, Surroundings};
 
 /// How long everything together may take that follows a drain's deadline: whoever sends the signal to stop has a deadline of its own,
 /// and kills soon after ours.
@@ -48,7 +49,9 @@ const LAST_WORDS: Duration = Duration::from_millis(300);
 pub struct App {
     areas: &'static Areas,
     shared: Arc<Shared>,
-    registry: Registry,
+    /// Held for as long as a reload takes, so that there is one at a time.
+    registry: Mutex<Registry>,
+    services: Services,
     fetch: fetch::Client,
     renderer: Renderer,
     tree: Tree,
@@ -115,6 +118,8 @@ impl App {
             data_dir: config.embedded.data_dir(),
             sections: config.sections(),
         };
+        let made = areas.made(&config);
+        let in_force = InForce::of(areas.workflows(), &made, &config);
         // The last that may have to wait for something: from here on there is something to end in good order.
         let node = {
             let mut connection = pool
@@ -124,7 +129,7 @@ impl App {
             let node = node::register(&mut connection)
                 .await
                 .context("cannot register this process")?;
-            last_word::pass_on(&mut connection, &services.data_dir, areas.workflows()).await;
+            last_word::pass_on(&mut connection, &services.data_dir, &in_force).await;
             node
         };
         let shared = Shared::new(
@@ -132,16 +137,10 @@ impl App {
             node,
             Live::new(config.clone()),
             redis,
-            areas.workflows(),
+            in_force,
         );
-        let (registry, mut members) = Registry::build(
-            areas.workflows(),
-            &config,
-            &services,
-            &pool,
-            node,
-            &shared.frontiers,
-        );
+        let around = surroundings(&shared, &services);
+        let (registry, mut members) = Registry::build(areas.workflows(), &made, &config, &around);
         let tree_settings = config.engine.tree_settings();
         let (listen, http_address) = (config.database.listen, config.http.address()?);
         let outside_addresses: Vec<_> = areas
@@ -163,7 +162,13 @@ impl App {
             outside_listeners.extend(bind(address)?);
         }
         let http_listener = bind(http_address)?;
-        metrics::announce(areas.workflows().iter().map(|workflow| workflow.name));
+        metrics::announce(
+            shared
+                .workflows
+                .get()
+                .iter()
+                .map(|workflow| &*workflow.name),
+        );
         areas.iter().for_each(|area| (area.metrics)());
         let mut heart = LeaseHeart::new(direct, node);
         if has_two_ways {
@@ -195,7 +200,8 @@ impl App {
         Ok(Self {
             areas,
             shared,
-            registry,
+            registry: Mutex::new(registry),
+            services,
             fetch,
             renderer,
             tree,
@@ -298,26 +304,65 @@ impl App {
         loaded: Result<Config, ConfigError>,
         log: Option<&LogHandle>,
     ) -> anyhow::Result<Reloaded> {
+        let mut registry = self.registry.lock().await;
         let old = self.shared.config.get();
         let reloaded = config::reload(&old, &loaded?)?;
         let new = &reloaded.in_force;
         // The steps that can refuse come first; what follows cannot fail.
         render::check(&new.render)?;
         self.fetch.reconfigure(new.fetch.clone())?;
-        // Before the tree: a workflow that is idle for want of a key is tried again by it, and has to find the key.
-        self.registry.reload(new);
-        let settings = new.workflows.settings(&new.engine);
-        if let Err(error) = self.tree.reload(settings).await {
-            self.registry.reload(&old);
-            self.fetch.reconfigure(old.fetch.clone())?;
-            return Err(error.into());
-        }
+        Box::pin(self.change_workflows(&mut registry, &old, new)).await?;
         self.renderer.reconfigure(new.render.clone());
         if let Some(log) = log {
             log.set_level(&new.log.level);
         }
         self.shared.config.set(new.clone());
         Ok(reloaded)
+    }
+
+    /// Has the tree work those workflows that a configuration makes, and all of them as it says.
+    async fn change_workflows(
+        &self,
+        registry: &mut Registry,
+        old: &Config,
+        new: &Config,
+    ) -> anyhow::Result<()> {
+        let shared = &self.shared;
+        let made = self.areas.made(new);
+        let in_force = InForce::of(self.areas.workflows(), &made, new);
+        let around = surroundings(shared, &self.services);
+        let mut plan = registry.plan(&made, &in_force, &around);
+        // What operators ask for meanwhile waits: none of it may miss a workflow that comes.
+        let applied = shared.controls.lock().await;
+        let is_paused = |name: &str| applied.paused.get(name).is_some_and(|paused| *paused);
+        let add = std::mem::take(&mut plan.add).into_iter().map(|member| {
+            let paused = is_paused(member.name());
+            member.paused(paused)
+        });
+        let stay = in_force.iter().filter(|listed| !plan.adds(&listed.name));
+        let change = TreeChange {
+            settings: stay
+                .map(|listed| (listed.name.to_string(), listed.settings.clone()))
+                .collect(),
+            add: add.collect(),
+            remove: plan.remove.clone(),
+            within: new.engine.drain_timeout,
+        };
+        plan.added()
+            .for_each(|name| metrics::announce_workflow(name));
+        // Before the tree: a workflow that is idle for want of a key is tried again by it, and has to find the key; and one that comes
+        // is woken from its first claim on.
+        registry.reload(new, &in_force);
+        let before = shared.workflows.get();
+        shared.put_in_force(in_force);
+        if let Err(error) = self.tree.change(change).await {
+            registry.reload(old, &before);
+            shared.put_in_force((*before).clone());
+            self.fetch.reconfigure(old.fetch.clone())?;
+            return Err(error.into());
+        }
+        registry.commit(plan);
+        Ok(())
     }
 
     /// Stops claiming, lets running items finish for `within`, hands back the rest, and stops.
@@ -396,7 +441,7 @@ impl App {
     /// # Errors
     /// When the database or the tree does not answer.
     pub async fn is_idle(&self) -> anyhow::Result<bool> {
-        use gleaner_actors::State;
+        use gleaner_actors::{State, WorkflowStatus};
 
         let is_off = |state| {
             matches!(
@@ -413,18 +458,32 @@ impl App {
                 return Ok(false);
             }
         }
-        for workflow in self.areas.workflows() {
-            let Some(own) = status.workflow(workflow.name) else {
+        // Also of those that are on their way out.
+        let is_busy = |own: &WorkflowStatus| {
+            own.in_flight + own.unsettled > 0 || own.state == State::Starting
+        };
+        if status.workflows.iter().any(is_busy) {
+            return Ok(false);
+        }
+        for workflow in self.shared.workflows.get().iter() {
+            let Some(own) = status.workflow(&workflow.name) else {
                 continue;
             };
-            if own.in_flight + own.unsettled > 0 || own.state == State::Starting {
-                return Ok(false);
-            }
             if !is_off(own.state) && workflow.stage.has_due(&mut connection).await? {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+}
+
+/// What workflows are built into.
+fn surroundings<'a>(shared: &'a Shared, services: &'a Services) -> Surroundings<'a> {
+    Surroundings {
+        services,
+        pool: &shared.pool,
+        node: shared.node,
+        frontiers: &shared.frontiers,
     }
 }
 

@@ -17,12 +17,13 @@ use gleaner_actors::Member;
 use self::check::Check;
 use self::rehearsal::{Plan, Rehearsal};
 use crate::app::state::Shared;
-use crate::config::{Config, Declared, Schema};
+use crate::config::{self, Config, Declared, Schema};
 use crate::db::DbError;
 use crate::http::{Routes, StatusPart};
 use crate::settings::ConfigError;
 use crate::store::prune;
-use crate::workflows::Known;
+use crate::workflow::made::Made;
+use crate::workflows::{self, InForce, Known};
 
 /// Looks at what `gleaner doctor` tells of an area.
 pub type Examine = for<'a> fn(&'a Config, &'a mut AsyncPgConnection) -> Examined<'a>;
@@ -35,6 +36,9 @@ pub struct Area {
     pub name: &'static str,
     /// Its workflows, in the order in which rows pass through them.
     pub workflows: fn() -> Vec<Known>,
+    /// Workflows that the configuration makes of it, beside these. Asked of configurations that its `check` has passed, and again at
+    /// every reload.
+    pub made: fn(&Config) -> Vec<Made>,
     /// Its sections of the configuration.
     pub sections: fn() -> Vec<Declared>,
     /// What must hold across sections.
@@ -79,11 +83,22 @@ impl Areas {
     pub fn of(each: &[&'static Area]) -> Self {
         let workflows: Vec<Known> = each.iter().flat_map(|area| (area.workflows)()).collect();
         let kept = each.iter().flat_map(|area| area.kept);
+        let known: Vec<(String, String)> = workflows
+            .iter()
+            .map(|known| (known.name.to_owned(), known.stage.name()))
+            .collect();
+        let all: Vec<&'static Area> = each.to_vec();
+        let checks = each.iter().map(|area| area.check);
+        let mut checks: Vec<config::Check> = checks.map(|check| Box::new(check) as _).collect();
+        // Last: what is made of a section that is wrong is not looked at.
+        checks.push(Box::new(move |config| {
+            workflows::check(&known, &made(&all, config))
+        }));
         let schema = Schema {
             workflows: workflows.iter().map(|known| known.declared).collect(),
             sections: each.iter().flat_map(|area| (area.sections)()).collect(),
             kept: kept.map(|kind| kind.key).collect(),
-            checks: each.iter().map(|area| area.check).collect(),
+            checks,
         };
         Self {
             each: each.to_vec(),
@@ -97,10 +112,22 @@ impl Areas {
         self.each.iter().copied()
     }
 
-    /// All their workflows, in the order of the pipelines.
+    /// All that are compiled in, in the order of the pipelines.
     #[must_use]
     pub fn workflows(&self) -> &[Known] {
         &self.workflows
+    }
+
+    /// The workflows that a configuration makes of them.
+    #[must_use]
+    pub fn made(&self, config: &Config) -> Vec<Made> {
+        made(&self.each, config)
+    }
+
+    /// All workflows that there are with a configuration.
+    #[must_use]
+    pub fn in_force(&self, config: &Config) -> InForce {
+        InForce::of(&self.workflows, &self.made(config), config)
     }
 
     /// What of their tables gets old.
@@ -113,4 +140,8 @@ impl Areas {
     pub fn schema(&self) -> &Schema {
         &self.schema
     }
+}
+
+fn made(areas: &[&Area], config: &Config) -> Vec<Made> {
+    areas.iter().flat_map(|area| (area.made)(config)).collect()
 }

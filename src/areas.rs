@@ -9,7 +9,7 @@ use crate::config::{self, Config, Schema, Sources};
 use crate::console::Global;
 use crate::settings::ConfigError;
 use crate::store::prune;
-use crate::workflows::Known;
+use crate::workflows::{InForce, Known};
 
 /// Writes what goes once per area.
 macro_rules! areas {
@@ -54,10 +54,16 @@ pub fn all() -> &'static Areas {
     &ALL
 }
 
-/// All workflows, in the order of the pipelines.
+/// All workflows that are compiled in, in the order of the pipelines. A configuration may make others beside them: see [`in_force`].
 #[must_use]
 pub fn workflows() -> &'static [Known] {
     all().workflows()
+}
+
+/// All workflows that there are with a configuration.
+#[must_use]
+pub fn in_force(config: &Config) -> InForce {
+    all().in_force(config)
 }
 
 /// What of all tables gets old.

@@ -23,7 +23,7 @@ use crate::db::DbError;
 use crate::descriptors;
 use crate::settings::ConfigError;
 use crate::signals::{Held, Signals};
-use crate::workflows::{self, Known};
+use crate::workflows::{InForce, Listed};
 
 /// Crawl-to-data pipelines on PostgreSQL: rows are claimed in place, in your own tables.
 #[derive(Debug, Parser)]
@@ -153,13 +153,13 @@ async fn dispatch(cli: Cli, signals: Option<Signals>) -> anyhow::Result<u8> {
     }
 }
 
-/// The workflow of this name.
+/// The workflow of this name among those that the configuration has in force.
 ///
 /// # Errors
 /// [`Misuse`] naming those there are.
-pub fn workflow(name: &str) -> Result<&'static Known, Misuse> {
-    workflows::find(areas::workflows(), name).ok_or_else(|| {
-        let known = workflows::names(areas::workflows());
+pub fn workflow<'a>(workflows: &'a InForce, name: &str) -> Result<&'a Listed, Misuse> {
+    workflows.find(name).ok_or_else(|| {
+        let known = workflows.names();
         Misuse(format!(
             "no workflow is called \"{name}\"; there are {known}"
         ))

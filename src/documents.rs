@@ -52,6 +52,7 @@ pub static AREA: Area = Area {
             Known::of::<DocumentEmbedding>(),
         ]
     },
+    made: |_config| Vec::new(),
     sections: || vec![Declared::section::<Documents>()],
     check: processing::check,
     tickers,

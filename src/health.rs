@@ -6,7 +6,8 @@
 use diesel_async::AsyncPgConnection;
 use gleaner_actors::{HelperStatus, State, TreeStatus, WorkflowStatus};
 use serde::Serialize;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
@@ -86,7 +87,7 @@ impl WorkflowHealth {
 #[must_use]
 pub fn judge(
     tree: Option<&TreeStatus>,
-    queues: &HashMap<&'static str, Gauge>,
+    queues: &HashMap<Arc<str>, Gauge>,
     database: Option<&str>,
     reload_failure: Option<String>,
 ) -> Readiness {
@@ -297,13 +298,8 @@ async fn holders(
                 .await?
         }
     };
-    let tables: BTreeSet<&str> = shared
-        .workflows
-        .iter()
-        .map(|known| known.stage.table())
-        .collect();
-    let tables: Vec<&str> = tables.into_iter().collect();
-    let holders = locks::holders(&mut connection, &tables).await?;
+    let workflows = shared.workflows.get();
+    let holders = locks::holders(&mut connection, &workflows.tables()).await?;
     Ok((connection, locks::named(&holders)))
 }
 

@@ -37,6 +37,7 @@ pub static AREA: Area = Area {
             Known::of::<page_curation::PageCuration>(),
         ]
     },
+    made: |_config| Vec::new(),
     sections: Vec::new,
     check: |_config| Ok(()),
     tickers: |_shared| Vec::new(),

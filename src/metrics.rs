@@ -328,36 +328,13 @@ impl Observer for EngineMetrics {
     }
 }
 
-/// Shows every workflow's counters from the start, at zero, so that a rate over them is right from the first event.
-pub fn announce(workflows: impl Iterator<Item = &'static str>) {
+/// Shows the counters of the program and of these workflows from the start, at zero, so that a rate over them is right from the first
+/// event.
+pub fn announce<'a>(workflows: impl Iterator<Item = &'a str>) {
     for done in ["hung_up", "spared", "refused"] {
         counter!(HTTP_TURNED_AWAY, "done" => done).increment(0);
     }
-    for workflow in workflows {
-        for outcome in [
-            "completed",
-            "filtered",
-            "retried",
-            "snoozed",
-            "failed",
-            "released",
-        ] {
-            counter!(ITEMS_SETTLED, "workflow" => workflow, "outcome" => outcome).increment(0);
-        }
-        for name in [
-            ITEMS_CLAIMED,
-            STALE_WRITES,
-            ITEMS_RESCUED,
-            ITEMS_QUARANTINED,
-            ACTOR_RESTARTS,
-            WORKFLOW_STALLS,
-            LEASES_LOST,
-            STORE_OUTAGES,
-        ] {
-            counter!(name, "workflow" => workflow).increment(0);
-        }
-        gauge!(WORKFLOW_PARKED, "workflow" => workflow).set(0.0);
-    }
+    workflows.for_each(announce_workflow);
     for result in ["applied", "unchanged", "rejected"] {
         counter!(CONFIG_RELOADS, "result" => result).increment(0);
     }
@@ -366,18 +343,56 @@ pub fn announce(workflows: impl Iterator<Item = &'static str>) {
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }
 
+/// Shows a workflow's counters from its start. Those of one that was there before go on.
+pub fn announce_workflow(workflow: &str) {
+    for outcome in [
+        "completed",
+        "filtered",
+        "retried",
+        "snoozed",
+        "failed",
+        "released",
+    ] {
+        counter!(ITEMS_SETTLED, "workflow" => workflow.to_owned(), "outcome" => outcome)
+            .increment(0);
+    }
+    for name in [
+        ITEMS_CLAIMED,
+        STALE_WRITES,
+        ITEMS_RESCUED,
+        ITEMS_QUARANTINED,
+        ACTOR_RESTARTS,
+        WORKFLOW_STALLS,
+        LEASES_LOST,
+        STORE_OUTAGES,
+    ] {
+        counter!(name, "workflow" => workflow.to_owned()).increment(0);
+    }
+    gauge!(WORKFLOW_PARKED, "workflow" => workflow.to_owned()).set(0.0);
+}
+
+/// A workflow that is gone: nothing is queued for it, in hand, or wrong with it, as far as this process knows. What it has done stays
+/// counted.
+pub fn forget(workflow: &str) {
+    queue(workflow, 0, 0, 0, None);
+    in_flight(workflow, 0);
+    set_aside(workflow, 0);
+    workflow_healthy(workflow, true);
+    gauge!(WORKFLOW_PARKED, "workflow" => workflow.to_owned()).set(0.0);
+}
+
 /// Items taken back by a rescue, and those of them that were given up.
-pub fn rescued(workflow: &'static str, items: u64, quarantined: u64) {
-    counter!(ITEMS_RESCUED, "workflow" => workflow).increment(items);
-    counter!(ITEMS_QUARANTINED, "workflow" => workflow).increment(quarantined);
+pub fn rescued(workflow: &str, items: u64, quarantined: u64) {
+    counter!(ITEMS_RESCUED, "workflow" => workflow.to_owned()).increment(items);
+    counter!(ITEMS_QUARANTINED, "workflow" => workflow.to_owned()).increment(quarantined);
 }
 
 /// The state of a queue, from the gauges' ticker.
-pub fn queue(workflow: &'static str, queued: i64, due: i64, held: i64, oldest: Option<f64>) {
-    gauge!(ITEMS_QUEUED, "workflow" => workflow).set(signed(queued));
-    gauge!(ITEMS_DUE, "workflow" => workflow).set(signed(due));
-    gauge!(ITEMS_IN_HAND, "workflow" => workflow).set(signed(held));
-    gauge!(OLDEST_QUEUED_SECONDS, "workflow" => workflow).set(oldest.unwrap_or(0.0));
+pub fn queue(workflow: &str, queued: i64, due: i64, held: i64, oldest: Option<f64>) {
+    gauge!(ITEMS_QUEUED, "workflow" => workflow.to_owned()).set(signed(queued));
+    gauge!(ITEMS_DUE, "workflow" => workflow.to_owned()).set(signed(due));
+    gauge!(ITEMS_IN_HAND, "workflow" => workflow.to_owned()).set(signed(held));
+    gauge!(OLDEST_QUEUED_SECONDS, "workflow" => workflow.to_owned()).set(oldest.unwrap_or(0.0));
 }
 
 /// Items this process is running.

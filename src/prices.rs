@@ -50,6 +50,7 @@ pub static AREA: Area = Area {
             Known::of::<notification_delivery::NotificationDelivery>(),
         ]
     },
+    made: |_config| Vec::new(),
     sections: || {
         vec![
             Declared::section::<Bots>(),

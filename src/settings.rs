@@ -3,6 +3,8 @@
 //! The parts of the configuration that modules share. A leaf: sections live with the modules that they are for, and are put
 //! together in `config`.
 
+mod partly;
+
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,6 +16,8 @@ use std::time::Duration;
 use gleaner_actors as actors;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
+
+pub use partly::{Beside, Partly};
 
 /// Why a configuration cannot be used. No text of it repeats a value that was given: it may be a secret in a wrong place.
 #[derive(Debug, thiserror::Error)]
@@ -303,12 +307,12 @@ impl Workflow {
         }
     }
 
-    /// Checks what the types cannot.
+    /// Checks what the types cannot. `section` is where it stands, such as `workflows.deep-scan`.
     ///
     /// # Errors
     /// [`ConfigError::Inconsistent`] naming the key.
-    pub fn validate(&self, name: &str) -> Result<(), ConfigError> {
-        let key = |field: &str| format!("workflows.{name}.{field}");
+    pub fn validate(&self, section: &str) -> Result<(), ConfigError> {
+        let key = |field: &str| format!("{section}.{field}");
         let positive = [
             ("interval", self.interval),
             ("timeout", self.timeout),

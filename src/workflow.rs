@@ -4,6 +4,7 @@
 //! does not know actors, leases, statuses or retries: the pipeline puts those around it.
 
 pub mod erased;
+pub mod made;
 pub mod progress;
 
 use std::future::Future;

@@ -1,4 +1,8 @@
-//! The workflows of the program as the rest of it sees them: each in the same form, whatever it takes and yields.
+//! The workflows of the program as the rest of it sees them: each in the same form, whatever it takes and yields, and whether it was
+//! compiled in or made from the configuration.
+
+mod in_force;
+mod registry;
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +16,10 @@ use crate::pipeline::Pipeline;
 use crate::store::stage::{Frontiers, Stage};
 use crate::workflow::{Configured, Services};
 
-/// A workflow of the program.
+pub use in_force::{InForce, Listed, check};
+pub use registry::{Plan, Registry};
+
+/// A workflow that is compiled into the program.
 pub struct Known {
     pub name: &'static str,
     /// Where it claims.
@@ -25,16 +32,17 @@ pub struct Known {
     pub journals: &'static [&'static str],
     /// Its options in the configuration.
     pub declared: Declared,
-    build: fn(&Surroundings<'_>) -> (Box<dyn Replace>, Member),
+    build: fn(&Config, &Surroundings<'_>) -> (Box<dyn Replace>, Member),
 }
 
 /// What a workflow is built into.
-struct Surroundings<'a> {
-    config: &'a Config,
-    services: &'a Services,
-    pool: &'a Pool,
-    node: i64,
-    frontiers: &'a Frontiers,
+pub struct Surroundings<'a> {
+    pub services: &'a Services,
+    pub pool: &'a Pool,
+    /// This process.
+    pub node: i64,
+    /// From where the rows of each stage are claimed.
+    pub frontiers: &'a Frontiers,
 }
 
 impl Known {
@@ -59,16 +67,10 @@ impl fmt::Debug for Known {
     }
 }
 
+/// The one of this name.
 #[must_use]
 pub fn find<'a>(workflows: &'a [Known], name: &str) -> Option<&'a Known> {
     workflows.iter().find(|workflow| workflow.name == name)
-}
-
-/// Their names, in words.
-#[must_use]
-pub fn names(workflows: &[Known]) -> String {
-    let names: Vec<&str> = workflows.iter().map(|workflow| workflow.name).collect();
-    names.join(", ")
 }
 
 /// What of a workflow a reload replaces while it runs.
@@ -89,8 +91,7 @@ impl<W: Configured> Replace for Running<W> {
     }
 }
 
-fn build<W: Configured>(around: &Surroundings<'_>) -> (Box<dyn Replace>, Member) {
-    let config = around.config;
+fn build<W: Configured>(config: &Config, around: &Surroundings<'_>) -> (Box<dyn Replace>, Member) {
     let settings = config.workflows.of::<W>().settings(&config.engine);
     let running = Running::<W> {
         settings: Live::new(settings.clone()),
@@ -106,40 +107,4 @@ fn build<W: Configured>(around: &Surroundings<'_>) -> (Box<dyn Replace>, Member)
     .past(around.frontiers.get(&W::stage()));
     let member = Member::workflow(W::NAME, Arc::new(port), settings);
     (Box::new(running), member)
-}
-
-/// The workflows that run, for reloads.
-pub struct Registry(Vec<Box<dyn Replace>>);
-
-impl Registry {
-    /// Builds every workflow behind its pipeline, ready to be put into the tree.
-    #[must_use]
-    pub fn build(
-        workflows: &[Known],
-        config: &Config,
-        services: &Services,
-        pool: &Pool,
-        node: i64,
-        frontiers: &Frontiers,
-    ) -> (Self, Vec<Member>) {
-        let around = Surroundings {
-            config,
-            services,
-            pool,
-            node,
-            frontiers,
-        };
-        let (running, members) = workflows
-            .iter()
-            .map(|workflow| (workflow.build)(&around))
-            .unzip();
-        (Self(running), members)
-    }
-
-    /// Replaces settings and options by those of a new configuration.
-    pub fn reload(&self, config: &Config) {
-        for running in &self.0 {
-            running.replace(config);
-        }
-    }
 }

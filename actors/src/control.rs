@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::continuity::Continuity;
 use crate::lease::Leases;
-use crate::observer::Observer;
+use crate::observer::{Event, Observer};
 use crate::port::{LeaseId, PortError};
 use crate::settings::{Settings, TreeSettings};
 use crate::status::{HelperStatus, WorkflowStatus};
@@ -45,9 +45,16 @@ pub(crate) enum ChildStatus {
     Helper(Box<HelperStatus>),
 }
 
+/// A member's name, and who is told what happens to it. Shared by all its tasks, so that one of an item holds both by a single
+/// reference.
+pub(crate) struct Reporter {
+    pub(crate) name: Arc<str>,
+    pub(crate) observer: Arc<dyn Observer>,
+}
+
 /// What one incarnation starts from.
 pub(crate) struct Seed {
-    pub(crate) name: &'static str,
+    pub(crate) reporter: Arc<Reporter>,
     /// Counted from 1.
     pub(crate) incarnation: u64,
     pub(crate) restarts: u64,
@@ -56,10 +63,19 @@ pub(crate) struct Seed {
     pub(crate) settings: Option<Settings>,
     pub(crate) tree: Arc<TreeSettings>,
     pub(crate) leases: Arc<Leases>,
-    pub(crate) observer: Arc<dyn Observer>,
     pub(crate) continuity: Arc<Continuity>,
     /// Tells the supervisor that this child cannot work until its configuration changes, and why.
     pub(crate) misconfigured: Box<dyn Fn(String) + Send + Sync>,
+}
+
+impl Seed {
+    pub(crate) fn name(&self) -> &str {
+        &self.reporter.name
+    }
+
+    pub(crate) fn observe(&self, event: Event<'_>) {
+        self.reporter.observer.observe(event);
+    }
 }
 
 /// A running child.

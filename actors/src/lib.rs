@@ -23,11 +23,12 @@
 //! | to | from | message | effect |
 //! |---|---|---|---|
 //! | root | application | `Wake` | passed on, at most one on its way per workflow |
-//! | root | application | `Command`, `Reload` | pause, resume, run now, unpark, new settings |
+//! | root | application | `Command` | pause, resume, run now, unpark |
+//! | root | application | `Reload` | new settings; members come, go, and take others' places |
 //! | root | application | `Status`, `Drain` | answered by the actors; answered at the end |
 //! | root | ractor | a child's death | restart after a backoff, or park |
-//! | root | its timers | `Restart`, `Watch`, `DrainDeadline`, `ClosingTime` | |
-//! | root | its tasks | `Looked`, `LeaseClosed` | a stalled actor is restarted; a drain may be over |
+//! | root | its timers | `Restart`, `Watch`, `LeaveDeadline`, `DrainDeadline`, `ClosingTime` | |
+//! | root | its tasks | `Looked`, `LeaseClosed` | a stalled actor is restarted; a drain, or a member's, may be over |
 //! | root | workflow | `Idle` | its configuration does not let it start: idle until that changes |
 //! | workflow, ticker, service | root | `Control` | `Wake`, `Pause`, `Resume`, `RunNow`, `Reload`, `Drain`, `Abort`, `Status` |
 //! | workflow | its tasks | `LeaseOpened`, `Claimed`, `ItemEnded`, `Settled`, `LeaseClosed` | then whatever has become possible |
@@ -44,6 +45,11 @@
 //! - **Only the store decides what counts.** Every settle names lease and attempt; a result that comes too late is stale.
 //! - **Trouble with the store is never a crash and never an item's failure.** It is waited out, and reported once.
 //! - **A panic is charged to what panicked**: to the item, if it ran one; to the actor, if it was a call to the store.
+//! - **A change is all or nothing**, and is judged by whom the changes before it leave in the tree, whoever is still on the way out.
+//! - **No two of one name are at work.** Who takes another's place starts when that one has come down and the store has closed its
+//!   lease; until then it waits, one for each name at most.
+//! - **Who is taken out comes down.** At its deadline what it has in hand is cancelled, one lease's time later it is killed. Its
+//!   lease is closed by it or for it, so its rows are handed back uncharged, whatever it died of on the way.
 //! - **Nothing dies in silence.** A death is a restart or a parking, an actor without progress is restarted, and each is
 //!   an [`Event`] and shows in the [`TreeStatus`].
 #![warn(missing_docs, clippy::wildcard_enum_match_arm)]
@@ -66,7 +72,7 @@ mod workflow;
 pub use observer::{Event, Observer};
 pub use settings::{Backoff, Rate, Settings, TreeSettings};
 pub use status::{DrainReport, HelperStatus, State, TreeStatus, WorkflowStatus};
-pub use supervisor::{Member, Tree, TreeError};
+pub use supervisor::{Change, Member, Tree, TreeError};
 pub use ticker::{Service, Tick};
 pub use workflow::judge;
 

@@ -98,7 +98,7 @@ pub enum Event<'a> {
         /// Why.
         reason: &'a str,
     },
-    /// A parked actor is started again.
+    /// A parked actor is started again, or taken out.
     Unparked {
         /// Which workflow, ticker or service.
         workflow: &'a str,

@@ -1,6 +1,8 @@
 //! The tree from the outside: what it is made of, and the handle the application holds.
 
+mod bells;
 mod drain;
+mod members;
 mod overview;
 mod restart;
 mod root;
@@ -8,14 +10,13 @@ mod slot;
 mod state;
 mod watch;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor, ActorRef};
 use tokio::sync::{oneshot, watch as channel};
 
-use crate::continuity::Continuity;
 use crate::control::Launch;
 use crate::lease::{Leases, spawn_heart_thread};
 use crate::observer::Observer;
@@ -24,8 +25,8 @@ use crate::settings::{Settings, TreeSettings};
 use crate::status::{DrainReport, State, TreeStatus};
 use crate::ticker::{Job, LaunchHelper, Service, Tick};
 use crate::workflow::LaunchWorkflow;
+use bells::Bells;
 use root::{Root, RootArgs};
-use slot::Slot;
 use state::{Command, RootMsg};
 
 /// Why the tree did not do as it was told.
@@ -42,7 +43,7 @@ pub enum TreeError {
     },
     /// Two members have the same name.
     #[error("two members of the tree are called {0:?}")]
-    Duplicate(&'static str),
+    Duplicate(String),
     /// It cannot be run now, being in this state.
     #[error("{name:?} cannot run now: it is {state}")]
     NotRunning {
@@ -57,6 +58,9 @@ pub enum TreeError {
     /// The root actor could not be started.
     #[error("failed to start the root actor")]
     Root(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Who is in the tree is not changed any more.
+    #[error("the tree is on its way down")]
+    Draining,
     /// The tree is gone.
     #[error("the tree has stopped")]
     Stopped,
@@ -64,57 +68,80 @@ pub enum TreeError {
 
 /// Something the supervisor runs.
 pub struct Member {
-    name: &'static str,
+    name: Arc<str>,
     settings: Option<Settings>,
     kind: &'static str,
+    paused: bool,
     launch: Arc<dyn Launch>,
 }
 
 impl Member {
     /// A workflow, behind its port.
     #[must_use]
-    pub fn workflow(name: &'static str, port: Arc<impl Port>, settings: Settings) -> Self {
+    pub fn workflow(name: impl Into<Arc<str>>, port: Arc<impl Port>, settings: Settings) -> Self {
         Self {
-            name,
+            name: name.into(),
             settings: Some(settings),
             kind: "workflow",
+            paused: false,
             launch: Arc::new(LaunchWorkflow { port }),
         }
     }
 
     /// A job done once at start and then once per interval.
     #[must_use]
-    pub fn ticker(name: &'static str, interval: Duration, tick: Arc<dyn Tick>) -> Self {
-        Self::helper(name, Job::Ticker { tick, interval })
+    pub fn ticker(name: impl Into<Arc<str>>, interval: Duration, tick: Arc<dyn Tick>) -> Self {
+        Self::helper(name.into(), Job::Ticker { tick, interval })
     }
 
     /// A job that runs for as long as the tree does.
     #[must_use]
-    pub fn service(name: &'static str, service: Arc<dyn Service>) -> Self {
-        Self::helper(name, Job::Service(service))
+    pub fn service(name: impl Into<Arc<str>>, service: Arc<dyn Service>) -> Self {
+        Self::helper(name.into(), Job::Service(service))
     }
 
-    fn helper(name: &'static str, job: Job) -> Self {
+    fn helper(name: Arc<str>, job: Job) -> Self {
         Self {
             name,
             settings: None,
             kind: job.kind(),
+            paused: false,
             launch: Arc::new(LaunchHelper { job }),
         }
     }
 
+    /// The same, paused before it starts if `paused`. One that takes another's place is as that one was.
+    #[must_use]
+    pub fn paused(mut self, paused: bool) -> Self {
+        self.paused = paused;
+        self
+    }
+
     /// The name it was given.
     #[must_use]
-    pub fn name(&self) -> &'static str {
-        self.name
+    pub fn name(&self) -> &str {
+        &self.name
     }
+}
+
+/// What a reload changes in a running tree.
+#[derive(Default)]
+pub struct Change {
+    /// New settings of workflows that stay, by their names. Those not named stay as they are.
+    pub settings: HashMap<String, Settings>,
+    /// Members that are new. One with the name of a member that is removed takes its place as soon as that one has come down.
+    pub add: Vec<Member>,
+    /// The names of members that are to come down and be gone.
+    pub remove: BTreeSet<String>,
+    /// How long these may take to finish what they have in hand; the rest is cancelled and handed back.
+    pub within: Duration,
 }
 
 /// A running tree. Cheap to clone; dropping it stops nothing.
 #[derive(Clone)]
 pub struct Tree {
     root: ActorRef<RootMsg>,
-    bells: Arc<HashMap<&'static str, Arc<Continuity>>>,
+    bells: Arc<Bells>,
     stopped: channel::Receiver<()>,
 }
 
@@ -177,24 +204,41 @@ impl Tree {
     /// # Errors
     /// [`TreeError::Unknown`], [`TreeError::Stopped`].
     pub async fn reload(&self, workflows: HashMap<String, Settings>) -> Result<(), TreeError> {
-        self.ask(|reply| RootMsg::Reload { workflows, reply })
-            .await?
+        self.change(Change {
+            settings: workflows,
+            ..Change::default()
+        })
+        .await
+    }
+
+    /// Puts a change into force, all of it or, if part of it cannot be done, none.
+    ///
+    /// Returns when it is under way: members that are removed are still in the status, draining, until they have come down and
+    /// their leases are closed.
+    ///
+    /// A change that comes meanwhile is judged by what this one leaves in the tree. A member that waits for another's place is
+    /// replaced, told its settings, or called off by it like any other; and what has been removed may be added again, to start
+    /// when the one before it is gone. The sooner of two deadlines holds.
+    ///
+    /// # Errors
+    /// [`TreeError::Unknown`] for a name to remove or with settings, [`TreeError::Duplicate`] for a member whose name is taken by
+    /// one that stays, [`TreeError::Draining`], [`TreeError::Stopped`].
+    pub async fn change(&self, change: Change) -> Result<(), TreeError> {
+        self.ask(|reply| RootMsg::Reload { change, reply }).await?
     }
 
     /// Tells a workflow that there may be something to claim. Costs little, and any number of calls before the actor
     /// gets to it are one; unknown names are ignored.
     pub fn wake(&self, name: &str) {
-        if let Some((&name, bell)) = self.bells.get_key_value(name)
-            && bell.ring()
-        {
-            self.tell(RootMsg::Wake(name));
+        if let Some(member) = self.bells.ring(name) {
+            self.tell(RootMsg::Wake(member));
         }
     }
 
     /// Wakes every workflow, as after a gap in the notifications.
     pub fn wake_all(&self) {
-        for name in self.bells.keys() {
-            self.wake(name);
+        for member in self.bells.ring_all() {
+            self.tell(RootMsg::Wake(member));
         }
     }
 
@@ -316,8 +360,8 @@ impl Parts {
     ) -> Result<(Self, channel::Receiver<()>), TreeError> {
         let mut names = HashSet::new();
         for member in &members {
-            if !names.insert(member.name) {
-                return Err(TreeError::Duplicate(member.name));
+            if !names.insert(&*member.name) {
+                return Err(TreeError::Duplicate(member.name.to_string()));
             }
         }
         let (stop, stopped) = channel::channel(());
@@ -334,20 +378,13 @@ impl Parts {
     }
 
     async fn start(self) -> Result<Tree, TreeError> {
-        let slots: Vec<Slot> = self
-            .members
-            .into_iter()
-            .map(|member| Slot::new(member.name, member.kind, member.settings, member.launch))
-            .collect();
-        let bells = slots
-            .iter()
-            .map(|slot| (slot.name, Arc::clone(&slot.continuity)))
-            .collect();
+        let bells = Arc::<Bells>::default();
         let args = RootArgs {
             settings: self.settings,
             observer: self.observer,
             leases: self.leases,
-            slots,
+            members: self.members,
+            bells: Arc::clone(&bells),
             stop: self.stop,
         };
         #[expect(clippy::disallowed_methods, reason = "the root has nobody above it")]
@@ -356,7 +393,7 @@ impl Parts {
             .map_err(|error| TreeError::Root(Box::new(error)))?;
         Ok(Tree {
             root,
-            bells: Arc::new(bells),
+            bells,
             stopped: self.stopped,
         })
     }

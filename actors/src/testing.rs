@@ -676,18 +676,23 @@ pub enum HeartMode {
 /// The heart of some [`MemoryPort`]s.
 #[derive(Clone)]
 pub struct MemoryHeart {
-    ports: Vec<Arc<MemoryPort>>,
+    ports: Arc<Mutex<Vec<Arc<MemoryPort>>>>,
     mode: Arc<Mutex<HeartMode>>,
 }
 
 impl MemoryHeart {
-    /// A heart that renews these ports' leases. Its clones share one mode.
+    /// A heart that renews these ports' leases. Its clones are one.
     #[must_use]
     pub fn new(ports: &[Arc<MemoryPort>]) -> Self {
         Self {
-            ports: ports.to_vec(),
+            ports: Arc::new(Mutex::new(ports.to_vec())),
             mode: Arc::default(),
         }
+    }
+
+    /// Renews this port's leases too.
+    pub fn join(&self, port: &Arc<MemoryPort>) {
+        lock(&self.ports).push(Arc::clone(port));
     }
 
     /// Changes how it beats from the next beat on.
@@ -708,7 +713,7 @@ impl Heart for MemoryHeart {
         }
         let now = Instant::now();
         let mut held = Vec::new();
-        for port in &self.ports {
+        for port in lock(&self.ports).iter() {
             for (lease, expires) in &mut port.lock().leases {
                 if *expires > now {
                     *expires = now + ttl;

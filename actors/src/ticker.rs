@@ -111,7 +111,7 @@ impl Actor for HelperActor {
     ) -> Result<Helper, ActorProcessingErr> {
         seed.continuity.take_over(seed.incarnation);
         Ok(Helper {
-            status: idle_status(seed.name, self.job.kind(), &seed),
+            status: idle_status(seed.name(), self.job.kind(), &seed),
             paused: seed.paused,
             job: self.job.clone(),
             myself,
@@ -219,8 +219,8 @@ impl Helper {
             return;
         };
         let elapsed = now.saturating_duration_since(started);
-        self.seed.observer.observe(Event::HelperRun {
-            name: self.seed.name,
+        self.seed.observe(Event::HelperRun {
+            name: self.seed.name(),
             ok: failure.is_none(),
             elapsed,
         });
@@ -251,7 +251,7 @@ impl Helper {
 
     fn succeeded(&mut self, now: Instant) {
         if self.status.failures_in_a_row > 0 {
-            tracing::info!(helper = self.seed.name, "works again");
+            tracing::info!(helper = self.seed.name(), "works again");
         }
         self.status.runs += 1;
         self.status.failures_in_a_row = 0;
@@ -261,7 +261,7 @@ impl Helper {
 
     fn failed(&mut self, error: String) {
         if self.status.failures_in_a_row == 0 {
-            tracing::warn!(helper = self.seed.name, error, "failed, trying again");
+            tracing::warn!(helper = self.seed.name(), error, "failed, trying again");
         }
         self.status.failures += 1;
         self.status.failures_in_a_row += 1;

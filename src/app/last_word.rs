@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use crate::store::{lease, node};
 use crate::telemetry::chain;
-use crate::workflows::{self, Known};
+use crate::workflows::InForce;
 
 /// The folder of the files, in that of this machine.
 const FOLDER: &str = "last-words";
@@ -47,7 +47,7 @@ pub(super) fn leave(data_dir: &Path, node: i64) -> io::Result<()> {
 }
 
 /// Passes on what was left here, and takes it away. What cannot be passed on now stays for the next start.
-pub(super) async fn pass_on(conn: &mut AsyncPgConnection, data_dir: &Path, workflows: &[Known]) {
+pub(super) async fn pass_on(conn: &mut AsyncPgConnection, data_dir: &Path, workflows: &InForce) {
     for path in left(&data_dir.join(FOLDER)) {
         let Some(word) = read(&path) else {
             warn!(file = %path.display(), "no last word of a process; it is taken away");
@@ -93,12 +93,12 @@ fn forget(path: &Path) {
 async fn hear(
     conn: &mut AsyncPgConnection,
     word: LastWord,
-    workflows: &[Known],
+    workflows: &InForce,
 ) -> diesel::QueryResult<i64> {
     conn.transaction(async |conn| {
         let mut rows = 0;
         for left in node::has_stopped(conn, word.node, word.pid).await? {
-            let Some(known) = workflows::find(workflows, &left.workflow) else {
+            let Some(known) = workflows.find(&left.workflow) else {
                 continue;
             };
             let released = known.stage.release_lost(conn, left.lease()).await?;

@@ -1,6 +1,5 @@
 //! LISTEN: what the database says wakes workflows, at once.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -16,24 +15,16 @@ use crate::upkeep;
 /// LISTEN as a member of the tree: notifications wake workflows.
 pub(super) fn member(direct: Connector, shared: &Arc<Shared>) -> Member {
     let shared = Arc::clone(shared);
-    let by_stage: HashMap<String, &'static str> = shared
-        .workflows
-        .iter()
-        .map(|workflow| (workflow.stage.name(), workflow.name))
-        .collect();
-    let by_stage = Arc::new(by_stage);
     let hear = move |heard: Heard| -> BoxFuture<'static, ()> {
-        let (shared, by_stage) = (Arc::clone(&shared), Arc::clone(&by_stage));
+        let shared = Arc::clone(&shared);
         Box::pin(async move {
             let Some(tree) = shared.tree() else { return };
             match heard {
                 Heard::Connected => tree.wake_all(),
                 Heard::Stage(stage) => {
-                    if let Some(due) = shared.due(&stage) {
-                        due.notify_waiters();
-                    }
-                    if let Some(name) = by_stage.get(&stage) {
-                        tree.wake(name);
+                    shared.tell_due(&stage);
+                    if let Some(workflow) = shared.workflows.get().of_stage(&stage) {
+                        tree.wake(&workflow.name);
                     }
                 }
                 Heard::Control(_workflow) => {

@@ -1,7 +1,7 @@
 //! The state of a running program, as its parts share it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use chrono::{DateTime, Utc};
 use gleaner_actors::Tree;
@@ -15,7 +15,7 @@ use crate::live::Live;
 use crate::redis::Redis;
 use crate::store::pin::Holder;
 use crate::store::stage::{Frontiers, Gauge};
-use crate::workflows::Known;
+use crate::workflows::InForce;
 
 /// What the tickers share with each other, with the listener and with the HTTP side.
 pub struct Shared {
@@ -35,18 +35,18 @@ pub struct Shared {
     pub reload_failure: Live<Option<String>>,
     /// The Redis that the processes share, if there is one.
     pub redis: Option<Redis>,
-    /// All workflows of the program.
-    pub workflows: &'static [Known],
+    /// All workflows in force.
+    pub workflows: Live<InForce>,
     /// From where this process claims the rows of each stage.
     pub frontiers: Frontiers,
     /// Who pins row versions, as last seen.
     pub pins: Live<Vec<Holder>>,
     /// The tree, once it stands: its tickers are built before it.
     tree: OnceLock<Tree>,
-    queues: Mutex<HashMap<&'static str, Gauge>>,
+    queues: Mutex<HashMap<Arc<str>, Gauge>>,
     pub(crate) controls: tokio::sync::Mutex<Applied>,
     /// Told whenever rows of a stage may have come due: whoever waits for one looks again.
-    due: HashMap<String, Arc<Notify>>,
+    due: Mutex<HashMap<String, Arc<Notify>>>,
 }
 
 impl Shared {
@@ -57,7 +57,7 @@ impl Shared {
         node: i64,
         config: Live<Config>,
         redis: Option<Redis>,
-        workflows: &'static [Known],
+        workflows: InForce,
     ) -> Arc<Self> {
         Arc::new(Self {
             pool,
@@ -68,16 +68,13 @@ impl Shared {
             taken_away: Live::new(Vec::new()),
             reload_failure: Live::new(None),
             redis,
-            workflows,
-            frontiers: Frontiers::of(workflows.iter().map(|workflow| &workflow.stage)),
+            workflows: Live::new(workflows),
+            frontiers: Frontiers::default(),
             pins: Live::new(Vec::new()),
             tree: OnceLock::new(),
             queues: Mutex::default(),
             controls: tokio::sync::Mutex::default(),
-            due: workflows
-                .iter()
-                .map(|workflow| (workflow.stage.name(), Arc::default()))
-                .collect(),
+            due: Mutex::default(),
         })
     }
 
@@ -93,31 +90,52 @@ impl Shared {
         self.tree.get()
     }
 
-    /// Told whenever rows of this stage may have come due; `None` for a stage that no workflow works.
+    /// Told whenever rows of this stage may have come due.
     #[must_use]
-    pub fn due(&self, stage: &str) -> Option<Arc<Notify>> {
-        self.due.get(stage).map(Arc::clone)
+    pub fn due(&self, stage: &str) -> Arc<Notify> {
+        Arc::clone(lock(&self.due).entry(stage.to_owned()).or_default())
+    }
+
+    /// Tells those who wait for rows of a stage, if anybody does.
+    pub(crate) fn tell_due(&self, stage: &str) {
+        if let Some(due) = lock(&self.due).get(stage) {
+            due.notify_waiters();
+        }
+    }
+
+    /// Puts other workflows in force. Of stages that nobody works or waits for any more nothing is kept.
+    pub(crate) fn put_in_force(&self, workflows: InForce) {
+        self.frontiers
+            .keep(workflows.iter().map(|workflow| &workflow.stage));
+        lock(&self.due)
+            .retain(|stage, due| Arc::strong_count(due) > 1 || workflows.of_stage(stage).is_some());
+        let mut queues = lock(&self.queues);
+        queues.retain(|name, _| workflows.find(name).is_some());
+        self.workflows.set(workflows);
     }
 
     /// The queues as they were last counted.
     #[must_use]
-    pub fn queues(&self) -> HashMap<&'static str, Gauge> {
-        self.queues
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    pub fn queues(&self) -> HashMap<Arc<str>, Gauge> {
+        lock(&self.queues).clone()
     }
 
-    pub(crate) fn set_queue(&self, workflow: &'static str, gauge: Gauge) {
-        self.queues
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(workflow, gauge);
+    /// Of one that is no longer in force nothing is noted.
+    pub(crate) fn set_queue(&self, workflow: &Arc<str>, gauge: Gauge) {
+        let mut queues = lock(&self.queues);
+        if self.workflows.get().find(workflow).is_some() {
+            queues.insert(Arc::clone(workflow), gauge);
+        }
     }
 
     pub(crate) async fn connection(&self) -> Result<PooledConnection, PortError> {
         self.pool.get().await.map_err(PortError::unavailable)
     }
+}
+
+/// What these hold is whole between any two statements, so a panic elsewhere does not spoil it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What operators have asked for, as far as it has been brought to the actors.

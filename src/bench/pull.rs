@@ -75,7 +75,8 @@ pub async fn pull(
     config.database = scratch.database().clone();
     let settings = scratch.server_settings().await?;
     let pool = db::pool(&config.database)?;
-    let shared = Shared::new(pool, 0, Live::new(config), None, areas::workflows());
+    let workflows = areas::in_force(&config);
+    let shared = Shared::new(pool, 0, Live::new(config), None, workflows);
     let threads = Threads::start().map_err(|error| BenchError::Stuck(error.to_string()))?;
     let state = {
         let _inside = threads.enter();

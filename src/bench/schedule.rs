@@ -89,12 +89,13 @@ pub async fn schedule(
     config.section_mut::<Crawl>().interval = PATIENCE;
     fill(scratch, &config, what).await?;
     let server = scratch.server_settings().await?;
+    let workflows = areas::in_force(&config);
     let shared = Shared::new(
         db::pool(&config.database)?,
         0,
         Live::new(config),
         None,
-        areas::workflows(),
+        workflows,
     );
     let scheduler = CrawlScheduler::new(shared);
 

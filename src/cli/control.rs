@@ -10,6 +10,7 @@ use crate::console::table::{Table, age};
 use crate::console::{Global, Misuse, OK, complain, print};
 use crate::store::node::Node;
 use crate::store::{control, node};
+use crate::workflows::InForce;
 
 /// Arguments of `gleaner workflows`.
 #[derive(Debug, Args)]
@@ -44,18 +45,15 @@ struct Names {
 
 impl Names {
     /// The workflows meant, each once and all of them known.
-    fn resolve(&self) -> Result<Vec<&'static str>, Misuse> {
+    fn resolve<'a>(&self, workflows: &'a InForce) -> Result<Vec<&'a str>, Misuse> {
         if self.all {
-            return Ok(areas::workflows()
-                .iter()
-                .map(|workflow| workflow.name)
-                .collect());
+            return Ok(workflows.iter().map(|workflow| &*workflow.name).collect());
         }
         let mut resolved = Vec::new();
         for name in &self.names {
-            let known = super::workflow(name)?;
-            if !resolved.contains(&known.name) {
-                resolved.push(known.name);
+            let known = super::workflow(workflows, name)?;
+            if !resolved.contains(&&*known.name) {
+                resolved.push(&*known.name);
             }
         }
         Ok(resolved)
@@ -70,8 +68,9 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
         Action::RunNow(names) => ("run-now", names),
         Action::Unpark(names) => ("unpark", names),
     };
-    let names = names.resolve()?;
     let config = global.load()?;
+    let workflows = areas::in_force(&config);
+    let names = names.resolve(&workflows)?;
     let mut connection = crate::console::connect(&config).await?;
     match arguments.action {
         Action::List => {}
@@ -116,26 +115,25 @@ async fn list(global: &Global) -> anyhow::Result<u8> {
         .filter(|node| nodes::is_up(node, config.engine.gauges_interval))
         .collect();
     let controls = control::all(connection).await?;
-    let settings = config.workflows.settings(&config.engine);
     let mut table = Table::new(&[
         "workflow", "stage", "enabled", "paused", ">queued", ">due", ">oldest", ">in hand",
         "on nodes",
     ]);
     let mut rows = Vec::new();
-    for workflow in areas::workflows() {
+    for workflow in &areas::in_force(&config) {
         let gauge = workflow.stage.gauge(connection, i64::MAX).await?;
-        let own = nodes::on_nodes(&up, workflow.name);
-        let is_enabled = settings.get(workflow.name).is_some_and(|own| own.enabled);
+        let own = nodes::on_nodes(&up, &workflow.name);
+        let is_enabled = workflow.settings.enabled;
         let is_paused = controls
             .iter()
-            .any(|control| control.workflow == workflow.name && control.paused);
+            .any(|control| *control.workflow == *workflow.name && control.paused);
         let states: Vec<String> = own
             .iter()
             .map(|own| format!("{}:{}", own.node, own.state))
             .collect();
         let yes = |is: bool| if is { "yes" } else { "no" }.to_owned();
         table.push(vec![
-            workflow.name.to_owned(),
+            workflow.name.to_string(),
             workflow.stage.name(),
             yes(is_enabled),
             yes(is_paused),
@@ -150,7 +148,7 @@ async fn list(global: &Global) -> anyhow::Result<u8> {
             },
         ]);
         rows.push(json!({
-            "name": workflow.name, "stage": workflow.stage.name(), "enabled": is_enabled,
+            "name": &*workflow.name, "stage": workflow.stage.name(), "enabled": is_enabled,
             "paused": is_paused, "queue": gauge, "nodes": own,
         }));
     }

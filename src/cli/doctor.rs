@@ -77,10 +77,8 @@ async fn examine(config: &Config, checks: &mut Vec<Check>) -> Result<(), DbError
     if !pending.is_empty() {
         return Ok(());
     }
-    let stages: Vec<&Stage> = areas::workflows()
-        .iter()
-        .map(|workflow| &workflow.stage)
-        .collect();
+    let workflows = areas::in_force(config);
+    let stages: Vec<&Stage> = workflows.iter().map(|workflow| &workflow.stage).collect();
     checks.push(drift(&doctor::drift(connection, &stages).await?));
     let mut tables: Vec<&str> = stages.iter().map(|stage| stage.table()).collect();
     tables.extend(["contact", "lease", "node"]);
@@ -95,12 +93,13 @@ async fn examine(config: &Config, checks: &mut Vec<Check>) -> Result<(), DbError
     let up: Vec<&Node> = all.iter().filter(is_up).collect();
     checks.push(running(&up));
     let mut waiting = Vec::new();
-    for workflow in areas::workflows() {
+    for workflow in &workflows {
         if workflow.stage.has_due(connection).await? {
-            waiting.push(workflow.name);
+            waiting.push(&*workflow.name);
         }
     }
-    checks.push(parked(&up, &waiting));
+    let names: Vec<&str> = workflows.iter().map(|workflow| &*workflow.name).collect();
+    checks.push(parked(&up, &names, &waiting));
     let mut stuck = Vec::new();
     for stage in &stages {
         stuck.push((stage.name(), doctor::stuck(connection, stage).await?));
@@ -429,9 +428,9 @@ fn running(up: &[&Node]) -> Check {
 }
 
 /// Workflows that do not work although they should: those that lack a key should once rows wait for them.
-fn parked(up: &[&Node], waiting: &[&str]) -> Check {
+fn parked(up: &[&Node], names: &[&str], waiting: &[&str]) -> Check {
     let mut bad = Vec::new();
-    for name in areas::workflows().iter().map(|workflow| workflow.name) {
+    for &name in names {
         for own in nodes::on_nodes(up, name) {
             let is_asked = own.state == "idle" && waiting.contains(&name);
             if is_asked || matches!(own.state.as_str(), "parked" | "stalled") {

@@ -8,6 +8,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use crate::areas;
 use crate::console::table::{Table, age, cut, plain};
 use crate::console::{FAILURE, Global, Misuse, OK, complain, print};
 use crate::db::connect::Connector;
@@ -191,8 +192,10 @@ fn misuse(error: ItemsError) -> anyhow::Error {
 }
 
 async fn list(global: &Global, selection: &Selection, limit: u32) -> anyhow::Result<u8> {
-    let workflow = super::workflow(&selection.workflow)?;
-    let mut connection = crate::console::connect(&global.load()?).await?;
+    let config = global.load()?;
+    let workflows = areas::in_force(&config);
+    let workflow = super::workflow(&workflows, &selection.workflow)?;
+    let mut connection = crate::console::connect(&config).await?;
     let items = Items::of(&mut connection, &workflow.stage).await?;
     let mut filter = selection.filter(Some(limit));
     let found = items.list(&mut connection, &filter).await.map_err(misuse)?;
@@ -202,7 +205,7 @@ async fn list(global: &Global, selection: &Selection, limit: u32) -> anyhow::Res
         .await
         .map_err(misuse)?;
     if global.json {
-        let answer = json!({ "workflow": workflow.name, "matching": matching, "items": found });
+        let answer = json!({ "workflow": &*workflow.name, "matching": matching, "items": found });
         print(&serde_json::to_string_pretty(&answer)?);
         return Ok(OK);
     }
@@ -253,10 +256,11 @@ async fn change_rows(
     selection: &Selection,
     change: &Change,
 ) -> anyhow::Result<u8> {
-    let workflow = super::workflow(&selection.workflow)?;
+    let config = global.load()?;
+    let workflows = areas::in_force(&config);
+    let workflow = super::workflow(&workflows, &selection.workflow)?;
     let mut filter = selection.filter(change.limit);
     filter.statuses = verb.statuses(&filter)?;
-    let config = global.load()?;
     let connector = Connector::new(config.database.direct(), &config.database)?;
     // A million rows take longer than a statement of ours usually may.
     let mut connection = connector.connect_patient().await?;
@@ -284,7 +288,7 @@ async fn change_rows(
     };
     if global.json {
         print(
-            &json!({ "workflow": workflow.name, "verb": verb.name(), "matching": matching,
+            &json!({ "workflow": &*workflow.name, "verb": verb.name(), "matching": matching,
                 "changed": changed, "done": is_confirmed })
             .to_string(),
         );
@@ -317,8 +321,10 @@ fn confirm(question: &str) -> anyhow::Result<bool> {
 const MOST_ATTEMPTS: i64 = 1_000;
 
 async fn show(global: &Global, workflow: &str, id: i64) -> anyhow::Result<u8> {
-    let workflow = super::workflow(workflow)?;
-    let mut connection = crate::console::connect(&global.load()?).await?;
+    let config = global.load()?;
+    let workflows = areas::in_force(&config);
+    let workflow = super::workflow(&workflows, workflow)?;
+    let mut connection = crate::console::connect(&config).await?;
     let items = Items::of(&mut connection, &workflow.stage).await?;
     let Some(whole) = items.whole(&mut connection, id).await? else {
         complain(&format!("{} has no row {id}", workflow.stage.table()));
@@ -326,7 +332,7 @@ async fn show(global: &Global, workflow: &str, id: i64) -> anyhow::Result<u8> {
     };
     let attempts = items.attempts(&mut connection, id, MOST_ATTEMPTS).await?;
     if global.json {
-        let answer = json!({ "workflow": workflow.name, "id": id, "row": whole.columns,
+        let answer = json!({ "workflow": &*workflow.name, "id": id, "row": whole.columns,
             "holder": whole.holder, "lease_ends_in_seconds": whole.lease_ends_in_seconds,
             "attempts": attempts });
         print(&serde_json::to_string_pretty(&answer)?);

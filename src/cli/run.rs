@@ -8,6 +8,7 @@ use serde_json::json;
 use tracing::{debug, error, info, warn};
 
 use crate::app::App;
+use crate::areas;
 use crate::config::Config;
 use crate::console::{FAILURE, Global, OK, complain, print};
 use crate::db::connect::Connector;
@@ -78,10 +79,11 @@ pub(super) async fn run(
     arguments: Arguments,
     mut signals: Signals,
 ) -> anyhow::Result<u8> {
-    for name in &arguments.only {
-        super::workflow(name)?;
-    }
     let mut config = arguments.load(global)?;
+    let workflows = areas::in_force(&config);
+    for name in &arguments.only {
+        super::workflow(&workflows, name)?;
+    }
     let log = telemetry::init(&config.log)?;
     let private = if arguments.embedded {
         // Half started, the servers end with this process.

@@ -64,7 +64,7 @@ struct NodeReport {
 
 #[derive(Debug, Default, Serialize)]
 struct WorkflowReport {
-    name: &'static str,
+    name: String,
     stage: String,
     counts: BTreeMap<String, i64>,
     due: i64,
@@ -144,18 +144,13 @@ async fn gather(
             pending_restart: nodes::pending_restart(node),
         })
         .collect();
-    let tables: BTreeSet<&str> = areas::workflows()
-        .iter()
-        .map(|workflow| workflow.stage.table())
-        .collect();
-    let tables: Vec<&str> = tables.into_iter().collect();
-    report.locked_by = locks::named(&locks::holders(connection, &tables).await?);
+    let workflows = areas::in_force(config);
+    report.locked_by = locks::named(&locks::holders(connection, &workflows.tables()).await?);
     report.schedules = schedule::all(connection).await?;
     let controls = control::all(connection).await?;
     let completions = overview::last_completions(connection).await?;
-    let settings = config.workflows.settings(&config.engine);
     let mut locked = BTreeSet::new();
-    for workflow in areas::workflows() {
+    for workflow in &workflows {
         let stage = workflow.stage.name();
         let table = workflow.stage.table();
         let counted = match overview::counts(connection, &workflow.stage).await {
@@ -166,12 +161,11 @@ async fn gather(
             }
             Err(error) => return Err(error.into()),
         };
-        let own = settings.get(workflow.name);
         let queued = counted
             .iter()
             .find(|count| count.status.as_deref() == Some("Queued"));
         report.workflows.push(WorkflowReport {
-            name: workflow.name,
+            name: workflow.name.to_string(),
             due: queued.map_or(0, |count| count.due),
             oldest_seconds: queued.and_then(|count| count.oldest_seconds),
             last_completion_seconds: completions
@@ -183,10 +177,10 @@ async fn gather(
             locked: locked.contains(table),
             paused: controls
                 .iter()
-                .any(|control| control.workflow == workflow.name && control.paused),
-            enabled: own.is_some_and(|own| own.enabled),
-            stall_after: own.map_or(Duration::MAX, |own| own.stall_after),
-            nodes: nodes::on_nodes(&up, workflow.name),
+                .any(|control| *control.workflow == *workflow.name && control.paused),
+            enabled: workflow.settings.enabled,
+            stall_after: workflow.settings.stall_after,
+            nodes: nodes::on_nodes(&up, &workflow.name),
         });
     }
     for part in areas::AREAS.iter().filter_map(|area| area.status) {
@@ -237,7 +231,7 @@ fn problems(report: &Report) -> Vec<String> {
         let queued = workflow.counts.get("Queued").copied().unwrap_or(0);
         for own in &workflow.nodes {
             let reason = own.reason.as_deref().unwrap_or("no reason given");
-            let (name, node, reason) = (workflow.name, own.node, plain(reason));
+            let (name, node, reason) = (&workflow.name, own.node, plain(reason));
             match own.state.as_str() {
                 word @ ("parked" | "stalled" | "restarting") => {
                     problems.push(format!("{name} is {word} on node {node}: {reason}"));
@@ -431,7 +425,7 @@ mod tests {
                 state: "up",
             }],
             workflows: vec![WorkflowReport {
-                name: "deep-scan",
+                name: "deep-scan".to_owned(),
                 enabled: true,
                 stall_after: Duration::from_secs(300),
                 nodes: vec![OnNode {

@@ -1,6 +1,6 @@
 //! What differs between two configurations, and what of it takes effect without a restart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use figment::Figment;
 use figment::providers::Serialized;
@@ -78,13 +78,15 @@ fn with_what_waits(old: &Config, new: &Config, waiting: &[Change]) -> Result<Con
         }
     }
     let layers = Layers::of(Figment::from(Serialized::defaults(&values)));
+    let read = Config::from_layers(&layers, new.schema)?;
     Ok(Config {
         written: new.written.clone(),
-        ..Config::from_layers(&layers, new.schema)?
+        workflows: read.workflows.clone().adjusted_like(&new.workflows),
+        ..read
     })
 }
 
-/// The keys that differ, in order.
+/// The keys that differ, in order. A section that is there on one side alone differs in all its keys, which are nothing on the other.
 #[must_use]
 pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     // Secrets print alike whatever they hold, so they are compared as they are and printed as they may be.
@@ -92,10 +94,10 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     let (shown_before, shown_after) = (flatten(old), flatten(new));
     let show =
         |shown: &BTreeMap<String, String>, key: &str| shown.get(key).cloned().unwrap_or_default();
-    after
-        .iter()
-        .filter(|(key, value)| before.get(*key) != Some(*value))
-        .map(|(key, _)| Change {
+    let keys: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    keys.into_iter()
+        .filter(|key| before.get(*key) != after.get(*key))
+        .map(|key| Change {
             key: key.clone(),
             old: show(&shown_before, key),
             new: show(&shown_after, key),

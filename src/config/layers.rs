@@ -17,6 +17,8 @@ use crate::settings::{ConfigError, KeyPath, Misfit};
 
 /// How far a name may be from a known one to be taken for it, in letters. Nearer is a slip of the pen, and no secret.
 const SLIP: usize = 2;
+/// Longest name of a section of somebody's own that is repeated.
+const LONGEST_NAME: usize = 63;
 /// What stands in the place of a name that may be a secret.
 pub(super) const UNTOLD: &str = "…";
 /// The beginning of our variables' names.
@@ -86,18 +88,49 @@ impl Layers {
             return self.stranger(&path, name, known);
         }
         Misfit {
-            key: shown(&path),
+            key: self.shown(&path),
             problem: problem(kind, &path),
             place: self.place(&path, true),
             at: KeyPath(path),
         }
     }
 
+    /// A path as it may be repeated: as [`shown`] has it, and with the name of a section where people make sections of their own.
+    /// That something is a whole section tells it from what has strayed.
+    fn shown(&self, path: &[String]) -> String {
+        let [first, name, rest @ ..] = path else {
+            return shown(path);
+        };
+        let is_made_by_people = defaults()
+            .get(first)
+            .is_none_or(|item| item.as_table_like().is_some_and(TableLike::is_empty));
+        let is_section = || {
+            let found = self.merged.find_value(&format!("{first}.{name}"));
+            found.is_ok_and(|found| found.as_dict().is_some())
+        };
+        let is_name = |name: &str| {
+            let is_letter =
+                |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+            name.len() <= LONGEST_NAME && name.bytes().all(is_letter)
+        };
+        if !(is_made_by_people && is_name(name) && is_section()) {
+            return shown(path);
+        }
+        let mut told = format!("{first}.{name}");
+        for (depth, part) in rest.iter().enumerate() {
+            // What is in its values may be of any name again.
+            let is_told = depth == 0 && is_key(part);
+            told.push('.');
+            told.push_str(if is_told { part } else { UNTOLD });
+        }
+        told
+    }
+
     /// A name that is no key of the table at `path`. It is repeated only where it is nearly one of those.
     pub(super) fn stranger(&self, path: &[String], name: &str, known: &[&str]) -> Misfit {
         let near = nearest(name, known);
         let whole: Vec<String> = path.iter().cloned().chain([name.to_owned()]).collect();
-        let table = shown(path);
+        let table = self.shown(path);
         let (key, problem) = match near {
             Some(near) if table.is_empty() => (
                 name.to_owned(),
@@ -323,6 +356,12 @@ fn known(key: &str) -> Option<&'static Item> {
     })
 }
 
+/// Whether a name looks like one of our keys.
+fn is_key(name: &str) -> bool {
+    name.bytes()
+        .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+}
+
 /// A path as it may be repeated. Of names that people choose themselves, such as the sites' that have rules of their own, only
 /// that there is one.
 fn shown(path: &[String]) -> String {
@@ -330,15 +369,11 @@ fn shown(path: &[String]) -> String {
     let mut shown = Vec::with_capacity(path.len());
     for part in path {
         let item = table.and_then(|table| table.get(part));
-        // Keys that are not set stand in the defaults as comments only.
-        let is_key = || {
-            part.bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
-        };
         let is_index = part.len() < 4 && part.bytes().all(|byte| byte.is_ascii_digit());
         let is_ours = item.is_some()
             || is_index
-            || (is_key() && table.is_some_and(|table| !table.is_empty()));
+            // Keys that are not set stand in the defaults as comments only.
+            || (is_key(part) && table.is_some_and(|table| !table.is_empty()));
         shown.push(if is_ours { part.as_str() } else { UNTOLD });
         table = item.and_then(Item::as_table_like);
     }

@@ -60,7 +60,7 @@ pub(super) fn extract<T: DeserializeOwned>(layers: &Layers, key: &str) -> Result
 }
 
 /// What must hold across sections.
-pub type Check = fn(&Config) -> Result<(), ConfigError>;
+pub type Check = Box<dyn Fn(&Config) -> Result<(), ConfigError> + Send + Sync>;
 
 /// What the pipelines bring to the configuration, all together.
 pub struct Schema {

@@ -1,4 +1,4 @@
-//! The sections `[workflows.…]`.
+//! The sections `[workflows.…]`: of the workflows that are compiled in.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -14,7 +14,18 @@ use crate::workflow::{Configured, Workflow};
 
 /// What each workflow is told: what all have, and options of its own.
 #[derive(Clone, Debug)]
-pub struct Workflows(BTreeMap<&'static str, Own>);
+pub struct Workflows {
+    own: BTreeMap<&'static str, Own>,
+    over: Over,
+}
+
+/// What is said of all of them at once, on the command line or by a test: also of those that other sections make.
+#[derive(Clone, Debug, Default)]
+struct Over {
+    only: Option<Vec<String>>,
+    backoff: Option<Backoff>,
+    interval: Option<Duration>,
+}
 
 #[derive(Clone, Debug)]
 struct Own {
@@ -35,17 +46,20 @@ impl Workflows {
             };
             Ok((workflow.name, own))
         });
-        sections.collect::<Result<_, ConfigError>>().map(Self)
+        Ok(Self {
+            own: sections.collect::<Result<_, ConfigError>>()?,
+            over: Over::default(),
+        })
     }
 
     fn own(&self, name: &str) -> &Own {
-        self.0
+        self.own
             .get(name)
             .unwrap_or_else(|| unreachable!("the workflow {name} is in no pipeline's list"))
     }
 
     fn own_mut(&mut self, name: &str) -> &mut Own {
-        self.0
+        self.own
             .get_mut(name)
             .unwrap_or_else(|| unreachable!("the workflow {name} is in no pipeline's list"))
     }
@@ -91,8 +105,8 @@ impl Workflows {
     /// # Errors
     /// [`ConfigError::Inconsistent`] naming the key.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        for (name, own) in &self.0 {
-            own.common.validate(name)?;
+        for (name, own) in &self.own {
+            own.common.validate(&format!("workflows.{name}"))?;
             own.options.check().map_err(|(key, problem)| {
                 inconsistent(&format!("workflows.{name}.options.{key}"), problem)
             })?;
@@ -103,35 +117,59 @@ impl Workflows {
     /// Every workflow's settings, in the engine's terms.
     #[must_use]
     pub fn settings(&self, engine: &settings::Engine) -> HashMap<String, Settings> {
-        let all = self.0.iter();
+        let all = self.own.iter();
         all.map(|(name, own)| ((*name).to_owned(), own.common.settings(engine)))
             .collect()
     }
 
     /// Switches off every workflow that is not named.
     pub fn keep_only(&mut self, names: &[String]) {
-        for (name, own) in &mut self.0 {
+        for (name, own) in &mut self.own {
             own.common.enabled &= names.iter().any(|kept| kept == name);
+        }
+        match &mut self.over.only {
+            Some(only) => only.retain(|kept| names.contains(kept)),
+            None => self.over.only = Some(names.to_vec()),
         }
     }
 
     /// Gives every workflow the same backoff.
     pub fn set_backoff(&mut self, backoff: Backoff) {
-        for own in self.0.values_mut() {
+        for own in self.own.values_mut() {
             own.common.backoff = backoff;
         }
+        self.over.backoff = Some(backoff);
     }
 
     /// Gives every workflow the same fallback interval.
     pub fn set_interval(&mut self, interval: Duration) {
-        for own in self.0.values_mut() {
+        for own in self.own.values_mut() {
             own.common.interval = interval;
         }
+        self.over.interval = Some(interval);
+    }
+
+    /// What a workflow of another section has, with what was said of all of them.
+    #[must_use]
+    pub fn adjusted(&self, name: &str, common: &settings::Workflow) -> settings::Workflow {
+        let mut common = common.clone();
+        if let Some(only) = &self.over.only {
+            common.enabled &= only.iter().any(|kept| kept == name);
+        }
+        common.backoff = self.over.backoff.unwrap_or(common.backoff);
+        common.interval = self.over.interval.unwrap_or(common.interval);
+        common
+    }
+
+    /// The same, as was said to others.
+    pub(super) fn adjusted_like(mut self, others: &Self) -> Self {
+        self.over = others.over.clone();
+        self
     }
 
     /// As it stands in a file.
     pub(super) fn value(&self) -> serde_json::Result<Value> {
-        let sections = self.0.iter().map(|(name, own)| {
+        let sections = self.own.iter().map(|(name, own)| {
             let mut section = serde_json::to_value(&own.common)?;
             section["options"] = own.options.value()?;
             Ok(((*name).to_owned(), section))

@@ -89,7 +89,7 @@ fn due(seconds: f64) -> Gauge {
 fn judged(tree: &TreeStatus, queue: Option<Gauge>) -> Readiness {
     let queues = queue
         .into_iter()
-        .map(|queue| ("deep-scan", queue))
+        .map(|queue| ("deep-scan".into(), queue))
         .collect();
     judge(Some(tree), &queues, None, None)
 }

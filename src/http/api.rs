@@ -24,7 +24,6 @@ use tracing::{info, warn};
 use super::{State, problem, status};
 use crate::store::control;
 use crate::telemetry::chain;
-use crate::workflows;
 
 pub(super) fn routes() -> Router<State> {
     Router::new()
@@ -90,15 +89,13 @@ fn crash(state: &State, name: &str) -> Response {
 }
 
 async fn act(Held(state): Held<State>, Path((name, action)): Path<(String, String)>) -> Response {
-    let Some(known) = workflows::find(state.shared.workflows, &name) else {
-        let message = format!(
-            "there is no such workflow; there are {}",
-            workflows::names(state.shared.workflows)
-        );
+    let workflows = state.shared.workflows.get();
+    let Some(known) = workflows.find(&name) else {
+        let message = format!("there is no such workflow; there are {}", workflows.names());
         return problem(StatusCode::NOT_FOUND, "unknown_workflow", &message);
     };
     if action == "crash" {
-        return crash(&state, known.name);
+        return crash(&state, &known.name);
     }
     let Some(action) = Action::parse(&action) else {
         let message = "the actions are pause, resume, run-now and unpark";
@@ -106,20 +103,20 @@ async fn act(Held(state): Held<State>, Path((name, action)): Path<(String, Strin
     };
     let stored = match state.shared.pool.get().await {
         Ok(mut connection) => action
-            .store(&mut connection, known.name)
+            .store(&mut connection, &known.name)
             .await
             .map_err(|error| chain(&error)),
         Err(error) => Err(chain(&error)),
     };
     match stored {
         Ok(()) => {
-            info!(workflow = known.name, ?action, "asked for over HTTP");
-            let body = json!({ "workflow": known.name, "asked": name_of(action) });
+            info!(workflow = &*known.name, ?action, "asked for over HTTP");
+            let body = json!({ "workflow": &*known.name, "asked": name_of(action) });
             (StatusCode::ACCEPTED, Json(body)).into_response()
         }
         Err(error) => {
             warn!(
-                workflow = known.name,
+                workflow = &*known.name,
                 ?action,
                 error,
                 "cannot store a request"

@@ -27,7 +27,7 @@ use crate::store::node::Node;
 use crate::store::stage::Gauge;
 use crate::telemetry::chain;
 use crate::upkeep::QUEUE_COUNT_BOUND;
-use crate::workflows::Known;
+use crate::workflows::InForce;
 
 /// The database is looked at no more often than this.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -46,7 +46,7 @@ pub struct Status {
     /// The actors of this process. All times are ages in milliseconds, all counts are since the process started.
     pub tree: Option<TreeStatus>,
     /// Each workflow's queue, over all nodes, as last counted.
-    pub queues: BTreeMap<&'static str, Gauge>,
+    pub queues: BTreeMap<String, Gauge>,
     /// Queues are counted no further than this.
     pub queue_count_bound: i64,
     /// The workflows in the order of the pipeline, and what each works on.
@@ -70,13 +70,13 @@ pub struct Status {
 #[derive(Clone, Debug, Serialize)]
 pub struct Step {
     /// The workflow.
-    pub workflow: &'static str,
+    pub workflow: String,
     /// The table whose rows it works.
-    pub table: &'static str,
+    pub table: String,
     /// The stage, as `table/stage`.
     pub stage: String,
     /// The table that takes what it finds, where a pipeline ends with it.
-    pub ends_in: Option<&'static str>,
+    pub ends_in: Option<String>,
 }
 
 /// A table of the pipeline.
@@ -201,10 +201,10 @@ impl Surroundings {
 }
 
 /// The tables that workflows claim from, and those that only take results.
-fn tables(workflows: &[Known]) -> Vec<&'static str> {
-    let tables: BTreeSet<&'static str> = workflows
+fn tables(workflows: &InForce) -> Vec<&str> {
+    let tables: BTreeSet<&str> = workflows
         .iter()
-        .flat_map(|known| [Some(known.stage.table()), known.ends_in])
+        .flat_map(|known| [Some(known.stage.table()), known.ends_in.as_deref()])
         .flatten()
         .collect();
     tables.into_iter().collect()
@@ -219,7 +219,8 @@ async fn see(shared: &Shared, parts: &[StatusPart]) -> Option<View> {
         }
     };
     let seen: QueryResult<View> = async {
-        let sizes = estimate::table_sizes(&mut connection, &tables(shared.workflows)).await?;
+        let workflows = shared.workflows.get();
+        let sizes = estimate::table_sizes(&mut connection, &tables(&workflows)).await?;
         let nodes = node::recent(&mut connection).await?;
         let failures = attempt::recent_failures(&mut connection).await?;
         let mut areas = Map::new();
@@ -257,12 +258,13 @@ pub(super) async fn gather(state: &State) -> Status {
     let queues = shared.queues();
     let flow = shared
         .workflows
+        .get()
         .iter()
         .map(|known| Step {
-            workflow: known.name,
-            table: known.stage.table(),
+            workflow: known.name.to_string(),
+            table: known.stage.table().to_owned(),
             stage: known.stage.name(),
-            ends_in: known.ends_in,
+            ends_in: known.ends_in.as_deref().map(str::to_owned),
         })
         .collect();
     Status {
@@ -270,7 +272,10 @@ pub(super) async fn gather(state: &State) -> Status {
         version: env!("CARGO_PKG_VERSION"),
         readiness: health::judged(shared, tree.as_ref(), database, locked_by),
         tree,
-        queues: queues.into_iter().collect(),
+        queues: queues
+            .into_iter()
+            .map(|(name, gauge)| (name.to_string(), gauge))
+            .collect(),
         queue_count_bound: QUEUE_COUNT_BOUND,
         flow,
         looked_ms_ago: looked.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),

@@ -26,7 +26,7 @@ use crate::db::statement::{seconds, statement};
 
 pub use frontier::{Frontier, Frontiers, LOOK_INTERVAL, Patrol, Ranges, are_in_use, patrol};
 pub use progress::Mark;
-pub use queues::{Gauge, Need, gauges, in_need};
+pub use queues::{Gauge, Gauges, Need, gauges, in_need};
 pub use records::Records;
 pub(crate) use records::bounded;
 pub use request::{Group, Request};

@@ -8,6 +8,7 @@ use gleaner_actors::port::PortError;
 use tracing::{info, warn};
 
 use crate::app::state::Shared;
+use crate::db;
 use crate::store::pin::Holder;
 use crate::store::stage;
 
@@ -22,8 +23,8 @@ impl Lookout {
 
     async fn look(&self) -> Result<(), PortError> {
         let shared = &self.shared;
-        let places: Vec<_> = shared
-            .workflows
+        let workflows = shared.workflows.get();
+        let places: Vec<_> = workflows
             .iter()
             .map(|workflow| (&workflow.stage, shared.frontiers.get(&workflow.stage)))
             .collect();
@@ -35,14 +36,20 @@ impl Lookout {
             .await
             .map_err(PortError::unavailable)?;
         if let Some(tree) = shared.tree() {
-            for &place in &patrol.waiting {
-                tree.wake(shared.workflows[place].name);
+            for workflow in patrol
+                .waiting
+                .iter()
+                .filter_map(|place| workflows.iter().nth(*place))
+            {
+                tree.wake(&workflow.name);
             }
         }
         let told: Vec<Holder> = patrol.holders.into_iter().filter(Holder::is_told).collect();
         self.tell(&told);
         shared.pins.set(told);
-        Ok(())
+        patrol
+            .refusal
+            .map_or(Ok(()), |error| Err(db::port_error(error)))
     }
 
     /// Logs it once when somebody begins to be in the way, and once when nobody is any more.

@@ -36,28 +36,26 @@ impl TimeoutChecker {
     /// One look at every stage, and until when the next lease of another node ends.
     async fn rescue(&self) -> Result<Option<Duration>, PortError> {
         let config = self.shared.config.get();
-        let settings = config.workflows.settings(&config.engine);
+        let workflows = self.shared.workflows.get();
         let mut conn = self.shared.connection().await?;
-        let stages = self.shared.workflows.iter().map(|workflow| &workflow.stage);
+        let stages = workflows.iter().map(|workflow| &workflow.stage);
         let foreign_after = config.engine.foreign_processing_after;
         let need = stage::in_need(&mut conn, stages, foreign_after, self.shared.node)
             .await
             .map_err(db::port_error)?;
-        let mut refusal = None;
-        for workflow in self.shared.workflows {
+        let mut refusal = need.refusal.map(db::port_error);
+        for workflow in workflows.iter() {
             let name = workflow.stage.name();
             if !need.stages.iter().any(|stage| stage.name() == name) {
                 continue;
             }
-            let max_attempts = settings
-                .get(workflow.name)
-                .map_or(i16::MAX, |own| own.max_attempts);
+            let max_attempts = workflow.settings.max_attempts;
             let rescued = rescue(&mut conn, &workflow.stage, max_attempts, foreign_after).await;
             let rescued = match rescued {
                 Ok(rescued) => rescued,
                 // The next look comes soon, and other tables are not to wait for this one.
                 Err(error) if locks::is_locked(&error) => {
-                    debug!(workflow = workflow.name, "its table is locked, no rescue");
+                    debug!(workflow = &*workflow.name, "its table is locked, no rescue");
                     continue;
                 }
                 Err(error) if db::is_trouble(&error) => return Err(db::port_error(error)),
@@ -70,13 +68,13 @@ impl TimeoutChecker {
             if rescued.freed > 0 {
                 self.shared.frontiers.get(&workflow.stage).forget();
                 warn!(
-                    workflow = workflow.name,
+                    workflow = &*workflow.name,
                     items = rescued.freed,
                     quarantined = rescued.quarantined,
                     "rescued items whose worker is gone"
                 );
                 metrics::rescued(
-                    workflow.name,
+                    &workflow.name,
                     rescued.freed.unsigned_abs(),
                     rescued.quarantined.unsigned_abs(),
                 );

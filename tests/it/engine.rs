@@ -2,6 +2,7 @@
 
 mod bad_rows;
 pub(crate) mod contract;
+mod made;
 mod migrations;
 mod pooler;
 mod readiness;

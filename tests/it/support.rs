@@ -16,6 +16,7 @@ pub(crate) mod site;
 pub(crate) mod smtp;
 pub(crate) mod tools;
 pub(crate) mod toy;
+pub(crate) mod toys;
 pub(crate) mod wait;
 pub(crate) mod window;
 

@@ -38,7 +38,7 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     (
         "area",
-        "app::state config db demo gleaner_actors http settings store workflows",
+        "app::state config db demo gleaner_actors http settings store workflow workflows",
     ),
     // And every area, by a macro.
     ("areas", "area config console settings store workflows"),
@@ -93,7 +93,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("tls", ""),
     (
         "upkeep",
-        "app::state db gleaner_actors metrics store telemetry",
+        "app::state db gleaner_actors metrics store telemetry workflows",
     ),
     (
         "web",
@@ -105,7 +105,7 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     (
         "workflows",
-        "config db gleaner_actors live pipeline store workflow",
+        "config db gleaner_actors live pipeline settings store workflow",
     ),
 ];
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::slot::Phase;
 use super::state::{Drain, RootMsg, RootState};
 use crate::control::{Control, answer};
 use crate::status::DrainReport;
@@ -46,21 +45,6 @@ impl RootState {
         self.end_drain_if_done();
     }
 
-    fn retire(&mut self, index: usize) {
-        let slot = &mut self.slots[index];
-        match &slot.phase {
-            Phase::Running | Phase::Retiring => {
-                slot.phase = Phase::Retiring;
-                slot.send(Control::Drain);
-            }
-            Phase::Restarting { .. } => {
-                slot.phase = Phase::Disabled;
-                self.close_lease(index);
-            }
-            Phase::Parked { .. } | Phase::Idle { .. } | Phase::Disabled => {}
-        }
-    }
-
     pub(super) fn abort_drain(&mut self) {
         let Some(drain) = &mut self.drain else {
             return;
@@ -92,7 +76,7 @@ impl RootState {
             .slots
             .iter()
             .filter(|slot| slot.child.is_some() || slot.closing > 0)
-            .map(|slot| slot.name.to_owned())
+            .map(|slot| slot.name.to_string())
             .collect();
         let report = DrainReport {
             finished: !drain.aborted && unclosed.is_empty(),

@@ -30,7 +30,7 @@ impl RootState {
                 let status = match status {
                     None => fallback,
                     Some(status) => match timeout_at(deadline, status).await {
-                        Ok(Ok(status)) => status,
+                        Ok(Ok(status)) => explained(status, fallback),
                         // Died while asked, or does not answer.
                         Ok(Err(_)) => fallback,
                         Err(_) => stalled(fallback),
@@ -64,19 +64,34 @@ fn ask(slot: &Slot) -> (ChildStatus, Option<oneshot::Receiver<ChildStatus>>) {
             incarnation: slot.incarnation,
             lease: slot.continuity.lease().map(|lease| lease.0),
             restarts: slot.restarts,
-            ..counted(slot.name, &slot.continuity.counts, settings.clone())
+            ..counted(&slot.name, &slot.continuity.counts, settings.clone())
         })),
         None => ChildStatus::Helper(Box::new(HelperStatus {
             state: slot.state(),
             reason: slot.reason(),
             incarnation: slot.incarnation,
             restarts: slot.restarts,
-            ..absent_status(slot.name, slot.kind)
+            ..absent_status(&slot.name, slot.kind)
         })),
     };
     let (reply, status) = oneshot::channel();
     let asked = slot.send(Control::Status(reply));
     (fallback, asked.then_some(status))
+}
+
+/// An actor on its way down does not know why.
+fn explained(mut status: ChildStatus, fallback: ChildStatus) -> ChildStatus {
+    match (&mut status, fallback) {
+        (ChildStatus::Workflow(status), ChildStatus::Workflow(fallback)) => {
+            status.reason = status.reason.take().or(fallback.reason);
+        }
+        (ChildStatus::Helper(status), ChildStatus::Helper(fallback)) => {
+            status.reason = status.reason.take().or(fallback.reason);
+        }
+        (ChildStatus::Workflow(_), ChildStatus::Helper(_))
+        | (ChildStatus::Helper(_), ChildStatus::Workflow(_)) => {}
+    }
+    status
 }
 
 fn stalled(mut status: ChildStatus) -> ChildStatus {

@@ -4,7 +4,6 @@
 //! a task that answers with a message. Its death, which only a bug could cause, takes the whole tree down: items are
 //! cancelled, leases expire, [`super::Tree::stopped`] resolves, and the process is to exit.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,12 +13,13 @@ use tokio::sync::{oneshot, watch as channel};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::TreeError;
+use super::bells::Bells;
 use super::restart::Decision;
-use super::slot::{Phase, Slot};
+use super::slot::{MemberId, Phase};
 use super::state::{Command, RootMsg, RootState};
 use super::watch::{Finding, Verdict, judge_backlog, look};
-use crate::control::{Control, Seed, answer, notify};
+use super::{Change, Member, TreeError};
+use crate::control::{Control, Reporter, Seed, answer, notify};
 use crate::lease::Leases;
 use crate::observer::{Event, Observer};
 use crate::port::LeaseId;
@@ -29,7 +29,8 @@ pub(super) struct RootArgs {
     pub(super) settings: TreeSettings,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) leases: Arc<Leases>,
-    pub(super) slots: Vec<Slot>,
+    pub(super) members: Vec<Member>,
+    pub(super) bells: Arc<Bells>,
     /// Dropped with the root actor: stops the heart, and tells who waits for the end.
     pub(super) stop: channel::Sender<()>,
 }
@@ -46,16 +47,22 @@ impl Actor for Root {
         myself: ActorRef<RootMsg>,
         args: RootArgs,
     ) -> Result<RootState, ActorProcessingErr> {
-        Ok(RootState {
+        let mut state = RootState {
             myself,
             settings: Arc::new(args.settings),
             observer: args.observer,
             leases: args.leases,
-            slots: args.slots,
+            slots: Vec::new(),
+            next_id: MemberId::FIRST,
+            bells: args.bells,
             drain: None,
             tasks: JoinSet::new(),
             _stop: args.stop,
-        })
+        };
+        for member in args.members {
+            state.admit(member);
+        }
+        Ok(state)
     }
 
     async fn post_start(
@@ -79,7 +86,7 @@ impl Actor for Root {
         state: &mut RootState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            RootMsg::Wake(name) => state.wake(name),
+            RootMsg::Wake(member) => state.wake(member),
             RootMsg::Command {
                 name,
                 command,
@@ -88,31 +95,35 @@ impl Actor for Root {
                 let result = state.command(&name, command).await;
                 answer(reply, result);
             }
-            RootMsg::Reload { workflows, reply } => {
-                let result = state.reload(workflows).await;
+            RootMsg::Reload { change, reply } => {
+                let result = state.reload(change).await;
                 answer(reply, result);
             }
             RootMsg::Status(reply) => state.status(reply),
             RootMsg::Drain { within, reply } => state.drain(within, reply),
             RootMsg::DrainDeadline => state.abort_drain(),
             RootMsg::ClosingTime => state.end_drain(),
-            RootMsg::Restart { name, incarnation } => state.restart(name, incarnation).await,
+            RootMsg::LeaveDeadline(member) => state.has_to_leave(member),
+            RootMsg::Restart {
+                member,
+                incarnation,
+            } => state.restart(member, incarnation).await,
             RootMsg::Idle {
-                name,
+                member,
                 incarnation,
                 reason,
-            } => state.idle(name, incarnation, reason),
+            } => state.idle(member, incarnation, reason),
             RootMsg::Watch => state.watch(),
             RootMsg::Looked {
-                name,
+                member,
                 incarnation,
                 finding,
-            } => state.looked(name, incarnation, &finding),
+            } => state.looked(member, incarnation, &finding),
             RootMsg::LeaseClosed {
-                name,
+                member,
                 lease,
                 released,
-            } => state.lease_closed(name, lease, released),
+            } => state.lease_closed(member, lease, released),
             RootMsg::Crash(name) => state.tell(&name, Control::Crash),
             #[cfg(feature = "testing")]
             RootMsg::Hang(name) => state.tell(&name, Control::Hang),
@@ -141,14 +152,18 @@ impl Actor for Root {
 }
 
 impl RootState {
-    fn find(&self, name: &str) -> Option<usize> {
-        self.slots.iter().position(|slot| slot.name == name)
+    fn named(&self, name: &str) -> Option<usize> {
+        self.slots.iter().position(|slot| &*slot.name == name)
     }
 
     fn known(&self, name: &str) -> Result<usize, TreeError> {
-        self.find(name).ok_or_else(|| TreeError::Unknown {
+        self.named(name).ok_or_else(|| TreeError::Unknown {
             name: name.to_owned(),
-            known: self.slots.iter().map(|slot| slot.name.to_owned()).collect(),
+            known: self
+                .slots
+                .iter()
+                .map(|slot| slot.name.to_string())
+                .collect(),
         })
     }
 
@@ -162,20 +177,22 @@ impl RootState {
         slot.backlog_since = None;
         slot.looking = false;
         slot.phase = Phase::Running;
-        let (name, incarnation, myself) = (slot.name, slot.incarnation, self.myself.clone());
+        let (member, incarnation, myself) = (slot.id, slot.incarnation, self.myself.clone());
         let seed = Seed {
-            name,
+            reporter: Arc::new(Reporter {
+                name: Arc::clone(&slot.name),
+                observer: Arc::clone(&self.observer),
+            }),
             incarnation,
             restarts: slot.restarts,
             paused: slot.paused,
             settings: slot.settings.clone(),
             tree: Arc::clone(&self.settings),
             leases: Arc::clone(&self.leases),
-            observer: Arc::clone(&self.observer),
             continuity: Arc::clone(&slot.continuity),
             misconfigured: Box::new(move |reason| {
                 let message = RootMsg::Idle {
-                    name,
+                    member,
                     incarnation,
                     reason,
                 };
@@ -210,16 +227,44 @@ impl RootState {
         self.let_go(index);
         self.slots[index].phase = Phase::Disabled;
         self.close_lease(index);
+        let slot = &mut self.slots[index];
+        let id = slot.id;
         // Enabled again on its way down.
-        if self.slots[index].is_enabled() && self.drain.is_none() {
-            let slot = &mut self.slots[index];
+        if slot.is_enabled() && slot.leaving.is_none() && self.drain.is_none() {
             slot.phase = Phase::Restarting {
                 reason: "enabled again".to_owned(),
             };
-            let (name, incarnation) = (slot.name, slot.incarnation);
-            self.later(Duration::ZERO, RootMsg::Restart { name, incarnation });
+            let (member, incarnation) = (id, slot.incarnation);
+            self.later(
+                Duration::ZERO,
+                RootMsg::Restart {
+                    member,
+                    incarnation,
+                },
+            );
         }
+        self.leave_if_done(id);
         self.end_drain_if_done();
+    }
+
+    /// The time of a member that was taken out is over.
+    fn has_to_leave(&mut self, member: MemberId) {
+        if !self.leave_deadline(member) {
+            return;
+        }
+        let Some(index) = self.find(member) else {
+            return;
+        };
+        let slot = &self.slots[index];
+        let workflow = &*slot.name;
+        tracing::error!(
+            workflow,
+            "does not come down, killed; its lease is closed for it"
+        );
+        if let Some(child) = &slot.child {
+            child.cell.kill();
+        }
+        self.retired(index);
     }
 
     /// Stops what is left of a member's actor.
@@ -244,7 +289,7 @@ impl RootState {
             settings.max_restarts,
             settings.restart_window,
         );
-        let (name, incarnation) = (slot.name, slot.incarnation);
+        let (member, incarnation) = (slot.id, slot.incarnation);
         match decision {
             Decision::Restart { deaths } => {
                 let delay = settings.restart_backoff.full_jitter(deaths, random);
@@ -252,12 +297,17 @@ impl RootState {
                 slot.phase = Phase::Restarting {
                     reason: reason.to_owned(),
                 };
-                tracing::error!(workflow = name, reason, ?delay, "actor died, restarting");
-                self.observer.observe(Event::ActorRestarted {
-                    workflow: name,
-                    reason,
-                });
-                self.later(delay, RootMsg::Restart { name, incarnation });
+                let workflow = &*slot.name;
+                tracing::error!(workflow, reason, ?delay, "actor died, restarting");
+                self.observer
+                    .observe(Event::ActorRestarted { workflow, reason });
+                self.later(
+                    delay,
+                    RootMsg::Restart {
+                        member,
+                        incarnation,
+                    },
+                );
             }
             Decision::Park => {
                 let reason = format!(
@@ -269,8 +319,8 @@ impl RootState {
         }
     }
 
-    async fn restart(&mut self, name: &'static str, incarnation: u64) {
-        let Some(index) = self.find(name) else {
+    async fn restart(&mut self, member: MemberId, incarnation: u64) {
+        let Some(index) = self.find(member) else {
             return;
         };
         let slot = &self.slots[index];
@@ -281,7 +331,7 @@ impl RootState {
     }
 
     fn park(&mut self, index: usize, reason: String) {
-        let workflow = self.slots[index].name;
+        let workflow = &*self.slots[index].name;
         tracing::error!(workflow, reason, "parked");
         self.observer.observe(Event::Parked {
             workflow,
@@ -294,8 +344,8 @@ impl RootState {
 
     /// A workflow that lacks a key is no trouble to those who do not want it: whether anything waits for it is for others to
     /// judge.
-    fn idle(&mut self, name: &'static str, incarnation: u64, reason: String) {
-        let Some(index) = self.find(name) else {
+    fn idle(&mut self, member: MemberId, incarnation: u64, reason: String) {
+        let Some(index) = self.find(member) else {
             return;
         };
         let slot = &self.slots[index];
@@ -306,24 +356,26 @@ impl RootState {
             child.cell.stop(None);
         }
         self.let_go(index);
-        tracing::warn!(workflow = name, reason, "idle: cannot start");
+        let workflow = &*self.slots[index].name;
+        tracing::warn!(workflow, reason, "idle: cannot start");
         self.slots[index].phase = Phase::Idle { reason };
         self.close_lease(index);
     }
 
-    fn lease_closed(&mut self, name: &'static str, lease: LeaseId, released: u64) {
-        if let Some(index) = self.find(name) {
+    fn lease_closed(&mut self, member: MemberId, lease: LeaseId, released: u64) {
+        if let Some(index) = self.find(member) {
             let slot = &mut self.slots[index];
             slot.closing = slot.closing.saturating_sub(1);
             slot.continuity.lease_closed(lease);
             let counts = &slot.continuity.counts;
             counts.released.fetch_add(released, Ordering::Relaxed);
         }
+        self.leave_if_done(member);
         self.end_drain_if_done();
     }
 
-    fn wake(&mut self, name: &'static str) {
-        if let Some(index) = self.find(name)
+    fn wake(&mut self, member: MemberId) {
+        if let Some(index) = self.find(member)
             && !self.slots[index].send(Control::Wake)
         {
             self.slots[index].continuity.answer_bell();
@@ -332,7 +384,7 @@ impl RootState {
 
     fn tell(&mut self, name: &str, control: Control) {
         let taken = self
-            .find(name)
+            .named(name)
             .is_some_and(|index| self.slots[index].send(control));
         if !taken {
             tracing::debug!(workflow = name, "no actor to tell");
@@ -372,7 +424,7 @@ impl RootState {
     async fn unpark(&mut self, index: usize) {
         let slot = &mut self.slots[index];
         slot.log.clear();
-        let workflow = slot.name;
+        let workflow = &*slot.name;
         tracing::info!(workflow, "unparked");
         self.observer.observe(Event::Unparked { workflow });
         if self.slots[index].is_enabled() {
@@ -382,27 +434,34 @@ impl RootState {
         }
     }
 
-    async fn reload(&mut self, workflows: HashMap<String, Settings>) -> Result<(), TreeError> {
-        for name in workflows.keys() {
-            let index = self.known(name)?;
-            if self.slots[index].settings.is_none() {
-                return Err(TreeError::Unknown {
-                    name: name.clone(),
-                    known: self
-                        .slots
-                        .iter()
-                        .filter(|slot| slot.settings.is_some())
-                        .map(|slot| slot.name.to_owned())
-                        .collect(),
-                });
+    /// All of it or nothing: what can be wrong with it is found before anything is done.
+    async fn reload(&mut self, change: Change) -> Result<(), TreeError> {
+        self.check(&change)?;
+        let Change {
+            settings,
+            mut add,
+            remove,
+            within,
+        } = change;
+        for (name, settings) in settings {
+            if let Some(index) = self.named(&name) {
+                self.apply(index, settings).await;
             }
         }
-        for (name, settings) in workflows {
-            let Some(index) = self.find(&name) else {
+        for name in remove {
+            let place = add.iter().position(|member| *member.name == *name);
+            let successor = place.map(|place| add.remove(place));
+            self.let_leave(&name, within, successor);
+        }
+        for member in add {
+            let Some(id) = self.take_in(member) else {
                 continue;
             };
-            self.slots[index].settings = Some(settings.clone());
-            self.apply(index, settings).await;
+            if let Some(index) = self.find(id)
+                && self.slots[index].is_enabled()
+            {
+                self.start(index).await;
+            }
         }
         Ok(())
     }
@@ -410,6 +469,13 @@ impl RootState {
     async fn apply(&mut self, index: usize, settings: Settings) {
         let enabled = settings.enabled;
         let slot = &mut self.slots[index];
+        if let Some(leaving) = &mut slot.leaving {
+            if let Some(successor) = &mut leaving.successor {
+                successor.settings = Some(settings);
+            }
+            return;
+        }
+        slot.settings = Some(settings.clone());
         match &slot.phase {
             Phase::Running if enabled => {
                 slot.send(Control::Reload(Box::new(settings)));
@@ -445,7 +511,7 @@ impl RootState {
             let (reply, status) = oneshot::channel();
             let stall_after = settings.stall_after;
             slot.looking = slot.send(Control::Status(reply));
-            let (name, incarnation) = (slot.name, slot.incarnation);
+            let (member, incarnation) = (slot.id, slot.incarnation);
             let (launch, myself) = (Arc::clone(&slot.launch), self.myself.clone());
             let now = Instant::now();
             let grace = if slot.may_ask(now, stall_after) {
@@ -457,7 +523,7 @@ impl RootState {
             self.spawn(async move {
                 let finding = look(status, launch, stall_after, grace).await;
                 let message = RootMsg::Looked {
-                    name,
+                    member,
                     incarnation,
                     finding,
                 };
@@ -473,8 +539,8 @@ impl RootState {
         self.later(interval, RootMsg::Watch);
     }
 
-    fn looked(&mut self, name: &'static str, incarnation: u64, finding: &Finding) {
-        let Some(index) = self.find(name) else {
+    fn looked(&mut self, member: MemberId, incarnation: u64, finding: &Finding) {
+        let Some(index) = self.find(member) else {
             return;
         };
         let slot = &mut self.slots[index];
@@ -509,9 +575,10 @@ impl RootState {
             }
             Finding::Unresponsive { waited } => format!("no answer within {waited:?}"),
         };
-        tracing::error!(workflow = name, reason, "stalled, restarting");
+        let workflow = &*slot.name;
+        tracing::error!(workflow, reason, "stalled, restarting");
         self.observer.observe(Event::Stalled {
-            workflow: name,
+            workflow,
             reason: &reason,
         });
         // A handler blocked outside an await cannot be killed: its successor does not wait for its end.

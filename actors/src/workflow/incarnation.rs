@@ -215,13 +215,13 @@ impl<P: Port> Incarnation<P> {
                 self.last_progress = Some(now);
                 self.claim_soon();
                 tracing::info!(
-                    workflow = self.seed.name,
+                    workflow = self.seed.name(),
                     lease = opened.id.0,
                     taken_back = opened.taken_back,
                     "lease opened"
                 );
                 self.observe(Event::LeaseOpened {
-                    workflow: self.seed.name,
+                    workflow: self.seed.name(),
                     lease: opened.id,
                     taken_back: opened.taken_back,
                 });
@@ -271,7 +271,7 @@ impl<P: Port> Incarnation<P> {
         self.hungry = claims.len() >= limit || self.rung;
         self.rung = false;
         self.observe(Event::Claimed {
-            workflow: self.seed.name,
+            workflow: self.seed.name(),
             items: claims.len(),
             elapsed: now.saturating_duration_since(sent),
         });
@@ -309,9 +309,10 @@ impl<P: Port> Incarnation<P> {
         let (item, attempt, counted) = (claim.item, claim.attempt, claim.counted());
         self.in_flight.insert((item, attempt), started);
         let (port, fence) = (Arc::clone(&self.port), Arc::clone(fence));
-        let (myself, observer) = (self.myself.clone(), Arc::clone(&self.seed.observer));
-        let (session, timeout, workflow) = (self.session, self.settings.timeout, self.seed.name);
+        let (myself, reporter) = (self.myself.clone(), Arc::clone(&self.seed.reporter));
+        let (session, timeout) = (self.session, self.settings.timeout);
         // No parent: an item's story must not hang below an actor that lives for months.
+        let workflow = &*reporter.name;
         let span = tracing::info_span!(parent: None, "item", workflow, item, attempt);
         let work = async move {
             let run = run_item(&*port, claim, &fence, started, timeout);
@@ -322,8 +323,8 @@ impl<P: Port> Incarnation<P> {
                 Err(panic) => super::item::panicked(&*panic),
             };
             let elapsed = started.elapsed();
-            observer.observe(Event::ItemRun {
-                workflow,
+            reporter.observer.observe(Event::ItemRun {
+                workflow: &reporter.name,
                 outcome: ended.label,
                 elapsed,
             });
@@ -361,7 +362,7 @@ impl<P: Port> Incarnation<P> {
         let (verdict, snooze) = judge(outcome, counted, &self.settings, rand::random());
         if let Some(after) = snooze {
             self.seed.continuity.snooze(now + after);
-            tracing::info!(workflow = self.seed.name, ?after, "workflow snoozed");
+            tracing::info!(workflow = self.seed.name(), ?after, "workflow snoozed");
         }
         if self.pending.is_empty() {
             self.pending_since = now;
@@ -427,7 +428,7 @@ impl<P: Port> Incarnation<P> {
         if whole || report.items() > 0 {
             self.seed.continuity.counts.settled(report);
             self.observe(Event::Settled {
-                workflow: self.seed.name,
+                workflow: self.seed.name(),
                 report,
                 elapsed: now.saturating_duration_since(sent),
             });
@@ -461,7 +462,7 @@ impl<P: Port> Incarnation<P> {
         }
         let by = report.blocked.by;
         if self.aside.since().is_none() {
-            let (workflow, items) = (self.seed.name, blocked.len());
+            let (workflow, items) = (self.seed.name(), blocked.len());
             let by = by.as_deref().unwrap_or("somebody");
             tracing::warn!(
                 workflow,
@@ -559,7 +560,7 @@ impl<P: Port> Incarnation<P> {
         self.trouble.forget(Operation::Claim);
         self.trouble.forget(Operation::Settle);
         add(&self.seed.continuity.counts.dropped, dropped);
-        let (workflow, lease) = (self.seed.name, fence.lease());
+        let (workflow, lease) = (self.seed.name(), fence.lease());
         tracing::warn!(workflow, lease = lease.0, dropped, reason, "lease lost");
         self.observe(Event::LeaseLost {
             workflow,
@@ -582,7 +583,7 @@ impl<P: Port> Incarnation<P> {
         let is_refusal = matches!(error, PortError::Refused(_));
         let error = crate::chain(&error);
         if self.trouble.failed(operation, &error, now, rand::random()) {
-            let (workflow, operation) = (self.seed.name, operation.as_str());
+            let (workflow, operation) = (self.seed.name(), operation.as_str());
             let message = if is_refusal {
                 "the store answers, but refuses a call; trying again"
             } else {
@@ -599,7 +600,7 @@ impl<P: Port> Incarnation<P> {
 
     fn answered(&mut self, operation: Operation, now: Instant) {
         if let Some(after) = self.trouble.answered(operation, now) {
-            let workflow = self.seed.name;
+            let workflow = self.seed.name();
             tracing::info!(workflow, ?after, "store available again");
             self.observe(Event::StoreRecovered { workflow, after });
         }
@@ -614,7 +615,7 @@ impl<P: Port> Incarnation<P> {
     }
 
     fn observe(&self, event: Event<'_>) {
-        self.seed.observer.observe(event);
+        self.seed.observe(event);
     }
 
     /// Makes a call to the store, as a task whose result comes back as a message.

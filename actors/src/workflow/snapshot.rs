@@ -42,7 +42,7 @@ impl<P: Port> Incarnation<P> {
             store_trouble_ms: self.trouble.outage().map(|(since, _)| age(since)),
             store_silent_ms: self.unanswered.iter().map(|(_, sent)| age(*sent)).max(),
             ..counted(
-                self.seed.name,
+                self.seed.name(),
                 &self.seed.continuity.counts,
                 self.settings.clone(),
             )

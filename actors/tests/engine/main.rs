@@ -9,6 +9,7 @@ mod blocked;
 mod drain;
 mod fencing;
 mod helpers;
+mod members;
 mod outcomes;
 mod stall;
 mod store_trouble;

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+use gleaner_actors::port::PortError;
 use gleaner_actors::testing::{Journal, MemoryHeart, MemoryPort, until};
-use gleaner_actors::{Backoff, Member, Settings, State, Tree, TreeSettings, WorkflowStatus};
+use gleaner_actors::{Backoff, Member, Settings, State, Tick, Tree, TreeSettings, WorkflowStatus};
 
 pub(crate) const NAME: &str = "workflow";
 
@@ -21,6 +23,15 @@ pub(crate) fn settings() -> Settings {
         settle_age: Duration::from_millis(200),
         stall_after: Duration::from_secs(60),
         ..Settings::default()
+    }
+}
+
+/// A periodic job that is done at once.
+pub(crate) struct Nothing;
+
+impl Tick for Nothing {
+    fn tick(&self) -> BoxFuture<'_, Result<(), PortError>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 

@@ -207,12 +207,13 @@ fn stuck_rows_are_told_apart() {
 #[test]
 fn processes_are_judged() {
     let parked_status = serde_json::json!({"workflows": [{"name": "deep-scan", "state": "parked", "reason": "no key"}]});
+    let names = ["deep-scan", "page-curation"];
     let (old, new) = (node("1", serde_json::json!({})), node("2", parked_status));
     assert_eq!(running(&[]).outcome, Grade::Warn);
     assert_eq!(running(&[&old, &old]).outcome, Grade::Ok);
     assert_eq!(running(&[&old, &new]).outcome, Grade::Warn);
-    assert_eq!(parked(&[&old], &[]).outcome, Grade::Ok);
-    let check = parked(&[&old, &new], &[]);
+    assert_eq!(parked(&[&old], &names, &[]).outcome, Grade::Ok);
+    let check = parked(&[&old, &new], &names, &[]);
     assert_eq!(check.outcome, Grade::Fail);
     assert!(
         check.found.contains("deep-scan parked on node 1: no key"),
@@ -221,8 +222,11 @@ fn processes_are_judged() {
     // One that lacks its key is found only where rows wait for it.
     let idle_status = serde_json::json!({"workflows": [{"name": "deep-scan", "state": "idle", "reason": "no key"}]});
     let idle = node("1", idle_status);
-    assert_eq!(parked(&[&idle], &["page-curation"]).outcome, Grade::Ok);
-    let check = parked(&[&idle], &["deep-scan"]);
+    assert_eq!(
+        parked(&[&idle], &names, &["page-curation"]).outcome,
+        Grade::Ok
+    );
+    let check = parked(&[&idle], &names, &["deep-scan"]);
     assert_eq!(check.outcome, Grade::Fail);
     assert!(check.found.contains("deep-scan idle on node 1: no key"));
 }

@@ -88,7 +88,7 @@ impl State {
         Self {
             shared: Arc::clone(shared),
             queue: Queue::new(shared.redis.as_ref()),
-            jobs_due: shared.due(&PriceFetch::stage().name()).unwrap_or_default(),
+            jobs_due: shared.due(&PriceFetch::stage().name()),
             desk: Arc::new(Desk::open(Arc::clone(shared))),
             polls: Arc::default(),
             room: Arc::new(Room::new(config.section::<Bots>().max_bytes_in_flight)),

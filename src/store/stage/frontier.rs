@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use diesel::result::Error as DieselError;
 use diesel::sql_types::{Array, BigInt, Double, Integer, Nullable, SmallInt, Timestamptz};
 use diesel::{QueryResult, QueryableByName};
 use diesel_async::AsyncPgConnection;
@@ -24,6 +25,8 @@ use gleaner_actors::port::{ItemId, LeaseId};
 use tokio::time::Instant;
 
 use super::{Claimed, Stage};
+use crate::db;
+use crate::db::locks;
 use crate::db::statement::statement;
 use crate::store::pin;
 use crate::store::pin::Holder;
@@ -411,37 +414,35 @@ impl Stage {
 
 /// The frontiers of a process, one for each stage.
 #[derive(Debug, Default)]
-pub struct Frontiers(HashMap<String, Arc<Frontier>>);
+pub struct Frontiers(Mutex<HashMap<String, Arc<Frontier>>>);
 
 impl Frontiers {
-    /// One for each of these stages.
-    #[must_use]
-    pub fn of<'a>(stages: impl IntoIterator<Item = &'a Stage>) -> Self {
-        Self(
-            stages
-                .into_iter()
-                .map(|stage| (stage.name(), Arc::default()))
-                .collect(),
-        )
+    fn all(&self) -> MutexGuard<'_, HashMap<String, Arc<Frontier>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// That of this stage; a new one, which never learns of a pin, for a stage that is not among them.
+    /// That of this stage.
     #[must_use]
     pub fn get(&self, stage: &Stage) -> Arc<Frontier> {
-        self.0
-            .get(&stage.name())
-            .map(Arc::clone)
-            .unwrap_or_default()
+        Arc::clone(self.all().entry(stage.name()).or_default())
+    }
+
+    /// Forgets those of all other stages.
+    pub fn keep<'a>(&self, stages: impl IntoIterator<Item = &'a Stage>) {
+        let kept: HashSet<String> = stages.into_iter().map(Stage::name).collect();
+        self.all().retain(|stage, _| kept.contains(stage));
     }
 }
 
 /// What a patrol shows.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Debug, Default)]
 pub struct Patrol {
     /// Who pins row versions, the oldest first.
     pub holders: Vec<Holder>,
     /// Of the stages, those that have rows waiting before their frontiers: by their places.
     pub waiting: Vec<usize>,
+    /// Why a stage could not be looked at, where the fault is its own. The others were.
+    pub refusal: Option<DieselError>,
 }
 
 /// Whether any of these is [in use](Frontier::is_in_use), so that a patrol is worth its statement.
@@ -462,13 +463,21 @@ pub async fn patrol(
 ) -> QueryResult<Patrol> {
     let mut patrol = Patrol {
         holders: pin::holders(conn).await?,
-        waiting: Vec::new(),
+        ..Patrol::default()
     };
     let is_pinned = patrol.holders.iter().any(Holder::pins_rows);
     for (place, (stage, frontier)) in places.iter().enumerate() {
         frontier.set_pinned(is_pinned);
-        if frontier.is_look_due() && stage.look(conn, frontier).await? > 0 {
-            patrol.waiting.push(place);
+        if !frontier.is_look_due() {
+            continue;
+        }
+        match stage.look(conn, frontier).await {
+            Ok(strays) if strays > 0 => patrol.waiting.push(place),
+            Ok(_none) => {}
+            Err(error) if !db::is_trouble(&error) && !locks::is_locked(&error) => {
+                patrol.refusal = Some(error);
+            }
+            Err(error) => return Err(error),
         }
     }
     Ok(patrol)

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use diesel::result::Error as DieselError;
 use diesel::sql_types::{BigInt, Double, Nullable, Text};
 use diesel::{QueryResult, QueryableByName};
 use diesel_async::AsyncPgConnection;
 
 use super::Stage;
+use crate::db;
 use crate::db::locks;
 use crate::db::statement::{seconds, sql_query, statement};
 use crate::store::lease::{GAPS, NEXT_EXPIRY};
@@ -82,10 +84,12 @@ pub struct Need<'a> {
     pub stages: Vec<&'a Stage>,
     /// Until the first lease of another node ends; `None` when no other node holds one.
     pub next_expiry: Option<Duration>,
+    /// Why a stage could not be looked at, where the fault is its own. The others were.
+    pub refusal: Option<DieselError>,
 }
 
 /// Looks for rows to rescue, in one statement: this is done every few seconds, and mostly there are none. Tables that somebody else
-/// has locked are left out.
+/// has locked are left out, and so are those that are not what they were.
 ///
 /// `foreign_after` as in [`Stage::rescue_foreign`]; zero for never.
 ///
@@ -99,7 +103,7 @@ pub async fn in_need<'a>(
 ) -> QueryResult<Need<'a>> {
     let stages: Vec<&Stage> = stages.into_iter().collect();
     match look(conn, stages.clone(), foreign_after, node).await {
-        Err(error) if locks::is_locked(&error) => {}
+        Err(error) if is_of_a_stage(&error) => {}
         looked => return looked,
     }
     let mut need = look(conn, Vec::new(), foreign_after, node).await?;
@@ -109,6 +113,7 @@ pub async fn in_need<'a>(
         match locks::end(conn, looked).await {
             Ok(own) => need.stages.extend(own.stages),
             Err(error) if locks::is_locked(&error) => {}
+            Err(error) if is_of_a_stage(&error) => need.refusal = Some(error),
             Err(error) => return Err(error),
         }
     }
@@ -153,11 +158,26 @@ async fn look<'a>(
         next_expiry: rows
             .iter()
             .find_map(|row| Duration::try_from_secs_f64(row.next_expiry?).ok()),
+        refusal: None,
     })
 }
 
-/// How full the queues of these stages are, each counted no further than `bound` rows; one statement. `None` for a stage whose
-/// table somebody else has locked.
+/// Whether one stage can have brought an error about, so that the others are to be asked without it: somebody has locked its table, or
+/// that is not what it was. Tables of others come and go without a word.
+fn is_of_a_stage(error: &DieselError) -> bool {
+    locks::is_locked(error) || !db::is_trouble(error)
+}
+
+/// How full some queues are.
+#[derive(Debug)]
+pub struct Gauges {
+    /// Stage by stage; `None` for one that could not be counted: somebody else has locked its table, or it was refused.
+    pub each: Vec<Option<Gauge>>,
+    /// Why a stage could not be counted, where the fault is its own.
+    pub refusal: Option<DieselError>,
+}
+
+/// How full the queues of these stages are, each counted no further than `bound` rows; one statement.
 ///
 /// # Errors
 /// Whatever the database answers.
@@ -165,19 +185,29 @@ pub async fn gauges<'a>(
     conn: &mut AsyncPgConnection,
     stages: impl IntoIterator<Item = &'a Stage>,
     bound: i64,
-) -> QueryResult<Vec<Option<Gauge>>> {
+) -> QueryResult<Gauges> {
     let stages: Vec<&Stage> = stages.into_iter().collect();
+    let mut gauges = Gauges {
+        each: Vec::with_capacity(stages.len()),
+        refusal: None,
+    };
     match count(conn, &stages, bound).await {
-        Err(error) if locks::is_locked(&error) => {}
-        counted => return Ok(counted?.into_iter().map(Some).collect()),
+        Err(error) if is_of_a_stage(&error) => {}
+        counted => {
+            gauges.each.extend(counted?.into_iter().map(Some));
+            return Ok(gauges);
+        }
     }
-    let mut gauges = Vec::with_capacity(stages.len());
     for stage in stages {
         locks::begin(conn, LOCKED_TABLE_PATIENCE).await?;
         let counted = stage.gauge(conn, bound).await;
-        gauges.push(match locks::end(conn, counted).await {
+        gauges.each.push(match locks::end(conn, counted).await {
             Ok(gauge) => Some(gauge),
             Err(error) if locks::is_locked(&error) => None,
+            Err(error) if is_of_a_stage(&error) => {
+                gauges.refusal = Some(error);
+                None
+            }
             Err(error) => return Err(error),
         });
     }

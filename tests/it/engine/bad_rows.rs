@@ -36,18 +36,14 @@ async fn times_without_end_are_counted_as_very_old() {
                  VALUES (1, 1, 'place/deep_scan', 'failed', 'infinity'), (1, 1, 'place/deep_scan', 'completed', 'infinity')",
         )
         .await;
-    let shared = Shared::new(
-        database.pool(),
-        1,
-        Live::new(test_config(&database)),
-        None,
-        areas::workflows(),
-    );
+    let config = test_config(&database);
+    let workflows = areas::in_force(&config);
+    let shared = Shared::new(database.pool(), 1, Live::new(config), None, workflows);
     Gauges::new(std::sync::Arc::clone(&shared))
         .count()
         .await
         .unwrap();
-    let gauge = shared.queues()[DeepScan::NAME];
+    let gauge = shared.queues()[&std::sync::Arc::<str>::from(DeepScan::NAME)];
     assert_eq!((gauge.queued, gauge.due), (5, 3));
     let mut conn = database.connect().await;
     let place = DeepScan::stage();

@@ -37,12 +37,13 @@ async fn shops() -> TestDatabase {
 fn scheduler(database: &TestDatabase) -> CrawlScheduler {
     let mut config = test_config(database);
     config.fetch.per_host_delay = Duration::from_millis(500);
+    let workflows = areas::in_force(&config);
     CrawlScheduler::new(Shared::new(
         database.pool(),
         1,
         Live::new(config),
         None,
-        areas::workflows(),
+        workflows,
     ))
 }
 

@@ -159,13 +159,9 @@ async fn the_ticker_works_when_its_schedule_is_due() {
     )
     .await;
     let left = "SELECT count(*) FROM crawl_result";
-    let shared = Shared::new(
-        database.pool(),
-        1,
-        Live::new(test_config(&database)),
-        None,
-        areas::workflows(),
-    );
+    let config = test_config(&database);
+    let workflows = areas::in_force(&config);
+    let shared = Shared::new(database.pool(), 1, Live::new(config), None, workflows);
     let ticker = Retention::new(shared, areas::kept());
     ticker.prune().await.unwrap();
     assert_eq!(database.count(left).await, 1);

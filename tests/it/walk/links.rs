@@ -11,6 +11,7 @@ use crate::workflows::Known;
 pub static AREA: Area = Area {
     name: "links",
     workflows: || vec![Known::of::<link_check::LinkCheck>()],
+    made: |_config| Vec::new(),
     sections: Vec::new,
     check: |_config| Ok(()),
     tickers: |_shared| Vec::new(),

@@ -243,7 +243,7 @@ async fn a_locked_table_keeps_no_other_from_being_looked_at() {
     let need = need.unwrap();
     let names: Vec<String> = need.stages.iter().map(|stage| stage.name()).collect();
     assert_eq!(names, ["domain/metadata"]);
-    let gauges = stage::gauges(&mut conn, &stages, 100).await.unwrap();
+    let gauges = stage::gauges(&mut conn, &stages, 100).await.unwrap().each;
     assert_eq!(gauges[0], None);
     assert_eq!(gauges[1].map(|gauge| gauge.held), Some(1));
     assert!(started.elapsed() < Duration::from_secs(15));
@@ -253,7 +253,7 @@ async fn a_locked_table_keeps_no_other_from_being_looked_at() {
     assert_eq!(holders.len(), 1, "{holders:?}");
     assert_eq!(holders[0].state.as_deref(), Some("idle in transaction"));
     open.rollback().await.unwrap();
-    let gauges = stage::gauges(&mut conn, &stages, 100).await.unwrap();
+    let gauges = stage::gauges(&mut conn, &stages, 100).await.unwrap().each;
     assert_eq!(gauges[0].map(|gauge| gauge.queued), Some(20));
     assert_eq!(locks::holders(&mut conn, &["work"]).await.unwrap(), []);
 }

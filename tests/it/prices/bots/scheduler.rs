@@ -17,13 +17,8 @@ fn scheduler(database: &TestDatabase) -> CrawlScheduler {
     let mut config = test_config(database);
     config.fetch.per_host_delay = Duration::from_millis(500);
     let pool = database.pool();
-    CrawlScheduler::new(Shared::new(
-        pool,
-        1,
-        Live::new(config),
-        None,
-        areas::workflows(),
-    ))
+    let workflows = areas::in_force(&config);
+    CrawlScheduler::new(Shared::new(pool, 1, Live::new(config), None, workflows))
 }
 
 async fn insert(database: &TestDatabase, urls: &[&str]) {
