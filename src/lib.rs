@@ -17,6 +17,7 @@ pub mod descriptors;
 pub mod documents;
 pub mod embedded;
 pub mod fault;
+pub mod handlers;
 pub mod health;
 pub mod http;
 pub mod leads;

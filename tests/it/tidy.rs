@@ -49,7 +49,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("child", ""),
     (
         "cli",
-        "app area areas bench config console db demo descriptors documents embedded gleaner_actors gleaner_extract gleaner_parse metrics prices redis secret settings signals store telemetry tls web workflows",
+        "app area areas bench config console db demo descriptors documents embedded gleaner_actors gleaner_extract gleaner_parse handlers metrics prices redis secret settings signals store telemetry tls web workflows",
     ),
     ("compute", ""),
     (
@@ -62,6 +62,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("descriptors", ""),
     ("embedded", "child"),
     ("fault", "db"),
+    ("handlers", "child fault secret settings telemetry workflow"),
     ("health", "app::state db fault gleaner_actors redis store"),
     (
         "http",
@@ -74,7 +75,7 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     ("lib", ""),
     ("live", ""),
-    ("main", "cli console embedded gleaner_parse signals"),
+    ("main", "child cli console embedded gleaner_parse signals"),
     ("metrics", "gleaner_actors"),
     (
         "pipeline",
