@@ -17,6 +17,8 @@ PDFIUM_WHEEL='pypdfium2==5.15.2
 # Installed into virtual environments; what they depend on is for pip to choose.
 SCHEMATHESIS_PACKAGE=schemathesis==4.32.5
 PYTHON_REDIS_PACKAGE=redis==8.1.0
+PYTHON_BUILD_PACKAGE=build==1.6.1
+CELERY_PACKAGE=celery==5.7.0
 # Of crates.io, for the tests of buckets.
 S3S_FS_VERSION=0.14.1
 
@@ -237,6 +239,23 @@ ensure_python_redis() {
     ! "${GLEANER_TEST_PYTHON:-python3}" -c 'import redis' >/dev/null 2>&1 || return 0
     make_venv "$PYTHON_REDIS_PACKAGE" "$1" || return 1
     export GLEANER_TEST_PYTHON="$VENV/bin/python3"
+}
+
+# ensure_python_build DATA_DIR: a Python that builds packages without asking PyPI for more, as found or installed from PyPI; sets
+# GLEANER_TEST_PYTHON_BUILD.
+ensure_python_build() {
+    ! "${GLEANER_TEST_PYTHON_BUILD:-python3}" -c 'import build, setuptools, wheel' >/dev/null 2>&1 || return 0
+    make_venv "$PYTHON_BUILD_PACKAGE" "$1" || return 1
+    "$VENV/bin/python3" -c 'import setuptools, wheel' >/dev/null 2>&1 ||
+        "$VENV/bin/pip" install --quiet --disable-pip-version-check --retries 1 setuptools wheel >&2 || return 1
+    export GLEANER_TEST_PYTHON_BUILD="$VENV/bin/python3"
+}
+
+# ensure_celery DATA_DIR: a Python that has Celery, as found or installed from PyPI; sets GLEANER_TEST_CELERY_PYTHON.
+ensure_celery() {
+    ! "${GLEANER_TEST_CELERY_PYTHON:-python3}" -c 'import celery' >/dev/null 2>&1 || return 0
+    make_venv "$CELERY_PACKAGE" "$1" || return 1
+    export GLEANER_TEST_CELERY_PYTHON="$VENV/bin/python3"
 }
 
 ensure_cargo() {

@@ -150,6 +150,7 @@ impl App {
             .collect::<Result<_, _>>()?;
         let admin_token = config.http.admin_token.clone();
         members.extend(upkeep::members(&shared, areas.kept()));
+        members.push(shared.callbacks.member());
         members.extend(areas.iter().flat_map(|area| (area.tickers)(&shared)));
         if listen {
             members.push(listener::member(direct.clone(), &shared));

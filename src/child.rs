@@ -1,8 +1,18 @@
-//! What a child process gets of our environment: nothing that could be secret.
+//! Child processes: what they get of us, how they are started, watched and ended.
 //!
-//! Our own holds what operators put there for us: tokens, keys, URLs with passwords. A child would keep it where any process of
-//! its user, and any of its own bugs, can read it (`/proc/PID/environ`). So every child starts with an empty environment and
-//! what stands in this list.
+//! Here is what a child gets of our environment: nothing that could be secret. Our own holds what operators put there for us:
+//! tokens, keys, URLs with passwords. A child would keep it where any process of its user, and any of its own bugs, can read it
+//! (`/proc/PID/environ`). So every child starts with an empty environment and what stands in this list.
+//!
+//! `spawn.rs` starts children from a thread that never ends, `group.rs` is a child with all it has started, `tail.rs` keeps the last
+//! of what it says. `keeper.rs` and `confine.rs` stand between us and programs of others: the one ends with them whatever they
+//! started, the other confines itself before it becomes such a program.
+
+pub mod confine;
+pub(crate) mod group;
+pub mod keeper;
+pub(crate) mod spawn;
+pub(crate) mod tail;
 
 use std::env;
 use std::ffi::{OsStr, OsString};

@@ -12,6 +12,7 @@ mod nodes;
 mod retention;
 mod run;
 mod status;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -61,6 +62,8 @@ enum Command {
     Retention(retention::Arguments),
     /// Extract from a document, or from a stream of them: no database, no network.
     Extract(Box<extract::Arguments>),
+    /// Try out handlers that work rows of your own tables: no database.
+    Worker(worker::Arguments),
     #[command(flatten)]
     Area(areas::Command),
 }
@@ -147,6 +150,7 @@ async fn dispatch(cli: Cli, signals: Option<Signals>) -> anyhow::Result<u8> {
         Command::Doctor => doctor::run(&cli.global).await,
         Command::Items(arguments) => items::run(&cli.global, arguments).await,
         Command::Retention(arguments) => retention::run(&cli.global, arguments).await,
+        Command::Worker(arguments) => Box::pin(worker::run(&cli.global, arguments)).await,
         Command::Area(command) => command.run(&cli.global).await,
         // Answered by `main`, without a runtime.
         Command::Extract(arguments) => extract::run(&cli.global, *arguments),

@@ -4,6 +4,7 @@
 //! `{"error":{"code","message"}}`. The health checks and the dashboard's files need no token: neither holds any data.
 
 mod api;
+mod callback;
 pub(crate) mod config;
 mod dashboard;
 pub(crate) mod guard;
@@ -150,6 +151,8 @@ pub fn router(state: &State, is_on_loopback: bool) -> Router {
         .layer(middleware::from_fn(guard::small_body))
         .layer(DefaultBodyLimit::max(guard::MAX_BODY))
         .layer(middleware::from_fn(guard::in_time));
+    // With bounds of their own.
+    router = router.merge(callback::routes());
     for area in &state.parts.routes {
         router = router.merge(area.outsiders.clone());
     }

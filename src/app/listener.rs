@@ -36,6 +36,7 @@ pub(super) fn member(direct: Connector, shared: &Arc<Shared>) -> Member {
                         tree.wake(name);
                     }
                 }
+                Heard::Callback(node) => shared.callbacks.heard(&node),
                 Heard::Control(_workflow) => {
                     if let Err(error) = upkeep::apply_controls(&shared).await {
                         warn!(error = %chain(&error), "cannot read operators' requests");

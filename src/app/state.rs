@@ -9,6 +9,7 @@ use gleaner_actors::port::PortError;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
+use crate::callback::Callbacks;
 use crate::config::{Change, Config};
 use crate::db::{Pool, PooledConnection};
 use crate::live::Live;
@@ -37,6 +38,8 @@ pub struct Shared {
     pub redis: Option<Redis>,
     /// All workflows of the program.
     pub workflows: &'static [Known],
+    /// Answers that come later.
+    pub callbacks: Callbacks,
     /// From where this process claims the rows of each stage.
     pub frontiers: Frontiers,
     /// Who pins row versions, as last seen.
@@ -60,6 +63,7 @@ impl Shared {
         workflows: &'static [Known],
     ) -> Arc<Self> {
         Arc::new(Self {
+            callbacks: Callbacks::new(pool.clone(), node),
             pool,
             home: Handle::current(),
             node,

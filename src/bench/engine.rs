@@ -287,7 +287,7 @@ fn listener(scratch: &Scratch, tree: &Live<Option<Tree>>) -> Member {
             match heard {
                 Heard::Connected => tree.wake_all(),
                 Heard::Stage(stage) if stage == ours => tree.wake(Noop::NAME),
-                Heard::Stage(_) | Heard::Control(_) => {}
+                Heard::Stage(_) | Heard::Control(_) | Heard::Callback(_) => {}
             }
         }
         Box::pin(std::future::ready(()))

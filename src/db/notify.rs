@@ -12,6 +12,8 @@ use super::connect::Connector;
 pub const STAGE_CHANNEL: &str = "gleaner_stage";
 /// Notified with the workflow's name when an operator asked for something.
 pub const CONTROL_CHANNEL: &str = "gleaner_control";
+/// Notified with a node's number when an answer has come that it waits for.
+pub const CALLBACK_CHANNEL: &str = "gleaner_callback";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
@@ -21,6 +23,8 @@ pub enum Heard {
     Stage(String),
     /// Something was asked of this workflow.
     Control(String),
+    /// An answer has come for this node (its number).
+    Callback(String),
 }
 
 /// Gets what was heard.
@@ -49,7 +53,9 @@ impl Listener {
             .await
             .map_err(|error| PortError::Unavailable(Box::new(error)))?;
         client
-            .batch_execute(&format!("LISTEN {STAGE_CHANNEL}; LISTEN {CONTROL_CHANNEL}"))
+            .batch_execute(&format!(
+                "LISTEN {STAGE_CHANNEL}; LISTEN {CONTROL_CHANNEL}; LISTEN {CALLBACK_CHANNEL}"
+            ))
             .await
             .map_err(|error| PortError::Unavailable(Box::new(error)))?;
         (self.hear)(Heard::Connected).await;
@@ -57,10 +63,10 @@ impl Listener {
             match tokio::time::timeout(PROBE_INTERVAL, notifications.recv()).await {
                 Ok(Some(Ok(notification))) => {
                     let payload = notification.payload().to_owned();
-                    let heard = if notification.channel() == STAGE_CHANNEL {
-                        Heard::Stage(payload)
-                    } else {
-                        Heard::Control(payload)
+                    let heard = match notification.channel() {
+                        STAGE_CHANNEL => Heard::Stage(payload),
+                        CALLBACK_CHANNEL => Heard::Callback(payload),
+                        _ => Heard::Control(payload),
                     };
                     (self.hear)(heard).await;
                 }

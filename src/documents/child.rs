@@ -178,9 +178,6 @@ impl Reader {
     /// Reads a document from its beginning, and tells what it finds. Dropping the future kills the child. Whether pictures are asked
     /// for is decided here, by whether anybody looks at them.
     ///
-    /// The kernel ends a child with the thread that started it: this is to be awaited where threads live as long as the process, on a
-    /// worker of the runtime, and not inside `spawn_blocking`.
-    ///
     /// # Errors
     /// [`ChildError`]: nothing is to be held against the document.
     pub async fn read(
@@ -225,7 +222,7 @@ impl Reader {
         progress: &mut Progress,
         on_event: &mut impl FnMut(Event) -> ControlFlow<()>,
     ) -> Result<Ending, ChildError> {
-        let mut process = process::Process::start(&self.program, file)?;
+        let mut process = process::Process::start(&self.program, file).await?;
         let ending =
             answer::follow(&mut process, self.ocr.as_ref(), request, progress, on_event).await;
         process.end().await;

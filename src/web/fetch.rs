@@ -25,6 +25,7 @@ mod headers;
 mod pace;
 mod resolve;
 mod robots;
+mod service;
 mod shared;
 mod sockets;
 mod trail;
@@ -46,6 +47,7 @@ pub use gleaner_extract::charset::{decode as decode_text, encoding as text_encod
 pub use guard::refusal;
 pub use resolve::{Lookup, SystemLookup, Unanswered};
 pub use robots::RobotsAnswer;
+pub use service::{Service, Terms};
 pub use shared::{Ask, Pace, Place, SharedPace, Turn};
 pub use trail::Trail;
 
@@ -162,6 +164,8 @@ struct Inner {
     robots: robots::Cache,
     shared_pace: OnceLock<Box<dyn SharedPace>>,
     sockets: Arc<Sockets>,
+    /// How many idle connections to one host are kept.
+    idle: usize,
 }
 
 /// One configuration, and what is built from it. A fetch keeps the one it started with.
@@ -180,7 +184,7 @@ impl std::fmt::Debug for Inner {
 }
 
 impl Live {
-    fn new(config: Config, lookup: &Arc<dyn Lookup>) -> Result<Self, FetchError> {
+    fn new(config: Config, lookup: &Arc<dyn Lookup>, idle: usize) -> Result<Self, FetchError> {
         config.validate()?;
         tls::install();
         let guard = Guard::new(&config);
@@ -202,7 +206,7 @@ impl Live {
             .http1_ignore_invalid_headers_in_responses(true)
             .http1_allow_obsolete_multiline_headers_in_responses(true)
             .http1_allow_spaces_after_header_name_in_responses(true)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS_PER_HOST)
+            .pool_max_idle_per_host(idle)
             .pool_idle_timeout(sockets::kept_for(descriptors::limit().soft))
             .dns_resolver(resolver)
             .build()
@@ -229,7 +233,12 @@ impl Client {
     /// # Errors
     /// As [`Client::new`].
     pub fn with_lookup(config: Config, lookup: Arc<dyn Lookup>) -> Result<Self, FetchError> {
-        let live = Arc::new(Live::new(config, &lookup)?);
+        Self::keeping(config, lookup, IDLE_CONNECTIONS_PER_HOST)
+    }
+
+    /// A client that keeps so many idle connections to one host.
+    fn keeping(config: Config, lookup: Arc<dyn Lookup>, idle: usize) -> Result<Self, FetchError> {
+        let live = Arc::new(Live::new(config, &lookup, idle)?);
         let inner = Inner {
             live: RwLock::new(live),
             lookup,
@@ -237,6 +246,7 @@ impl Client {
             robots: robots::Cache::new(),
             shared_pace: OnceLock::new(),
             sockets: Sockets::new(descriptors::limit().soft),
+            idle,
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -253,7 +263,7 @@ impl Client {
         if self.live().config == config {
             return Ok(());
         }
-        let live = Arc::new(Live::new(config, &self.inner.lookup)?);
+        let live = Arc::new(Live::new(config, &self.inner.lookup, self.inner.idle)?);
         *self
             .inner
             .live

@@ -13,6 +13,7 @@ mod documents;
 mod embedded;
 mod engine;
 mod guides;
+mod handlers;
 mod http;
 mod leads;
 mod licences;

@@ -34,7 +34,7 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     (
         "app::state",
-        "config db gleaner_actors live redis store workflows",
+        "callback config db gleaner_actors live redis store workflows",
     ),
     (
         "area",
@@ -46,10 +46,11 @@ const ROOMS: &[(&str, &str)] = &[
         "bench",
         "app::state areas child config db documents gleaner_actors gleaner_parse http leads live metrics pipeline prices redis secret store telemetry web workflow",
     ),
+    ("callback", "db gleaner_actors secret"),
     ("child", ""),
     (
         "cli",
-        "app area areas bench config console db demo descriptors documents embedded gleaner_actors gleaner_extract gleaner_parse metrics prices redis secret settings signals store telemetry tls web workflows",
+        "app area areas bench config console db demo descriptors documents embedded gleaner_actors gleaner_extract gleaner_parse handlers metrics prices redis secret settings signals store telemetry tls web workflows",
     ),
     ("compute", ""),
     (
@@ -62,10 +63,14 @@ const ROOMS: &[(&str, &str)] = &[
     ("descriptors", ""),
     ("embedded", "child"),
     ("fault", "db"),
+    (
+        "handlers",
+        "callback child fault secret settings telemetry web workflow",
+    ),
     ("health", "app::state db fault gleaner_actors redis store"),
     (
         "http",
-        "app::state config db descriptors gleaner_actors health http::config metrics secret store telemetry upkeep workflows",
+        "app::state callback config db descriptors gleaner_actors handlers health http::config metrics secret store telemetry upkeep workflows",
     ),
     ("http::config", "secret settings"),
     (
@@ -74,7 +79,7 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     ("lib", ""),
     ("live", ""),
-    ("main", "cli console embedded gleaner_parse signals"),
+    ("main", "child cli console embedded gleaner_parse signals"),
     ("metrics", "gleaner_actors"),
     (
         "pipeline",

@@ -9,9 +9,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::UnixStream;
 use tokio::process::{Child, ChildStderr, Command};
@@ -20,6 +18,9 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::ChildError;
+use crate::child::group::Group;
+use crate::child::spawn::spawn;
+use crate::child::tail::Tail;
 use crate::fault::{self, Short};
 
 /// How much of what a child complains of is kept.
@@ -32,7 +33,7 @@ const LEAVE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Process {
     child: Child,
-    group: Pid,
+    group: Group,
     pub(super) socket: UnixStream,
     complaints: Option<JoinHandle<String>>,
 }
@@ -53,7 +54,7 @@ impl Process {
         clippy::disallowed_methods,
         reason = "what reads its complaints ends with it, and with this value"
     )]
-    pub(super) fn start(program: &Path, file: &File) -> Result<Self, ChildError> {
+    pub(super) async fn start(program: &Path, file: &File) -> Result<Self, ChildError> {
         let (ours, theirs) = StdStream::pair()?;
         ours.set_nonblocking(true)?;
         let socket = UnixStream::from_std(ours)?;
@@ -68,21 +69,21 @@ impl Process {
             .stderr(Stdio::piped())
             .process_group(0)
             .kill_on_drop(true);
+        // The command goes with it, and with that our copy of the child's end of the socket: the end of the child is then the end of
+        // the stream.
         let mut child =
-            command
-                .spawn()
+            spawn(command)
+                .await
                 .map_err(|error| match fault::shortage_at_spawn(&error) {
                     Some(shortage) => ChildError::Short(Short(shortage)),
                     None => ChildError::Start(error),
                 })?;
-        // With our copy of the child's end of the socket: the end of the child is then the end of the stream.
-        drop(command);
-        let (Some(stderr), Some(id)) = (child.stderr.take(), child.id()) else {
+        let (Some(stderr), Some(group)) = (child.stderr.take(), Group::of(&child)) else {
             return Err(ChildError::Start(io::Error::other("it has no pipe")));
         };
         Ok(Self {
             child,
-            group: Pid::from_raw(id.cast_signed()),
+            group,
             socket,
             complaints: Some(tokio::spawn(tail(stderr))),
         })
@@ -121,12 +122,9 @@ impl Process {
         }
     }
 
-    /// To be called only while the child has not been waited for: until then nobody else can be given its number.
+    /// To be called only while the child has not been waited for.
     pub(super) fn kill(&self) {
-        match killpg(self.group, Signal::SIGKILL) {
-            Ok(()) | Err(Errno::ESRCH) => {}
-            Err(error) => warn!(%error, "cannot kill the child that reads a document"),
-        }
+        self.group.kill();
     }
 }
 
@@ -144,12 +142,10 @@ impl Drop for Process {
 
 /// The last of what it writes.
 async fn tail(mut stderr: ChildStderr) -> String {
-    let mut kept = Vec::new();
+    let mut kept = Tail::of(TAIL_BYTES);
     let mut buffer = [0; 1_024];
     while let Ok(read @ 1..) = stderr.read(&mut buffer).await {
-        kept.extend_from_slice(buffer.get(..read).unwrap_or_default());
-        let surplus = kept.len().saturating_sub(TAIL_BYTES);
-        drop(kept.drain(..surplus));
+        kept.push(buffer.get(..read).unwrap_or_default());
     }
-    String::from_utf8_lossy(&kept).trim().to_owned()
+    kept.text()
 }

@@ -10,15 +10,14 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::{Pid, geteuid};
+use nix::unistd::geteuid;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
 use super::{Config, program};
 use crate::child;
+use crate::child::group::{Group, processes};
 
 /// Becomes the program named after it, with its own ends of the pipe as descriptors 3 and 4.
 const WITH_PIPE: &str = r#"exec "$@" 3<&0 4>&1 0</dev/null 1>/dev/null"#;
@@ -37,7 +36,7 @@ const GONE_PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Process {
     child: Child,
-    group: Pid,
+    group: Group,
     profile: Option<Profile>,
 }
 
@@ -70,14 +69,14 @@ impl Process {
             .stderr(log)
             .process_group(0);
         let mut child = command.spawn()?;
-        let (Some(stdin), Some(stdout), Some(id)) =
-            (child.stdin.take(), child.stdout.take(), child.id())
+        let (Some(stdin), Some(stdout), Some(group)) =
+            (child.stdin.take(), child.stdout.take(), Group::of(&child))
         else {
             return Err(io::Error::other("the browser has no pipe"));
         };
         let process = Self {
             child,
-            group: Pid::from_raw(id.cast_signed()),
+            group,
             profile: Some(profile),
         };
         Ok((process, stdin, stdout))
@@ -85,7 +84,7 @@ impl Process {
 
     /// Its number, which is also that of its group.
     pub(super) fn id(&self) -> i32 {
-        self.group.as_raw()
+        self.group.id()
     }
 
     /// The last that it complained of.
@@ -103,7 +102,7 @@ impl Process {
         let group = self.group;
         loop {
             sleep(INTERVAL).await;
-            let taken = tokio::task::spawn_blocking(move || memory_of(group)).await;
+            let taken = tokio::task::spawn_blocking(move || group.memory()).await;
             let taken = taken.unwrap_or_default();
             look(taken);
             if taken > limit {
@@ -114,7 +113,7 @@ impl Process {
 
     /// Kills all its processes, waits until they are gone, and removes the profile: nothing of it is worth keeping.
     pub(super) async fn end(mut self) {
-        self.kill();
+        self.group.kill();
         if let Err(error) = self.child.wait().await {
             warn!(%error, "cannot wait for the browser");
         }
@@ -133,21 +132,13 @@ impl Process {
         }
         drop(tokio::task::spawn_blocking(move || drop(profile)).await);
     }
-
-    /// To be called only while the child has not been waited for: until then nobody else can be given its number.
-    fn kill(&self) {
-        match killpg(self.group, Signal::SIGKILL) {
-            Ok(()) | Err(Errno::ESRCH) => {}
-            Err(error) => warn!(%error, "cannot kill the browser"),
-        }
-    }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
         // Unless it has been ended in good order.
         if self.child.id().is_some() {
-            self.kill();
+            self.group.kill();
         }
     }
 }
@@ -210,53 +201,8 @@ fn tail(path: &Path) -> io::Result<String> {
     Ok(text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
-/// The numbers of all processes there are.
-fn processes() -> impl Iterator<Item = i32> {
-    fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-}
-
-/// The process group of a living process, from `/proc/PID/stat` (proc(5)): after the name, which stands in brackets and may hold
-/// anything, come its state, its parent and its group. The dead that nobody has waited for yet are in none.
-fn group_of(stat: &str) -> Option<i32> {
-    let (_, fields) = stat.rsplit_once(')')?;
-    let mut fields = fields.split_whitespace();
-    let is_dead = matches!(fields.next()?, "Z" | "X");
-    let group = fields.nth(1)?.parse().ok()?;
-    (!is_dead).then_some(group)
-}
-
-fn is_in(process: i32, group: Pid) -> bool {
-    fs::read_to_string(format!("/proc/{process}/stat"))
-        .is_ok_and(|stat| group_of(&stat) == Some(group.as_raw()))
-}
-
-/// What a process takes that no other program shares with it, in bytes, from `/proc/PID/status` (proc(5)): anonymous memory
-/// and shared memory. The program's own file, mapped into each of its processes, is not counted.
-fn memory_in(status: &str) -> u64 {
-    let kib = |name: &str| -> u64 {
-        status
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_suffix("kB"))
-            .and_then(|number| number.trim().parse().ok())
-            .unwrap_or(0)
-    };
-    (kib("RssAnon:") + kib("RssShmem:")) << 10
-}
-
-fn memory_of(group: Pid) -> u64 {
-    processes()
-        .filter(|process| is_in(*process, group))
-        .filter_map(|process| fs::read_to_string(format!("/proc/{process}/status")).ok())
-        .map(|status| memory_in(&status))
-        .sum()
-}
-
 /// Whether no process is left of a group, nor any that works in its profile (crash handlers leave the group).
-fn is_gone(group: Pid, profile: Option<&Path>) -> bool {
+fn is_gone(group: Group, profile: Option<&Path>) -> bool {
     let profile = profile.map(|path| path.as_os_str().as_encoded_bytes());
     let ourselves = std::process::id().cast_signed();
     !processes().any(|process| {
@@ -264,31 +210,13 @@ fn is_gone(group: Pid, profile: Option<&Path>) -> bool {
             fs::read(format!("/proc/{process}/cmdline"))
                 .is_ok_and(|line| memchr::memmem::find(&line, profile).is_some())
         };
-        process != ourselves && (is_in(process, group) || profile.is_some_and(mentions))
+        process != ourselves && (group.has(process) || profile.is_some_and(mentions))
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn group_and_memory_are_read_as_the_kernel_writes_them() {
-        assert_eq!(group_of("12 (a) b) c) S 1 34 56 0 -1"), Some(34));
-        assert_eq!(group_of("12 (a) Z 1 34 56 0 -1"), None);
-        assert_eq!(group_of("12 (a"), None);
-        let status = "Name:\tchromium\nVmRSS:\t  900 kB\nRssAnon:\t  100 kB\nRssFile:\t  700 kB\nRssShmem:\t    4 kB\n";
-        assert_eq!(memory_in(status), 104 * 1024);
-        assert_eq!(memory_in("Name:\tkthreadd\n"), 0);
-    }
-
-    #[test]
-    fn our_own_group_is_not_gone_and_takes_memory() {
-        let group = nix::unistd::getpgrp();
-        assert!(memory_of(group) > 100 * 1024);
-        assert!(is_in(std::process::id().cast_signed(), group));
-        assert!(is_gone(Pid::from_raw(i32::MAX), None));
-    }
 
     #[test]
     fn profiles_are_swept_once_nobody_uses_them() {

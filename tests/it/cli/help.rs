@@ -18,6 +18,7 @@ fn help_is_as_reviewed() {
         &["import", "--help"],
         &["recategorise", "--help"],
         &["extract", "--help"],
+        &["worker", "check", "--help"],
         &["doctor", "--help"],
         &["convert", "--help"],
         &["track", "--help"],

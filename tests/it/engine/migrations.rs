@@ -43,6 +43,14 @@ const SEEDS: &[(&str, &str)] = &[
         "INSERT INTO attempt (item_id, attempt, stage, outcome) VALUES (1, 1, 'place/deep_scan', 'completed')",
     ),
     (
+        "callback",
+        "INSERT INTO callback (id, node_id, workflow, item, attempt, expires_at) SELECT 'a', id, 'ocr', '1', 1, now() FROM node",
+    ),
+    (
+        "callback_key",
+        "INSERT INTO callback_key (id, key) VALUES (1, 'k')",
+    ),
+    (
         "workflow_control",
         "INSERT INTO workflow_control (workflow) VALUES ('deep-scan')",
     ),

@@ -1,0 +1,2 @@
+DROP TABLE callback_key;
+DROP TABLE callback;
