@@ -45,6 +45,7 @@ areas! {
     Leads = leads;
     Prices = prices;
     Documents = documents;
+    Custom = custom;
 }
 
 /// All of them, and what they bring together.

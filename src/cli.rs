@@ -141,7 +141,7 @@ async fn dispatch(cli: Cli, signals: Option<Signals>) -> anyhow::Result<u8> {
         Command::Demo(arguments) => Box::pin(demo::run(&cli.global, arguments)).await,
         Command::Migrate(arguments) => migrate::run(&cli.global, arguments).await,
         Command::Bench(arguments) => bench::run(&cli.global, arguments).await,
-        Command::CheckConfig => check_config::run(&cli.global),
+        Command::CheckConfig => Box::pin(check_config::run(&cli.global)).await,
         Command::Status => status::run(&cli.global).await,
         Command::Workflows(arguments) => control::run(&cli.global, arguments).await,
         Command::Doctor => doctor::run(&cli.global).await,

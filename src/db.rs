@@ -7,6 +7,7 @@ pub mod halves;
 pub mod keyed;
 pub mod locks;
 pub mod migrations;
+pub mod names;
 pub mod notify;
 pub mod pooler;
 pub mod sqlstate;

@@ -11,6 +11,7 @@ pub mod cli;
 pub mod compute;
 pub mod config;
 pub mod console;
+pub mod custom;
 pub mod db;
 pub mod demo;
 pub mod descriptors;

@@ -50,7 +50,7 @@ const HOLDER_ASKED_AFTER: Duration = Duration::from_millis(50);
 
 /// One workflow behind the engine's port.
 pub struct Pipeline {
-    name: &'static str,
+    name: Arc<str>,
     workflow: Box<dyn Erased>,
     stage: Stage,
     pool: Pool,
@@ -76,11 +76,24 @@ impl Pipeline {
     /// Puts the port around a workflow.
     #[must_use]
     pub fn new<W: Workflow>(workflow: W, pool: Pool, node: i64, settings: Live<Settings>) -> Self {
-        let stage = W::stage();
-        let watch = Watch::over(W::NAME, &stage, &pool);
+        let workflow = Box::new(workflow);
+        Self::of(W::NAME.into(), workflow, W::stage(), pool, node, settings)
+    }
+
+    /// The same around one whose name and stage its type does not tell.
+    #[must_use]
+    pub fn of(
+        name: Arc<str>,
+        workflow: Box<dyn Erased>,
+        stage: Stage,
+        pool: Pool,
+        node: i64,
+        settings: Live<Settings>,
+    ) -> Self {
+        let watch = Watch::over(&name, &stage, &pool);
         Self {
-            name: W::NAME,
-            workflow: Box::new(workflow),
+            name,
+            workflow,
             stage,
             watch,
             pool,
@@ -155,7 +168,7 @@ impl Pipeline {
         if freed.freed > 0 {
             self.frontier.forget();
             warn!(
-                workflow = self.name,
+                workflow = &*self.name,
                 items = freed.freed,
                 "released items of a lost claim"
             );
@@ -233,7 +246,12 @@ impl Pipeline {
                         Ok(Some(_)) | Err(_) => part,
                     };
                     for id in unreadable {
-                        error!(workflow = self.name, item = id, reason, "cannot load a row");
+                        error!(
+                            workflow = &*self.name,
+                            item = id,
+                            reason,
+                            "cannot load a row"
+                        );
                         loaded.insert(*id, Loaded::Unreadable(reason.clone()));
                     }
                 }
@@ -443,7 +461,7 @@ impl Port for Pipeline {
         let mut conn = self.connection().await?;
         let opened = conn
             .transaction::<_, DieselError, _>(async |conn| {
-                let id = lease::open(conn, self.node, self.name, ttl).await?;
+                let id = lease::open(conn, self.node, &self.name, ttl).await?;
                 let stage = &self.stage;
                 let taken_back = match previous {
                     Some(Previous {
@@ -463,7 +481,7 @@ impl Port for Pipeline {
                     None => 0,
                 };
                 // Also one whose opening was answered too late to be known, which the heartbeat would renew for ever.
-                lease::end_older(conn, self.node, self.name, id).await?;
+                lease::end_older(conn, self.node, &self.name, id).await?;
                 Ok(OpenedLease {
                     id,
                     taken_back: u64::try_from(taken_back).unwrap_or(0),
@@ -553,7 +571,7 @@ impl Port for Pipeline {
         };
         if let Outcome::Retry { failure, .. } | Outcome::Permanent { failure, .. } = &outcome {
             debug!(
-                workflow = self.name,
+                workflow = &*self.name,
                 item = claim.item,
                 class = failure.class,
                 error = failure.message,
@@ -592,7 +610,7 @@ impl Port for Pipeline {
             };
             let recorded = match (self.record_and_tell(lease, part, look).await, part) {
                 (Err(Refusal::Data(error)), [alone]) => {
-                    warn!(workflow = self.name, item = alone.item, error = %chain(&error),
+                    warn!(workflow = &*self.name, item = alone.item, error = %chain(&error),
                         "the database refuses an item's result");
                     let charged = self.charge(alone, error);
                     self.record_and_tell(lease, &[charged], look).await
@@ -616,7 +634,7 @@ impl Port for Pipeline {
                     add(&mut report, recorded);
                 }
                 Err(Refusal::Locked(error)) => {
-                    debug!(workflow = self.name, error = %chain(&error), "blocked");
+                    debug!(workflow = &*self.name, error = %chain(&error), "blocked");
                     self.block(&mut report, part);
                 }
                 Err(Refusal::Trouble(error)) => {
@@ -650,7 +668,7 @@ impl Port for Pipeline {
                 if released.locked > 0 {
                     lease::close(conn, lease).await?;
                     warn!(
-                        workflow = self.name,
+                        workflow = &*self.name,
                         items = released.locked,
                         "rows that are locked cannot be handed back; they are rescued when the lock goes"
                     );

@@ -255,6 +255,32 @@ pub struct Workflow {
     _options: IgnoredAny,
 }
 
+/// What a workflow of the operator's own has where its section does not say otherwise. Those of the program say all of it in
+/// `config/gleaner.toml`.
+impl Default for Workflow {
+    fn default() -> Self {
+        let rows = NonZeroU32::MIN.saturating_add(19);
+        Self {
+            enabled: true,
+            interval: Duration::from_secs(60),
+            batch_size: rows,
+            concurrency: rows,
+            timeout: Duration::from_secs(60),
+            max_attempts: NonZeroU32::MIN.saturating_add(4),
+            backoff: Backoff {
+                base: Duration::from_secs(5),
+                max: Duration::from_secs(3600),
+            },
+            rate: Rate {
+                count: 0,
+                per: Duration::from_secs(1),
+            },
+            stall_after: Duration::from_secs(300),
+            _options: IgnoredAny,
+        }
+    }
+}
+
 /// Delay between attempts: exponential, full jitter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -303,12 +329,12 @@ impl Workflow {
         }
     }
 
-    /// Checks what the types cannot.
+    /// Checks what the types cannot. `section` is where it stands, such as `workflows.deep-scan`.
     ///
     /// # Errors
     /// [`ConfigError::Inconsistent`] naming the key.
-    pub fn validate(&self, name: &str) -> Result<(), ConfigError> {
-        let key = |field: &str| format!("workflows.{name}.{field}");
+    pub fn validate(&self, section: &str) -> Result<(), ConfigError> {
+        let key = |field: &str| format!("{section}.{field}");
         let positive = [
             ("interval", self.interval),
             ("timeout", self.timeout),

@@ -2,11 +2,14 @@
 
 use serde_json::Value;
 
+use crate::config::Config;
 use crate::console::{FAILURE, Global, MISUSE, OK, complain, print};
+use crate::custom;
 use crate::settings::ConfigError;
+use crate::telemetry::chain;
 use crate::web::render;
 
-pub(super) fn run(global: &Global) -> anyhow::Result<u8> {
+pub(super) async fn run(global: &Global) -> anyhow::Result<u8> {
     let config = match global.load() {
         // Of several, each on a line of its own.
         Err(ConfigError::Invalid(misfits)) => {
@@ -25,13 +28,31 @@ pub(super) fn run(global: &Global) -> anyhow::Result<u8> {
         print(toml::to_string(&whole)?.trim_end());
     }
     // Not a matter of the file alone, and what `gleaner run` would not start with.
-    match render::check(&config.render) {
-        Ok(()) => Ok(OK),
-        Err(error) => {
-            complain(&format!("render.enabled: {error}"));
-            Ok(FAILURE)
-        }
+    let mut code = OK;
+    if let Err(error) = render::check(&config.render) {
+        complain(&format!("render.enabled: {error}"));
+        code = FAILURE;
     }
+    if !custom_can_run(&config).await {
+        code = FAILURE;
+    }
+    Ok(code)
+}
+
+/// Whether the database and this machine have what workflows of the operator's own take. Where there is no database to ask, that is said,
+/// and held against nobody.
+async fn custom_can_run(config: &Config) -> bool {
+    let (mistakes, looked) = custom::mistakes(config).await;
+    for mistake in &mistakes {
+        complain(&mistake.to_string());
+    }
+    if let Err(error) = looked {
+        let why = chain(&error);
+        complain(&format!(
+            "custom: tables, columns and statements were not looked at in the database: {why}"
+        ));
+    }
+    mistakes.is_empty()
 }
 
 /// Takes out what is not set, for which TOML has no word.

@@ -19,6 +19,8 @@ use crate::settings::{ConfigError, KeyPath, Misfit};
 const SLIP: usize = 2;
 /// What stands in the place of a name that may be a secret.
 pub(super) const UNTOLD: &str = "…";
+/// The section that holds others, under names that people choose and that are told all the same.
+const NAMED_BY_PEOPLE: &str = "custom";
 /// The beginning of our variables' names.
 const PREFIX: &str = "GLEANER_";
 
@@ -336,13 +338,29 @@ fn shown(path: &[String]) -> String {
                 .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
         };
         let is_index = part.len() < 4 && part.bytes().all(|byte| byte.is_ascii_digit());
+        // Of workflows of the operator's own people see the names everywhere, and their keys are those of all of them.
+        let is_of_custom = path.first().is_some_and(|first| first == NAMED_BY_PEOPLE)
+            && if shown.len() == 1 {
+                is_section_name(part)
+            } else {
+                is_key()
+            };
         let is_ours = item.is_some()
             || is_index
+            || is_of_custom
             || (is_key() && table.is_some_and(|table| !table.is_empty()));
         shown.push(if is_ours { part.as_str() } else { UNTOLD });
         table = item.and_then(Item::as_table_like);
     }
     shown.join(".")
+}
+
+/// Whether a name can be that of a section below [`NAMED_BY_PEOPLE`]. Others may be a secret in a wrong place.
+fn is_section_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    name.len() <= 40
+        && bytes.next().is_some_and(|first| first.is_ascii_lowercase())
+        && bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
 fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {

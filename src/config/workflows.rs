@@ -92,7 +92,7 @@ impl Workflows {
     /// [`ConfigError::Inconsistent`] naming the key.
     pub fn validate(&self) -> Result<(), ConfigError> {
         for (name, own) in &self.0 {
-            own.common.validate(name)?;
+            own.common.validate(&format!("workflows.{name}"))?;
             own.options.check().map_err(|(key, problem)| {
                 inconsistent(&format!("workflows.{name}.options.{key}"), problem)
             })?;

@@ -21,7 +21,7 @@ use crate::workflow::{ItemId, Progress};
 const EVERY: Duration = Duration::from_secs(1);
 
 pub(super) struct Watch {
-    name: &'static str,
+    name: Arc<str>,
     stage: Stage,
     pool: Pool,
     watched: Mutex<Watched>,
@@ -58,10 +58,10 @@ impl Drop for Begun {
 
 impl Watch {
     /// Over the items of a workflow, if they tell anything.
-    pub(super) fn over(name: &'static str, stage: &Stage, pool: &Pool) -> Option<Arc<Self>> {
+    pub(super) fn over(name: &Arc<str>, stage: &Stage, pool: &Pool) -> Option<Arc<Self>> {
         stage.tells().then(|| {
             Arc::new(Self {
-                name,
+                name: Arc::clone(name),
                 stage: stage.clone(),
                 pool: pool.clone(),
                 watched: Mutex::default(),
@@ -124,7 +124,10 @@ impl Watch {
                 watched.items.clone()
             };
             if let Err(error) = self.report(&items).await {
-                debug!(workflow = self.name, error, "cannot tell how far items are");
+                debug!(
+                    workflow = &*self.name,
+                    error, "cannot tell how far items are"
+                );
             }
         }
     }

@@ -16,32 +16,60 @@ pub type Input = Box<dyn Any + Send>;
 /// What working it yields.
 pub type Output = Box<dyn Any + Send + Sync>;
 
-/// As [`Workflow`], method by method.
-pub(crate) trait Erased: Send + Sync {
-    fn ready(&self) -> Result<(), String>;
-    fn wanted(&self, limit: usize) -> BoxFuture<'_, Vec<ItemId>>;
+/// As [`Workflow`], method by method, for one whose name and stage are known when it runs. What is not told here is told there.
+pub trait Erased: Send + Sync {
+    /// As [`Workflow::ready`].
+    ///
+    /// # Errors
+    /// What is missing and where to set it.
+    fn ready(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// As [`Workflow::wanted`].
+    fn wanted(&self, _limit: usize) -> BoxFuture<'_, Vec<ItemId>> {
+        Box::pin(std::future::ready(Vec::new()))
+    }
+
+    /// As [`Workflow::unclaimed`].
     fn unclaimed<'a>(
         &'a self,
-        conn: &'a mut AsyncPgConnection,
-        ids: &'a [ItemId],
-    ) -> BoxFuture<'a, QueryResult<()>>;
-    fn committed<'a>(&'a self, settled: &'a [Settled<'a, Output>]) -> BoxFuture<'a, ()>;
+        _conn: &'a mut AsyncPgConnection,
+        _ids: &'a [ItemId],
+    ) -> BoxFuture<'a, QueryResult<()>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// As [`Workflow::committed`].
+    fn committed<'a>(&'a self, _settled: &'a [Settled<'a, Output>]) -> BoxFuture<'a, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// As [`Workflow::load`].
     fn load<'a>(
         &'a self,
         conn: &'a mut AsyncPgConnection,
         ids: &'a [ItemId],
     ) -> BoxFuture<'a, QueryResult<Vec<(ItemId, Input)>>>;
+
+    /// As [`Workflow::run_with`].
     fn run<'a>(
         &'a self,
         input: Input,
         progress: &'a Progress,
     ) -> BoxFuture<'a, Result<Done<Output>, WorkflowError>>;
+
+    /// As [`Workflow::store`].
     fn store<'a>(
         &'a self,
         conn: &'a mut AsyncPgConnection,
         outputs: &'a [(ItemId, &'a Output)],
     ) -> BoxFuture<'a, QueryResult<()>>;
-    fn terms(&self, output: &Output) -> Option<Terms>;
+
+    /// As [`Workflow::terms`].
+    fn terms(&self, _output: &Output) -> Option<Terms> {
+        None
+    }
 }
 
 fn boxed<O: Send + Sync + 'static>(output: O) -> Output {

@@ -9,6 +9,7 @@
 
 mod bench;
 mod cli;
+mod custom;
 mod documents;
 mod embedded;
 mod engine;

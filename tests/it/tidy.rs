@@ -49,7 +49,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("child", ""),
     (
         "cli",
-        "app area areas bench config console db demo descriptors documents embedded gleaner_actors gleaner_extract gleaner_parse metrics prices redis secret settings signals store telemetry tls web workflows",
+        "app area areas bench config console custom db demo descriptors documents embedded gleaner_actors gleaner_extract gleaner_parse metrics prices redis secret settings signals store telemetry tls web workflows",
     ),
     ("compute", ""),
     (
