@@ -254,23 +254,12 @@ fn is_raw_text(node: ego::NodeRef<'_>) -> bool {
 
 /// Appends `text` with each run of whitespace (and of invisible characters) as one space.
 pub(super) fn push_folded(out: &mut String, text: &str) {
-    let mut rest = text;
-    // Words in ASCII are copied whole; what is between them goes by the character.
-    while let Some(first) = rest.bytes().next() {
-        let is_plain = first.is_ascii_graphic();
-        let length = rest
-            .bytes()
-            .position(|byte| byte.is_ascii_graphic() != is_plain)
-            .unwrap_or(rest.len());
-        let Some((piece, tail)) = rest.split_at_checked(length) else {
-            break;
-        };
-        if is_plain {
+    for (is_word, piece) in text::pieces(text) {
+        if is_word {
             out.push_str(piece);
         } else {
             push_folded_characters(out, piece);
         }
-        rest = tail;
     }
 }
 

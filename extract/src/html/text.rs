@@ -394,19 +394,9 @@ impl Collector {
     }
 
     fn push_words(&mut self, text: &str) {
-        let mut rest = text;
-        // Words in ASCII are copied whole; what is between them goes by the character.
-        while let Some(first) = rest.bytes().next() {
-            let is_plain = first.is_ascii_graphic();
-            let length = rest
-                .bytes()
-                .position(|byte| byte.is_ascii_graphic() != is_plain)
-                .unwrap_or(rest.len());
-            let Some((piece, tail)) = rest.split_at_checked(length) else {
-                break;
-            };
-            let has_room = self.current.len() + length <= MAX_BLOCK_BYTES;
-            if is_plain && has_room {
+        for (is_word, piece) in pieces(text) {
+            let has_room = self.current.len() + piece.len() <= MAX_BLOCK_BYTES;
+            if is_word && has_room {
                 self.current.push_str(piece);
             } else if piece == " " && has_room {
                 if !self.current.is_empty() && !self.current.ends_with(' ') {
@@ -415,7 +405,6 @@ impl Collector {
             } else {
                 self.push_characters(piece);
             }
-            rest = tail;
         }
     }
 
@@ -475,6 +464,22 @@ impl Collector {
         self.pressed = 0;
         self.has_boundaries = false;
     }
+}
+
+/// A text cut where words in ASCII begin and end, each piece with whether it is one: they are copied whole, and what is between them goes by
+/// the character.
+pub(super) fn pieces(text: &str) -> impl Iterator<Item = (bool, &str)> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let is_word = rest.bytes().next()?.is_ascii_graphic();
+        let length = rest
+            .bytes()
+            .position(|byte| byte.is_ascii_graphic() != is_word)
+            .unwrap_or(rest.len());
+        let (piece, tail) = rest.split_at_checked(length)?;
+        rest = tail;
+        Some((is_word, piece))
+    })
 }
 
 /// Characters that take no room: soft hyphen, zero-width characters, direction marks, controls.
