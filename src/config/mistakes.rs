@@ -9,7 +9,7 @@ use figment::Figment;
 use figment::providers::{Format, Serialized, Toml};
 use figment::value::{Dict, Value};
 
-use super::layers::{Layers, UNTOLD};
+use super::layers::{Layers, SCHEDULES, UNTOLD};
 use super::schema::Schema;
 use super::{Config, DEFAULTS};
 use crate::settings::{ConfigError, Misfit};
@@ -59,7 +59,7 @@ fn mended(layers: &Layers, schema: &'static Schema, found: &[Misfit]) -> Option<
     };
     let (mut after, mut is_changed) = (before.clone(), false);
     for misfit in found {
-        is_changed |= put_back(&mut after, Some(defaults()), &misfit.at.0);
+        is_changed |= put_back(&mut after, Some(defaults()), whole(&misfit.at.0));
     }
     if is_changed {
         return Some(with(after));
@@ -78,6 +78,14 @@ fn mended(layers: &Layers, schema: &'static Schema, found: &[Misfit]) -> Option<
             let is_gone = |misfit: &Misfit| rest.iter().all(|other| other.at != misfit.at);
             found.iter().all(is_gone).then_some(mended)
         })
+}
+
+/// What is put back for a mistake at a path: of a schedule all of it, as the rest of one makes no sense without that key.
+fn whole(path: &[String]) -> &[String] {
+    match path {
+        [section, _, _, ..] if section == SCHEDULES => path.get(..2).unwrap_or(path),
+        _ => path,
+    }
 }
 
 /// All that layers come to.
@@ -173,6 +181,29 @@ mod tests {
             format!("{} {line}", misfit.key)
         };
         misfits.iter().map(line).collect()
+    }
+
+    #[test]
+    fn a_mistake_in_a_schedule_makes_none_of_its_other_keys_and_of_no_other_schedule() {
+        Jail::expect_with(|jail| {
+            jail.clear_env();
+            let all = told(
+                jail,
+                "[schedules.nightly]\ncron = \"61 3 * * *\"\nsql = \"SELECT 1\"\n\
+                 [schedules.hourly]\nevery = \"1h\"\ntime_zone = \"Europe/Berln\"\nqueue = { stage = \"a/b\" }\n\
+                 [schedules.right]\nevery = \"1h\"\nqueue = { stage = \"a/b\" }\n",
+            );
+            let mut keys: Vec<&str> = all.iter().map(String::as_str).collect();
+            keys.sort_unstable();
+            assert_eq!(
+                keys,
+                [
+                    "schedules.hourly.time_zone line 6",
+                    "schedules.nightly.cron line 2"
+                ]
+            );
+            Ok(())
+        });
     }
 
     #[test]
